@@ -1,0 +1,4 @@
+//! The daemon's binary; everything is in [`fibrpc::daemon`].
+fn main() -> std::process::ExitCode {
+    fibrpc::daemon::main()
+}

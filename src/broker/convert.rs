@@ -1,0 +1,1 @@
+//! Between AMQP's properties and ours.

@@ -1,0 +1,1 @@
+//! Which broker to try next.

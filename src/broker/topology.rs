@@ -1,0 +1,1 @@
+//! The request queue: adopted as it is, declared where it is missing.

@@ -1,0 +1,1 @@
+//! The byte stream under the AMQP library.
