@@ -1,15 +1,34 @@
 //! One AMQP connection: opened under one deadline, watched, closed or cut.
+//!
+//! Owns the kill switch of its transport: when the value is dropped the connection is cut, so neither
+//! a socket nor the AMQP library's thread for it outlives its owner.
 
-use super::{Channel, Error};
-use crate::config::{self, BrokerUrl};
+use super::transport::{self, KillSwitch};
+use super::{Channel, Error, Kind};
+use crate::config::{self, BrokerUrl, Scheme};
+use futures_core::Stream;
+use futures_util::StreamExt as _;
+use lapin::tcp::AsyncTcpStream;
+use lapin::types::ShortString;
+use lapin::uri::{
+    AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism,
+};
+use lapin::{ConnectionProperties, ErrorKind};
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// Bytes in a frame, as we ask for it. The AMQP library keeps 64 of them in buffers; small ones keep
+/// an idle daemon small, and large bodies travel as fast in many frames as in few.
+pub(super) const FRAME_MAX: u32 = 32 * 1024;
 
 /// What a connection is for.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Shown by the broker, for example `fibrpcd mq1/4711 consume`.
     pub name: String,
-    /// The limit for every later operation on it, close included.
+    /// The limit for every later operation on it.
     pub operation_timeout: Duration,
     /// Bodies larger than this are dropped by the guard and delivered as a defect; `None`: no limit.
     pub max_body: Option<u64>,
@@ -27,8 +46,22 @@ pub enum Event {
 }
 
 /// An open connection.
-#[derive(Debug)]
-pub struct Connection {}
+pub struct Connection {
+    inner: lapin::Connection,
+    events: Pin<Box<dyn Stream<Item = lapin::Event> + Send>>,
+    switch: KillSwitch,
+    address: String,
+    operation_timeout: Duration,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Connection")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Connection {
     /// Opens a connection: name lookup, TCP, TLS and AMQP handshake within
@@ -38,25 +71,229 @@ impl Connection {
         settings: &config::Broker,
         options: Options,
     ) -> Result<Self, Error> {
-        let _ = (url, settings, options);
-        std::future::pending().await
+        let switch = KillSwitch::default();
+        // Cuts the half-open connection where this future is dropped before it is done.
+        let cut = CutOnDrop(Some(switch.clone()));
+        let deadline = Instant::now() + settings.connect_timeout;
+        let opened = timeout_at(deadline, Self::establish(url, settings, options, switch)).await;
+        let connection = opened.unwrap_or_else(|_| {
+            Err(Error::new(
+                Kind::Timeout,
+                format!(
+                    "broker {} did not complete the handshake within {:?} (broker.connect_timeout)",
+                    url.address(),
+                    settings.connect_timeout
+                ),
+            ))
+        })?;
+        cut.disarm();
+        Ok(connection)
     }
+
+    async fn establish(
+        url: &BrokerUrl,
+        settings: &config::Broker,
+        options: Options,
+        switch: KillSwitch,
+    ) -> Result<Self, Error> {
+        let uri = uri(url, settings)?;
+        let stream = transport::open(url, settings, options.max_body, &switch).await?;
+        let stream = Mutex::new(Some(stream));
+        let connect = async move |_: AMQPUri, _: transport::Runtime| {
+            let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // Asked once, since the library's own recovery is off.
+            stream.map(AsyncTcpStream::Plain).ok_or_else(|| {
+                ErrorKind::IOError(std::io::Error::other("a connection is opened once").into())
+                    .into()
+            })
+        };
+        let properties = ConnectionProperties::default()
+            .with_connection_name(options.name.into())
+            .with_client_property("product".into(), "fibrpc".into())
+            .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
+        let inner = lapin::Connection::connector(uri, transport::runtime(), connect, properties)
+            .await
+            .map_err(|error| refused(url, settings, &error))?;
+        let events = Box::pin(inner.events_listener());
+        let address = url.address();
+        Ok(Self {
+            inner,
+            events,
+            switch,
+            address,
+            operation_timeout: options.operation_timeout,
+        })
+    }
+
     /// Opens a channel.
     pub async fn channel(&self) -> Result<Channel, Error> {
-        std::future::pending().await
+        let opened =
+            tokio::time::timeout(self.operation_timeout, self.inner.create_channel()).await;
+        match opened {
+            Ok(Ok(channel)) => Ok(Channel::new(
+                channel,
+                self.switch.clone(),
+                self.operation_timeout,
+            )),
+            Ok(Err(error)) => Err(Error::from_lapin("cannot open a channel", &error)),
+            Err(_) => {
+                self.kill();
+                Err(Error::new(
+                    Kind::Timeout,
+                    "the broker did not open a channel in time",
+                ))
+            }
+        }
     }
-    /// The next event. Pends for ever where nothing happens; after `Failed` nothing more comes.
+
+    /// The next event. Pends for ever where nothing happens.
     pub async fn event(&mut self) -> Event {
-        std::future::pending().await
+        loop {
+            match self.events.next().await {
+                Some(lapin::Event::ConnectionBlocked(reason)) => return Event::Blocked(reason),
+                Some(lapin::Event::ConnectionUnblocked) => return Event::Unblocked,
+                Some(lapin::Event::Error(error)) => {
+                    let what = format!("connection to {} lost", self.address);
+                    return Event::Failed(Error::from_lapin(&what, &error));
+                }
+                Some(_) => {}
+                None => std::future::pending().await,
+            }
+        }
     }
-    /// The broker's product and version, for example `("RabbitMQ", "3.10.8")`.
+
+    /// The broker's product and version, for example `("RabbitMQ", "3.10.8")`; empty where it does
+    /// not tell.
     pub fn broker_version(&self) -> (String, String) {
-        Default::default()
+        let property = |name| self.switch.server_property(name).unwrap_or_default();
+        (property("product"), property("version"))
     }
-    /// Closes in order; cut where that takes longer than the operation timeout.
-    pub async fn close(self) -> Result<(), Error> {
-        std::future::pending().await
+
+    /// Bytes received and sent.
+    pub fn bytes(&self) -> (u64, u64) {
+        self.switch.bytes()
     }
+
+    /// Closes in order, within `limit`; cut where that takes longer.
+    pub async fn close(self, limit: Duration) -> Result<(), Error> {
+        match tokio::time::timeout(limit, self.inner.close(200, "bye".into())).await {
+            Ok(closed) => {
+                closed.map_err(|error| Error::from_lapin("cannot close the connection", &error))
+            }
+            Err(_) => Err(Error::new(
+                Kind::Timeout,
+                "the broker did not close the connection in time",
+            )),
+        }
+    }
+
     /// Cuts the connection: every pending operation on it fails at once.
-    pub fn kill(&self) {}
+    pub fn kill(&self) {
+        self.switch.kill();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.switch.kill();
+    }
+}
+
+struct CutOnDrop(Option<KillSwitch>);
+
+impl CutOnDrop {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        if let Some(switch) = &self.0 {
+            switch.kill();
+        }
+    }
+}
+
+/// What the AMQP library needs to know of the URL; it never sees the scheme, since it must not choose
+/// between TLS and cleartext.
+fn uri(url: &BrokerUrl, settings: &config::Broker) -> Result<AMQPUri, Error> {
+    let external = url.scheme == Scheme::Amqps && settings.tls.cert_file.is_some();
+    let password = if external {
+        String::new()
+    } else {
+        password(settings, url)?
+    };
+    let mechanism = if external {
+        SASLMechanism::External
+    } else {
+        SASLMechanism::Plain
+    };
+    Ok(AMQPUri {
+        scheme: AMQPScheme::AMQP,
+        authority: AMQPAuthority {
+            userinfo: AMQPUserInfo {
+                username: url.user.clone(),
+                password,
+            },
+            host: url.host.clone(),
+            port: url.port,
+        },
+        vhost: url.vhost.clone(),
+        query: AMQPQueryString {
+            frame_max: Some(FRAME_MAX),
+            channel_max: Some(16),
+            heartbeat: Some(u16::try_from(settings.heartbeat.as_secs()).unwrap_or(u16::MAX)),
+            auth_mechanism: Some(mechanism),
+            ..AMQPQueryString::default()
+        },
+    })
+}
+
+fn password(_settings: &config::Broker, url: &BrokerUrl) -> Result<String, Error> {
+    Ok(url
+        .password
+        .as_ref()
+        .map(|secret| secret.expose().to_owned())
+        .unwrap_or_default())
+}
+
+/// Why the broker did not take the connection, with what to do.
+fn refused(url: &BrokerUrl, settings: &config::Broker, error: &lapin::Error) -> Error {
+    let address = url.address();
+    let failure = Error::from_lapin(&format!("broker {address} refused the connection"), error);
+    match failure.kind {
+        Kind::Denied
+            if failure.message.contains("ACCESS_REFUSED") && !failure.message.contains("vhost") =>
+        {
+            let key = if settings.password_file.is_some() {
+                "broker.password_file"
+            } else {
+                "broker.url"
+            };
+            Error::new(
+                Kind::Credentials,
+                format!(
+                    "broker {address} refused user {:?} or its password; check {key}, and that the user may log in from here",
+                    url.user
+                ),
+            )
+        }
+        Kind::Denied => failure.with_cure(&format!(
+            "check that vhost {:?} exists and that user {:?} has permissions on it",
+            url.vhost, url.user
+        )),
+        Kind::Lost => failure.with_cure("is that an AMQP port?"),
+        _ => failure,
+    }
+}
+
+/// A name as the AMQP library wants it, or an error that names what is too long.
+pub(super) fn short(what: &str, text: &str) -> Result<ShortString, Error> {
+    ShortString::try_new(text).map_err(|_| {
+        Error::new(
+            Kind::Local,
+            format!("{what} is longer than the 255 bytes of AMQP"),
+        )
+    })
 }

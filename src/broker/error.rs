@@ -1,6 +1,8 @@
 //! What can go wrong with the broker, and what to do about it.
 
-use crate::protocol::Code;
+use crate::protocol::{Code, Status};
+use lapin::ErrorKind;
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 
 /// What kind of failure; decides how soon to try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,52 @@ impl Error {
             message: message.into(),
         }
     }
+
+    /// What the AMQP library says went wrong while doing `what`.
+    pub(super) fn from_lapin(what: &str, error: &lapin::Error) -> Self {
+        let kind = match error.kind() {
+            ErrorKind::ProtocolError(error) => match error.kind() {
+                AMQPErrorKind::Soft(soft) => match soft {
+                    AMQPSoftError::ACCESSREFUSED => Kind::Denied,
+                    AMQPSoftError::NOTFOUND => Kind::NoQueue,
+                    AMQPSoftError::RESOURCELOCKED => Kind::Mismatch,
+                    // The only exception that a broker raises for its own clock's sake (RabbitMQ,
+                    // "Delivery Acknowledgement Timeout").
+                    AMQPSoftError::PRECONDITIONFAILED
+                        if error.get_message().as_str().contains("acknowledgement") =>
+                    {
+                        Kind::Cancelled
+                    }
+                    AMQPSoftError::PRECONDITIONFAILED => Kind::Mismatch,
+                    _ => Kind::Protocol,
+                },
+                AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED) => Kind::Lost,
+                AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => Kind::Denied,
+                AMQPErrorKind::Hard(_) => Kind::Protocol,
+            },
+            ErrorKind::ParsingError(_) | ErrorKind::SerialisationError(_) => Kind::Protocol,
+            _ => Kind::Lost,
+        };
+        let cause = match error.kind() {
+            ErrorKind::ProtocolError(error) => error.get_message().to_string(),
+            ErrorKind::IOError(error) => error.to_string(),
+            ErrorKind::MissingHeartbeatError => "no heartbeat from the broker".to_owned(),
+            ErrorKind::InvalidChannelState(..) | ErrorKind::InvalidConnectionState(_) => {
+                "the connection is already closed".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        Self::new(kind, format!("{what}: {}", one_line(&cause)))
+    }
+
+    /// The same failure, with `cure` at the end of its line.
+    #[must_use]
+    pub(super) fn with_cure(mut self, cure: &str) -> Self {
+        self.message.push_str("; ");
+        self.message.push_str(cure);
+        self
+    }
+
     /// The status code that a caller sees.
     pub fn code(&self) -> Code {
         match self.kind {
@@ -54,6 +102,12 @@ impl Error {
             _ => Code::Unavailable,
         }
     }
+
+    /// The status that a caller sees.
+    pub fn status(&self) -> Status {
+        Status::new(self.code(), self.message.clone())
+    }
+
     /// Whether a fast retry is pointless: somebody has to change something first.
     pub fn needs_operator(&self) -> bool {
         matches!(
@@ -61,4 +115,11 @@ impl Error {
             Kind::Tls | Kind::Credentials | Kind::Denied | Kind::Mismatch | Kind::Local
         )
     }
+}
+
+/// Foreign text as a part of one line: control characters become spaces.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .collect()
 }

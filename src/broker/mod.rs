@@ -10,6 +10,7 @@ mod convert;
 pub mod endpoint;
 pub mod error;
 pub mod guard;
+mod tls;
 pub mod topology;
 mod transport;
 

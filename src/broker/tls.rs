@@ -1,0 +1,104 @@
+//! TLS for `amqps://`: rustls, TLS 1.2 at least, the peer and its name always verified.
+//!
+//! Certificates and keys are read afresh for each connection, so that rotating them needs no restart.
+
+use super::{Error, Kind};
+use crate::config::{BrokerUrl, Tls};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, version};
+
+/// Encrypts a connection. The caller bounds the time.
+pub(super) async fn handshake(
+    tcp: TcpStream,
+    url: &BrokerUrl,
+    settings: &Tls,
+) -> Result<TlsStream<TcpStream>, Error> {
+    let settings = settings.clone();
+    let name = settings
+        .server_name
+        .clone()
+        .unwrap_or_else(|| url.host.clone());
+    // The platform's roots are a hundred files; they are not read on the thread that serves.
+    let config = tokio::task::spawn_blocking(move || client_config(&settings))
+        .await
+        .map_err(|error| Error::new(Kind::Local, format!("cannot load certificates: {error}")))??;
+    let server_name = ServerName::try_from(name.clone()).map_err(|_| {
+        Error::new(
+            Kind::Local,
+            format!("broker.tls.server_name: {name:?} is not a host name or address"),
+        )
+    })?;
+    TlsConnector::from(Arc::new(config))
+        .connect(server_name, tcp)
+        .await
+        .map_err(|error| {
+            Error::new(
+                Kind::Tls,
+                format!(
+                    "TLS with broker {} failed: {error}; check its certificate and broker.tls",
+                    url.address()
+                ),
+            )
+        })
+}
+
+fn client_config(settings: &Tls) -> Result<ClientConfig, Error> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+        .map_err(|error| Error::new(Kind::Local, format!("cannot set up TLS: {error}")))?
+        .with_root_certificates(roots(settings.ca_file.as_deref())?);
+    match (&settings.cert_file, &settings.key_file) {
+        (Some(cert_file), Some(key_file)) => {
+            let key = PrivateKeyDer::from_pem_file(key_file)
+                .map_err(|error| unreadable("broker.tls.key_file", key_file, &error))?;
+            builder
+                .with_client_auth_cert(certificates("broker.tls.cert_file", cert_file)?, key)
+                .map_err(|error| unreadable("broker.tls.cert_file", cert_file, &error))
+        }
+        _ => Ok(builder.with_no_client_auth()),
+    }
+}
+
+/// The platform's roots, or those in `ca_file` alone.
+fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = ca_file {
+        for certificate in certificates("broker.tls.ca_file", path)? {
+            roots
+                .add(certificate)
+                .map_err(|error| unreadable("broker.tls.ca_file", path, &error))?;
+        }
+    } else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    if roots.is_empty() {
+        return Err(Error::new(
+            Kind::Local,
+            "no root certificates to verify the broker with; install ca-certificates or set broker.tls.ca_file",
+        ));
+    }
+    Ok(roots)
+}
+
+fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let certificates: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    let certificates = certificates.map_err(|error| unreadable(key, path, &error))?;
+    if certificates.is_empty() {
+        return Err(Error::new(
+            Kind::Local,
+            format!("{key}: {}: no certificate in it", path.display()),
+        ));
+    }
+    Ok(certificates)
+}
+
+fn unreadable(key: &str, path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::new(Kind::Local, format!("{key}: {}: {error}", path.display()))
+}
