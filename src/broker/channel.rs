@@ -279,17 +279,14 @@ impl Channel {
 
     /// Closes the channel within `limit`; everything sent on it before has then reached the broker.
     pub async fn close(&self, limit: Duration) -> Result<(), Error> {
-        match tokio::time::timeout(limit, self.inner.close(200, "bye".into())).await {
-            Ok(closed) => {
-                closed.map_err(|error| Error::from_lapin("cannot close the channel", &error))
-            }
-            Err(_) => {
-                self.switch.kill();
-                Err(Error::new(
-                    Kind::Timeout,
-                    "the broker did not close the channel in time",
-                ))
-            }
+        if let Ok(closed) = tokio::time::timeout(limit, self.inner.close(200, "bye".into())).await {
+            closed.map_err(|error| Error::from_lapin("cannot close the channel", &error))
+        } else {
+            self.switch.kill();
+            Err(Error::new(
+                Kind::Timeout,
+                "the broker did not close the channel in time",
+            ))
         }
     }
 
@@ -299,18 +296,15 @@ impl Channel {
         what: &str,
         operation: impl Future<Output = lapin::Result<T>>,
     ) -> Result<T, Error> {
-        match tokio::time::timeout(self.timeout, operation).await {
-            Ok(done) => done.map_err(|error| Error::from_lapin(what, &error)),
-            Err(_) => {
-                self.switch.kill();
-                Err(Error::new(
-                    Kind::Timeout,
-                    format!(
-                        "{what}: no answer from the broker within {:?}",
-                        self.timeout
-                    ),
-                ))
-            }
+        if let Ok(done) = tokio::time::timeout(self.timeout, operation).await { done.map_err(|error| Error::from_lapin(what, &error)) } else {
+            self.switch.kill();
+            Err(Error::new(
+                Kind::Timeout,
+                format!(
+                    "{what}: no answer from the broker within {:?}",
+                    self.timeout
+                ),
+            ))
         }
     }
 }

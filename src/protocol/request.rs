@@ -60,6 +60,17 @@ impl Request {
         Err(Status::new(super::Code::Internal, "not written yet"))
     }
 
+    /// How long the caller still waits at `now_ms`, skew included; `None`: for ever.
+    pub fn time_left(&self, now_ms: i64) -> Option<std::time::Duration> {
+        let left = self
+            .deadline_ms?
+            .saturating_add(1000)
+            .saturating_sub(now_ms);
+        Some(std::time::Duration::from_millis(
+            u64::try_from(left).unwrap_or(0),
+        ))
+    }
+
     /// Whether the caller has stopped waiting at `now_ms` (a second of clock skew is tolerated).
     pub fn expired(&self, now_ms: i64) -> bool {
         let _ = now_ms;

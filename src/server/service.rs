@@ -1,5 +1,6 @@
 //! What a server does with a request: the [`Service`] that it is given.
 
+use super::state::Counters;
 use crate::protocol::{Answer, Request, Status};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,22 +40,28 @@ impl Cost {
 pub struct Cancel {
     stopped: Arc<AtomicBool>,
     deadline: Option<Instant>,
+    /// Asking is the sign of life of a long computation.
+    counters: Arc<Counters>,
 }
 
 impl Cancel {
     /// One that fires at `deadline`, if there is one, or when told to.
-    pub fn at(deadline: Option<Instant>) -> Self {
+    pub(super) fn new(deadline: Option<Instant>, counters: Arc<Counters>) -> Self {
         Self {
             stopped: Arc::default(),
             deadline,
+            counters,
         }
     }
+
     /// Tells all clones to stop.
     pub fn cancel(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
+
     /// Whether to stop.
     pub fn is_cancelled(&self) -> bool {
+        Counters::add(&self.counters.pool_beats);
         self.stopped.load(Ordering::Relaxed) || self.deadline.is_some_and(|at| Instant::now() >= at)
     }
 }

@@ -1,0 +1,218 @@
+//! The ack window: which deliveries are settled, and the fewest frames that say so.
+//!
+//! Owns the state of every delivery tag of one channel from the oldest unsettled one on. Promises that
+//! no tag is acknowledged twice and none before [`AckWindow::settle`]; runs without a gap cost one
+//! frame (`multiple`), whatever their length.
+
+use std::collections::VecDeque;
+
+/// One frame to send: the tag, and whether it covers all tags before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ack {
+    pub(super) tag: u64,
+    pub(super) multiple: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    /// Delivered, and not to be acknowledged yet.
+    Open,
+    /// To be acknowledged with the next flush.
+    Settled,
+    /// The broker was told, by an ack of its own or a nack.
+    Told,
+}
+
+/// The deliveries of one channel.
+#[derive(Debug, Default)]
+pub(super) struct AckWindow {
+    /// The tag of the first slot; tags start at 1 (AMQP 0-9-1, section 1.8.3.13).
+    first: u64,
+    slots: VecDeque<Slot>,
+    /// Settled tags that no flush has covered yet.
+    fresh: Vec<u64>,
+    open: usize,
+}
+
+impl AckWindow {
+    /// A delivery arrived.
+    pub(super) fn open(&mut self, tag: u64) {
+        if self.slots.is_empty() {
+            self.first = tag;
+        }
+        // Tags of a channel count up by one; were one left out, it counts as settled by others.
+        while self.first + (self.slots.len() as u64) < tag {
+            self.slots.push_back(Slot::Told);
+        }
+        self.slots.push_back(Slot::Open);
+        self.open += 1;
+    }
+
+    /// It may be acknowledged.
+    pub(super) fn settle(&mut self, tag: u64) {
+        if self.close(tag, Slot::Settled) {
+            self.fresh.push(tag);
+        }
+    }
+
+    /// It was handed back or rejected, with a frame of its own.
+    pub(super) fn told(&mut self, tag: u64) {
+        self.close(tag, Slot::Told);
+    }
+
+    /// How many are neither acknowledged nor handed back.
+    pub(super) fn outstanding(&self) -> usize {
+        self.open
+    }
+
+    /// The frames to send now: one for the run at the front, one for each settled tag behind a gap.
+    pub(super) fn flush(&mut self) -> Vec<Ack> {
+        let mut acks = Vec::new();
+        if self.fresh.is_empty() {
+            return acks;
+        }
+        let mut last = None;
+        while let Some(slot) = self.slots.front() {
+            match slot {
+                Slot::Open => break,
+                Slot::Settled => last = Some(self.first),
+                Slot::Told => {}
+            }
+            self.slots.pop_front();
+            self.first += 1;
+        }
+        acks.extend(last.map(|tag| Ack {
+            tag,
+            multiple: true,
+        }));
+        for tag in std::mem::take(&mut self.fresh) {
+            if let Some(slot) = self.slot(tag) {
+                *slot = Slot::Told;
+                acks.push(Ack {
+                    tag,
+                    multiple: false,
+                });
+            }
+        }
+        acks
+    }
+
+    fn close(&mut self, tag: u64, to: Slot) -> bool {
+        let open = self.slot(tag).filter(|slot| **slot == Slot::Open);
+        let Some(slot) = open else { return false };
+        *slot = to;
+        self.open -= 1;
+        true
+    }
+
+    fn slot(&mut self, tag: u64) -> Option<&mut Slot> {
+        self.slots
+            .get_mut(usize::try_from(tag.checked_sub(self.first)?).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn window(tags: std::ops::RangeInclusive<u64>) -> AckWindow {
+        let mut window = AckWindow::default();
+        tags.for_each(|tag| window.open(tag));
+        window
+    }
+
+    fn one(tag: u64) -> Ack {
+        Ack {
+            tag,
+            multiple: false,
+        }
+    }
+
+    fn up_to(tag: u64) -> Ack {
+        Ack {
+            tag,
+            multiple: true,
+        }
+    }
+
+    #[test]
+    fn nothing_settled_is_nothing_sent() {
+        assert_eq!(window(1..=5).flush(), []);
+    }
+
+    #[test]
+    fn a_run_is_one_frame() {
+        let mut window = window(1..=100);
+        (1..=70).rev().for_each(|tag| window.settle(tag));
+        assert_eq!(window.flush(), [up_to(70)]);
+        assert_eq!(window.flush(), []);
+        assert_eq!(window.outstanding(), 30);
+    }
+
+    #[test]
+    fn what_is_behind_a_gap_is_acked_alone_and_once() {
+        let mut window = window(1..=6);
+        window.settle(1);
+        window.settle(3);
+        window.settle(5);
+        assert_eq!(window.flush(), [up_to(1), one(3), one(5)]);
+        window.settle(2);
+        assert_eq!(window.flush(), [up_to(2)], "3 was told before");
+        window.settle(4);
+        window.settle(6);
+        assert_eq!(window.flush(), [up_to(6)]);
+        assert_eq!(window.outstanding(), 0);
+    }
+
+    #[test]
+    fn what_was_handed_back_is_never_acked() {
+        let mut window = window(1..=4);
+        window.told(2);
+        window.settle(2);
+        window.settle(1);
+        window.told(3);
+        assert_eq!(window.flush(), [up_to(1)]);
+        window.settle(4);
+        assert_eq!(window.flush(), [up_to(4)]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_settled_tag_is_acked_exactly_once_and_no_other(
+            actions in proptest::collection::vec((0u8..4, 1u64..40), 0..400),
+        ) {
+            let mut window = AckWindow::default();
+            let (mut next, mut settled, mut told, mut acked) =
+                (1u64, BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+            for (action, tag) in actions {
+                match action {
+                    0 => { window.open(next); next += 1; }
+                    1 if tag < next => {
+                        window.settle(tag);
+                        if !told.contains(&tag) { settled.insert(tag); }
+                    }
+                    2 if tag < next => {
+                        window.told(tag);
+                        if !settled.contains(&tag) { told.insert(tag); }
+                    }
+                    _ => for ack in window.flush() {
+                        let covered = if ack.multiple { 1..=ack.tag } else { ack.tag..=ack.tag };
+                        for tag in covered.filter(|tag| !told.contains(tag)) {
+                            proptest::prop_assert!(settled.contains(&tag), "{} acked early", tag);
+                            let fresh = acked.insert(tag);
+                            proptest::prop_assert!(fresh || ack.multiple, "{} acked twice", tag);
+                        }
+                    },
+                }
+                let open = (next - 1) as usize - settled.len() - told.len();
+                proptest::prop_assert_eq!(window.outstanding(), open);
+            }
+            window.flush().iter().for_each(|ack| {
+                if ack.multiple { acked.extend((1..=ack.tag).filter(|tag| !told.contains(tag))); }
+                else { acked.insert(ack.tag); }
+            });
+            proptest::prop_assert_eq!(acked, settled);
+        }
+    }
+}

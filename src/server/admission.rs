@@ -1,0 +1,95 @@
+//! Admission: what is decided of a request before any work is done on it.
+//!
+//! Owns nothing; every rule is a function of the request, the limits and the clock.
+
+use super::pool::expired;
+use super::service::{Cost, Service};
+use crate::config;
+use crate::protocol::reply_to::{Address, Policy, Refusal};
+use crate::protocol::{Answer, Code, Defect, Request, Status};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What becomes of an admitted request.
+#[derive(Debug)]
+pub(super) enum Admitted<J> {
+    /// Computed on the spot.
+    Cheap(J, Option<Instant>),
+    /// Computed by the pool.
+    Dear(J, Cost, Option<Instant>),
+}
+
+/// Where the reply goes; `None`: nobody wants one.
+pub(super) fn address(request: &Request, policy: &Policy) -> Result<Option<Address>, Refusal> {
+    match &request.reply_to {
+        Some(reply_to) => policy.check(reply_to).map(Some),
+        None if request.defect == Some(Defect::ReplyTo) => Err(Refusal::NotText),
+        None => Ok(None),
+    }
+}
+
+/// Whether a request is worked on. `wait` is the estimated time until the pool would begin it.
+pub(super) fn admit<S: Service>(
+    service: &S,
+    request: &Request,
+    limits: &config::Server,
+    wait: Duration,
+) -> Result<Admitted<S::Job>, Status> {
+    let now = unix_ms();
+    if request.expired(now) {
+        return Err(expired());
+    }
+    let (job, cost) = service.admit(request)?;
+    if cost.reply_bytes > limits.max_reply_bytes {
+        return Err(too_large(cost.reply_bytes, limits.max_reply_bytes));
+    }
+    let left = request.time_left(now);
+    let deadline = left.and_then(|left| Instant::now().checked_add(left));
+    if cost.time < Cost::POOL_FROM {
+        return Ok(Admitted::Cheap(job, deadline));
+    }
+    match left {
+        Some(left) if wait > left => Err(Status::new(
+            Code::ResourceExhausted,
+            format!(
+                "too busy to begin in time: about {wait:.1?} of work is in line; try again later"
+            ),
+        )),
+        _ => Ok(Admitted::Dear(job, cost, deadline)),
+    }
+}
+
+/// An answer that may be sent: not larger than the limit, whatever was estimated.
+pub(super) fn fitting(
+    outcome: Result<Answer, Status>,
+    limits: &config::Server,
+) -> Result<Answer, Status> {
+    let size = outcome
+        .as_ref()
+        .map_or(0, |answer| answer.body.len() as u64);
+    if size > limits.max_reply_bytes {
+        return Err(too_large(size, limits.max_reply_bytes));
+    }
+    outcome
+}
+
+/// How long the request waited in the queue, where it says when it was sent.
+pub(super) fn queued(request: &Request) -> Option<Duration> {
+    let waited = unix_ms().checked_sub(request.sent_ms?)?;
+    u64::try_from(waited).ok().map(Duration::from_millis)
+}
+
+fn too_large(size: u64, limit: u64) -> Status {
+    Status::new(
+        Code::OutOfRange,
+        format!(
+            "the reply would take about {size} bytes, above the server's limit of {limit} (server.max_reply_bytes)"
+        ),
+    )
+}
+
+fn unix_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,214 @@
+//! Which request takes sessions down: after a death without a clean close, deliveries are taken one
+//! at a time until one settles, so that a death can be laid at one request's door.
+//!
+//! Owns the strikes, across sessions in memory and across processes in a small file in the state
+//! directory (systemd's `StateDirectory=`), where there is one. Without one, the death of the process
+//! itself leaves no trace and only deaths of sessions count.
+
+use crate::protocol::Request;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+
+/// A request that was there at so many deaths is rejected.
+pub(super) const STRIKES: u32 = 3;
+
+/// Identifies a request across redeliveries.
+pub(super) type Fingerprint = u64;
+
+/// The fingerprint of a request: ids are not unique in the tutorial's clients, so the address and the
+/// body belong to it.
+pub(super) fn fingerprint(request: &Request) -> Fingerprint {
+    let mut hasher = DefaultHasher::new();
+    (&request.correlation_id, &request.reply_to, &request.body).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What is known of deaths.
+#[derive(Debug, Default)]
+pub(super) struct Isolation {
+    active: bool,
+    strikes: HashMap<Fingerprint, u32>,
+    current: Option<Fingerprint>,
+    file: Option<PathBuf>,
+}
+
+impl Isolation {
+    /// Picks up what the process before left in `directory`: a clean end leaves nothing.
+    pub(super) fn load(directory: Option<&Path>) -> Self {
+        let file = directory.map(|directory| directory.join("session"));
+        let left = file
+            .as_deref()
+            .and_then(|file| std::fs::read_to_string(file).ok());
+        let mut isolation = Self {
+            file,
+            ..Self::default()
+        };
+        if let Some(left) = left {
+            isolation.active = true;
+            isolation.strikes = left.lines().filter_map(parse).collect();
+        }
+        isolation.save();
+        isolation
+    }
+
+    /// Whether deliveries are to be taken one at a time.
+    pub(super) fn active(&self) -> bool {
+        self.active
+    }
+
+    /// A request is about to be worked on, alone. `Err` with its strikes when it has had too many.
+    pub(super) fn begin(&mut self, request: Fingerprint) -> Result<(), u32> {
+        let strikes = self.strikes.get(&request).copied().unwrap_or(0);
+        if strikes >= STRIKES {
+            return Err(strikes);
+        }
+        self.current = Some(request);
+        self.save();
+        Ok(())
+    }
+
+    /// A request was settled, so the danger is over.
+    pub(super) fn settled(&mut self) {
+        if let Some(request) = self.current.take() {
+            self.strikes.remove(&request);
+        }
+        self.active = false;
+        self.save();
+    }
+
+    /// A request was rejected; its strikes are served.
+    pub(super) fn rejected(&mut self, request: Fingerprint) {
+        self.strikes.remove(&request);
+        self.current = None;
+        self.save();
+    }
+
+    /// The session died. `culpable`: of something that a message can cause.
+    pub(super) fn died(&mut self, culpable: bool) {
+        self.active = true;
+        if let Some(request) = self.current.take().filter(|_| culpable) {
+            *self.strikes.entry(request).or_insert(0) += 1;
+        }
+        self.save();
+    }
+
+    /// The process ends in order.
+    pub(super) fn ended(&mut self) {
+        if let Some(file) = self.file.take() {
+            // The directory may be gone or read-only; then there is nothing to forget.
+            let _ = std::fs::remove_file(file);
+        }
+    }
+
+    /// Writes what the next process has to know if this one dies now.
+    fn save(&self) {
+        let Some(file) = &self.file else { return };
+        let mut text = String::from("running\n");
+        for (request, strikes) in &self.strikes {
+            let more = u32::from(self.current == Some(*request));
+            let _ = writeln!(text, "{request:016x} {}", strikes + more);
+        }
+        if let Some(request) = self
+            .current
+            .filter(|request| !self.strikes.contains_key(request))
+        {
+            let _ = writeln!(text, "{request:016x} 1");
+        }
+        // Best effort: a full disk must not stop the service, it only makes a crash harder to explain.
+        let _ = std::fs::write(file, text);
+    }
+}
+
+fn parse(line: &str) -> Option<(Fingerprint, u32)> {
+    let (request, strikes) = line.split_once(' ')?;
+    Some((
+        u64::from_str_radix(request, 16).ok()?,
+        strikes.parse().ok()?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_deaths_in_isolation_condemn_a_request() {
+        let mut isolation = Isolation::default();
+        isolation.died(true);
+        assert!(isolation.active(), "the first death accuses nobody");
+        for _ in 0..STRIKES {
+            assert_eq!(isolation.begin(7), Ok(()));
+            isolation.died(true);
+        }
+        assert_eq!(isolation.begin(7), Err(STRIKES));
+        isolation.rejected(7);
+        assert_eq!(isolation.begin(7), Ok(()), "a verdict is carried out once");
+    }
+
+    #[test]
+    fn a_settled_request_ends_isolation_and_its_strikes() {
+        let mut isolation = Isolation::default();
+        isolation.died(true);
+        assert_eq!(isolation.begin(7), Ok(()));
+        isolation.died(true);
+        assert_eq!(isolation.begin(7), Ok(()));
+        isolation.settled();
+        assert!(!isolation.active());
+        isolation.died(true);
+        for _ in 0..STRIKES {
+            assert_eq!(isolation.begin(7), Ok(()), "counting starts afresh");
+            isolation.died(true);
+        }
+        assert_eq!(isolation.begin(7), Err(STRIKES));
+    }
+
+    #[test]
+    fn a_lost_network_is_nobodys_fault() {
+        let mut isolation = Isolation::default();
+        for _ in 0..10 {
+            assert_eq!(isolation.begin(7), Ok(()));
+            isolation.died(false);
+        }
+        assert!(isolation.active());
+        assert_eq!(isolation.begin(7), Ok(()));
+    }
+
+    #[test]
+    fn strikes_survive_the_death_of_the_process_but_not_a_clean_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let load = || Isolation::load(Some(directory.path()));
+        let mut first = load();
+        assert!(!first.active(), "nothing is known of a process before");
+        assert_eq!(first.begin(7), Ok(()));
+        for _ in 1..STRIKES {
+            // Each of these is dropped without a word, as `kill -9` does.
+            let mut next = load();
+            assert!(next.active());
+            assert_eq!(next.begin(7), Ok(()));
+        }
+        let mut last = load();
+        assert_eq!(last.begin(7), Err(STRIKES));
+        last.rejected(7);
+        last.ended();
+        let mut clean = load();
+        assert!(!clean.active());
+        assert_eq!(clean.begin(7), Ok(()));
+    }
+
+    #[test]
+    fn another_body_under_the_same_id_is_another_request() {
+        let request = |body: &str| {
+            fingerprint(&Request::read(crate::protocol::Message {
+                body: body.into(),
+                properties: crate::protocol::Properties {
+                    correlation_id: Some(b"1".to_vec()),
+                    ..crate::protocol::Properties::default()
+                },
+            }))
+        };
+        assert_eq!(request("30"), request("30"));
+        assert_ne!(request("30"), request("31"));
+    }
+}

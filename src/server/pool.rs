@@ -1,0 +1,221 @@
+//! The pool for large computations: so many at once, the others in line, in order.
+//!
+//! Owns the jobs in line and the threads at work. Promises an outcome for every job that began (a
+//! panic is one too), that the replies it holds in memory stay within a budget, and that a stopped
+//! job ends soon if its service asks now and then.
+
+use super::service::{Cancel, Cost, Service};
+use super::state::Counters;
+use crate::protocol::{Answer, Code, Request, Status};
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// Reply bytes that may be in memory at once, being computed or waiting for their confirm, before
+/// further large jobs wait. One job alone may exceed it.
+const REPLY_BUDGET: u64 = 64 << 20;
+
+/// The priority of computing threads against those that serve (nice(2)): small requests, heartbeats
+/// and acks come first where the processor is short.
+const NICE: i32 = 10;
+
+/// A request with what it takes to answer it.
+#[derive(Debug)]
+pub(super) struct Task<J> {
+    pub(super) tag: u64,
+    pub(super) request: Request,
+    pub(super) job: J,
+    pub(super) cost: Cost,
+    /// When the caller stops waiting.
+    pub(super) deadline: Option<Instant>,
+}
+
+/// A job that ended.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) tag: u64,
+    pub(super) request: Request,
+    pub(super) outcome: Result<Answer, Status>,
+    pub(super) compute: Duration,
+}
+
+/// The jobs.
+pub(super) struct Pool<S: Service> {
+    service: Arc<S>,
+    counters: Arc<Counters>,
+    concurrency: usize,
+    waiting: VecDeque<Task<S::Job>>,
+    running: JoinSet<Done>,
+    /// How to stop a running job, and what it was expected to cost.
+    at_work: HashMap<u64, (Cancel, Cost)>,
+    /// Estimated computing time of all jobs, in line and at work.
+    load: Duration,
+    /// Reply bytes that are accounted to each delivery until its reply is confirmed.
+    held: HashMap<u64, u64>,
+    held_bytes: u64,
+}
+
+impl<S: Service> Pool<S> {
+    pub(super) fn new(service: Arc<S>, counters: Arc<Counters>, concurrency: usize) -> Self {
+        let mut pool = Self {
+            service,
+            counters,
+            concurrency: 1,
+            waiting: VecDeque::new(),
+            running: JoinSet::new(),
+            at_work: HashMap::new(),
+            load: Duration::ZERO,
+            held: HashMap::new(),
+            held_bytes: 0,
+        };
+        pool.set_concurrency(concurrency);
+        pool
+    }
+
+    /// Jobs at once; 0 means one a core.
+    pub(super) fn set_concurrency(&mut self, concurrency: usize) {
+        self.concurrency = match concurrency {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            some => some,
+        };
+        self.start();
+    }
+
+    /// Estimated time until a job that comes now would begin.
+    pub(super) fn wait(&self) -> Duration {
+        if self.waiting.is_empty() && self.running.len() < self.concurrency {
+            return Duration::ZERO;
+        }
+        self.load / u32::try_from(self.concurrency).unwrap_or(u32::MAX)
+    }
+
+    /// Puts a job in line.
+    pub(super) fn push(&mut self, task: Task<S::Job>) {
+        self.load += task.cost.time;
+        self.waiting.push_back(task);
+        self.start();
+    }
+
+    /// Whether jobs are at work.
+    pub(super) fn is_working(&self) -> bool {
+        !self.running.is_empty()
+    }
+
+    /// The next job to end. Pends for ever where none is at work.
+    pub(super) async fn next(&mut self) -> Done {
+        while let Some(joined) = self.running.join_next().await {
+            // Jobs catch their panics and are never aborted, so a join cannot fail.
+            if let Ok(done) = joined {
+                if let Some((_, cost)) = self.at_work.remove(&done.tag) {
+                    self.load = self.load.saturating_sub(cost.time);
+                }
+                Counters::add(&self.counters.pool_beats);
+                self.start();
+                return done;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// The reply to this delivery is out of memory.
+    pub(super) fn release(&mut self, tag: u64) {
+        if let Some(bytes) = self.held.remove(&tag) {
+            self.held_bytes -= bytes;
+            self.start();
+        }
+    }
+
+    /// Takes all jobs that have not begun out of the line: their tags.
+    pub(super) fn clear(&mut self) -> Vec<u64> {
+        let waiting = std::mem::take(&mut self.waiting);
+        for task in &waiting {
+            self.load = self.load.saturating_sub(task.cost.time);
+        }
+        waiting.into_iter().map(|task| task.tag).collect()
+    }
+
+    /// Tells all jobs at work to stop.
+    pub(super) fn cancel(&self) {
+        self.at_work
+            .values()
+            .for_each(|(cancel, _)| cancel.cancel());
+    }
+
+    /// Called once a second: a pool with room for another job is well; one without shows that it is
+    /// by its jobs asking whether to go on.
+    pub(super) fn beat(&self) {
+        if self.running.len() < self.concurrency {
+            Counters::add(&self.counters.pool_beats);
+        }
+    }
+
+    fn start(&mut self) {
+        while self.running.len() < self.concurrency
+            && let Some(next) = self.waiting.front()
+            && (self.held_bytes == 0 || self.held_bytes + next.cost.reply_bytes <= REPLY_BUDGET)
+            && let Some(task) = self.waiting.pop_front()
+        {
+            let cancel = Cancel::new(task.deadline, self.counters.clone());
+            self.at_work.insert(task.tag, (cancel.clone(), task.cost));
+            self.held.insert(task.tag, task.cost.reply_bytes);
+            self.held_bytes += task.cost.reply_bytes;
+            let service = self.service.clone();
+            self.running.spawn_blocking(move || {
+                lower_priority();
+                let began = Instant::now();
+                let Task {
+                    tag, request, job, ..
+                } = task;
+                let outcome = compute(service.as_ref(), job, &cancel);
+                Done {
+                    tag,
+                    request,
+                    outcome,
+                    compute: began.elapsed(),
+                }
+            });
+        }
+    }
+}
+
+impl<S: Service> Drop for Pool<S> {
+    fn drop(&mut self) {
+        // Threads cannot be aborted; they end soon after this.
+        self.cancel();
+    }
+}
+
+/// Runs a job; a panic, or a stop before the end, becomes the status that says so.
+pub(super) fn compute<S: Service>(
+    service: &S,
+    job: S::Job,
+    cancel: &Cancel,
+) -> Result<Answer, Status> {
+    if cancel.is_cancelled() {
+        return Err(expired());
+    }
+    let outcome = catch_unwind(AssertUnwindSafe(|| service.run(job, cancel)));
+    match outcome {
+        Ok(Err(_)) if cancel.is_cancelled() => Err(expired()),
+        Ok(outcome) => outcome,
+        Err(_) => Err(Status::new(
+            Code::Internal,
+            "the computation failed; the server's log says where",
+        )),
+    }
+}
+
+/// The status of a request whose caller has stopped waiting.
+pub(super) fn expired() -> Status {
+    Status::new(
+        Code::DeadlineExceeded,
+        "the caller's deadline passed before the answer was ready",
+    )
+}
+
+/// Best effort: a sandbox may forbid it, and then all threads are equal.
+fn lower_priority() {
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+}
