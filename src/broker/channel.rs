@@ -296,7 +296,9 @@ impl Channel {
         what: &str,
         operation: impl Future<Output = lapin::Result<T>>,
     ) -> Result<T, Error> {
-        if let Ok(done) = tokio::time::timeout(self.timeout, operation).await { done.map_err(|error| Error::from_lapin(what, &error)) } else {
+        if let Ok(done) = tokio::time::timeout(self.timeout, operation).await {
+            done.map_err(|error| Error::from_lapin(what, &error))
+        } else {
             self.switch.kill();
             Err(Error::new(
                 Kind::Timeout,

@@ -69,7 +69,9 @@ pub(super) fn basic_properties(from: &Properties) -> Result<BasicProperties, Err
         to = to.with_content_type(short("content_type", value)?);
     }
     if let Some(value) = &from.correlation_id {
-        if let Ok(text) = std::str::from_utf8(value) { to = to.with_correlation_id(short("correlation_id", text)?) } else {
+        if let Ok(text) = std::str::from_utf8(value) {
+            to = to.with_correlation_id(short("correlation_id", text)?);
+        } else {
             let raw = AMQPValue::ByteArray(ByteArray::from(value.clone()));
             headers.insert(guard::RAW_CORRELATION_ID.into(), raw);
         }

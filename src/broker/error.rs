@@ -57,7 +57,6 @@ impl Error {
                 AMQPErrorKind::Soft(soft) => match soft {
                     AMQPSoftError::ACCESSREFUSED => Kind::Denied,
                     AMQPSoftError::NOTFOUND => Kind::NoQueue,
-                    AMQPSoftError::RESOURCELOCKED => Kind::Mismatch,
                     // The only exception that a broker raises for its own clock's sake (RabbitMQ,
                     // "Delivery Acknowledgement Timeout").
                     AMQPSoftError::PRECONDITIONFAILED
@@ -65,7 +64,9 @@ impl Error {
                     {
                         Kind::Cancelled
                     }
-                    AMQPSoftError::PRECONDITIONFAILED => Kind::Mismatch,
+                    AMQPSoftError::RESOURCELOCKED | AMQPSoftError::PRECONDITIONFAILED => {
+                        Kind::Mismatch
+                    }
                     _ => Kind::Protocol,
                 },
                 AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED) => Kind::Lost,

@@ -1,5 +1,5 @@
-//! The server: [`run`] answers requests with a [`Service`], session after session, until told to
-//! stop.
+//! The server: [`Server::run`] answers requests with a [`Service`], session after session, until
+//! told to stop.
 //!
 //! The supervisor here owns the backoff, the choice of the broker, and what outlives a session. A
 //! session (`session.rs`) is never repaired: on any fault it is dropped whole, and a new one is made.
@@ -37,19 +37,52 @@ pub struct Outcome {
     pub abandoned: u64,
 }
 
-/// Whom to tell what the server does, and who tells it what to do.
+/// A server: a service, and what it takes to run it.
 #[derive(Debug)]
-pub struct Handles {
-    /// The configuration; changes apply as they come.
-    pub config: watch::Receiver<Arc<Config>>,
-    /// When to stop.
-    pub stop: watch::Receiver<Stop>,
-    /// The state is published here, and nowhere else.
-    pub state: watch::Sender<State>,
+pub struct Server<S> {
+    service: Arc<S>,
+    config: watch::Receiver<Arc<Config>>,
+    stop: watch::Receiver<Stop>,
+    state: watch::Sender<State>,
+    counters: Arc<Counters>,
+    state_directory: Option<PathBuf>,
+}
+
+/// The other end of a [`Server`]: watches it and tells it what to do, from wherever it is held.
+#[derive(Debug)]
+pub struct Handle {
+    config: watch::Sender<Arc<Config>>,
+    stop: watch::Sender<Stop>,
+    state: watch::Receiver<State>,
+    counters: Arc<Counters>,
+}
+
+impl Handle {
+    /// Stops the server. Can be made more urgent by another call, never less.
+    pub fn stop(&self, how: Stop) {
+        self.stop.send_if_modified(|stop| {
+            let urgent = how > *stop;
+            if urgent {
+                *stop = how;
+            }
+            urgent
+        });
+    }
+
+    /// Changes the configuration: limits at once, broker and queue by a drained change of session.
+    pub fn reconfigure(&self, config: Config) {
+        self.config.send_replace(Arc::new(config));
+    }
+
+    /// What the server is doing; the one place that says so.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
     /// Numbers since the start.
-    pub counters: Arc<Counters>,
-    /// Where a trace survives the death of the process (systemd's `StateDirectory=`), if anywhere.
-    pub state_directory: Option<PathBuf>,
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
 }
 
 /// What every session works with and none owns.
@@ -64,32 +97,65 @@ struct Context<S> {
     instance: String,
 }
 
-/// Answers requests until told to stop.
-///
-/// Has to run on a tokio runtime with timers and I/O; a current-thread one serves best.
-pub async fn run<S: Service>(service: Arc<S>, handles: Handles) -> Outcome {
-    let Handles {
-        config,
-        stop,
-        state,
-        counters,
-        state_directory,
-    } = handles;
-    let instance = instance(&config.borrow().server.instance);
-    let mut context = Context {
-        service,
-        config,
-        stop,
-        state,
-        counters,
-        isolation: Isolation::load(state_directory.as_deref()),
-        refusals: events::Refusals,
-        instance,
-    };
-    let outcome = supervise(&mut context).await;
-    context.isolation.ended();
-    context.state.send_replace(State::Stopped);
-    outcome
+impl<S: Service> Server<S> {
+    /// A server that is ready to [`run`](Self::run), and the handle to it.
+    pub fn new(service: S, config: Config) -> (Self, Handle) {
+        let (config_sender, config) = watch::channel(Arc::new(config));
+        let (stop_sender, stop) = watch::channel(Stop::No);
+        let (state, state_receiver) = watch::channel(State::Starting);
+        let counters = Arc::new(Counters::default());
+        let handle = Handle {
+            config: config_sender,
+            stop: stop_sender,
+            state: state_receiver,
+            counters: counters.clone(),
+        };
+        let service = Arc::new(service);
+        (
+            Self {
+                service,
+                config,
+                stop,
+                state,
+                counters,
+                state_directory: None,
+            },
+            handle,
+        )
+    }
+
+    /// Keeps a trace in `directory` (systemd's `StateDirectory=`) that survives the death of the
+    /// process, so that a request that kills it is found out.
+    #[must_use]
+    pub fn with_state_directory(self, directory: PathBuf) -> Self {
+        Self {
+            state_directory: Some(directory),
+            ..self
+        }
+    }
+
+    /// Answers requests until told to stop.
+    ///
+    /// Needs a tokio runtime with timers and I/O; a current-thread one serves best. Dropping the
+    /// future is like a crash: connections are cut, and the broker delivers again what was not
+    /// acknowledged.
+    pub async fn run(self) -> Outcome {
+        let instance = instance(&self.config.borrow().server.instance);
+        let mut context = Context {
+            service: self.service,
+            config: self.config,
+            stop: self.stop,
+            state: self.state,
+            counters: self.counters,
+            isolation: Isolation::load(self.state_directory.as_deref()),
+            refusals: events::Refusals,
+            instance,
+        };
+        let outcome = Box::pin(supervise(&mut context)).await;
+        context.isolation.ended();
+        context.state.send_replace(State::Stopped);
+        outcome
+    }
 }
 
 async fn supervise<S: Service>(context: &mut Context<S>) -> Outcome {

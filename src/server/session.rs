@@ -46,7 +46,11 @@ pub(super) enum End {
     Failed(Error),
 }
 
+/// The id of a reply, and what became of it.
 type Published = (u64, Result<(Confirm, Option<Returned>), Error>);
+
+/// Operations under way on the broker, all driven by the session's own task.
+type UnderWay<T> = FuturesUnordered<Pin<Box<dyn Future<Output = T> + Send>>>;
 
 /// A reply that waits for its confirm.
 #[derive(Debug)]
@@ -74,8 +78,8 @@ pub(super) struct Session<'a, S: Service> {
     one_at_a_time: bool,
     pool: Pool<S>,
     window: AckWindow,
-    acks: FuturesUnordered<Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>>,
-    replies: FuturesUnordered<Pin<Box<dyn Future<Output = Published> + Send>>>,
+    acks: UnderWay<Result<(), Error>>,
+    replies: UnderWay<Published>,
     /// By our own id of the reply, which is its `message_id`.
     pending: HashMap<u64, Pending>,
     next_reply: u64,

@@ -1,0 +1,192 @@
+//! Holds the shape of the source: who may import whom, who may name the AMQP library, what every
+//! file says of itself, and how long the binaries are.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each layer with the layers that it may import (see ARCHITECTURE.md). `lib` and the binaries tie
+/// everything together and are not layers.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("fibonacci", &[]),
+    ("config", &[]),
+    ("protocol", &["config"]),
+    ("broker", &["protocol", "config"]),
+    ("server", &["broker", "protocol", "config"]),
+    ("client", &["broker", "protocol", "config"]),
+    (
+        "daemon",
+        &[
+            "server",
+            "client",
+            "broker",
+            "protocol",
+            "config",
+            "fibonacci",
+        ],
+    ),
+    ("cli", &["server", "client", "broker", "protocol", "config"]),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+    {
+        if entry.is_dir() {
+            files.extend(rust_files(&entry));
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            files.push(entry);
+        }
+    }
+    files.sort();
+    files
+}
+
+fn source() -> BTreeMap<String, String> {
+    let src = root().join("src");
+    let name = |file: &Path| {
+        file.strip_prefix(&src)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    rust_files(&src)
+        .iter()
+        .map(|file| (name(file), fs::read_to_string(file).unwrap()))
+        .collect()
+}
+
+/// The layers that a line imports or names: `use crate::x`, `use crate::{x, y}` on one line,
+/// `crate::x::y` in code.
+fn named(line: &str) -> Vec<String> {
+    let code = line.split("//").next().unwrap_or_default();
+    let identifier = |text: &str| -> String {
+        text.trim_start()
+            .chars()
+            .take_while(|char| char.is_alphanumeric() || *char == '_')
+            .collect()
+    };
+    let mut names = Vec::new();
+    for rest in code.split("crate::").skip(1) {
+        match rest.strip_prefix('{') {
+            Some(list) => names.extend(list.split(',').map(identifier)),
+            None => names.push(identifier(rest)),
+        }
+    }
+    names
+}
+
+fn layer_of(file: &str) -> Option<&str> {
+    let layer = file.split('/').next()?.trim_end_matches(".rs");
+    (layer != "lib" && layer != "bin").then_some(layer)
+}
+
+#[test]
+fn imports_go_one_way() {
+    let mut breaches = Vec::new();
+    for (file, text) in source() {
+        let Some(layer) = layer_of(&file) else {
+            continue;
+        };
+        let known = LAYERS.iter().find(|(name, _)| *name == layer);
+        let Some((_, allowed)) = known else {
+            breaches.push(format!("{file}: {layer} is not in the table of layers"));
+            continue;
+        };
+        for (number, line) in text.lines().enumerate() {
+            for name in named(line) {
+                let is_layer = LAYERS.iter().any(|(layer, _)| *layer == name);
+                if is_layer && name != layer && !allowed.contains(&name.as_str()) {
+                    breaches.push(format!(
+                        "{file}:{}: {layer} must not know {name}",
+                        number + 1
+                    ));
+                }
+            }
+        }
+    }
+    assert!(breaches.is_empty(), "{breaches:#?}");
+}
+
+#[test]
+fn imports_are_recognised_in_every_spelling() {
+    for (line, names) in [
+        ("use crate::server::State;", vec!["server"]),
+        (
+            "use crate::{broker, config::Config};",
+            vec!["broker", "config"],
+        ),
+        ("    let x = crate::cli::main();", vec!["cli"]),
+        ("// crate::cli is not an import", vec![]),
+        ("use std::fmt;", vec![]),
+    ] {
+        assert_eq!(named(line), names, "{line}");
+    }
+}
+
+#[test]
+fn only_the_broker_layer_names_the_amqp_library() {
+    for (file, text) in source() {
+        if !file.starts_with("broker/") {
+            assert!(!text.contains("lapin"), "{file} names lapin");
+        }
+    }
+}
+
+#[test]
+fn pure_layers_know_no_io_and_no_clock() {
+    for (file, text) in source() {
+        if matches!(layer_of(&file), Some("fibonacci" | "protocol")) {
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for word in [
+                "tokio",
+                "std::io",
+                "std::net",
+                "std::fs",
+                "Instant",
+                "SystemTime",
+                "env::",
+            ] {
+                assert!(!code.contains(word), "{file} names {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for (file, text) in source() {
+        assert!(
+            text.starts_with("//! "),
+            "{file} has no paragraph at its top"
+        );
+    }
+}
+
+#[test]
+fn binaries_are_three_lines() {
+    for file in rust_files(&root().join("src/bin")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text
+            .lines()
+            .filter(|line| !line.starts_with("//!") && !line.is_empty());
+        assert_eq!(code.count(), 3, "{}", file.display());
+    }
+}
+
+#[test]
+fn the_changelog_knows_this_version() {
+    let changelog = fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
+    let newest = changelog
+        .lines()
+        .find(|line| line.starts_with("## "))
+        .unwrap();
+    assert!(newest.contains(env!("CARGO_PKG_VERSION")), "{newest}");
+}
