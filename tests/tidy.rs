@@ -1,6 +1,8 @@
 //! Holds the shape of the source: who may import whom, who may name the AMQP library, what every
 //! file says of itself, and how long the binaries are.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
