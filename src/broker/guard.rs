@@ -1,1 +1,0 @@
-//! A filter over the byte stream against messages that the AMQP library cannot decode.
