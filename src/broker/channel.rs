@@ -206,6 +206,9 @@ impl Channel {
     ) -> impl Future<Output = Result<(Confirm, Option<Returned>), Error>> + Send + 'static + use<>
     {
         let channel = self.inner.clone();
+        if message.properties.has_raw_correlation_id() {
+            self.switch.allow_raw_ids();
+        }
         async move {
             let routing_key = short("the reply address", &queue)?;
             let options = BasicPublishOptions {

@@ -2,9 +2,10 @@
 
 use super::connection::short;
 use super::{Error, guard};
-use crate::protocol::{HeaderValue, Properties, header};
+use crate::protocol::{Defect, HeaderValue, Properties, header};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, ByteArray, FieldTable, LongString, ShortString};
+use std::collections::BTreeMap;
 
 /// What a delivered message says.
 pub(super) fn properties(from: &BasicProperties) -> Properties {
@@ -24,12 +25,40 @@ pub(super) fn properties(from: &BasicProperties) -> Properties {
     };
     if let Some(headers) = from.headers() {
         let headers = headers.inner();
+        read_marks(headers, &mut to);
         to.headers = header::ALL
             .iter()
             .filter_map(|name| Some((*name, header_value(headers.get(*name)?)?)))
             .collect();
     }
     to
+}
+
+/// What the guard moved or took away so that the message could be decoded at all.
+fn read_marks(headers: &BTreeMap<ShortString, AMQPValue>, to: &mut Properties) {
+    let raw = |name| match headers.get(name) {
+        Some(AMQPValue::ByteArray(bytes)) => Some(bytes.as_slice().to_vec()),
+        _ => None,
+    };
+    to.correlation_id = to
+        .correlation_id
+        .take()
+        .or_else(|| raw(guard::RAW_CORRELATION_ID));
+    to.message_id = to.message_id.take().or_else(|| raw(guard::RAW_MESSAGE_ID));
+    let number = |name| match headers.get(name) {
+        Some(AMQPValue::LongLongInt(value)) => Some(*value),
+        _ => None,
+    };
+    let dropped = number(guard::DEFECTS).unwrap_or(0);
+    to.defect = if let Some(size) = number(guard::DROPPED_BODY) {
+        Some(Defect::Body(u64::try_from(size).unwrap_or(u64::MAX)))
+    } else if dropped & guard::DEFECT_REPLY_TO != 0 {
+        Some(Defect::ReplyTo)
+    } else if dropped & guard::DEFECT_HEADERS != 0 {
+        Some(Defect::Headers)
+    } else {
+        None
+    };
 }
 
 fn header_value(value: &AMQPValue) -> Option<HeaderValue> {

@@ -4,6 +4,8 @@
 //! from outside: every pending operation on the connection then fails at once, and the library's
 //! thread for it ends. [`Runtime`] is what the library needs to accept a stream that is not its own.
 
+use super::connection::FRAME_MAX;
+use super::guard::{Inbound, Limits, Outbound, Step};
 use super::tls;
 use super::{Error, Kind};
 use crate::config::{self, BrokerUrl, Scheme};
@@ -34,6 +36,8 @@ struct Shared {
     waiting: Mutex<[Option<Waker>; 2]>,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    /// Whether a reply to a raw correlation id was ever published here: the guard then looks for it.
+    raw_ids: Arc<AtomicBool>,
     /// The first bytes the broker sent, until its name and version were read from them.
     greeting: Mutex<Vec<u8>>,
 }
@@ -50,6 +54,11 @@ impl KillSwitch {
         for waker in self.0.waiting().iter_mut().filter_map(Option::take) {
             waker.wake();
         }
+    }
+
+    /// From now on replies may carry a correlation id that is not text.
+    pub(super) fn allow_raw_ids(&self) {
+        self.0.raw_ids.store(true, Ordering::Relaxed);
     }
 
     /// Bytes read and written so far, as the AMQP library saw them.
@@ -112,7 +121,6 @@ pub(super) async fn open(
     max_body: Option<u64>,
     switch: &KillSwitch,
 ) -> Result<Transport, Error> {
-    let _ = max_body;
     let tcp = connect(url).await?;
     tune(&tcp, settings.heartbeat).map_err(|error| {
         Error::new(
@@ -124,10 +132,16 @@ pub(super) async fn open(
         Scheme::Amqp => Stream::Plain(tcp),
         Scheme::Amqps => Stream::Tls(Box::new(tls::handshake(tcp, url, &settings.tls).await?)),
     };
+    let limits = Limits {
+        max_body,
+        frame_max: FRAME_MAX as usize,
+    };
     Ok(Transport {
         stream,
         switch: switch.clone(),
         greeted: false,
+        inbound: Inbound::new(limits),
+        outbound: Outbound::new(switch.0.raw_ids.clone()),
     })
 }
 
@@ -199,6 +213,42 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Stream {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(bytes);
+        ready!(match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(context, &mut buffer),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_read(context, &mut buffer),
+        })?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(context),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(context),
+        }
+    }
+}
+
 /// What the AMQP library reads from and writes to.
 #[derive(Debug)]
 pub(super) struct Transport {
@@ -206,31 +256,22 @@ pub(super) struct Transport {
     switch: KillSwitch,
     /// Whether the greeting is complete.
     greeted: bool,
+    inbound: Inbound,
+    outbound: Outbound,
 }
 
 impl Transport {
-    fn poll_socket_read(
-        &mut self,
-        context: &mut Context<'_>,
-        bytes: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(bytes);
-        ready!(match &mut self.stream {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_read(context, &mut buffer),
-            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(context, &mut buffer),
-        })?;
-        Poll::Ready(Ok(buffer.filled().len()))
-    }
-
-    fn poll_socket_write(
-        &mut self,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
-            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write(context, bytes),
+    /// Writes what the guard took over.
+    fn poll_own(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outbound.pending().is_empty() {
+            let pending = self.outbound.pending();
+            let written = ready!(self.stream.poll_write(context, pending))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.outbound.sent(written);
         }
+        Poll::Ready(Ok(()))
     }
 
     fn greet(&mut self, bytes: &[u8]) {
@@ -261,15 +302,28 @@ impl futures_io::AsyncRead for Transport {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.switch.watch(READ, context)?;
-        let read = ready!(this.poll_socket_read(context, bytes))?;
-        this.switch
-            .0
-            .bytes_in
-            .fetch_add(read as u64, Ordering::Relaxed);
-        if !this.greeted {
-            this.greet(&bytes[..read]);
+        loop {
+            let finished = this.inbound.drain(bytes);
+            if finished > 0 {
+                return Poll::Ready(Ok(finished));
+            }
+            let room = this.inbound.room(bytes.len());
+            let read = ready!(this.stream.poll_read(context, &mut bytes[room..]))?;
+            if read == 0 {
+                return Poll::Ready(Ok(0));
+            }
+            this.switch
+                .0
+                .bytes_in
+                .fetch_add(read as u64, Ordering::Relaxed);
+            if !this.greeted {
+                this.greet(&bytes[room..room + read]);
+            }
+            let passed = this.inbound.filter(&mut bytes[..room + read], room);
+            if passed > 0 {
+                return Poll::Ready(Ok(passed));
+            }
         }
-        Poll::Ready(Ok(read))
     }
 }
 
@@ -281,7 +335,15 @@ impl futures_io::AsyncWrite for Transport {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.switch.watch(WRITE, context)?;
-        let written = ready!(this.poll_socket_write(context, bytes))?;
+        ready!(this.poll_own(context))?;
+        let written = match this.outbound.scan(bytes) {
+            Step::Write(length) => {
+                let written = ready!(this.stream.poll_write(context, &bytes[..length]))?;
+                this.outbound.advance(&bytes[..written]);
+                written
+            }
+            Step::Take(length) => length,
+        };
         this.switch
             .0
             .bytes_out
@@ -292,10 +354,8 @@ impl futures_io::AsyncWrite for Transport {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.switch.watch(WRITE, context)?;
-        match &mut this.stream {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_flush(context),
-            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(context),
-        }
+        ready!(this.poll_own(context))?;
+        this.stream.poll_flush(context)
     }
 
     fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -304,10 +364,8 @@ impl futures_io::AsyncWrite for Transport {
         if this.switch.watch(WRITE, context).is_err() {
             return Poll::Ready(Ok(()));
         }
-        match &mut this.stream {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
-            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(context),
-        }
+        ready!(this.poll_own(context))?;
+        this.stream.poll_shutdown(context)
     }
 }
 

@@ -47,6 +47,13 @@ pub struct Properties {
 }
 
 impl Properties {
+    /// Whether the correlation id is not text, so that it needs the guard's help on the wire.
+    pub fn has_raw_correlation_id(&self) -> bool {
+        self.correlation_id
+            .as_ref()
+            .is_some_and(|id| std::str::from_utf8(id).is_err())
+    }
+
     /// The value of a header, if the message carries it.
     pub fn header(&self, name: &str) -> Option<&HeaderValue> {
         self.headers

@@ -1,0 +1,498 @@
+//! What becomes of each kind of message: one table for each rule.
+
+use amq_protocol::frame::{AMQPFrame, parse_frame};
+use amq_protocol::protocol::{AMQPClass, BasicProperties, basic, connection};
+use amq_protocol::types::{AMQPValue, ByteArray, FieldTable};
+
+use super::super::{
+    DEFECT_HEADERS, DEFECT_REPLY_TO, DEFECTS, DROPPED_BODY, Inbound, Limits, MAX_DEPTH,
+    MAX_HEADER_FRAME, RAW_CORRELATION_ID, RAW_MESSAGE_ID,
+};
+use super::support::{
+    CLUSTER_ID, CONTENT_TYPE, CORRELATION_ID, HEADERS, MESSAGE_ID, REPLY_TO, body, content,
+    deliver, depth, entry, header, headers, long, method, nested, parsed, parsed_header, receive,
+    short, split,
+};
+
+const FRAME_MAX: usize = 131_072;
+
+fn through(stream: &[u8]) -> Vec<u8> {
+    through_with(None, FRAME_MAX, stream)
+}
+
+fn through_with(max_body: Option<u64>, frame_max: usize, stream: &[u8]) -> Vec<u8> {
+    let limits = Limits {
+        max_body,
+        frame_max,
+    };
+    let trickle = 1 + stream.len() / 2000;
+    let mut outputs = [1_000_000, 1021, trickle].map(|read| {
+        let mut inbound = Inbound::new(limits);
+        let (output, held) = receive(
+            &mut inbound,
+            stream,
+            &[read],
+            &[1_000_000.min(read * 7), 4096],
+        );
+        assert!(held <= MAX_HEADER_FRAME + 1_000_000);
+        output
+    });
+    assert!(outputs[0] == outputs[1], "the output depends on the split");
+    assert!(outputs[0] == outputs[2], "the output depends on the split");
+    std::mem::take(&mut outputs[0])
+}
+
+fn marks(entries: &[(&str, AMQPValue)]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in entries {
+        table.insert((*name).into(), value.clone());
+    }
+    table
+}
+
+fn defects(bits: i64) -> (&'static str, AMQPValue) {
+    (DEFECTS, AMQPValue::LongLongInt(bits))
+}
+
+fn raw(name: &'static str, bytes: &[u8]) -> (&'static str, AMQPValue) {
+    (name, AMQPValue::ByteArray(ByteArray::from(bytes)))
+}
+
+#[test]
+fn properties_that_are_not_text_are_dropped_or_kept_raw() {
+    let bad = || short(b"a\xff");
+    let plain = BasicProperties::default;
+    let cases = [
+        (CONTENT_TYPE, plain()),
+        (1, plain()),
+        (
+            CORRELATION_ID,
+            plain().with_headers(marks(&[raw(RAW_CORRELATION_ID, b"a\xff")])),
+        ),
+        (
+            REPLY_TO,
+            plain().with_headers(marks(&[defects(DEFECT_REPLY_TO)])),
+        ),
+        (7, plain()),
+        (
+            MESSAGE_ID,
+            plain().with_headers(marks(&[raw(RAW_MESSAGE_ID, b"a\xff")])),
+        ),
+        (10, plain()),
+        (11, plain()),
+        (12, plain()),
+        (CLUSTER_ID, plain()),
+    ];
+    for (index, expected) in cases {
+        let header = parsed_header(&through(&header(1, 5, &[(index, bad())])));
+        assert_eq!(header.properties, expected, "property {index}");
+        assert_eq!((header.class_id, header.body_size), (60, 5));
+    }
+}
+
+#[test]
+fn the_other_properties_stay() {
+    let stream = header(
+        1,
+        5,
+        &[
+            (CONTENT_TYPE, short(b"text/plain")),
+            (1, short(b"\xfe")),
+            headers(&entry(b"traceparent", b"S\0\0\0\x02ab")),
+            (3, vec![2]),
+            (4, vec![9]),
+            (CORRELATION_ID, short(&[0xF0, 0x00, 0xFF])),
+            (REPLY_TO, short(b"caller")),
+            (7, short(b"1000")),
+            (9, vec![0, 0, 0, 0, 0, 0, 0, 42]),
+        ],
+    );
+    let expected = BasicProperties::default()
+        .with_content_type("text/plain".into())
+        .with_headers(marks(&[
+            ("traceparent", AMQPValue::LongString("ab".into())),
+            raw(RAW_CORRELATION_ID, &[0xF0, 0x00, 0xFF]),
+        ]))
+        .with_delivery_mode(2)
+        .with_priority(9)
+        .with_reply_to("caller".into())
+        .with_expiration("1000".into())
+        .with_timestamp(42);
+    assert_eq!(parsed_header(&through(&stream)).properties, expected);
+}
+
+#[test]
+fn headers_that_cannot_be_decoded_are_dropped_alone() {
+    let nest = |kind, depth| nested(kind, depth, b"V".to_vec());
+    let hostile: &[(&str, Vec<u8>)] = &[
+        ("arrays 33 deep", entry(b"bad", &nest(b'A', MAX_DEPTH + 1))),
+        ("arrays 1600 deep", entry(b"bad", &nest(b'A', 1600))),
+        (
+            "arrays 26000 deep",
+            entry(b"bad", &nested(b'A', 26_000, Vec::new())),
+        ),
+        ("tables 33 deep", entry(b"bad", &nest(b'F', MAX_DEPTH + 1))),
+        ("tables 1600 deep", entry(b"bad", &nest(b'F', 1600))),
+        ("tables 16000 deep", entry(b"bad", &nest(b'F', 16_000))),
+        ("key not UTF-8", entry(b"\xff", b"V")),
+        (
+            "inner key not UTF-8",
+            entry(b"bad", &[b"F", &long(b"\x01\xffV")[..]].concat()),
+        ),
+        ("unknown type", entry(b"bad", b"Z")),
+        ("truncated", entry(b"bad", b"S\0\0\xff\xff")),
+    ];
+    for (what, bad) in hostile {
+        let table = [
+            entry(b"fibrpc-deadline", b"l\0\0\0\0\0\0\0\x09"),
+            bad.clone(),
+        ]
+        .concat();
+        let stream = header(1, 2, &[headers(&table), (REPLY_TO, short(b"caller"))]);
+        let expected = BasicProperties::default()
+            .with_headers(marks(&[
+                ("fibrpc-deadline", AMQPValue::LongLongInt(9)),
+                defects(DEFECT_HEADERS),
+            ]))
+            .with_reply_to("caller".into());
+        assert_eq!(
+            parsed_header(&through(&stream)).properties,
+            expected,
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn headers_at_the_limit_pass_untouched() {
+    for kind in [b'A', b'F'] {
+        let table = entry(b"deep", &nested(kind, MAX_DEPTH, b"V".to_vec()));
+        let stream = header(1, 0, &[headers(&table)]);
+        let output = through(&stream);
+        assert_eq!(output, stream);
+        let properties = parsed_header(&output).properties;
+        assert_eq!(depth(properties.headers().as_ref().unwrap()), MAX_DEPTH + 1);
+    }
+    let many: Vec<u8> = (0..5000)
+        .flat_map(|n| entry(format!("header-{n}").as_bytes(), b"t\x01"))
+        .collect();
+    let stream = header(1, 0, &[headers(&many)]);
+    assert_eq!(through(&stream), stream);
+}
+
+#[test]
+fn what_only_the_guard_may_say_is_dropped() {
+    let forged = [
+        DEFECTS,
+        DROPPED_BODY,
+        RAW_CORRELATION_ID,
+        RAW_MESSAGE_ID,
+        "fibrpc-guard-x",
+    ];
+    let table: Vec<u8> = forged
+        .iter()
+        .flat_map(|name| entry(name.as_bytes(), b"V"))
+        .collect();
+    let output = through(&header(1, 0, &[headers(&table)]));
+    let properties = parsed_header(&output).properties;
+    assert_eq!(*properties.headers(), Some(FieldTable::default()));
+}
+
+#[test]
+fn properties_cut_short_cost_no_more_than_themselves() {
+    let whole = content(
+        3,
+        &[(CORRELATION_ID, short(b"id")), (REPLY_TO, short(b"caller"))],
+    );
+    let cut = frame(&whole[..whole.len() - 1]);
+    let expected = BasicProperties::default()
+        .with_correlation_id("id".into())
+        .with_headers(marks(&[defects(DEFECT_HEADERS | DEFECT_REPLY_TO)]));
+    assert_eq!(parsed_header(&through(&cut)).properties, expected);
+
+    let trailing = frame(&[&whole[..], b"\x01\x02"].concat());
+    let expected = BasicProperties::default()
+        .with_correlation_id("id".into())
+        .with_reply_to("caller".into())
+        .with_headers(marks(&[defects(DEFECT_HEADERS)]));
+    assert_eq!(parsed_header(&through(&trailing)).properties, expected);
+
+    let table = content(3, &[(HEADERS, b"\0\0\xff\xff\x01kV".to_vec())]);
+    let expected = BasicProperties::default().with_headers(marks(&[defects(DEFECT_HEADERS)]));
+    assert_eq!(parsed_header(&through(&frame(&table))).properties, expected);
+}
+
+#[test]
+fn flags_without_a_meaning_have_none() {
+    let mut payload = content(3, &[(CORRELATION_ID, short(b"id"))]);
+    payload[13] |= 3;
+    let stream = frame(&payload);
+    assert_eq!(through(&stream), stream);
+    parsed_header(&stream);
+}
+
+#[test]
+fn a_header_frame_that_is_too_large_keeps_its_place() {
+    let filler = [b"S", &long(&vec![b'x'; 300_000])[..]].concat();
+    for (frame_max, name) in [(FRAME_MAX, "negotiated"), (0, "own limit")] {
+        let large = header(
+            1,
+            2,
+            &[
+                headers(&entry(b"big", &filler)),
+                (CORRELATION_ID, short(b"id")),
+                (REPLY_TO, short(b"caller")),
+            ],
+        );
+        let stream = [
+            deliver(1, b"", b"q"),
+            large,
+            body(1, b"30"),
+            deliver(2, b"", b"q"),
+        ]
+        .concat();
+        let output = through_with(None, frame_max, &stream);
+        let frames = parsed(&output);
+        let [
+            _,
+            AMQPFrame::Header(1, header),
+            AMQPFrame::Body(1, bytes),
+            _,
+        ] = &frames[..]
+        else {
+            panic!("{name}: {frames:?}");
+        };
+        let marked = marks(&[defects(DEFECT_HEADERS | DEFECT_REPLY_TO)]);
+        assert_eq!(
+            header.properties,
+            BasicProperties::default().with_headers(marked)
+        );
+        assert_eq!((header.body_size, &bytes[..]), (2, &b"30"[..]));
+    }
+}
+
+#[test]
+fn marks_never_make_a_frame_too_large() {
+    let fill = |bytes: usize| [b"S", &long(&vec![b'x'; bytes])[..]].concat();
+    for bytes in (3500..4100).step_by(5) {
+        let table = [entry(b"big", &fill(bytes)), entry(b"\xff", b"V")].concat();
+        let stream = header(
+            1,
+            0,
+            &[headers(&table), (CORRELATION_ID, short(&[0xFF; 255]))],
+        );
+        let output = through_with(None, 4096, &stream);
+        assert!(output.len() <= 4096, "{bytes}: {}", output.len());
+        let table = parsed_header(&output).properties.headers().clone().unwrap();
+        let bits = AMQPValue::LongLongInt(DEFECT_HEADERS);
+        assert_eq!(table.inner().get(DEFECTS), Some(&bits), "{bytes}");
+    }
+}
+
+#[test]
+fn the_brokers_own_limit_counts() {
+    let tune = |max: u32| method(0, 10, 30, &[&[0, 0], &max.to_be_bytes(), &[0, 10]]);
+    let table = entry(b"big", &[b"S", &long(&[b'x'; 6000])[..]].concat());
+    for (ours, theirs, passes) in [
+        (0, 8192, true),
+        (0, 4096, false),
+        (8192, 4096, false),
+        (8192, 0, true),
+        (4096, 8192, false),
+    ] {
+        let stream = [tune(theirs), header(1, 0, &[headers(&table)])].concat();
+        let output = through_with(None, ours, &stream);
+        assert_eq!(output == stream, passes, "{ours} and {theirs}");
+    }
+}
+
+#[test]
+fn a_body_that_is_too_large_is_dropped_on_the_way() {
+    let chunk = vec![b'1'; 60_000];
+    let props = [(CORRELATION_ID, short(b"id")), (REPLY_TO, short(b"caller"))];
+    let mut stream = [deliver(1, b"", b"q"), header(1, 100 * 60_000, &props)].concat();
+    for n in 0..100 {
+        stream.extend(body(1, &chunk));
+        if n == 50 {
+            stream.extend([deliver(2, b"", b"q"), header(2, 1, &[]), body(2, b"7")].concat());
+        }
+    }
+    stream.extend([deliver(1, b"", b"q"), header(1, 2, &[]), body(1, b"30")].concat());
+
+    let limits = Limits {
+        max_body: Some(1000),
+        frame_max: FRAME_MAX,
+    };
+    let mut inbound = Inbound::new(limits);
+    let (output, held) = receive(&mut inbound, &stream, &[10_000], &[16_384]);
+    assert!(held < 20_000, "{held}");
+    let frames = parsed(&output);
+    let [
+        _,
+        AMQPFrame::Header(1, header),
+        _,
+        _,
+        AMQPFrame::Body(2, other),
+        _,
+        _,
+        AMQPFrame::Body(1, last),
+    ] = &frames[..]
+    else {
+        panic!("{frames:?}");
+    };
+    let size = (DROPPED_BODY, AMQPValue::LongLongInt(6_000_000));
+    let expected = BasicProperties::default()
+        .with_correlation_id("id".into())
+        .with_reply_to("caller".into())
+        .with_headers(marks(&[size]));
+    assert_eq!((header.body_size, &header.properties), (0, &expected));
+    assert_eq!((&other[..], &last[..]), (&b"7"[..], &b"30"[..]));
+    assert_eq!(inbound.buffered(), 0);
+}
+
+#[test]
+fn dropping_a_body_ends_with_the_next_message() {
+    let limit = Some(1);
+    let next = [deliver(1, b"", b"q"), header(1, 1, &[]), body(1, b"7")].concat();
+    let stream = [header(1, u64::MAX, &[]), body(1, b"abc"), next.clone()].concat();
+    let output = through_with(limit, FRAME_MAX, &stream);
+    let expected = marks(&[(DROPPED_BODY, AMQPValue::LongLongInt(i64::MAX))]);
+    assert_eq!(*parsed_header(&output).properties.headers(), Some(expected));
+    assert!(output.ends_with(&next));
+    assert_eq!(split(&output).0.len(), 4);
+}
+
+#[test]
+fn strings_in_methods_are_mended() {
+    let text = short(b"a\xffb");
+    let fine = "a?b";
+    let cases: &[(Vec<u8>, AMQPClass)] = &[
+        (
+            deliver(1, b"a\xffb", b"a\xffb"),
+            AMQPClass::Basic(basic::AMQPMethod::Deliver(basic::Deliver {
+                consumer_tag: "tag".into(),
+                delivery_tag: 7,
+                redelivered: true,
+                exchange: fine.into(),
+                routing_key: fine.into(),
+            })),
+        ),
+        (
+            method(1, 60, 50, &[&[1, 56], &text, &text, &text]),
+            AMQPClass::Basic(basic::AMQPMethod::Return(basic::Return {
+                reply_code: 312,
+                reply_text: fine.into(),
+                exchange: fine.into(),
+                routing_key: fine.into(),
+            })),
+        ),
+        (
+            method(1, 60, 71, &[&[0; 9], &text, &text, &[0; 4]]),
+            AMQPClass::Basic(basic::AMQPMethod::GetOk(basic::GetOk {
+                exchange: fine.into(),
+                routing_key: fine.into(),
+                ..basic::GetOk::default()
+            })),
+        ),
+        (
+            method(1, 60, 30, &[&text, &[1]]),
+            AMQPClass::Basic(basic::AMQPMethod::Cancel(basic::Cancel {
+                consumer_tag: fine.into(),
+                nowait: true,
+            })),
+        ),
+        (
+            method(0, 10, 50, &[&[1, 64], &text, &[0; 4]]),
+            AMQPClass::Connection(connection::AMQPMethod::Close(connection::Close {
+                reply_code: 320,
+                reply_text: fine.into(),
+                ..connection::Close::default()
+            })),
+        ),
+        (
+            method(0, 10, 60, &[&text]),
+            AMQPClass::Connection(connection::AMQPMethod::Blocked(connection::Blocked {
+                reason: fine.into(),
+            })),
+        ),
+    ];
+    for (stream, expected) in cases {
+        let frames = parsed(&through(stream));
+        let [AMQPFrame::Method(_, method)] = &frames[..] else {
+            panic!("{frames:?}");
+        };
+        assert_eq!(method, expected);
+    }
+    let others = [
+        method(1, 20, 40, &[&[1, 64], &text, &[0; 4]]),
+        method(1, 50, 11, &[&text, &[0; 8]]),
+        method(1, 60, 21, &[&text]),
+        method(1, 60, 31, &[&text]),
+        method(1, 60, 72, &[&text]),
+        method(0, 10, 41, &[&text]),
+    ];
+    for stream in others {
+        assert_eq!(parsed(&through(&stream)).len(), 1);
+    }
+}
+
+#[test]
+fn server_properties_are_sanitized() {
+    let start = |table: &[u8]| {
+        let (mechanisms, locales) = (long(b"PLAIN"), long(b"en_US"));
+        method(0, 10, 10, &[&[0, 9], &long(table), &mechanisms, &locales])
+    };
+    let good = entry(b"product", &[b"S", &long(b"RabbitMQ")[..]].concat());
+    let bad = entry(b"deep", &nested(b'A', 20_000, Vec::new()));
+    assert_eq!(through(&start(&good)), start(&good));
+    let output = through(&start(&[bad, entry(b"\xff", b"V"), good.clone()].concat()));
+    assert_eq!(output, start(&good));
+    assert_eq!(parsed(&output).len(), 1);
+}
+
+#[test]
+fn what_no_broker_sends_is_refused_unread() {
+    let deep = long(&entry(b"deep", &nested(b'A', 20_000, Vec::new())));
+    let hostile = [
+        method(0, 10, 11, &[&deep, &short(b""), &long(b""), &short(b"")]),
+        method(1, 50, 10, &[&[0, 0], &short(b"q"), &[0], &deep]),
+        method(
+            1,
+            60,
+            20,
+            &[&[0, 0], &short(b"q"), &short(b""), &[0], &deep],
+        ),
+        // too large to be looked at
+        method(0, 10, 10, &[&[0, 9], &long(&vec![0; 300_000])]),
+        // larger than all that the library can hold
+        vec![3, 0, 1, 0xFF, 0xFF, 0xFF, 0xFF],
+    ];
+    for stream in hostile {
+        let output = through(&stream);
+        assert!(output.len() >= 7);
+        let error = parse_frame(&output[..7]).expect_err("the library refuses it");
+        assert!(!error.is_incomplete(), "at once");
+    }
+}
+
+#[test]
+fn what_is_no_frame_passes_for_the_library_to_refuse() {
+    let mut bad_end = header(1, 0, &[(REPLY_TO, short(b"\xff"))]);
+    *bad_end.last_mut().unwrap() = 0;
+    let next = header(1, 0, &[(REPLY_TO, short(b"\xff"))]);
+    for first in [b"AMQP\0\0\x09\x01".to_vec(), vec![7; 20], bad_end] {
+        let stream = [first, next.clone()].concat();
+        assert_eq!(through(&stream), stream);
+    }
+    let mut dropped = body(1, b"abc");
+    *dropped.last_mut().unwrap() = b'\x02';
+    let stream = [header(1, 3, &[]), dropped, next].concat();
+    let output = through_with(Some(1), FRAME_MAX, &stream);
+    let (frames, rest) = split(&output);
+    assert_eq!(frames.len(), 1);
+    parse_frame(&rest[..1]).expect_err("the library refuses it");
+}
+
+fn frame(payload: &[u8]) -> Vec<u8> {
+    super::super::frame::write(2, 1, payload)
+}
