@@ -1,13 +1,32 @@
 //! The configuration: typed sections with their defaults, shared by daemon and client.
 //!
-//! [`load`] fills them from files, environment and flags, and reports all problems at once.
+//! [`load()`] fills them from files, environment and flags, and reports all problems at once. Each key
+//! is defined once, in the table of [`keys`].
 
+mod check;
+pub mod diff;
+mod environment;
+mod file;
+pub mod keys;
 pub mod load;
+mod password;
+mod problem;
+mod read;
 pub mod secret;
+pub mod show;
+mod source;
+mod units;
 pub mod url;
 
+pub use diff::{Changes, diff};
+pub use environment::Environment;
+pub use keys::{Key, Reload, keys};
+pub use load::{Loaded, Overrides, Program, load, load_from};
+pub use password::{Password, password, password_from};
+pub use problem::Problem;
 pub use secret::Secret;
-pub use url::{BrokerUrl, Scheme};
+pub use show::{Entry, show_json, show_toml};
+pub use url::{BrokerUrl, Scheme, UrlError, redact};
 
 use std::path::PathBuf;
 use std::time::Duration;

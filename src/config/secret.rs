@@ -20,3 +20,33 @@ impl std::fmt::Debug for Secret {
         f.write_str("<redacted>")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Broker, BrokerUrl, Config};
+    use super::Secret;
+
+    #[test]
+    fn no_debug_output_shows_it() {
+        let url = BrokerUrl {
+            password: Some(Secret::new("k4nary")),
+            ..BrokerUrl::default()
+        };
+        let config = Config::default();
+        let config = Config {
+            broker: Broker {
+                url: vec![url.clone()],
+                ..config.broker
+            },
+            ..config
+        };
+        for text in [
+            format!("{:?}", Secret::new("k4nary")),
+            format!("{url:?}"),
+            format!("{config:#?}"),
+        ] {
+            assert!(text.contains("<redacted>"), "{text}");
+            assert!(!text.contains("k4nary"), "{text}");
+        }
+    }
+}
