@@ -1,48 +1,306 @@
-//! The events that an operator looks for.
-use std::fmt::Display;
-use std::time::Duration;
-/// Connected.
+//! The events that an operator looks for: one function each, so that level, words, fields and
+//! `MESSAGE_ID` are decided here and nowhere else.
+//!
+//! The message says everything in one sentence, since that is what `journalctl` and a terminal
+//! show; the fields repeat it for machines. Fields named `fibrpc_x` become `FIBRPC_X` in the journal
+//! and `message_id` becomes `MESSAGE_ID`. The ids never change: people filter by them, and the
+//! catalog (`packaging/systemd/fibrpcd.catalog`) explains cause and cure of each.
+//!
+//! Foreign text may be passed as it is; the log writer escapes what does not belong on a line.
+
+pub use super::limiter::Limiter;
+
+use std::fmt::{self, Display};
+use std::time::{Duration, Instant};
+use tracing::{error, info, warn};
+
+/// The fixed `MESSAGE_ID` of each event, 128 random bits in hex.
+pub mod id {
+    /// The daemon runs.
+    pub const STARTED: &str = "148f8c7be36749b5aad921d65b0024d8";
+    /// It consumes.
+    pub const CONNECTED: &str = "46642ac6820d4923b17b44943eef139c";
+    /// An attempt to connect failed, or a session ended.
+    pub const DISCONNECTED: &str = "81c4371d87ee4cd3a51c9a678d581563";
+    /// The broker takes no publishes.
+    pub const BLOCKED: &str = "d003cf74204b4c9b94d4b243c6f77b38";
+    /// It takes them again.
+    pub const UNBLOCKED: &str = "629e8366666e4d909c86771148065f77";
+    /// The broker ended the consumer.
+    pub const CANCELLED: &str = "bc2f566f007048e6b33989ad0a250642";
+    /// A request was rejected for good.
+    pub const POISONED: &str = "679d5063a8e545e79a8b672ff463aa53";
+    /// A reply address was refused.
+    pub const REPLY_REFUSED: &str = "8ba39e85e6484d719c2cae7e4c3a82cf";
+    /// A new configuration is in force.
+    pub const RELOADED: &str = "54a211eee0624d47b6c626eb5f88d1d5";
+    /// A new configuration was refused, the old one stays.
+    pub const RELOAD_REFUSED: &str = "a87d35e58b6b4db297ac9b5bee837fc1";
+    /// Shutdown begun.
+    pub const DRAINING: &str = "661783b683f44c2e9fd1e7be232b1f67";
+    /// Shutdown done.
+    pub const DRAINED: &str = "0f6de8c071ed41f48ce1f3734b80b10b";
+    /// Shutdown gave requests back.
+    pub const ABANDONED: &str = "ff41f04fff2540cfb9e49fb3eab94d6a";
+
+    /// All of them.
+    pub const ALL: &[&str] = &[
+        STARTED,
+        CONNECTED,
+        DISCONNECTED,
+        BLOCKED,
+        UNBLOCKED,
+        CANCELLED,
+        POISONED,
+        REPLY_REFUSED,
+        RELOADED,
+        RELOAD_REFUSED,
+        DRAINING,
+        DRAINED,
+        ABANDONED,
+    ];
+}
+
+/// The daemon runs; `files` are the configuration files that were read, in words.
+pub fn started(version: &str, files: &str) {
+    info!(
+        message_id = id::STARTED,
+        fibrpc_version = version,
+        fibrpc_files = files,
+        "started fibrpcd {version}, configuration from {files}"
+    );
+}
+
+/// A session is established and the consumer registered. `broker` is the broker's version.
 pub fn connected(endpoint: &str, queue: &str, broker: &str) {
-    tracing::info!(endpoint, queue, broker, "connected");
+    info!(
+        message_id = id::CONNECTED,
+        fibrpc_endpoint = endpoint,
+        fibrpc_queue = queue,
+        fibrpc_broker = broker,
+        "connected to {endpoint} ({broker}), consuming {queue}"
+    );
 }
-/// Disconnected.
+
+/// An attempt failed or a session ended; attempt number `attempt` follows after `next_try`.
 pub fn disconnected(endpoint: &str, error: &str, next_try: Duration, attempt: u32) {
-    tracing::warn!(endpoint, error, ?next_try, attempt, "disconnected");
+    warn!(
+        message_id = id::DISCONNECTED,
+        fibrpc_endpoint = endpoint,
+        fibrpc_error = error,
+        fibrpc_attempt = attempt,
+        fibrpc_next_try_ms = millis(next_try),
+        "disconnected from {endpoint}: {error}; try {attempt} in {}",
+        Span(next_try)
+    );
 }
-/// Blocked.
+
+/// The broker takes no publishes for now.
 pub fn blocked(endpoint: &str, reason: &str) {
-    tracing::warn!(endpoint, reason, "blocked");
+    warn!(
+        message_id = id::BLOCKED,
+        fibrpc_endpoint = endpoint,
+        fibrpc_reason = reason,
+        "blocked by the broker {endpoint}: {reason}"
+    );
 }
-/// Unblocked.
-pub fn unblocked(endpoint: &str, after: Duration) {
-    tracing::info!(endpoint, ?after, "unblocked");
+
+/// The broker takes publishes again, after `lasted`.
+pub fn unblocked(endpoint: &str, lasted: Duration) {
+    info!(
+        message_id = id::UNBLOCKED,
+        fibrpc_endpoint = endpoint,
+        fibrpc_lasted_ms = millis(lasted),
+        "unblocked by the broker {endpoint} after {}",
+        Span(lasted)
+    );
 }
-/// Cancelled.
+
+/// The broker ended the consumer: the queue is gone, or moves.
 pub fn cancelled(endpoint: &str, queue: &str) {
-    tracing::warn!(endpoint, queue, "cancelled");
+    warn!(
+        message_id = id::CANCELLED,
+        fibrpc_endpoint = endpoint,
+        fibrpc_queue = queue,
+        "cancelled by the broker {endpoint}: no longer consuming {queue}"
+    );
 }
-/// Poisoned.
+
+/// A request was rejected for good because it took the session down `strikes` times. Its
+/// `fingerprint` identifies it without showing what is in it.
 pub fn poisoned(fingerprint: u64, strikes: u32, reason: &str) {
-    tracing::error!(fingerprint, strikes, reason, "poisoned");
+    let fingerprint = format!("{fingerprint:016x}");
+    error!(
+        message_id = id::POISONED,
+        fibrpc_fingerprint = fingerprint,
+        fibrpc_strikes = strikes,
+        fibrpc_reason = reason,
+        "rejected request {fingerprint} for good after {strikes} sessions died with it: {reason}"
+    );
 }
-/// Draining.
-pub fn draining(in_flight: u64, timeout: Duration) {
-    tracing::info!(in_flight, ?timeout, "draining");
-}
-/// Drained.
-pub fn drained(took: Duration) {
-    tracing::info!(?took, "drained");
-}
-/// Abandoned.
-pub fn abandoned(count: u64) {
-    tracing::warn!(count, "abandoned");
-}
-/// Refusals.
+
+/// Refused reply addresses, logged at a limited rate since whoever may publish can cause them.
 #[derive(Debug, Default)]
-pub struct Refusals;
+pub struct Refusals {
+    limiter: Limiter,
+}
+
 impl Refusals {
-    /// Logs.
+    /// Logs a refusal, or counts it where there were too many of late.
     pub fn log(&mut self, reason: &dyn Display) {
-        tracing::warn!(%reason, "reply refused");
+        if let Some(left_out) = self.limiter.pass(Instant::now()) {
+            reply_refused(&reason.to_string(), left_out);
+        }
+    }
+
+    /// Logs how many refusals were left out, once the flood is over. To be called now and then.
+    pub fn log_overdue(&mut self) {
+        if let Some(left_out) = self.limiter.overdue(Instant::now()) {
+            reply_refused("as reported before", left_out);
+        }
+    }
+}
+
+fn reply_refused(reason: &str, left_out: u64) {
+    warn!(
+        message_id = id::REPLY_REFUSED,
+        fibrpc_reason = reason,
+        fibrpc_left_out = left_out,
+        "refused a reply address: {reason}{}",
+        LeftOut(left_out)
+    );
+}
+
+/// A new configuration is in force; `keys` are the dotted names of what changed.
+pub fn reloaded(keys: &[String]) {
+    let keys = if keys.is_empty() {
+        "nothing changed".to_owned()
+    } else {
+        format!("changed {}", keys.join(", "))
+    };
+    info!(
+        message_id = id::RELOADED,
+        fibrpc_changes = keys,
+        "reloaded the configuration: {keys}"
+    );
+}
+
+/// A new configuration was refused for this problem, one event for each; the old one stays.
+pub fn reload_refused(problem: &dyn Display) {
+    error!(
+        message_id = id::RELOAD_REFUSED,
+        fibrpc_problem = %problem,
+        "refused to reload, the old configuration stays in force: {problem}"
+    );
+}
+
+/// Shutdown has begun: `in_flight` requests have `timeout` to finish.
+pub fn draining(in_flight: u64, timeout: Duration) {
+    info!(
+        message_id = id::DRAINING,
+        fibrpc_in_flight = in_flight,
+        fibrpc_timeout_ms = millis(timeout),
+        "draining, {in_flight} in flight, at most {}",
+        Span(timeout)
+    );
+}
+
+/// Shutdown is done and nothing was given back, `took` after it had begun.
+pub fn drained(took: Duration) {
+    info!(
+        message_id = id::DRAINED,
+        fibrpc_took_ms = millis(took),
+        "drained in {}",
+        Span(took)
+    );
+}
+
+/// Shutdown gave `count` requests back to the broker that had been begun.
+pub fn abandoned(count: u64) {
+    warn!(
+        message_id = id::ABANDONED,
+        fibrpc_count = count,
+        "abandoned {count} requests, the broker delivers them again"
+    );
+}
+
+/// A duration as people read it: `250 ms`, `2.5 s`, `12 s`.
+struct Span(Duration);
+
+impl Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        if seconds < 0.9995 {
+            write!(f, "{:.0} ms", seconds * 1e3)
+        } else if seconds < 9.95 {
+            write!(f, "{seconds:.1} s")
+        } else {
+            write!(f, "{seconds:.0} s")
+        }
+    }
+}
+
+/// ` (3 more left out)`, or nothing.
+struct LeftOut(u64);
+
+impl Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            n => write!(f, " ({n} more were left out before this)"),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_catalog_explains_each_event_and_no_other() {
+        let catalog = include_str!("../../packaging/systemd/fibrpcd.catalog");
+        let explained: Vec<&str> = catalog
+            .lines()
+            .filter_map(|line| line.strip_prefix("-- "))
+            .collect();
+        let unique: BTreeSet<&str> = explained.iter().copied().collect();
+        assert_eq!(explained.len(), unique.len(), "an id is explained twice");
+        assert_eq!(unique, id::ALL.iter().copied().collect());
+        for entry in catalog.split("\n-- ").skip(1) {
+            for wanted in ["Subject: ", "Defined-By: fibrpcd", "\n\n"] {
+                assert!(entry.contains(wanted), "no {wanted:?} in: {entry}");
+            }
+        }
+    }
+
+    #[test]
+    fn ids_are_as_the_journal_wants_them() {
+        let unique: BTreeSet<&&str> = id::ALL.iter().collect();
+        assert_eq!(unique.len(), id::ALL.len());
+        for id in id::ALL {
+            assert_eq!(id.len(), 32, "{id}");
+            assert!(id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
+        }
+    }
+
+    #[test]
+    fn durations_read_well() {
+        for (millis, expect) in [
+            (0, "0 ms"),
+            (250, "250 ms"),
+            (999, "999 ms"),
+            (1_000, "1.0 s"),
+            (2_510, "2.5 s"),
+            (9_940, "9.9 s"),
+            (9_990, "10 s"),
+            (30_000, "30 s"),
+        ] {
+            assert_eq!(Span(Duration::from_millis(millis)).to_string(), expect);
+        }
     }
 }

@@ -8,6 +8,7 @@ mod acks;
 mod admission;
 pub mod events;
 mod isolation;
+mod limiter;
 mod pool;
 pub mod service;
 mod session;
@@ -148,7 +149,7 @@ impl<S: Service> Server<S> {
             state: self.state,
             counters: self.counters,
             isolation: Isolation::load(self.state_directory.as_deref()),
-            refusals: events::Refusals,
+            refusals: events::Refusals::default(),
             instance,
         };
         let outcome = Box::pin(supervise(&mut context)).await;

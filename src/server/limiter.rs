@@ -1,0 +1,106 @@
+//! A limit on how often an event is logged, so that a flood of bad messages is no flood of log lines.
+//!
+//! Pure: the caller passes the time. Nothing is left out silently: what was held back is counted,
+//! and the count comes out with the next line that passes, or from [`Limiter::overdue`].
+
+use std::time::{Duration, Instant};
+
+/// Lets so many events pass in each interval and counts the others.
+#[derive(Debug, Clone)]
+pub struct Limiter {
+    per: u32,
+    interval: Duration,
+    begun: Option<Instant>,
+    passed: u32,
+    left_out: u64,
+}
+
+impl Default for Limiter {
+    /// Ten a minute, as each operator event is limited.
+    fn default() -> Self {
+        Self::new(10, Duration::from_secs(60))
+    }
+}
+
+impl Limiter {
+    /// Lets `per` events pass in each `interval`.
+    pub const fn new(per: u32, interval: Duration) -> Self {
+        Self {
+            per,
+            interval,
+            begun: None,
+            passed: 0,
+            left_out: 0,
+        }
+    }
+
+    /// Asks for one event at `now`: `Some(n)` lets it pass and says how many were left out before
+    /// it; `None` leaves it out.
+    pub fn pass(&mut self, now: Instant) -> Option<u64> {
+        if self.is_over(now) {
+            self.begun = Some(now);
+            self.passed = 0;
+        }
+        if self.passed < self.per {
+            self.passed += 1;
+            Some(std::mem::take(&mut self.left_out))
+        } else {
+            self.left_out += 1;
+            None
+        }
+    }
+
+    /// How many events were left out, once the interval that left them out is over: for the summary
+    /// line after a flood that has ended. Says each number once.
+    pub fn overdue(&mut self, now: Instant) -> Option<u64> {
+        if self.left_out == 0 || !self.is_over(now) {
+            return None;
+        }
+        Some(std::mem::take(&mut self.left_out))
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.begun
+            .is_none_or(|begun| now.saturating_duration_since(begun) >= self.interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_ten_lines_a_minute_and_an_exact_count() {
+        let start = Instant::now();
+        let mut limiter = Limiter::default();
+        let mut lines = 0;
+        let mut counted = 0;
+        // 100,000 events at 1,000 a second: 100 s, so two intervals.
+        for i in 0..100_000 {
+            if let Some(left_out) = limiter.pass(start + Duration::from_millis(i)) {
+                lines += 1;
+                counted += left_out;
+            }
+        }
+        assert_eq!(lines, 20);
+        let end = start + Duration::from_secs(180);
+        counted += limiter.overdue(end).expect("the second interval's rest");
+        assert_eq!(counted + lines, 100_000);
+        assert_eq!(limiter.overdue(end), None);
+    }
+
+    #[test]
+    fn the_summary_waits_for_the_end_of_the_interval() {
+        let start = Instant::now();
+        let mut limiter = Limiter::new(1, Duration::from_secs(10));
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(limiter.overdue(at(0)), None);
+        assert_eq!(limiter.pass(at(0)), Some(0));
+        assert_eq!(limiter.pass(at(1)), None);
+        assert_eq!(limiter.overdue(at(9)), None);
+        assert_eq!(limiter.overdue(at(10)), Some(1));
+        assert_eq!(limiter.pass(at(10)), Some(0));
+        assert_eq!(limiter.pass(at(11)), None);
+        assert_eq!(limiter.pass(at(20)), Some(1));
+    }
+}
