@@ -52,7 +52,7 @@ pub(super) enum Question {
     /// For a number.
     Number(String),
     /// Something else: body, content type and headers count.
-    Raw(Message),
+    Raw(Box<Message>),
 }
 
 impl Question {
@@ -63,11 +63,15 @@ impl Question {
                 let mut message = request::write("", id, REPLY_TO, timeout_ms, deadline_ms);
                 message.body.clone_from(&raw.body);
                 let properties = &mut message.properties;
-                properties.content_type.clone_from(&raw.properties.content_type);
-                let headers = raw.properties.headers.iter();
                 properties
-                    .headers
-                    .extend(headers.filter(|(name, _)| *name != header::DEADLINE).cloned());
+                    .content_type
+                    .clone_from(&raw.properties.content_type);
+                let headers = raw.properties.headers.iter();
+                properties.headers.extend(
+                    headers
+                        .filter(|(name, _)| *name != header::DEADLINE)
+                        .cloned(),
+                );
                 message
             }
         }
@@ -135,6 +139,9 @@ pub(super) struct Driver {
     link: Link,
     calls: Pending<Call>,
     known: Option<Known>,
+    /// Until when a missing queue or server is waited for, since a reconnect has just shown that the
+    /// broker was away: servers need time to come back, too.
+    patient_until: Option<Instant>,
     /// When parked calls are asked again.
     ask_parked_at: Option<Instant>,
 }
@@ -166,6 +173,7 @@ impl Driver {
             link,
             calls: Pending::new(),
             known: None,
+            patient_until: None,
             ask_parked_at: None,
         };
         if let Some(seen) = seen {
@@ -198,9 +206,16 @@ impl Driver {
                 }
             }
         }
-        self.end_all(&Status::new(Code::Unavailable, "the client was closed"), |_| true);
+        self.end_all(
+            &Status::new(Code::Unavailable, "the client was closed"),
+            |_| true,
+        );
         if let Link::Up(session) = self.link {
-            session.close().await;
+            if matches!(*self.state.borrow(), State::Blocked(_)) {
+                session.kill(); // the broker would not hear the goodbye
+            } else {
+                session.close().await;
+            }
         }
     }
 
@@ -208,13 +223,20 @@ impl Driver {
     fn accept(&mut self, deadline: Instant, call: Call) {
         let now = Instant::now();
         let id = Uuid::new_v4();
+        let patient = self.patient(now);
         let known = self.known.as_ref().filter(|known| now < known.until);
         match (&mut self.link, known) {
-            (Link::Up(_), Some(Known { verdict: Err(status), .. })) => {
+            (
+                Link::Up(_),
+                Some(Known {
+                    verdict: Err(status),
+                    ..
+                }),
+            ) => {
                 call.end(Err(status.clone()));
             }
             (Link::Up(session), known) => {
-                let ask = known.is_some() || self.settings.wait_for_server;
+                let ask = known.is_some() || patient;
                 if !ask {
                     session.check(&self.settings.queue);
                 }
@@ -239,7 +261,10 @@ impl Driver {
         };
         let left = deadline.saturating_duration_since(now);
         let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + left;
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            + left;
         let deadline_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
         let mut text = Uuid::encode_buffer();
         let text = id.hyphenated().encode_lower(&mut text).as_bytes();
@@ -272,7 +297,7 @@ impl Driver {
         match event {
             Event::Reply(message) => self.reply(message),
             Event::Confirmed(id, confirm, returned) => {
-                if confirm == Confirm::Nack {
+                if let Confirm::Nack(_) = confirm {
                     self.end(id, &refused(&self.settings.queue));
                 }
                 if let Some(returned) = returned {
@@ -312,7 +337,10 @@ impl Driver {
         };
         count(&self.counters.answered);
         self.backoff.reset();
-        self.know(now + SIGN_OF_LIFE, Ok(()));
+        self.known = Some(Known {
+            until: now + SIGN_OF_LIFE,
+            verdict: Ok(()),
+        });
         call.end(Ok((message, since)));
     }
 
@@ -322,12 +350,13 @@ impl Driver {
         let Some(id) = returned.message_id.as_deref().and_then(parse) else {
             return;
         };
-        if !self.settings.wait_for_server {
+        let now = Instant::now();
+        if !self.patient(now) {
             return self.end(id, &no_queue(&self.settings.queue));
         }
         if let Some((_, call)) = self.calls.get_mut(id) {
             call.stage = Stage::Parked;
-            self.ask_parked_at.get_or_insert_with(|| Instant::now() + PARKED);
+            self.ask_parked_at.get_or_insert(now + PARKED);
         }
     }
 
@@ -339,16 +368,20 @@ impl Driver {
             Err(error) if error.kind == Kind::NoQueue => Err(no_queue(queue)),
             Ok(_) | Err(_) => Ok(()),
         };
-        let good_for = if verdict.is_ok() { SIGN_OF_LIFE } else { BAD_NEWS };
-        self.know(Instant::now() + good_for, verdict);
+        let good_for = if verdict.is_ok() {
+            SIGN_OF_LIFE
+        } else {
+            BAD_NEWS
+        };
+        self.known = Some(Known {
+            until: Instant::now() + good_for,
+            verdict,
+        });
     }
 
-    fn know(&mut self, until: Instant, verdict: Result<(), Status>) {
-        match &self.known {
-            // After a reconnect the benefit of the doubt lasts longer than a sign of life.
-            Some(known) if known.verdict.is_ok() && verdict.is_ok() && known.until > until => {}
-            _ => self.known = Some(Known { until, verdict }),
-        }
+    /// Whether a missing queue or server is waited for.
+    fn patient(&self, now: Instant) -> bool {
+        self.settings.wait_for_server || self.patient_until.is_some_and(|until| now < until)
     }
 
     fn lost(&mut self, error: &Error) {
@@ -364,8 +397,8 @@ impl Driver {
                 tracing::info!("connected");
                 self.link = Link::Up(Box::new(session));
                 self.state.send_replace(State::Ready);
-                // The servers may have lost their connections too, and need time to come back.
-                self.know(Instant::now() + self.settings.broker.reconnect.max, Ok(()));
+                self.known = None;
+                self.patient_until = Some(Instant::now() + self.settings.broker.reconnect.max);
                 self.ask_all(|_| true);
             }
             Err(error) => {
@@ -385,7 +418,8 @@ impl Driver {
             Duration::ZERO
         };
         tracing::warn!(%error, ?delay, "no connection");
-        self.state.send_replace(State::Connecting(error.message.clone()));
+        self.state
+            .send_replace(State::Connecting(error.message.clone()));
         let url = self.endpoints.next_url();
         let settings = Arc::clone(&self.settings);
         let attempt = async move {
@@ -411,9 +445,10 @@ impl Driver {
                 Code::Unavailable,
                 format!("no connection to the broker within {timeout:?}: {why}"),
             ),
-            (_, Stage::Parked) => {
-                Status::new(Code::Unavailable, format!("no queue {queue:?} within {timeout:?}"))
-            }
+            (_, Stage::Parked) => Status::new(
+                Code::Unavailable,
+                format!("no queue {queue:?} within {timeout:?}"),
+            ),
             (State::Ready, _) => Status::new(
                 Code::DeadlineExceeded,
                 format!("{no_reply}; is a server busy or stuck? try a longer timeout"),
@@ -446,7 +481,9 @@ async fn open_any(endpoints: &mut Endpoints, settings: &Settings) -> Opened {
 fn no_queue(queue: &str) -> Status {
     Status::new(
         Code::Unavailable,
-        format!("no queue {queue:?}; start a server on it (fibrpcd), or check queue.name and the vhost"),
+        format!(
+            "no queue {queue:?}; start a server on it (fibrpcd), or check queue.name and the vhost"
+        ),
     )
 }
 
@@ -460,7 +497,9 @@ fn no_server(queue: &str) -> Status {
 fn refused(queue: &str) -> Status {
     Status::new(
         Code::ResourceExhausted,
-        format!("the broker refused the request: queue {queue:?} is full or out of order; try later"),
+        format!(
+            "the broker refused the request: queue {queue:?} is full or out of order; try later"
+        ),
     )
 }
 

@@ -211,7 +211,7 @@ impl Client {
                 ),
             ));
         }
-        let (message, _) = self.ask(Question::Raw(request), timeout).await?;
+        let (message, _) = self.ask(Question::Raw(Box::new(request)), timeout).await?;
         Ok(message)
     }
 

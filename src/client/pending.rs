@@ -1,8 +1,8 @@
 //! The calls that wait for their replies: a map from id to call, ordered by deadline as well.
 //!
 //! Pure: owns no timer and reads no clock; the driver asks for [`Pending::next_deadline`] and takes
-//! out what has expired. Promises that every call leaves exactly once, by [`Pending::remove`],
-//! [`Pending::pop_expired`] or [`Pending::drain`].
+//! out what has expired. Promises that every call leaves exactly once, by [`Pending::remove`] or
+//! [`Pending::pop_expired`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
@@ -66,12 +66,6 @@ impl<T> Pending<T> {
         ids.retain(|id| self.calls.get(id).is_some_and(|(_, call)| wanted(call)));
         ids
     }
-
-    /// Takes out all calls, the most urgent first.
-    pub(super) fn drain(&mut self) -> Vec<T> {
-        let ids = self.ids(|_| true);
-        ids.into_iter().filter_map(|id| self.remove(id)).collect()
-    }
 }
 
 #[cfg(test)]
@@ -132,12 +126,12 @@ mod tests {
         assert_eq!(pending.insert(id(1), later, 'b'), Some('a'));
         assert_eq!(pending.next_deadline(), Some(later));
         assert_eq!(pending.pop_expired(now), None);
-        assert_eq!(pending.drain(), ['b']);
+        assert_eq!(pending.pop_expired(later), Some('b'));
         assert_eq!(pending.next_deadline(), None);
     }
 
     #[test]
-    fn ids_and_drain_go_by_urgency() {
+    fn ids_go_by_urgency() {
         let now = Instant::now();
         let second = Duration::from_secs(1);
         let mut pending = Pending::new();
@@ -145,7 +139,6 @@ mod tests {
             pending.insert(id(n), now + second * delay, n);
         }
         assert_eq!(pending.ids(|n| *n != 3), [id(2), id(1)]);
-        assert_eq!(pending.drain(), [2, 3, 1]);
-        assert!(pending.drain().is_empty());
+        assert_eq!(pending.ids(|_| true), [id(2), id(3), id(1)]);
     }
 }

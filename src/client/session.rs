@@ -11,6 +11,7 @@ use crate::broker::{
 };
 use crate::config::BrokerUrl;
 use crate::protocol::Message;
+use futures_util::future::OptionFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::future::Future;
 use std::pin::Pin;
@@ -68,20 +69,17 @@ impl Session {
             max_body: None,
         };
         let connection = Connection::open(&url, &settings.broker, options).await?;
+        let opening = connection.channel();
         let ready = async {
-            let channel = connection.channel().await?;
-            let (confirms, replies) =
-                tokio::join!(channel.confirm_select(), channel.consume(REPLY_TO, "", true));
+            let channel = opening.await?;
+            let (confirms, replies) = tokio::join!(
+                channel.confirm_select(),
+                channel.consume(REPLY_TO, "", true)
+            );
             confirms?;
             Ok::<_, Error>((channel, replies?))
         };
-        let look = async {
-            if check {
-                Some(look(&connection, settings.queue.clone()).await)
-            } else {
-                None
-            }
-        };
+        let look = OptionFuture::from(check.then(|| look(&connection, settings.queue.clone())));
         let (ready, seen) = tokio::join!(ready, look);
         let (channel, replies) = ready?;
         let session = Self {
@@ -97,7 +95,8 @@ impl Session {
     /// Sends a request; what becomes of it comes out of [`Session::event`].
     pub(super) fn publish(&self, id: Uuid, queue: &str, message: Message) {
         let confirm = self.channel.publish(queue.to_owned(), true, message);
-        self.confirms.push(Box::pin(async move { (id, confirm.await) }));
+        self.confirms
+            .push(Box::pin(async move { (id, confirm.await) }));
     }
 
     /// Looks at the queue, unless that is already going on.
@@ -138,9 +137,8 @@ impl Session {
 
     /// Closes in order, or cuts the connection where that takes too long.
     pub(super) async fn close(self) {
-        let Self { connection, .. } = self;
         // Whoever closes has no more use for the connection: a failure here changes nothing.
-        let _ = tokio::time::timeout(CLOSE, connection.close()).await;
+        let _ = self.connection.close(CLOSE).await;
     }
 
     /// Cuts the connection at once.
