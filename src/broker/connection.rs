@@ -153,7 +153,8 @@ impl Connection {
             match self.events.next().await {
                 Some(lapin::Event::ConnectionBlocked(reason)) => return Event::Blocked(reason),
                 Some(lapin::Event::ConnectionUnblocked) => return Event::Unblocked,
-                Some(lapin::Event::Error(error)) => {
+                // The library reports closed channels here, too: those fail on the channel.
+                Some(lapin::Event::Error(error)) if !self.inner.status().connected() => {
                     let what = format!("connection to {} lost", self.address);
                     return Event::Failed(Error::from_lapin(&what, &error));
                 }

@@ -168,8 +168,8 @@ pub(super) fn complain(message: &str) {
     let _ = writeln!(io::stderr(), "fibrpc: {message}");
 }
 
-/// Counts failures that repeat the one before word for word, so that a missing server is told once
-/// and not once a number.
+/// Counts failures that repeat the one before word for word and say nothing of the number, so that a
+/// missing server is told once and not once a number.
 #[derive(Debug, Default)]
 struct Repeated {
     last: Option<Status>,
@@ -179,7 +179,11 @@ struct Repeated {
 impl Repeated {
     /// `None` where `status` repeats the last one; else how often that was repeated, unsaid so far.
     fn next(&mut self, status: &Status) -> Option<u64> {
-        if self.last.as_ref() == Some(status) {
+        let about_the_number = matches!(
+            status.code,
+            Code::InvalidArgument | Code::OutOfRange | Code::Internal | Code::Unknown
+        );
+        if !about_the_number && self.last.as_ref() == Some(status) {
             self.more += 1;
             return None;
         }
@@ -350,5 +354,9 @@ mod tests {
         assert_eq!(repeated.next(&status("a")), None);
         assert_eq!(repeated.take(), 1);
         assert_eq!(repeated.take(), 0);
+        for _ in 0..2 {
+            let status = Status::new(Code::InvalidArgument, "not an integer");
+            assert_eq!(repeated.next(&status), Some(0));
+        }
     }
 }
