@@ -15,7 +15,7 @@ use lapin::uri::{
 };
 use lapin::{ConnectionProperties, ErrorKind};
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -47,7 +47,7 @@ pub enum Event {
 
 /// An open connection.
 pub struct Connection {
-    inner: lapin::Connection,
+    inner: Arc<lapin::Connection>,
     events: Pin<Box<dyn Stream<Item = lapin::Event> + Send>>,
     switch: KillSwitch,
     address: String,
@@ -117,7 +117,7 @@ impl Connection {
         let events = Box::pin(inner.events_listener());
         let address = url.address();
         Ok(Self {
-            inner,
+            inner: Arc::new(inner),
             events,
             switch,
             address,
@@ -125,23 +125,24 @@ impl Connection {
         })
     }
 
-    /// Opens a channel.
-    pub async fn channel(&self) -> Result<Channel, Error> {
-        let opened =
-            tokio::time::timeout(self.operation_timeout, self.inner.create_channel()).await;
-        match opened {
-            Ok(Ok(channel)) => Ok(Channel::new(
-                channel,
-                self.switch.clone(),
-                self.operation_timeout,
-            )),
-            Ok(Err(error)) => Err(Error::from_lapin("cannot open a channel", &error)),
-            Err(_) => {
-                self.kill();
-                Err(Error::new(
-                    Kind::Timeout,
-                    "the broker did not open a channel in time",
-                ))
+    /// Opens a channel. The future borrows nothing, so that it can be kept beside the connection.
+    pub fn channel(&self) -> impl Future<Output = Result<Channel, Error>> + Send + 'static + use<> {
+        let (inner, switch, limit) = (
+            Arc::clone(&self.inner),
+            self.switch.clone(),
+            self.operation_timeout,
+        );
+        async move {
+            match tokio::time::timeout(limit, inner.create_channel()).await {
+                Ok(Ok(channel)) => Ok(Channel::new(channel, switch, limit)),
+                Ok(Err(error)) => Err(Error::from_lapin("cannot open a channel", &error)),
+                Err(_) => {
+                    switch.kill();
+                    Err(Error::new(
+                        Kind::Timeout,
+                        "the broker did not open a channel in time",
+                    ))
+                }
             }
         }
     }
@@ -152,7 +153,8 @@ impl Connection {
             match self.events.next().await {
                 Some(lapin::Event::ConnectionBlocked(reason)) => return Event::Blocked(reason),
                 Some(lapin::Event::ConnectionUnblocked) => return Event::Unblocked,
-                Some(lapin::Event::Error(error)) => {
+                // The library reports closed channels here, too: those fail on the channel.
+                Some(lapin::Event::Error(error)) if !self.inner.status().connected() => {
                     let what = format!("connection to {} lost", self.address);
                     return Event::Failed(Error::from_lapin(&what, &error));
                 }

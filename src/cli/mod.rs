@@ -1,6 +1,101 @@
-//! `fibrpc`: the process around the client.
+//! `fibrpc`: the process around the client. Standard output is data, everything else goes to
+//! standard error; every error is one line and decides the exit status (see [`crate::protocol::Code`]).
+
+mod args;
+mod call;
+mod output;
+mod text;
+
+use crate::config::load::{Loaded, Overrides, Program, load};
+use args::{Args, Common};
+use output::complain;
+use std::process::ExitCode;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// `EX_USAGE`: wrong usage.
+const EXIT_USAGE: u8 = 64;
+/// `EX_OSERR`: the operating system does not give us what we need.
+const EXIT_SYSTEM: u8 = 71;
+/// `EX_CONFIG`: wrong configuration.
+const EXIT_CONFIG: u8 = 78;
 
 /// The whole of `fibrpc`.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    match args::parse(std::env::args_os()) {
+        Ok(args) => run(&args).into(),
+        // Help and version; where standard output is closed there is nobody to tell.
+        Err(shown) if !shown.use_stderr() => {
+            let _ = shown.print();
+            ExitCode::SUCCESS
+        }
+        Err(wrong) => {
+            complain(&args::one_line(&wrong));
+            EXIT_USAGE.into()
+        }
+    }
+}
+
+fn run(args: &Args) -> u8 {
+    if args.common.verbose > 1 {
+        log();
+    }
+    let loaded = match configuration(&args.common) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("cannot start: {error}"));
+            return EXIT_SYSTEM;
+        }
+    };
+    let status = runtime.block_on(call::run(args, &loaded.config));
+    // A name lookup that hangs must not keep the process.
+    runtime.shutdown_background();
+    status
+}
+
+/// Loads the configuration; prints what is wrong with it and gives the exit status where it cannot.
+fn configuration(common: &Common) -> Result<Loaded, u8> {
+    let overrides = common.overrides();
+    match load(Program::Client, &overrides) {
+        Ok(loaded) => {
+            for warning in loaded.warnings.iter().filter(|_| !common.quiet) {
+                complain(&format!("warning: {warning}"));
+            }
+            Ok(loaded)
+        }
+        Err(problems) => {
+            for problem in problems {
+                complain(&problem.to_string());
+            }
+            // Where all is well without the flags, they are what is wrong.
+            let files = Overrides {
+                values: Vec::new(),
+                ..overrides
+            };
+            Err(if load(Program::Client, &files).is_ok() {
+                EXIT_USAGE
+            } else {
+                EXIT_CONFIG
+            })
+        }
+    }
+}
+
+/// Shows what the client does. Nobody else logs: the AMQP library would print whole messages.
+fn log() {
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .without_time()
+        .with_target(false);
+    let ours = Targets::new().with_target("fibrpc", LevelFilter::DEBUG);
+    tracing_subscriber::registry().with(lines).with(ours).init();
 }

@@ -1,0 +1,226 @@
+//! The command line of `fibrpc`: its flags, its help, and its errors in one line.
+//!
+//! Bare numbers are the command for asking. Other commands get an enum with `#[command(subcommand)]`
+//! beside [`Args::numbers`]; the flags in [`Common`] are `global` and hold for all of them.
+
+use crate::config::load::Overrides;
+use clap::{ArgAction, Args as Flags, Parser};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What the tutorial's client asks for.
+const DEFAULT: &str = "30";
+
+const TEMPLATE: &str = "\
+{about}
+
+Examples:
+  fibrpc 30                      print the 30th Fibonacci number
+  fibrpc 10 100 1000             ask for several at once, answers in this order
+  fibrpc --json 30               one JSON object a line
+  fibrpc --timeout 1s -v 100000  and show where the time went
+
+{usage-heading} {usage}
+
+{all-args}{after-help}
+";
+
+const AFTER_HELP: &str = "See 'fibrpc --help' for exit statuses and files.";
+
+const AFTER_LONG_HELP: &str = "\
+Exit status:
+   0  every number was answered
+  64  wrong usage
+  65  a number is malformed, negative or out of range
+  69  no broker, no such queue, or no server on it
+  70  the server failed
+  74  the answers could not be written
+  75  no answer in time, or the server is too busy; trying again may help
+  76  the reply was not an integer
+  77  the broker refused the user or the operation
+  78  wrong configuration
+  Where several numbers fail, the first of them in the order asked decides.
+
+With --json each number gets one object on standard output, in the order asked: its \"n\" and either
+\"value\" (text, of any length) or \"code\", \"message\" and \"retryable\"; where known also \"server\",
+\"queued_us\", \"compute_us\" and \"round_trip_us\".
+
+Files: /etc/fibrpc.toml, /etc/fibrpc.toml.d/*.toml, $XDG_CONFIG_HOME/fibrpc/fibrpc.toml.
+Environment: FIBRPC_SECTION__KEY, for example FIBRPC_BROKER__URL. Manual: fibrpc(1).";
+
+/// Ask for Fibonacci numbers by RPC over RabbitMQ.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "fibrpc",
+    version,
+    help_template = TEMPLATE,
+    after_help = AFTER_HELP,
+    after_long_help = AFTER_LONG_HELP
+)]
+pub(super) struct Args {
+    /// Which numbers to ask for, all at once
+    #[arg(value_name = "N", allow_negative_numbers = true, default_value = DEFAULT)]
+    pub(super) numbers: Vec<String>,
+
+    /// Wait for broker, queue and server instead of failing at once
+    #[arg(long)]
+    pub(super) wait: bool,
+
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Flags)]
+pub(super) struct Common {
+    /// Print one JSON object a line
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+
+    /// How long to wait for each answer, such as 500ms or 1m (client.timeout)
+    #[arg(long, value_name = "DURATION", global = true)]
+    pub(super) timeout: Option<String>,
+
+    /// The queue to ask (queue.name)
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(super) queue: Option<String>,
+
+    /// Read this file in place of the usual ones
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) config: Option<PathBuf>,
+
+    /// Say nothing on standard error but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+
+    /// Show where the time went; twice: what the client does
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) verbose: u8,
+}
+
+impl Common {
+    /// What the flags say about the configuration.
+    pub(super) fn overrides(&self) -> Overrides {
+        let flags = [
+            ("client.timeout", &self.timeout),
+            ("queue.name", &self.queue),
+        ];
+        let set = |(key, value): (_, &Option<String>)| Some((key, value.clone()?.into()));
+        Overrides {
+            config: self.config.clone(),
+            values: flags.into_iter().filter_map(set).collect(),
+        }
+    }
+}
+
+/// Parses the command line. Help and version come as an `Err`, too.
+pub(super) fn parse(
+    args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<Args, clap::Error> {
+    Args::try_parse_from(args)
+}
+
+/// clap's explanation, which has several paragraphs, in one line: what is wrong, then what to do.
+pub(super) fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let wrong = text.split("\n\nUsage:").next().unwrap_or_default();
+    let wrong = wrong
+        .split("\n\nFor more information")
+        .next()
+        .unwrap_or_default();
+    let mut parts: Vec<String> = Vec::new();
+    for paragraph in wrong.trim().split("\n\n") {
+        let words: Vec<&str> = paragraph.split_whitespace().collect();
+        let words = words.join(" ");
+        parts.push(
+            words
+                .trim_start_matches("error: ")
+                .trim_start_matches("tip: ")
+                .to_owned(),
+        );
+    }
+    if parts.len() < 2 {
+        parts.push("see fibrpc --help".to_owned());
+    }
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parsed(args: &[&str]) -> Result<Args, clap::Error> {
+        parse(["fibrpc"].iter().chain(args))
+    }
+
+    #[test]
+    fn the_command_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers_are_taken_as_they_are() {
+        for (args, numbers) in [
+            (&[][..], &["30"][..]),
+            (&["7"], &["7"]),
+            (&["3", "2", "1"], &["3", "2", "1"]),
+            (&["-1", "5"], &["-1", "5"]),
+            (&["abc", "1e3", ""], &["abc", "1e3", ""]),
+            (&["--json", "8", "-v", "9"], &["8", "9"]),
+            (&["--", "-x"], &["-x"]),
+        ] {
+            assert_eq!(parsed(args).unwrap().numbers, numbers, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn flags_become_settings() {
+        let args = parsed(&["--timeout", "1s", "--queue", "jobs", "--config", "c.toml"]).unwrap();
+        let overrides = args.common.overrides();
+        assert_eq!(overrides.config, Some("c.toml".into()));
+        assert_eq!(
+            overrides.values,
+            [
+                ("client.timeout", "1s".into()),
+                ("queue.name", "jobs".into())
+            ]
+        );
+        assert!(parsed(&[]).unwrap().common.overrides().values.is_empty());
+    }
+
+    #[test]
+    fn errors_are_one_line_with_what_to_do() {
+        for (args, line) in [
+            (
+                &["--jsn"][..],
+                "unexpected argument '--jsn' found; a similar argument exists: '--json'",
+            ),
+            (
+                &["--queue"],
+                "a value is required for '--queue <NAME>' but none was supplied; see fibrpc --help",
+            ),
+            (
+                &["-q", "-v"],
+                "the argument '--quiet' cannot be used with '--verbose...'; see fibrpc --help",
+            ),
+        ] {
+            assert_eq!(one_line(&parsed(args).unwrap_err()), line, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn the_short_help_fits_a_screen() {
+        let help = Args::command().render_help().to_string();
+        assert!(help.lines().count() <= 30, "{help}");
+        assert!(
+            help.lines().all(|line| line.chars().count() <= 100),
+            "{help}"
+        );
+        let examples = help.find("Examples:");
+        assert!(
+            examples.is_some() && examples < help.find("Usage:"),
+            "{help}"
+        );
+    }
+}

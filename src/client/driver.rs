@@ -1,0 +1,519 @@
+//! The task behind a [`Client`](super::Client): owns the connection and all calls that wait.
+//!
+//! One loop takes what comes next: a question, something from the broker, or a deadline. A question
+//! is *held* until the queue is known to have a server, *asked* once it was published, and *parked*
+//! where it came back and the client was told to wait. Whatever happens, each call is answered once,
+//! by its deadline.
+
+use super::pending::Pending;
+use super::session::{Event, REPLY_TO, Session};
+use super::{Counters, Settings, State};
+use crate::broker::backoff::Backoff;
+use crate::broker::endpoint::Endpoints;
+use crate::broker::{Confirm, Error, Kind, QueueStatus, Returned};
+use crate::protocol::{Code, Message, Status, header, request};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+
+/// How long a sign of a server (a reply, a consumer on the queue) counts as proof that it is there.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+/// How long the word that nobody is there counts.
+const BAD_NEWS: Duration = Duration::from_millis(100);
+
+/// How often a client that waits for a queue asks again.
+const PARKED: Duration = Duration::from_millis(250);
+
+/// The reply, and the time since the request was (last) published.
+type Outcome = Result<(Message, Duration), Status>;
+
+/// What a caller wants of the driver.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// An answer.
+    Ask {
+        question: Question,
+        timeout: Duration,
+        deadline: Instant,
+        answer: oneshot::Sender<Outcome>,
+    },
+    /// The end.
+    Close,
+}
+
+/// What a caller asks.
+#[derive(Debug)]
+pub(super) enum Question {
+    /// For a number.
+    Number(String),
+    /// Something else: body, content type and headers count.
+    Raw(Box<Message>),
+}
+
+impl Question {
+    fn message(&self, id: &[u8], timeout_ms: u64, deadline_ms: i64) -> Message {
+        match self {
+            Self::Number(n) => request::write(n, id, REPLY_TO, timeout_ms, deadline_ms),
+            Self::Raw(raw) => {
+                let mut message = request::write("", id, REPLY_TO, timeout_ms, deadline_ms);
+                message.body.clone_from(&raw.body);
+                let properties = &mut message.properties;
+                properties
+                    .content_type
+                    .clone_from(&raw.properties.content_type);
+                let headers = raw.properties.headers.iter();
+                properties.headers.extend(
+                    headers
+                        .filter(|(name, _)| *name != header::DEADLINE)
+                        .cloned(),
+                );
+                message
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Call {
+    question: Question,
+    timeout: Duration,
+    answer: oneshot::Sender<Outcome>,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Held,
+    Asked(Instant),
+    Parked,
+}
+
+impl Call {
+    fn end(self, outcome: Outcome) {
+        // An error says that the caller has gone, which is the caller's right.
+        let _ = self.answer.send(outcome);
+    }
+}
+
+type Opened = Result<(Session, Option<Result<QueueStatus, Error>>), Error>;
+
+/// The connection, or the attempt to get one.
+enum Link {
+    Up(Box<Session>),
+    Down(Pin<Box<dyn Future<Output = Opened> + Send>>),
+}
+
+enum LinkEvent {
+    Session(Event),
+    Opened(Opened),
+}
+
+impl Link {
+    async fn event(&mut self) -> LinkEvent {
+        match self {
+            Self::Up(session) => LinkEvent::Session(session.event().await),
+            Self::Down(attempt) => LinkEvent::Opened(attempt.await),
+        }
+    }
+}
+
+/// What is known about servers on the queue, and for how long that is good enough.
+struct Known {
+    until: Instant,
+    verdict: Result<(), Status>,
+}
+
+/// See the module.
+pub(super) struct Driver {
+    settings: Arc<Settings>,
+    commands: mpsc::Receiver<Command>,
+    counters: Arc<Counters>,
+    state: watch::Sender<State>,
+    endpoints: Endpoints,
+    backoff: Backoff,
+    link: Link,
+    calls: Pending<Call>,
+    known: Option<Known>,
+    /// Until when a missing queue or server is waited for, since a reconnect has just shown that the
+    /// broker was away: servers need time to come back, too.
+    patient_until: Option<Instant>,
+    /// When parked calls are asked again.
+    ask_parked_at: Option<Instant>,
+}
+
+impl Driver {
+    /// Connects, trying each URL once; where the settings say to wait, [`Driver::run`] goes on trying.
+    pub(super) async fn connect(
+        settings: Settings,
+        commands: mpsc::Receiver<Command>,
+        counters: Arc<Counters>,
+        state: watch::Sender<State>,
+    ) -> Result<Self, Status> {
+        let mut endpoints = Endpoints::new(&settings.broker.url);
+        let (link, seen) = match open_any(&mut endpoints, &settings).await {
+            Ok((session, seen)) => (Link::Up(Box::new(session)), seen),
+            Err(error) if settings.wait_for_server && !error.needs_operator() => {
+                (Link::Down(Box::pin(async { Err(error) })), None)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let reconnect = settings.broker.reconnect;
+        let mut driver = Self {
+            settings: Arc::new(settings),
+            commands,
+            counters,
+            state,
+            endpoints,
+            backoff: Backoff::new(reconnect.initial, reconnect.max),
+            link,
+            calls: Pending::new(),
+            known: None,
+            patient_until: None,
+            ask_parked_at: None,
+        };
+        if let Some(seen) = seen {
+            driver.checked(seen);
+        }
+        Ok(driver)
+    }
+
+    /// Serves the client until it is closed or dropped.
+    pub(super) async fn run(mut self) {
+        loop {
+            let deadline = self.calls.next_deadline();
+            let ask_parked_at = self.ask_parked_at;
+            tokio::select! {
+                event = self.link.event() => match event {
+                    LinkEvent::Session(event) => self.happened(event),
+                    LinkEvent::Opened(opened) => self.opened(opened),
+                },
+                command = self.commands.recv() => match command {
+                    Some(Command::Ask { question, timeout, deadline, answer }) => {
+                        let call = Call { question, timeout, answer, stage: Stage::Held };
+                        self.accept(deadline, call);
+                    }
+                    Some(Command::Close) | None => break,
+                },
+                () = until(deadline), if deadline.is_some() => self.expire(Instant::now()),
+                () = until(ask_parked_at), if ask_parked_at.is_some() => {
+                    self.ask_parked_at = None;
+                    self.ask_all(|call| call.stage == Stage::Parked);
+                }
+            }
+        }
+        self.end_all(
+            &Status::new(Code::Unavailable, "the client was closed"),
+            |_| true,
+        );
+        if let Link::Up(session) = self.link {
+            if matches!(*self.state.borrow(), State::Blocked(_)) {
+                session.kill(); // the broker would not hear the goodbye
+            } else {
+                session.close().await;
+            }
+        }
+    }
+
+    /// Takes a question in: asks it, holds it, or says at once that nobody is there.
+    fn accept(&mut self, deadline: Instant, call: Call) {
+        let now = Instant::now();
+        let id = Uuid::new_v4();
+        let patient = self.patient(now);
+        let known = self.known.as_ref().filter(|known| now < known.until);
+        match (&mut self.link, known) {
+            (
+                Link::Up(_),
+                Some(Known {
+                    verdict: Err(status),
+                    ..
+                }),
+            ) => {
+                call.end(Err(status.clone()));
+            }
+            (Link::Up(session), known) => {
+                let ask = known.is_some() || patient;
+                if !ask {
+                    session.check(&self.settings.queue);
+                }
+                self.calls.insert(id, deadline, call);
+                if ask {
+                    self.ask(id, now);
+                }
+            }
+            (Link::Down(_), _) => {
+                self.calls.insert(id, deadline, call);
+            }
+        }
+    }
+
+    /// Publishes one call, for the first time or again.
+    fn ask(&mut self, id: Uuid, now: Instant) {
+        let Link::Up(session) = &self.link else {
+            return;
+        };
+        let Some((deadline, call)) = self.calls.get_mut(id) else {
+            return;
+        };
+        let left = deadline.saturating_duration_since(now);
+        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            + left;
+        let deadline_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
+        let mut text = Uuid::encode_buffer();
+        let text = id.hyphenated().encode_lower(&mut text).as_bytes();
+        let message = call.question.message(text, left_ms, deadline_ms);
+        call.stage = Stage::Asked(now);
+        session.publish(id, &self.settings.queue, message);
+        count(&self.counters.asked);
+    }
+
+    fn ask_all(&mut self, which: impl Fn(&Call) -> bool) {
+        let now = Instant::now();
+        for id in self.calls.ids(which) {
+            self.ask(id, now);
+        }
+    }
+
+    fn end_all(&mut self, status: &Status, which: impl Fn(&Call) -> bool) {
+        for id in self.calls.ids(which) {
+            self.end(id, status);
+        }
+    }
+
+    fn end(&mut self, id: Uuid, status: &Status) {
+        if let Some(call) = self.calls.remove(id) {
+            call.end(Err(status.clone()));
+        }
+    }
+
+    fn happened(&mut self, event: Event) {
+        match event {
+            Event::Reply(message) => self.reply(message),
+            Event::Confirmed(id, confirm, returned) => {
+                if let Confirm::Nack(_) = confirm {
+                    self.end(id, &refused(&self.settings.queue));
+                }
+                if let Some(returned) = returned {
+                    self.returned(&returned);
+                }
+            }
+            Event::Checked(seen) => {
+                self.checked(seen);
+                match self.known.as_ref().map(|known| known.verdict.clone()) {
+                    Some(Err(status)) => self.end_all(&status, |call| call.stage == Stage::Held),
+                    _ => self.ask_all(|call| call.stage == Stage::Held),
+                }
+            }
+            Event::Blocked(reason) => {
+                tracing::warn!(reason, "blocked by the broker");
+                self.state.send_replace(State::Blocked(reason));
+            }
+            Event::Unblocked => {
+                tracing::info!("the broker reads again");
+                self.state.send_replace(State::Ready);
+            }
+            Event::Lost(error) => self.lost(&error),
+        }
+    }
+
+    fn reply(&mut self, message: Message) {
+        let properties = &message.properties;
+        let id = properties.correlation_id.as_deref().and_then(parse);
+        let Some(call) = id.and_then(|id| self.calls.remove(id)) else {
+            tracing::debug!(?id, "a reply that nobody waits for");
+            return count(&self.counters.unexpected);
+        };
+        let now = Instant::now();
+        let since = match call.stage {
+            Stage::Asked(at) => now.saturating_duration_since(at),
+            Stage::Held | Stage::Parked => Duration::ZERO,
+        };
+        count(&self.counters.answered);
+        self.backoff.reset();
+        self.known = Some(Known {
+            until: now + SIGN_OF_LIFE,
+            verdict: Ok(()),
+        });
+        call.end(Ok((message, since)));
+    }
+
+    /// A request came back: there is no such queue.
+    fn returned(&mut self, returned: &Returned) {
+        count(&self.counters.returned);
+        let Some(id) = returned.message_id.as_deref().and_then(parse) else {
+            return;
+        };
+        let now = Instant::now();
+        if !self.patient(now) {
+            return self.end(id, &no_queue(&self.settings.queue));
+        }
+        if let Some((_, call)) = self.calls.get_mut(id) {
+            call.stage = Stage::Parked;
+            self.ask_parked_at.get_or_insert(now + PARKED);
+        }
+    }
+
+    /// Learns from a look at the queue. Only what is certain counts against asking.
+    fn checked(&mut self, seen: Result<QueueStatus, Error>) {
+        let queue = &self.settings.queue;
+        let verdict = match seen {
+            Ok(QueueStatus { consumers: 0, .. }) => Err(no_server(queue)),
+            Err(error) if error.kind == Kind::NoQueue => Err(no_queue(queue)),
+            Ok(_) | Err(_) => Ok(()),
+        };
+        let good_for = if verdict.is_ok() {
+            SIGN_OF_LIFE
+        } else {
+            BAD_NEWS
+        };
+        self.known = Some(Known {
+            until: Instant::now() + good_for,
+            verdict,
+        });
+    }
+
+    /// Whether a missing queue or server is waited for.
+    fn patient(&self, now: Instant) -> bool {
+        self.settings.wait_for_server || self.patient_until.is_some_and(|until| now < until)
+    }
+
+    fn lost(&mut self, error: &Error) {
+        count(&self.counters.lost);
+        if let Link::Up(session) = self.reconnect(error) {
+            session.kill();
+        }
+    }
+
+    fn opened(&mut self, opened: Opened) {
+        match opened {
+            Ok((session, _)) => {
+                tracing::info!("connected");
+                self.link = Link::Up(Box::new(session));
+                self.state.send_replace(State::Ready);
+                self.known = None;
+                self.patient_until = Some(Instant::now() + self.settings.broker.reconnect.max);
+                self.ask_all(|_| true);
+            }
+            Err(error) => {
+                self.reconnect(&error);
+            }
+        }
+    }
+
+    /// Starts the next attempt to connect; gives back what was there instead.
+    fn reconnect(&mut self, error: &Error) -> Link {
+        let delay = if error.needs_operator() {
+            self.end_all(&error.clone().into(), |_| true);
+            self.backoff.slowest()
+        } else if self.endpoints.at_start_of_round() {
+            self.backoff.next_delay()
+        } else {
+            Duration::ZERO
+        };
+        tracing::warn!(%error, ?delay, "no connection");
+        self.state
+            .send_replace(State::Connecting(error.message.clone()));
+        let url = self.endpoints.next_url();
+        let settings = Arc::clone(&self.settings);
+        let attempt = async move {
+            tokio::time::sleep(delay).await;
+            Session::open(url, &settings, false).await
+        };
+        std::mem::replace(&mut self.link, Link::Down(Box::pin(attempt)))
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some(call) = self.calls.pop_expired(now) {
+            let status = self.too_late(&call);
+            call.end(Err(status));
+        }
+    }
+
+    /// Why a call has no answer in time.
+    fn too_late(&self, call: &Call) -> Status {
+        let (queue, timeout) = (&self.settings.queue, call.timeout);
+        let no_reply = format!("no reply from queue {queue:?} within {timeout:?}");
+        match (&*self.state.borrow(), call.stage) {
+            (State::Connecting(why), Stage::Held | Stage::Parked) => Status::new(
+                Code::Unavailable,
+                format!("no connection to the broker within {timeout:?}: {why}"),
+            ),
+            (_, Stage::Parked) => Status::new(
+                Code::Unavailable,
+                format!("no queue {queue:?} within {timeout:?}"),
+            ),
+            (State::Ready, _) => Status::new(
+                Code::DeadlineExceeded,
+                format!("{no_reply}; is a server busy or stuck? try a longer timeout"),
+            ),
+            (state, _) => Status::new(Code::DeadlineExceeded, format!("{no_reply}; {state}")),
+        }
+    }
+}
+
+/// The first URL that works, each tried once; else the failure that says most.
+async fn open_any(endpoints: &mut Endpoints, settings: &Settings) -> Opened {
+    let mut telling: Option<Error> = None;
+    loop {
+        match Session::open(endpoints.next_url(), settings, !settings.wait_for_server).await {
+            Ok(opened) => return Ok(opened),
+            Err(error) => match &telling {
+                // Refused credentials say more than another broker that is down.
+                Some(before) if before.needs_operator() || !error.needs_operator() => {}
+                _ => telling = Some(error),
+            },
+        }
+        if endpoints.at_start_of_round()
+            && let Some(error) = telling.take()
+        {
+            return Err(error);
+        }
+    }
+}
+
+fn no_queue(queue: &str) -> Status {
+    Status::new(
+        Code::Unavailable,
+        format!(
+            "no queue {queue:?}; start a server on it (fibrpcd), or check queue.name and the vhost"
+        ),
+    )
+}
+
+fn no_server(queue: &str) -> Status {
+    Status::new(
+        Code::Unavailable,
+        format!("no server on queue {queue:?}; is fibrpcd running?"),
+    )
+}
+
+fn refused(queue: &str) -> Status {
+    Status::new(
+        Code::ResourceExhausted,
+        format!(
+            "the broker refused the request: queue {queue:?} is full or out of order; try later"
+        ),
+    )
+}
+
+fn parse(id: &[u8]) -> Option<Uuid> {
+    Uuid::try_parse_ascii(id).ok()
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
+}

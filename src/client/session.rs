@@ -1,0 +1,164 @@
+//! One connection of the client: one channel that asks and hears the replies, and what happens there.
+//!
+//! Owns the connection, the reply consumer and the publishes that wait for their confirms. Everything
+//! that happens comes out of [`Session::event`], one thing after the other; after [`Event::Lost`] the
+//! session is of no use any more.
+
+use super::Settings;
+use crate::broker::{
+    Channel, Confirm, Connection, Consumer, Error, Event as ConnectionEvent, Kind, Options,
+    QueueStatus, Returned,
+};
+use crate::config::BrokerUrl;
+use crate::protocol::Message;
+use futures_util::future::OptionFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// The pseudo queue of direct reply-to. Requests name it; the broker makes a real address of it.
+pub(super) const REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
+/// How long an orderly close may take before the connection is cut.
+const CLOSE: Duration = Duration::from_secs(1);
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type Confirmed = (Uuid, Result<(Confirm, Option<Returned>), Error>);
+
+/// Something that happened on the connection.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A reply, perhaps one that nobody waits for.
+    Reply(Message),
+    /// The broker's word on the request with this id, and a request that came back, whichever it was.
+    Confirmed(Uuid, Confirm, Option<Returned>),
+    /// What [`Session::check`] found.
+    Checked(Result<QueueStatus, Error>),
+    /// The broker reads no more requests; its reason.
+    Blocked(String),
+    /// It reads again.
+    Unblocked,
+    /// The connection or the channel is gone.
+    Lost(Error),
+}
+
+/// A connection that is ready to ask.
+pub(super) struct Session {
+    connection: Connection,
+    channel: Channel,
+    replies: Consumer,
+    /// Publishes under way. None is ever dropped before its confirm while the session lives: that
+    /// confirm may carry the word that another request came back.
+    confirms: FuturesUnordered<Boxed<Confirmed>>,
+    check: Option<Boxed<Result<QueueStatus, Error>>>,
+}
+
+impl Session {
+    /// Connects and gets ready to ask; looks at the queue in the same round trips where `check` says
+    /// so, and gives back what it saw.
+    pub(super) async fn open(
+        url: BrokerUrl,
+        settings: &Settings,
+        check: bool,
+    ) -> Result<(Self, Option<Result<QueueStatus, Error>>), Error> {
+        let options = Options {
+            name: settings.name.clone(),
+            operation_timeout: settings.broker.confirm_timeout,
+            max_body: None,
+        };
+        let connection = Connection::open(&url, &settings.broker, options).await?;
+        let opening = connection.channel();
+        let ready = async {
+            let channel = opening.await?;
+            let (confirms, replies) = tokio::join!(
+                channel.confirm_select(),
+                channel.consume(REPLY_TO, "", true)
+            );
+            confirms?;
+            Ok::<_, Error>((channel, replies?))
+        };
+        let look = OptionFuture::from(check.then(|| look(&connection, settings.queue.clone())));
+        let (ready, seen) = tokio::join!(ready, look);
+        let (channel, replies) = ready?;
+        let session = Self {
+            connection,
+            channel,
+            replies,
+            confirms: FuturesUnordered::new(),
+            check: None,
+        };
+        Ok((session, seen))
+    }
+
+    /// Sends a request; what becomes of it comes out of [`Session::event`].
+    pub(super) fn publish(&self, id: Uuid, queue: &str, message: Message) {
+        let confirm = self.channel.publish(queue.to_owned(), true, message);
+        self.confirms
+            .push(Box::pin(async move { (id, confirm.await) }));
+    }
+
+    /// Looks at the queue, unless that is already going on.
+    pub(super) fn check(&mut self, queue: &str) {
+        if self.check.is_none() {
+            self.check = Some(Box::pin(look(&self.connection, queue.to_owned())));
+        }
+    }
+
+    /// The next thing that happens. Loses nothing when it is dropped unfinished.
+    pub(super) async fn event(&mut self) -> Event {
+        tokio::select! {
+            reply = self.replies.next() => match reply {
+                Some(Ok(delivery)) => Event::Reply(delivery.message),
+                Some(Err(error)) => Event::Lost(error),
+                None => Event::Lost(Error::new(
+                    Kind::Cancelled,
+                    "the broker ended the subscription to replies",
+                )),
+            },
+            Some((id, confirmed)) = self.confirms.next(), if !self.confirms.is_empty() => {
+                match confirmed {
+                    Ok((confirm, returned)) => Event::Confirmed(id, confirm, returned),
+                    Err(error) => Event::Lost(error),
+                }
+            }
+            seen = finish(&mut self.check), if self.check.is_some() => {
+                self.check = None;
+                Event::Checked(seen)
+            }
+            event = self.connection.event() => match event {
+                ConnectionEvent::Blocked(reason) => Event::Blocked(reason),
+                ConnectionEvent::Unblocked => Event::Unblocked,
+                ConnectionEvent::Failed(error) => Event::Lost(error),
+            },
+        }
+    }
+
+    /// Closes in order, or cuts the connection where that takes too long.
+    pub(super) async fn close(self) {
+        // Whoever closes has no more use for the connection: a failure here changes nothing.
+        let _ = self.connection.close(CLOSE).await;
+    }
+
+    /// Cuts the connection at once.
+    pub(super) fn kill(self) {
+        self.connection.kill();
+    }
+}
+
+/// Looks at the queue on a channel of its own, since the broker closes that one where it is missing.
+fn look(
+    connection: &Connection,
+    queue: String,
+) -> impl Future<Output = Result<QueueStatus, Error>> + Send + 'static + use<> {
+    let channel = connection.channel();
+    async move { channel.await?.queue_status(&queue).await }
+}
+
+async fn finish<T>(slot: &mut Option<Boxed<T>>) -> T {
+    match slot {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
