@@ -33,9 +33,9 @@ impl Service for Reverse {
 async fn main() -> Result<(), String> {
     let loaded = load(Program::Daemon, &Overrides::default()).map_err(|problems| {
         problems
-            .iter()
-            .map(|problem| format!("{problem}\n"))
-            .collect::<String>()
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default()
     })?;
     let (server, _handle) = Server::new(Reverse, loaded.config);
     server.run().await;

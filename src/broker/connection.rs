@@ -14,6 +14,7 @@ use lapin::uri::{
     AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism,
 };
 use lapin::{ConnectionProperties, ErrorKind};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -252,12 +253,27 @@ fn uri(url: &BrokerUrl, settings: &config::Broker) -> Result<AMQPUri, Error> {
     })
 }
 
-fn password(_settings: &config::Broker, url: &BrokerUrl) -> Result<String, Error> {
-    Ok(url
-        .password
-        .as_ref()
-        .map(|secret| secret.expose().to_owned())
-        .unwrap_or_default())
+/// The password, with a word of warning where it is, or will be, in the open.
+fn password(settings: &config::Broker, url: &BrokerUrl) -> Result<String, Error> {
+    let found = config::password(settings, url)
+        .map_err(|problem| Error::new(Kind::Local, problem.to_string()))?;
+    if let Some(warning) = found.warning {
+        tracing::warn!("{warning}");
+    }
+    if url.scheme == Scheme::Amqp && !is_loopback(&url.host) {
+        let address = url.address();
+        tracing::warn!(
+            "the password goes to broker {address} in cleartext; use amqps:// in broker.url"
+        );
+    }
+    Ok(found.secret.expose().to_owned())
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Why the broker did not take the connection, with what to do.

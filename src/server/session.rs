@@ -540,6 +540,7 @@ impl<'a, S: Service> Session<'a, S> {
     fn on_tick(&mut self) -> Result<(), Error> {
         Counters::add(&self.context.counters.loop_beats);
         self.pool.beat();
+        self.context.refusals.log_overdue();
         if self.blocked_since.is_some() {
             return Ok(());
         }
