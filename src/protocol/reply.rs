@@ -1,6 +1,6 @@
 //! Replies: the message that answers a request, and what a client makes of one.
 //!
-//! [`read`] is the inverse of [`write`], and besides understands the servers of RabbitMQ's tutorial
+//! [`read()`] is the inverse of [`write()`], and besides understands the servers of RabbitMQ's tutorial
 //! in all languages: a bare integer is the value, and an empty body an error without a reason.
 //! Nothing of a request goes into its reply but the correlation id.
 
