@@ -187,7 +187,7 @@ impl Client {
     /// on it, otherwise what the server says; `UNKNOWN` where that is neither an integer nor an error.
     pub async fn call(&self, n: impl Into<String>, timeout: Duration) -> Result<Reply, CallError> {
         let (message, round_trip) = self.ask(Question::Number(n.into()), timeout).await?;
-        let (value, trailer) = reply::read(&message);
+        let (value, trailer) = reply::read(message);
         match value {
             Ok(value) => Ok(Reply {
                 value,

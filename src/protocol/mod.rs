@@ -3,6 +3,9 @@
 //! Pure: bytes and properties in, values out. No I/O and no clock; where the time matters, the
 //! caller passes it in.
 
+mod direct_reply_to;
+mod excerpt;
+mod number;
 pub mod reply;
 pub mod reply_to;
 pub mod request;

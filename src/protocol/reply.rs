@@ -1,7 +1,24 @@
 //! Replies: the message that answers a request, and what a client makes of one.
+//!
+//! [`read()`] is the inverse of [`write()`], and besides understands the servers of RabbitMQ's tutorial
+//! in all languages: a bare integer is the value, and an empty body an error without a reason.
+//! Nothing of a request goes into its reply but the correlation id.
 
-use super::{Format, Message, Request, Status};
+use super::excerpt::{excerpt, one_line};
+use super::number::trim;
+use super::{Code, Format, HeaderValue, Message, Properties, Request, Status, header};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::time::Duration;
+
+/// Property `type` of a successful reply.
+const KIND_REPLY: &str = "fibrpc.reply";
+/// Property `type` of an error.
+const KIND_ERROR: &str = "fibrpc.error";
+/// MIME type of an error's body where the request was JSON (RFC 9457).
+const PROBLEM_JSON: &str = "application/problem+json";
+/// The longest message of an error in characters, on the wire and off it.
+const MESSAGE_CHARS: usize = 500;
 
 /// What a service computed: the body of a successful reply and its MIME type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,11 +31,17 @@ pub struct Answer {
 
 impl Answer {
     /// The answer to "what is the n-th number": its digits as text or JSON, as it was asked for.
+    /// The digits must be just that. As text they are moved, not copied.
     pub fn number(n: u64, digits: String, format: Format) -> Self {
-        let _ = (n, format);
-        Self {
-            body: digits.into_bytes(),
-            content_type: "text/plain",
+        match format {
+            Format::Text => Self {
+                body: digits.into_bytes(),
+                content_type: "text/plain",
+            },
+            Format::Json => Self {
+                body: format!(r#"{{"n":{n},"value":"{digits}"}}"#).into_bytes(),
+                content_type: "application/json",
+            },
         }
     }
 }
@@ -28,30 +51,214 @@ impl Answer {
 pub struct Trailer {
     /// The server's instance name.
     pub server: Option<String>,
-    /// Time in the queue.
+    /// Time in the queue, in whole microseconds.
     pub queued: Option<Duration>,
-    /// Time of the computation.
+    /// Time of the computation, in whole microseconds.
     pub compute: Option<Duration>,
+}
+
+/// The body of an error as RFC 9457 has it, with the code and the flag as extension members.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    detail: &'a str,
+    code: &'a str,
+    retryable: bool,
+}
+
+/// What we read of such a body.
+#[derive(Deserialize)]
+struct ProblemDetail<'a> {
+    #[serde(borrow)]
+    detail: Cow<'a, str>,
+}
+
+/// What we read of a successful reply to a JSON request.
+#[derive(Deserialize)]
+struct JsonValue<'a> {
+    #[serde(borrow)]
+    value: Cow<'a, str>,
 }
 
 /// The reply to `request`. `message_id` is the server's own id of this reply, by which a returned
 /// message is matched to its request.
+///
+/// The message of an error goes out as one line of at most 500 characters. An error of code `OK` is
+/// a contradiction and goes out as `INTERNAL`.
 pub fn write(
     request: &Request,
     outcome: Result<Answer, Status>,
     trailer: &Trailer,
     message_id: u64,
 ) -> Message {
-    let _ = (request, outcome, trailer, message_id);
-    Message::default()
+    let mut headers = Vec::with_capacity(5);
+    let (kind, body, content_type) = match outcome {
+        Ok(Answer { body, content_type }) => {
+            let status = HeaderValue::Text(Code::Ok.name().into());
+            headers.push((header::STATUS, status));
+            (KIND_REPLY, body, content_type)
+        }
+        Err(status) => {
+            let code = match status.code {
+                Code::Ok => Code::Internal,
+                code => code,
+            };
+            headers.push((header::STATUS, HeaderValue::Text(code.name().into())));
+            headers.push((header::RETRYABLE, HeaderValue::Bool(code.retryable())));
+            let message = one_line(&status.message, MESSAGE_CHARS);
+            let (body, content_type) = error_body(code, &message, request.format);
+            (KIND_ERROR, body, content_type)
+        }
+    };
+    if let Some(server) = &trailer.server {
+        headers.push((header::SERVER, HeaderValue::Text(server.clone())));
+    }
+    for (name, time) in [
+        (header::QUEUED_US, trailer.queued),
+        (header::COMPUTE_US, trailer.compute),
+    ] {
+        if let Some(time) = time {
+            let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+            headers.push((name, HeaderValue::Int(micros)));
+        }
+    }
+    Message {
+        body,
+        properties: Properties {
+            content_type: Some(content_type.into()),
+            correlation_id: request.correlation_id.clone(),
+            message_id: Some(message_id.to_string().into_bytes()),
+            kind: Some(kind.into()),
+            headers,
+            ..Properties::default()
+        },
+    }
 }
 
-/// What a client makes of a reply, from any server of the tutorial's kind: the digits, or a status.
-/// An empty body or one that is not an integer is `UNKNOWN`.
-pub fn read(message: &Message) -> (Result<String, Status>, Trailer) {
-    let _ = message;
-    (
-        Err(Status::new(super::Code::Unknown, "not written yet")),
-        Trailer::default(),
-    )
+/// An error as one line of text that no integer parser accepts, or as a problem object.
+fn error_body(code: Code, message: &str, format: Format) -> (Vec<u8>, &'static str) {
+    let text = || format!("error: {}: {message}", code.name()).into_bytes();
+    if format == Format::Text {
+        return (text(), "text/plain");
+    }
+    let problem = Problem {
+        kind: format!("urn:fibrpc:error:{}", code.name()),
+        title: code.name().to_ascii_lowercase().replace('_', " "),
+        detail: message,
+        code: code.name(),
+        retryable: code.retryable(),
+    };
+    match serde_json::to_vec(&problem) {
+        Ok(body) => (body, PROBLEM_JSON),
+        Err(_) => (text(), "text/plain"), // strings and a boolean: cannot happen
+    }
 }
+
+/// What a client makes of a reply, from any server of the tutorial's kind: the digits (with a minus
+/// sign where a server's integers overflowed), or a status.
+///
+/// An empty body or one that is not an integer is `UNKNOWN`, and so is an error whose code we do not
+/// know. Messages from the server are cut to one clean line. The body is not copied where it is
+/// nothing but the digits.
+pub fn read(message: Message) -> (Result<String, Status>, Trailer) {
+    let Message { body, properties } = message;
+    let trailer = trailer(&properties);
+    let status = match properties.header(header::STATUS) {
+        Some(HeaderValue::Text(name)) => Some(name.as_str()),
+        _ => None,
+    };
+    let is_error = properties.kind.as_deref() == Some(KIND_ERROR)
+        || status.is_some_and(|name| name != Code::Ok.name());
+    let json = Format::of(properties.content_type.as_deref()) == Format::Json;
+    let outcome = if is_error {
+        Err(read_error(&body, status, json))
+    } else {
+        read_digits(body, json)
+    };
+    (outcome, trailer)
+}
+
+fn trailer(properties: &Properties) -> Trailer {
+    let time = |name| match properties.header(name) {
+        Some(HeaderValue::Int(micros)) => u64::try_from(*micros).ok().map(Duration::from_micros),
+        _ => None,
+    };
+    Trailer {
+        server: match properties.header(header::SERVER) {
+            Some(HeaderValue::Text(name)) => Some(one_line(name, 100)),
+            _ => None,
+        },
+        queued: time(header::QUEUED_US),
+        compute: time(header::COMPUTE_US),
+    }
+}
+
+/// The status in an error reply; the header counts, the code in the text is for people.
+fn read_error(body: &[u8], status: Option<&str>, json: bool) -> Status {
+    let code = status
+        .and_then(Code::from_name)
+        .filter(|code| *code != Code::Ok);
+    let Some(code) = code else {
+        let shown = excerpt(status.unwrap_or_default().as_bytes());
+        let message = format!(
+            "the server's error has no known code ({shown}): {}",
+            excerpt(body)
+        );
+        return Status::new(Code::Unknown, message);
+    };
+    let detail: Option<Cow<'_, str>> = if json {
+        let problem: Option<ProblemDetail<'_>> = serde_json::from_slice(body).ok();
+        problem.map(|problem| problem.detail)
+    } else {
+        let text = std::str::from_utf8(body).ok();
+        let text = text.and_then(|text| text.strip_prefix("error: ")?.strip_prefix(code.name()));
+        text.and_then(|text| text.strip_prefix(": "))
+            .map(Cow::Borrowed)
+    };
+    match detail {
+        Some(detail) => Status::new(code, one_line(&detail, MESSAGE_CHARS)),
+        None => Status::new(
+            code,
+            format!("the server gave no reason: {}", excerpt(body)),
+        ),
+    }
+}
+
+/// The integer in a successful reply, or in one of a server that knows no errors.
+fn read_digits(body: Vec<u8>, json: bool) -> Result<String, Status> {
+    let unknown = |message: String| Err(Status::new(Code::Unknown, message));
+    let text = trim(&body);
+    if text.is_empty() {
+        return unknown("server reported an error (empty reply)".into());
+    }
+    if is_integer(text) {
+        let digits = if text.len() == body.len() {
+            body
+        } else {
+            text.to_vec()
+        };
+        return String::from_utf8(digits) // digits are UTF-8, so this cannot fail
+            .or_else(|error| unknown(format!("the reply is not text: {error}")));
+    }
+    if json && text.starts_with(b"{") {
+        let reply: Result<JsonValue<'_>, _> = serde_json::from_slice(text);
+        if let Some(reply) = reply
+            .ok()
+            .filter(|reply| is_integer(reply.value.as_bytes()))
+        {
+            return Ok(reply.value.into_owned());
+        }
+    }
+    unknown(format!("the reply is not an integer: {}", excerpt(&body)))
+}
+
+/// Whether `text` is digits, with a minus sign in front perhaps.
+fn is_integer(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests;

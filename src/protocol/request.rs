@@ -1,6 +1,15 @@
 //! Requests: what a delivery asks for, and the message that asks it.
+//!
+//! Reading cannot fail, so that everything that came with a reply address can be answered; what is
+//! wrong with a request comes out of [`Request::number`]. Pure: the time is passed in.
 
-use super::{Message, Properties, Status};
+use std::time::Duration;
+
+use super::{Code, Defect, HeaderValue, Message, Properties, Status, header, number};
+
+/// How far the caller's clock may be behind or ahead, in milliseconds, before a deadline is taken
+/// at its word.
+pub const CLOCK_SKEW_MS: i64 = 1_000;
 
 /// In which form the request came and the reply goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +20,24 @@ pub enum Format {
     Json,
 }
 
+impl Format {
+    /// JSON for `application/json` and every type that ends in `+json` (RFC 6839), in any case and
+    /// with any parameters. Text for all others, since the tutorial's clients send none, or whatever
+    /// their library puts there.
+    pub fn of(content_type: Option<&str>) -> Self {
+        let essence = content_type.unwrap_or_default().split(';').next();
+        let essence = essence
+            .unwrap_or_default()
+            .trim_ascii()
+            .to_ascii_lowercase();
+        if essence == "application/json" || essence.ends_with("+json") {
+            Self::Json
+        } else {
+            Self::Text
+        }
+    }
+}
+
 /// A request as the server sees it. Holds whatever was sent; [`Request::number`] judges the body.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
@@ -18,13 +45,15 @@ pub struct Request {
     pub body: Vec<u8>,
     /// From `content_type`.
     pub format: Format,
-    /// Where the reply goes; `None`: nobody waits for one.
+    /// Where the reply goes; `None` (or empty on the wire): nobody waits for one.
     pub reply_to: Option<String>,
     /// What the reply carries as `correlation_id`: the request's own, else its `message_id`.
     pub correlation_id: Option<Vec<u8>>,
     /// When the caller stops waiting, in Unix milliseconds.
     pub deadline_ms: Option<i64>,
-    /// When the request was published, in Unix milliseconds, where it can be known.
+    /// When the request was published, in Unix milliseconds, where it can be known: `fibrpc` sends
+    /// its timeout both as `expiration` and as the deadline, so it is the difference. The property
+    /// `timestamp` counts whole seconds, which is too coarse to tell a time in the queue from it.
     pub sent_ms: Option<i64>,
     /// W3C trace context, as it came.
     pub trace_parent: Option<String>,
@@ -33,18 +62,116 @@ pub struct Request {
     /// How often a quorum queue has delivered this request before.
     pub delivery_count: u64,
     /// What could not be delivered of it.
-    pub defect: Option<super::Defect>,
+    pub defect: Option<Defect>,
 }
 
 impl Request {
     /// Reads a delivery. Cannot fail: what is wrong with the body comes out of [`Request::number`].
+    ///
+    /// Headers of another type than the protocol's are taken as missing.
     pub fn read(message: Message) -> Self {
         let Message { body, properties } = message;
-        let Properties { reply_to, .. } = properties;
+        let integer = |name| match properties.header(name) {
+            Some(HeaderValue::Int(value)) => Some(*value),
+            _ => None,
+        };
+        let text = |name| match properties.header(name) {
+            Some(HeaderValue::Text(value)) => Some(value.clone()),
+            _ => None,
+        };
+        let deadline_ms = integer(header::DEADLINE);
         Self {
             body,
+            format: Format::of(properties.content_type.as_deref()),
+            deadline_ms,
+            sent_ms: sent_ms(deadline_ms, properties.expiration.as_deref()),
+            trace_parent: text(header::TRACEPARENT),
+            trace_state: text(header::TRACESTATE),
+            delivery_count: integer(header::DELIVERY_COUNT)
+                .and_then(|count| u64::try_from(count).ok())
+                .unwrap_or(0),
+            defect: properties.defect,
+            reply_to: properties.reply_to.filter(|name| !name.is_empty()),
+            correlation_id: properties.correlation_id.or(properties.message_id),
+        }
+    }
+
+    /// The number that the body asks for, in either format: `INVALID_ARGUMENT` where it asks for
+    /// none, `OUT_OF_RANGE` where it is an integer above 64 bits.
+    pub fn number(&self) -> Result<u64, Status> {
+        if let Some(Defect::Body(size)) = self.defect {
+            return Err(Status::new(
+                Code::InvalidArgument,
+                format!("the body of {size} bytes is larger than server.max_request_bytes allows"),
+            ));
+        }
+        match self.format {
+            Format::Text => number::from_text(&self.body),
+            Format::Json => number::from_json(&self.body),
+        }
+    }
+
+    /// How long the caller still waits at `now_ms`, in Unix milliseconds, [`CLOCK_SKEW_MS`] included;
+    /// `None`: for ever.
+    pub fn time_left(&self, now_ms: i64) -> Option<Duration> {
+        let end = self.deadline_ms?.saturating_add(CLOCK_SKEW_MS);
+        let left = u64::try_from(end.saturating_sub(now_ms)).unwrap_or(0);
+        Some(Duration::from_millis(left))
+    }
+
+    /// Whether the caller has stopped waiting at `now_ms`, in Unix milliseconds, even if its clock is
+    /// [`CLOCK_SKEW_MS`] behind. Never without a deadline.
+    pub fn expired(&self, now_ms: i64) -> bool {
+        self.deadline_ms
+            .is_some_and(|deadline| now_ms > deadline.saturating_add(CLOCK_SKEW_MS))
+    }
+}
+
+/// When a message was sent whose time to live is `expiration`, decimal milliseconds, and ends at
+/// `deadline_ms`.
+fn sent_ms(deadline_ms: Option<i64>, expiration: Option<&str>) -> Option<i64> {
+    let lifetime: u32 = expiration?.parse().ok()?; // AMQP brokers take no more than 32 bits
+    let sent = deadline_ms?.checked_sub(i64::from(lifetime))?;
+    (sent > 0).then_some(sent)
+}
+
+/// The message that asks for `n` (plain text), as `fibrpc` sends it. `id` becomes both
+/// `correlation_id` and `message_id`; `timeout_ms` the expiration; `deadline_ms` the header.
+///
+/// The expiration is at most `u32::MAX` (49 days), the most that RabbitMQ takes; a longer one would
+/// close the channel.
+pub fn write(n: &str, id: &[u8], reply_to: &str, timeout_ms: u64, deadline_ms: i64) -> Message {
+    Message {
+        body: n.as_bytes().to_vec(),
+        properties: Properties {
+            content_type: Some("text/plain".into()),
+            correlation_id: Some(id.to_vec()),
+            message_id: Some(id.to_vec()),
+            reply_to: Some(reply_to.into()),
+            expiration: Some(timeout_ms.min(u64::from(u32::MAX)).to_string()),
+            headers: vec![(header::DEADLINE, HeaderValue::Int(deadline_ms))],
+            ..Properties::default()
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(properties: Properties) -> Request {
+        Request::read(Message {
+            body: b"30".to_vec(),
+            properties,
+        })
+    }
+
+    #[test]
+    fn a_bare_message_asks_in_plain_text() {
+        let expected = Request {
+            body: b"30".to_vec(),
             format: Format::Text,
-            reply_to,
+            reply_to: None,
             correlation_id: None,
             deadline_ms: None,
             sent_ms: None,
@@ -52,35 +179,194 @@ impl Request {
             trace_state: None,
             delivery_count: 0,
             defect: None,
+        };
+        assert_eq!(request(Properties::default()), expected);
+        assert_eq!(expected.number(), Ok(30));
+        assert!(!expected.expired(i64::MAX));
+    }
+
+    #[test]
+    fn formats() {
+        let table = [
+            (None, Format::Text),
+            (Some(""), Format::Text),
+            (Some("text/plain"), Format::Text),
+            (Some("text/plain; charset=utf-8"), Format::Text),
+            (Some("application/octet-stream"), Format::Text),
+            (Some("application/jsonp"), Format::Text),
+            (Some("text/plain; x=application/json"), Format::Text),
+            (Some("application/json"), Format::Json),
+            (Some("Application/JSON"), Format::Json),
+            (Some("application/json; charset=utf-8"), Format::Json),
+            (Some(" application/json ;charset=UTF-8"), Format::Json),
+            (Some("application/vnd.example+json"), Format::Json),
+            (Some("application/problem+JSON; x=y"), Format::Json),
+        ];
+        for (content_type, format) in table {
+            assert_eq!(Format::of(content_type), format, "{content_type:?}");
         }
     }
 
-    /// The number that the body asks for, in either format.
-    pub fn number(&self) -> Result<u64, Status> {
-        Err(Status::new(super::Code::Internal, "not written yet"))
+    #[test]
+    fn the_format_decides_how_the_body_is_read() {
+        let message = |content_type: &str| Message {
+            body: br#"{"n": 30}"#.to_vec(),
+            properties: Properties {
+                content_type: Some(content_type.into()),
+                ..Properties::default()
+            },
+        };
+        assert_eq!(Request::read(message("application/json")).number(), Ok(30));
+        let status = Request::read(message("text/plain")).number().unwrap_err();
+        assert_eq!(status.code, Code::InvalidArgument);
     }
 
-    /// How long the caller still waits at `now_ms`, skew included; `None`: for ever.
-    pub fn time_left(&self, now_ms: i64) -> Option<std::time::Duration> {
-        let left = self
-            .deadline_ms?
-            .saturating_add(1000)
-            .saturating_sub(now_ms);
-        Some(std::time::Duration::from_millis(
-            u64::try_from(left).unwrap_or(0),
-        ))
+    #[test]
+    fn the_correlation_id_goes_before_the_message_id() {
+        let bytes = |id: &[u8]| Some(id.to_vec());
+        let raw: &[u8] = &[0, 255, 128, 7, b'\n'];
+        let table = [
+            (bytes(b"c"), bytes(b"m"), bytes(b"c")),
+            (bytes(raw), None, bytes(raw)),
+            (None, bytes(raw), bytes(raw)),
+            (bytes(b""), bytes(b"m"), bytes(b"")),
+            (None, None, None),
+        ];
+        for (correlation_id, message_id, expected) in table {
+            let read = request(Properties {
+                correlation_id,
+                message_id,
+                ..Properties::default()
+            });
+            assert_eq!(read.correlation_id, expected);
+        }
     }
 
-    /// Whether the caller has stopped waiting at `now_ms` (a second of clock skew is tolerated).
-    pub fn expired(&self, now_ms: i64) -> bool {
-        let _ = now_ms;
-        false
+    #[test]
+    fn reply_addresses() {
+        for (reply_to, expected) in [(None, None), (Some(""), None), (Some("q"), Some("q"))] {
+            let read = request(Properties {
+                reply_to: reply_to.map(Into::into),
+                ..Properties::default()
+            });
+            assert_eq!(read.reply_to.as_deref(), expected);
+        }
     }
-}
 
-/// The message that asks for `n` (plain text), as `fibrpc` sends it. `id` becomes both
-/// `correlation_id` and `message_id`; `timeout_ms` the expiration; `deadline_ms` the header.
-pub fn write(n: &str, id: &[u8], reply_to: &str, timeout_ms: u64, deadline_ms: i64) -> Message {
-    let _ = (n, id, reply_to, timeout_ms, deadline_ms);
-    Message::default()
+    #[test]
+    fn headers_of_the_right_type_are_read() {
+        let read = request(Properties {
+            headers: vec![
+                (header::DEADLINE, HeaderValue::Int(1_800_000_000_000)),
+                (header::TRACEPARENT, HeaderValue::Text("00-ab-cd-01".into())),
+                (header::TRACESTATE, HeaderValue::Text("v=1".into())),
+                (header::DELIVERY_COUNT, HeaderValue::Int(2)),
+            ],
+            ..Properties::default()
+        });
+        assert_eq!(read.deadline_ms, Some(1_800_000_000_000));
+        assert_eq!(read.trace_parent.as_deref(), Some("00-ab-cd-01"));
+        assert_eq!(read.trace_state.as_deref(), Some("v=1"));
+        assert_eq!(read.delivery_count, 2);
+
+        let read = request(Properties {
+            headers: vec![
+                (header::DEADLINE, HeaderValue::Text("1800000000000".into())),
+                (header::TRACEPARENT, HeaderValue::Int(1)),
+                (header::TRACESTATE, HeaderValue::Bool(true)),
+                (header::DELIVERY_COUNT, HeaderValue::Int(-1)),
+            ],
+            ..Properties::default()
+        });
+        assert_eq!(read, request(Properties::default()));
+    }
+
+    #[test]
+    fn the_time_of_sending_is_the_deadline_less_the_expiration() {
+        let table = [
+            (Some(10_000), Some("4000"), Some(6_000)),
+            (Some(10_000), Some("0"), Some(10_000)),
+            (Some(10_000), None, None),
+            (None, Some("4000"), None),
+            (Some(10_000), Some(""), None),
+            (Some(10_000), Some("4s"), None),
+            (Some(10_000), Some("-4000"), None),
+            (Some(10_000), Some("99999999999999999999"), None),
+            (Some(10_000), Some("10000"), None),
+            (Some(10_000), Some("20000"), None),
+            (Some(i64::MIN), Some("1"), None),
+        ];
+        for (deadline_ms, expiration, expected) in table {
+            let shown = format!("{deadline_ms:?} {expiration:?}");
+            let deadline = deadline_ms.map(|ms| (header::DEADLINE, HeaderValue::Int(ms)));
+            let read = request(Properties {
+                expiration: expiration.map(Into::into),
+                headers: deadline.into_iter().collect(),
+                timestamp: Some(5),
+                ..Properties::default()
+            });
+            assert_eq!(read.sent_ms, expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn deadlines_allow_a_second_of_skew() {
+        let table = [
+            (10_000, 9_000, false),
+            (10_000, 10_000, false),
+            (10_000, 11_000, false),
+            (10_000, 11_001, true),
+            (0, 1_001, true),
+            (-5, 1_000, true),
+            (i64::MAX, i64::MAX, false),
+            (i64::MIN, 0, true),
+        ];
+        for (deadline, now, expired) in table {
+            let read = request(Properties {
+                headers: vec![(header::DEADLINE, HeaderValue::Int(deadline))],
+                ..Properties::default()
+            });
+            assert_eq!(read.expired(now), expired, "{deadline} at {now}");
+        }
+    }
+
+    #[test]
+    fn defects() {
+        let with = |defect| {
+            request(Properties {
+                defect: Some(defect),
+                ..Properties::default()
+            })
+        };
+        for harmless in [Defect::Headers, Defect::ReplyTo] {
+            assert_eq!(with(harmless).number(), Ok(30));
+            assert_eq!(with(harmless).defect, Some(harmless));
+        }
+        let status = with(Defect::Body(104_857_600)).number().unwrap_err();
+        assert_eq!(status.code, Code::InvalidArgument);
+        assert!(status.message.contains("104857600 bytes"), "{status}");
+        assert!(
+            status.message.contains("server.max_request_bytes"),
+            "{status}"
+        );
+    }
+
+    #[test]
+    fn what_the_client_writes_the_server_reads() {
+        let message = write("30", b"id-1", "amq.gen-x", 5_000, 1_800_000_005_000);
+        assert_eq!(message.properties.message_id.as_deref(), Some(&b"id-1"[..]));
+        assert_eq!(message.properties.expiration.as_deref(), Some("5000"));
+        assert!(!message.properties.persistent);
+        let read = Request::read(message);
+        let expected = Request {
+            reply_to: Some("amq.gen-x".into()),
+            correlation_id: Some(b"id-1".to_vec()),
+            deadline_ms: Some(1_800_000_005_000),
+            sent_ms: Some(1_800_000_000_000),
+            ..request(Properties::default())
+        };
+        assert_eq!(read, expected);
+        let endless = write("30", b"", "q", u64::MAX, i64::MAX);
+        assert_eq!(endless.properties.expiration.as_deref(), Some("4294967295"));
+    }
 }

@@ -1,0 +1,296 @@
+//! Names of direct reply-to: which of them a broker can have made.
+//!
+//! The broker rewrites a client's `reply_to` of `amq.rabbitmq.reply-to` to that name, a dot, the
+//! base64 of the client's channel process, another dot, and the base64 of a random key. Publishing
+//! to a name of that kind which it cannot decode crashes the channel of the publisher in RabbitMQ
+//! 3.10, and closes its whole connection (541). So the structure is checked in full before such a
+//! name is used, as strictly as that decoder does it or more so:
+//!
+//! - both parts are base64 of the standard alphabet, padded, not empty;
+//! - the first is an Erlang external term of one process id: version 131; tag 88 (three numbers of
+//!   32 bits) or 103 (the last of them 8 bits); before them the node's name, an atom of tag 118
+//!   (length of 16 bits) or 119 (8 bits). The older atoms 100 and 115 crash it;
+//! - the node's name is an ASCII name, `@`, and a decimal number, the hash of the real name. A real
+//!   host's name there, as much older brokers wrote it, crashes it.
+//!
+//! What no structure can show is whether the hash belongs to a node of the cluster; 3.10 does not
+//! survive that either.
+
+/// What the names of RabbitMQ begin with.
+const RABBITMQ: &str = "amq.rabbitmq.reply-to";
+/// What the names of `LavinMQ` begin with. A consumer tag follows, which may be any text.
+const LAVINMQ: &str = "amq.direct.reply-to";
+
+/// Whether `name` is one of direct reply-to, and if so, whether a broker can have made it.
+/// The bare names, which stand for the client itself, are none that a server could answer to.
+pub(super) fn check(name: &str) -> Option<bool> {
+    if name == RABBITMQ || name == LAVINMQ {
+        return Some(false);
+    }
+    let parts = |prefix| name.strip_prefix(prefix)?.strip_prefix('.');
+    parts(RABBITMQ)
+        .map(is_process_and_key)
+        .or_else(|| parts(LAVINMQ).map(|tag| !tag.is_empty()))
+}
+
+fn is_process_and_key(parts: &str) -> bool {
+    let Some((process, key)) = parts.split_once('.') else {
+        return false;
+    };
+    let process = decode_base64(process.as_bytes());
+    process.is_some_and(|term| is_process(&term).is_some())
+        && decode_base64(key.as_bytes()).is_some()
+}
+
+/// `Some` if `term` is an Erlang process id as described above, and nothing follows it.
+fn is_process(term: &[u8]) -> Option<()> {
+    let (numbers_length, atom) = match term {
+        [131, 88, atom @ ..] => (12, atom),
+        [131, 103, atom @ ..] => (9, atom),
+        _ => return None,
+    };
+    let (length, rest) = match atom {
+        [118, high, low, rest @ ..] => (usize::from(u16::from_be_bytes([*high, *low])), rest),
+        [119, length, rest @ ..] => (usize::from(*length), rest),
+        _ => return None,
+    };
+    let (node, numbers) = rest.split_at_checked(length)?;
+    (is_hashed_node(node) && numbers.len() == numbers_length).then_some(())
+}
+
+/// Whether `node` is a name, `@`, and a number of at most ten digits.
+fn is_hashed_node(node: &[u8]) -> bool {
+    let mut parts = node.splitn(2, |byte| *byte == b'@');
+    let (name, hash) = (parts.next().unwrap_or(b""), parts.next().unwrap_or(b""));
+    !name.is_empty()
+        && name.iter().all(u8::is_ascii_alphanumeric)
+        && (1..=10).contains(&hash.len())
+        && hash.iter().all(u8::is_ascii_digit)
+}
+
+/// The bytes of canonical base64 (RFC 4648, section 4: padded, unused bits zero), if it is that and
+/// not empty.
+fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
+    if text.is_empty() || !text.len().is_multiple_of(4) {
+        return None;
+    }
+    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+    if padding > 2 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut held) = (0_u32, 0_u32);
+    for byte in &text[..text.len() - padding] {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(bits >> held).ok()?);
+            bits &= (1 << held) - 1;
+        }
+    }
+    (bits == 0).then_some(bytes)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(in super::super) fn encode_base64(bytes: &[u8]) -> String {
+        const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = String::new();
+        for group in bytes.chunks(3) {
+            let at = |i: usize| usize::from(group.get(i).copied().unwrap_or(0));
+            let bits = at(0) << 16 | at(1) << 8 | at(2);
+            for i in 0..4 {
+                let padded = i > group.len();
+                let letter = ALPHABET[bits >> (18 - 6 * i) & 63];
+                text.push(if padded { '=' } else { char::from(letter) });
+            }
+        }
+        text
+    }
+
+    /// A name as RabbitMQ makes it, with a choice of tags and node name.
+    pub(in super::super) fn name(pid: u8, atom: u8, node: &str, numbers: usize) -> String {
+        let mut term = vec![131, pid, atom];
+        let length = u16::try_from(node.len()).unwrap().to_be_bytes();
+        term.extend(if matches!(atom, 100 | 118) {
+            &length[..]
+        } else {
+            &length[1..]
+        });
+        term.extend(node.as_bytes());
+        term.extend((0..numbers).map(|i| u8::try_from(i * 37 % 256).unwrap()));
+        let key = encode_base64(b"sixteen bytes...");
+        format!("{RABBITMQ}.{}.{key}", encode_base64(&term))
+    }
+
+    #[test]
+    fn other_names_are_none_of_direct_reply_to() {
+        for name in [
+            "",
+            "a",
+            "amq.gen-x",
+            "amq.rabbitmq.reply",
+            "amq.rabbitmq.reply-tox",
+            "Amq.rabbitmq.reply-to.a.b",
+        ] {
+            assert_eq!(check(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_brokers_make_is_accepted() {
+        let table = [
+            // Seen on the wire.
+            "amq.rabbitmq.reply-to.g1h2AA9yZXBseUAxMjE4OTkyMDEAAAliAAAQxGUp3Wg=.V/BE0fSg1i3Cp0bpYeJqWw==".to_owned(),
+            "amq.rabbitmq.reply-to.g1h2AA5yZXBseUA2ODc4MTMzNAAAcEoAAAAAaS8eQg==.c2l4dGVlbiBieXRlcy4uLg==".to_owned(),
+            "amq.direct.reply-to.amq.ctag-Xs7HUlLqhMeFJAW2rH7cOEZ8OMmTH1GH".to_owned(),
+            "amq.direct.reply-to.my consumer".to_owned(),
+            // Every combination of tags that the decoders take.
+            name(88, 118, "reply@134217727", 12),
+            name(88, 119, "reply@1", 12),
+            name(103, 118, "reply@1", 9),
+            name(103, 119, "generated@1", 9),
+        ];
+        for name in table {
+            assert_eq!(check(&name), Some(true), "{name}");
+        }
+    }
+
+    #[test]
+    fn forged_names_are_refused() {
+        let good = name(88, 118, "reply@123", 12);
+        let (process, key) = good.rsplit_once('.').unwrap();
+        let table = [
+            RABBITMQ.to_owned(),
+            LAVINMQ.to_owned(),
+            format!("{RABBITMQ}."),
+            format!("{LAVINMQ}."),
+            format!("{RABBITMQ}.garbage"),
+            format!("{RABBITMQ}.a.b"),
+            format!("{RABBITMQ}.AAAA.b"),
+            format!("{RABBITMQ}.AAAA.BBBB"),
+            format!("{RABBITMQ}..{key}"),
+            process.to_owned(),
+            format!("{process}."),
+            format!("{process}..{key}"),
+            format!("{process}.{key}.{key}"),
+            format!("{process}=.{key}"),
+            format!("{process}.{key}="),
+            format!("{process}.{}", key.trim_end_matches('=')),
+            format!("{process}.AA=A"),
+            format!("{process}.A==="),
+            format!("{process}.===="),
+            format!("{process}.AAA\u{e9}"),
+            format!("{process}.AA-_"),
+            format!("{process}.AAB="), // unused bits
+            good.replace(RABBITMQ, "amq.rabbitmq.reply-to. "),
+            // Atoms and names on which the decoder of 3.10 crashes.
+            name(88, 100, "reply@123", 12),
+            name(88, 115, "reply@123", 12),
+            name(88, 118, "rabbit@host", 12),
+            name(88, 118, "nohost", 12),
+            name(88, 118, "reply@", 12),
+            name(88, 118, "@5", 12),
+            name(88, 118, "reply@5@6", 12),
+            name(88, 118, "reply@-5", 12),
+            name(88, 118, "reply@+5", 12),
+            name(88, 118, "reply@12345678901", 12),
+            name(88, 118, "repl\u{fc}@5", 12),
+            name(88, 118, "", 12),
+            // Lengths.
+            name(88, 118, "reply@123", 11),
+            name(88, 118, "reply@123", 13),
+            name(88, 118, "reply@123", 9),
+            name(103, 118, "reply@123", 12),
+            name(103, 118, "reply@123", 8),
+            name(90, 118, "reply@123", 12),
+            format!(
+                "{RABBITMQ}.{}.{key}",
+                encode_base64(&[131, 88, 118, 255, 255, 1])
+            ),
+            format!("{RABBITMQ}.{}.{key}", encode_base64(&[131, 88, 118, 0])),
+            format!("{RABBITMQ}.{}.{key}", encode_base64(&[131])),
+        ];
+        assert_eq!(check(&good), Some(true));
+        for name in table {
+            assert_eq!(check(&name), Some(false), "{name}");
+        }
+    }
+
+    #[test]
+    fn base64_of_the_standard() {
+        // The test vectors of RFC 4648, section 10, less the empty one.
+        let table = [
+            ("Zg==", "f"),
+            ("Zm8=", "fo"),
+            ("Zm9v", "foo"),
+            ("Zm9vYg==", "foob"),
+            ("Zm9vYmE=", "fooba"),
+            ("Zm9vYmFy", "foobar"),
+        ];
+        for (text, bytes) in table {
+            assert_eq!(
+                decode_base64(text.as_bytes()).as_deref(),
+                Some(bytes.as_bytes())
+            );
+            assert_eq!(encode_base64(bytes.as_bytes()), text);
+        }
+        assert_eq!(decode_base64(b""), None);
+    }
+
+    proptest! {
+        #[test]
+        fn base64_comes_back(bytes in proptest::collection::vec(any::<u8>(), 1..100)) {
+            prop_assert_eq!(decode_base64(encode_base64(&bytes).as_bytes()), Some(bytes));
+        }
+
+        #[test]
+        fn only_canonical_base64_is_decoded(text in "[A-Za-z0-9+/=._-]{1,16}") {
+            if let Some(bytes) = decode_base64(text.as_bytes()) {
+                prop_assert_eq!(encode_base64(&bytes), text);
+            }
+        }
+
+        #[test]
+        fn no_name_panics(name in ".*") {
+            check(&name);
+            check(&format!("{RABBITMQ}.{name}"));
+        }
+
+        #[test]
+        fn random_names_are_forged(parts in "[A-Za-z0-9+/=.]{0,120}") {
+            prop_assert_eq!(check(&format!("{RABBITMQ}.{parts}")), Some(false));
+        }
+
+        /// One byte of the term changed: either only a number or a letter of the node's name is
+        /// another one, or the name is refused.
+        #[test]
+        fn a_damaged_term_is_forged(at in 0..26_usize, byte: u8) {
+            let mut term = vec![131, 88, 118, 0, 9];
+            term.extend(b"reply@123");
+            term.extend([0; 12]);
+            term[at] = byte;
+            let harmless = match at {
+                0..=4 => byte == [131, 88, 118, 0, 9][at],
+                5..=9 => byte.is_ascii_alphanumeric(),
+                10 => byte == b'@',
+                11..=13 => byte.is_ascii_digit(),
+                _ => true,
+            };
+            let name = format!("{RABBITMQ}.{}.QUFB", encode_base64(&term));
+            prop_assert_eq!(check(&name), Some(harmless), "{:?}", term);
+        }
+    }
+}

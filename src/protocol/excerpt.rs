@@ -1,0 +1,67 @@
+//! Foreign input made fit for a message, a log line or a terminal: one line, short, and nothing in
+//! it that a terminal obeys. Pure functions, no state.
+
+/// How many characters of foreign input a message shows.
+const EXCERPT_CHARS: usize = 32;
+
+/// The beginning of foreign bytes, between backquotes; `...` where something was left out.
+pub(super) fn excerpt(bytes: &[u8]) -> String {
+    // A character has at most four bytes, so this is always enough of them to look at.
+    let beginning = &bytes[..bytes.len().min(4 * (EXCERPT_CHARS + 1))];
+    let shown = one_line(&String::from_utf8_lossy(beginning), EXCERPT_CHARS);
+    format!("`{shown}`")
+}
+
+/// The first `limit` characters of `text` with everything unprintable escaped (control characters,
+/// line ends, marks that reverse the direction of writing); `...` where something was left out.
+/// Escaping what was escaped before changes nothing.
+pub(super) fn one_line(text: &str, limit: usize) -> String {
+    let mut line = String::with_capacity(text.len().min(limit) + 3);
+    let mut characters = text.chars();
+    for character in characters.by_ref().take(limit) {
+        match character {
+            '"' | '\'' | '\\' => line.push(character),
+            _ => line.extend(character.escape_debug()),
+        }
+    }
+    if characters.next().is_some() {
+        line.push_str("...");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpts() {
+        let long = "7".repeat(1 << 20);
+        let umlauts = "ü".repeat(33);
+        let table: [(&[u8], String); 11] = [
+            (b"", "``".into()),
+            (b"abc", "`abc`".into()),
+            (b"5\0", r"`5\0`".into()),
+            (b"a\r\nb\tc", r"`a\r\nb\tc`".into()),
+            (b"\x1b[2J", r"`\u{1b}[2J`".into()),
+            ("a\u{202e}b".as_bytes(), r"`a\u{202e}b`".into()),
+            ("a\u{2028}b\u{85}".as_bytes(), r"`a\u{2028}b\u{85}`".into()),
+            (br#"\"'"#, r#"`\"'`"#.into()),
+            (b"\xff\xfe1", "`\u{fffd}\u{fffd}1`".into()),
+            (long.as_bytes(), format!("`{}...`", "7".repeat(32))),
+            (umlauts.as_bytes(), format!("`{}...`", "ü".repeat(32))),
+        ];
+        for (bytes, shown) in table {
+            assert_eq!(excerpt(bytes), shown);
+        }
+    }
+
+    #[test]
+    fn a_line_is_cleaned_only_once() {
+        let line = one_line("a\n\u{7f}\\ \u{1f600} é", 100);
+        assert_eq!(line, "a\\n\\u{7f}\\ \u{1f600} é");
+        assert_eq!(one_line(&line, 100), line);
+        assert_eq!(one_line("abc", 3), "abc");
+        assert_eq!(one_line("abcd", 3), "abc...");
+    }
+}

@@ -1,0 +1,330 @@
+//! The number that a request's body asks for, as decimal text or as JSON.
+//!
+//! Promises: every body gives a number or a typed refusal, in time proportional to its length and
+//! without recursion, and no refusal shows more than a few characters of it.
+//!
+//! What is accepted as text is what RabbitMQ's tutorial servers accept in common, in all languages
+//! that refuse anything at all: a sign `+` and leading zeros are fine (`+5`, `007`), white space
+//! around the number too. Every minus sign is refused, also that of `-0`. JSON has its own grammar
+//! for numbers, which has neither `+` nor leading zeros.
+
+use super::excerpt::excerpt;
+use super::{Code, Status};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The number in a body of decimal text.
+pub(super) fn from_text(body: &[u8]) -> Result<u64, Status> {
+    let text = trim(body);
+    if text.is_empty() {
+        return Err(invalid("the body is empty, send a decimal integer".into()));
+    }
+    if std::str::from_utf8(text).is_err() {
+        return Err(invalid(format!(
+            "the body is not UTF-8 text: {}, send a decimal integer",
+            excerpt(text)
+        )));
+    }
+    let unsigned = match text {
+        [b'+', digits @ ..] if digits.first().is_some_and(u8::is_ascii_digit) => digits,
+        _ => text,
+    };
+    integer(unsigned)
+        .unwrap_or_else(|| Err(invalid(format!("not a decimal integer: {}", excerpt(text)))))
+}
+
+/// The number in a body of JSON: itself or the member `n` of an object, whose other members are
+/// ignored.
+pub(super) fn from_json(body: &[u8]) -> Result<u64, Status> {
+    // A raw value is checked for syntax and otherwise left alone: numbers keep all their digits,
+    // and nesting, however deep, is skipped without recursion.
+    let value: &RawValue = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
+    let value = if value.get().starts_with('{') {
+        let object: Object =
+            serde_json::from_str(value.get()).map_err(|error| malformed(&error))?;
+        object.n
+    } else {
+        value
+    };
+    let text = value.get().as_bytes();
+    integer(text).unwrap_or_else(|| {
+        let kind = match text.first() {
+            Some(b'"') => "a string",
+            Some(b'[') => "an array",
+            Some(b'{') => "an object",
+            Some(b't' | b'f') => "a boolean",
+            Some(b'n') => "null",
+            _ => return Err(invalid(format!("not an integer: {}", excerpt(text)))),
+        };
+        Err(invalid(format!(
+            "n is {kind}, send an integer or {{\"n\": integer}}"
+        )))
+    })
+}
+
+/// The object form of a JSON request.
+#[derive(Deserialize)]
+struct Object<'body> {
+    #[serde(borrow)]
+    n: &'body RawValue,
+}
+
+/// `text` as an integer of the protocol's range; `None` where it is no integer at all.
+fn integer(text: &[u8]) -> Option<Result<u64, Status>> {
+    let (negative, digits) = match text.strip_prefix(b"-") {
+        Some(digits) => (true, digits),
+        None => (false, text),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    if negative {
+        let message = format!("n is negative: {}, send 0 or more", excerpt(text));
+        return Some(Err(invalid(message)));
+    }
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    let number = digits[zeros..].iter().try_fold(0_u64, |number, digit| {
+        number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    });
+    Some(number.ok_or_else(|| {
+        let message = format!("n is {}, the largest is {}", excerpt(digits), u64::MAX);
+        Status::new(Code::OutOfRange, message)
+    }))
+}
+
+/// `bytes` without the ASCII white space around it, vertical tabs included.
+pub(super) fn trim(bytes: &[u8]) -> &[u8] {
+    let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+    let Some(start) = bytes.iter().position(|byte| !is_space(byte)) else {
+        return &[];
+    };
+    let end = bytes.iter().rposition(|byte| !is_space(byte));
+    &bytes[start..=end.unwrap_or(start)]
+}
+
+fn invalid(message: String) -> Status {
+    Status::new(Code::InvalidArgument, message)
+}
+
+fn malformed(error: &serde_json::Error) -> Status {
+    // Says what was expected and where; nothing of the body is in it, since no types are checked.
+    invalid(format!("malformed JSON: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Parser = fn(&[u8]) -> Result<u64, Status>;
+
+    fn assert_refused(parse: Parser, body: &[u8], code: Code, part: &str) {
+        let shown = String::from_utf8_lossy(&body[..body.len().min(40)]);
+        let status = parse(body).expect_err(&shown);
+        assert_eq!(status.code, code, "{shown:?}: {status}");
+        assert!(status.message.contains(part), "{shown:?}: {status}");
+        assert!(status.message.len() < 200, "{shown:?}: {status}");
+        let clean = status.message.chars().all(|c| !c.is_control());
+        assert!(clean, "{shown:?}: {status:?}");
+    }
+
+    #[test]
+    fn text_accepted() {
+        let table: [(&[u8], u64); 12] = [
+            (b"30", 30),
+            (b" 30\n", 30),
+            (b"\r\n\t \x0b\x0c30\x0c\x0b \t\r\n", 30),
+            (b"0", 0),
+            (b"1", 1),
+            (b"+5", 5),
+            (b"007", 7),
+            (b"+007", 7),
+            (b"000", 0),
+            (b"1000000", 1_000_000),
+            (b"18446744073709551615", u64::MAX),
+            (b"0000000000000000000000018446744073709551615", u64::MAX),
+        ];
+        for (body, n) in table {
+            assert_eq!(
+                from_text(body),
+                Ok(n),
+                "{:?}",
+                String::from_utf8_lossy(body)
+            );
+        }
+    }
+
+    #[test]
+    fn text_refused() {
+        let (digits_400, mebibyte) = ("9".repeat(400), "1".repeat(1 << 20));
+        let spaces = " ".repeat(1 << 20);
+        let minus = format!("-{mebibyte}");
+        let table: [(&[u8], Code, &str); 29] = [
+            (b"", Code::InvalidArgument, "empty"),
+            (b" \n", Code::InvalidArgument, "empty"),
+            (spaces.as_bytes(), Code::InvalidArgument, "empty"),
+            (b"-1", Code::InvalidArgument, "negative: `-1`"),
+            (b"-0", Code::InvalidArgument, "negative: `-0`"),
+            (minus.as_bytes(), Code::InvalidArgument, "negative"),
+            (b"-", Code::InvalidArgument, "not a decimal integer: `-`"),
+            (b"+", Code::InvalidArgument, "not a decimal integer: `+`"),
+            (b"+-5", Code::InvalidArgument, "not a decimal integer"),
+            (b"++5", Code::InvalidArgument, "not a decimal integer"),
+            (b"-+5", Code::InvalidArgument, "not a decimal integer"),
+            (b"- 5", Code::InvalidArgument, "not a decimal integer"),
+            (
+                b"abc",
+                Code::InvalidArgument,
+                "not a decimal integer: `abc`",
+            ),
+            (b"1e3", Code::InvalidArgument, "not a decimal integer"),
+            (b"5.0", Code::InvalidArgument, "not a decimal integer"),
+            (b"5.", Code::InvalidArgument, "not a decimal integer"),
+            (b"0x10", Code::InvalidArgument, "not a decimal integer"),
+            (b"1_000", Code::InvalidArgument, "not a decimal integer"),
+            (b"1 2", Code::InvalidArgument, "not a decimal integer"),
+            (b"5\0", Code::InvalidArgument, r"`5\0`"),
+            (b"30\n40", Code::InvalidArgument, r"`30\n40`"),
+            (
+                "٣".as_bytes(),
+                Code::InvalidArgument,
+                "not a decimal integer",
+            ),
+            (
+                "\u{a0}5".as_bytes(),
+                Code::InvalidArgument,
+                "not a decimal integer",
+            ),
+            (b"\xff\xfe", Code::InvalidArgument, "not UTF-8"),
+            (
+                &[0, 0, 0, 0, 0, 0, 0, 30],
+                Code::InvalidArgument,
+                "not a decimal",
+            ),
+            (
+                b"{\"n\":30}",
+                Code::InvalidArgument,
+                "not a decimal integer",
+            ),
+            (
+                b"18446744073709551616",
+                Code::OutOfRange,
+                "18446744073709551615",
+            ),
+            (digits_400.as_bytes(), Code::OutOfRange, "99..."),
+            (mebibyte.as_bytes(), Code::OutOfRange, "largest"),
+        ];
+        for (body, code, part) in table {
+            assert_refused(from_text, body, code, part);
+        }
+    }
+
+    #[test]
+    fn json_accepted() {
+        let table = [
+            ("30", 30),
+            (" 30 \n", 30),
+            ("0", 0),
+            ("18446744073709551615", u64::MAX),
+            (r#"{"n": 30}"#, 30),
+            (" {\"n\"\n:\t30 } ", 30),
+            (r#"{"\u006e": 30}"#, 30),
+            (r#"{"id": "x", "n": 30, "more": [1, {"n": 2}]}"#, 30),
+        ];
+        for (body, n) in table {
+            assert_eq!(from_json(body.as_bytes()), Ok(n), "{body}");
+        }
+    }
+
+    #[test]
+    fn json_refused() {
+        let depth = 100_000;
+        let arrays = "[".repeat(depth);
+        let closed = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let objects = r#"{"n":"#.repeat(depth);
+        let member = format!(r#"{{"n":{closed}}}"#);
+        let ignored = format!(r#"{{"x":{closed}}}"#);
+        let quoted = format!("\"{}\"", "x".repeat(1 << 20));
+        let digits_400 = "9".repeat(400);
+        let mebibyte = format!(r#"{{"n":{}}}"#, "1".repeat(1 << 20));
+        let invalid = Code::InvalidArgument;
+        let table: [(&[u8], Code, &str); 41] = [
+            (b"", invalid, "malformed JSON"),
+            (b"  ", invalid, "malformed JSON"),
+            (b"-1", invalid, "negative: `-1`"),
+            (b"-0", invalid, "negative"),
+            (b"5.0", invalid, "not an integer: `5.0`"),
+            (b"1e3", invalid, "not an integer: `1e3`"),
+            (b"-5.0", invalid, "not an integer"),
+            (b"1E400", invalid, "not an integer"),
+            (b"+5", invalid, "malformed JSON"),
+            (b"007", invalid, "malformed JSON"),
+            (b"0x10", invalid, "malformed JSON"),
+            (b"NaN", invalid, "malformed JSON"),
+            (b"5\0", invalid, "malformed JSON"),
+            (b"30 40", invalid, "trailing"),
+            (b"\"30\"", invalid, "a string"),
+            (b"null", invalid, "null"),
+            (b"true", invalid, "a boolean"),
+            (b"false", invalid, "a boolean"),
+            (b"[30]", invalid, "an array"),
+            (b"{}", invalid, "missing field `n`"),
+            (br#"{"N":30}"#, invalid, "missing field `n`"),
+            (br#"{"n":30,"n":30}"#, invalid, "duplicate field `n`"),
+            (br#"{"n":30}{"n":30}"#, invalid, "trailing"),
+            (br#"{"n":30"#, invalid, "EOF"),
+            (br#"{"n":30,}"#, invalid, "malformed JSON"),
+            (br#"{"n":"30"}"#, invalid, "a string"),
+            (br#"{"n":null}"#, invalid, "null"),
+            (br#"{"n":[30]}"#, invalid, "an array"),
+            (br#"{"n":{"n":30}}"#, invalid, "an object"),
+            (br#"{"n":-1}"#, invalid, "negative"),
+            (br#"{"n":3.5}"#, invalid, "not an integer: `3.5`"),
+            (b"\xef\xbb\xbf30", invalid, "malformed JSON"),
+            (b"\"\xff\"", invalid, "malformed JSON"),
+            (arrays.as_bytes(), invalid, "malformed JSON"),
+            (closed.as_bytes(), invalid, "an array"),
+            (objects.as_bytes(), invalid, "malformed JSON"),
+            (member.as_bytes(), invalid, "an array"),
+            (ignored.as_bytes(), invalid, "missing field `n`"),
+            (quoted.as_bytes(), invalid, "a string"),
+            (digits_400.as_bytes(), Code::OutOfRange, "99..."),
+            (mebibyte.as_bytes(), Code::OutOfRange, "largest"),
+        ];
+        for (body, code, part) in table {
+            assert_refused(from_json, body, code, part);
+        }
+        let just_above = br#"{"n": 18446744073709551616}"#;
+        assert_refused(
+            from_json,
+            just_above,
+            Code::OutOfRange,
+            "`18446744073709551616`",
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_number_comes_back(n: u64) {
+            prop_assert_eq!(from_text(n.to_string().as_bytes()), Ok(n));
+            prop_assert_eq!(from_json(n.to_string().as_bytes()), Ok(n));
+            prop_assert_eq!(from_json(format!(r#"{{"n":{n}}}"#).as_bytes()), Ok(n));
+        }
+
+        #[test]
+        fn no_body_panics(body: Vec<u8>) {
+            let _ = (from_text(&body), from_json(&body));
+        }
+
+        #[test]
+        fn nothing_but_digits_is_a_number(body in "[-+0-9eE.nx\" {}:\\[\\]\\\\]{0,12}") {
+            if let Ok(n) = from_text(body.as_bytes()) {
+                prop_assert_eq!(body.trim().parse::<u64>(), Ok(n));
+            }
+            let value: Option<serde_json::Value> = serde_json::from_str(&body).ok();
+            let value = value.map(|value| value.get("n").cloned().unwrap_or(value));
+            let expected = value.as_ref().and_then(serde_json::Value::as_u64);
+            prop_assert_eq!(from_json(body.as_bytes()).ok(), expected);
+        }
+    }
+}
