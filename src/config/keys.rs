@@ -33,6 +33,8 @@ pub(super) enum Shape {
     Boolean,
     /// Separated by commas.
     List,
+    /// Separated by commas, which URLs may hold as well.
+    Urls,
 }
 
 /// One key.
@@ -130,7 +132,7 @@ const LARGEST_N: u64 = 2_500_000_000;
 
 #[rustfmt::skip]
 static KEYS: [Key; 26] = [
-    key!("broker.url" Session List, broker.url, |v| read::urls(v)),
+    key!("broker.url" Session Urls, broker.url, |v| read::urls(v)),
     key!("broker.password_file" Session Text, broker.password_file, |v| read::file(v)),
     key!("broker.heartbeat" Session Text, broker.heartbeat, |v| read::heartbeat(v)),
     key!("broker.connect_timeout" Session Text, broker.connect_timeout, |v| read::duration(v, ms(1)..=s(10 * MINUTE))),

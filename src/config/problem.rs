@@ -1,6 +1,7 @@
 //! What can be wrong with a configuration, and the words for unknown keys.
 
 use super::keys::{PREFIX, is_section, keys};
+use super::redact::redact_urls;
 
 /// One thing that is wrong, in one line: key, what is wrong, where the value came from, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,8 +37,7 @@ pub(super) fn unknown_key(name: &str, origin: &str) -> Problem {
             .into(),
     };
     // A key is not a secret, but a URL may have ended up left of an equals sign.
-    let name = if name.contains('@') { "***" } else { name };
-    let name: String = name.chars().take(80).collect();
+    let name: String = redact_urls(name).chars().take(80).collect();
     Problem::new(&format!("{name}: unknown key ({origin}); {help}"))
 }
 
@@ -134,7 +134,7 @@ mod tests {
             ),
             (
                 unknown_key("amqp://u:k4nary@h", "a\n.toml:3"),
-                "***: unknown key (a\\n.toml:3); see fibrpc.toml(5) for all keys",
+                "amqp://***@h: unknown key (a\\n.toml:3); see fibrpc.toml(5) for all keys",
             ),
             (
                 unknown_variable("FIBRPC_BROKER__URLS"),

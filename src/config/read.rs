@@ -2,8 +2,9 @@
 //!
 //! Every failure is a [`Fault`]: what is wrong, the value made safe to echo, what to do.
 
+use super::redact::{redact, redact_urls};
 use super::units::{format_duration, format_size, parse_duration, parse_size};
-use super::url::{is_host, redact};
+use super::url::is_host;
 use super::{BrokerUrl, Level, LogTarget, QueueKind};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -34,8 +35,7 @@ pub(super) const fn s(count: u64) -> Duration {
 /// A value as messages show it: on one line, short, and without a password.
 pub(super) fn echo(value: &Value) -> String {
     match value {
-        Value::String(text) if text.contains("://") => shorten(&redact(text)),
-        Value::String(text) => shorten(text),
+        Value::String(text) => shorten(&redact_urls(text)),
         Value::Array(_) => "a list".into(),
         Value::Table(_) => "a table".into(),
         Value::Datetime(_) => "a date or time".into(),

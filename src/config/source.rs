@@ -168,13 +168,29 @@ fn shaped(text: &str, shape: Shape) -> Value {
     match shape {
         Shape::Number | Shape::Size => trimmed.parse().map_or_else(|_| text.into(), Value::Integer),
         Shape::Boolean => trimmed.parse().map_or_else(|_| text.into(), Value::Boolean),
-        Shape::List if trimmed.is_empty() => Value::Array(Vec::new()),
+        Shape::List | Shape::Urls if trimmed.is_empty() => Value::Array(Vec::new()),
+        Shape::Urls => urls(trimmed),
         Shape::List => {
             let entries = text.split(',').map(|entry| entry.trim().into());
             Value::Array(entries.collect())
         }
         Shape::Text => text.into(),
     }
+}
+
+/// A comma within a password does not start the next URL, which would show its rest in a message.
+fn urls(text: &str) -> Value {
+    let mut urls: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        match urls.last_mut() {
+            Some(url) if !part.trim_start().starts_with("amqp") => {
+                url.push(',');
+                url.push_str(part);
+            }
+            _ => urls.push(part.to_owned()),
+        }
+    }
+    Value::Array(urls.iter().map(|url| url.trim().into()).collect())
 }
 
 /// The settings of the command line.

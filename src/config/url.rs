@@ -2,7 +2,7 @@
 //!
 //! Parsing is strict where leniency would connect to the wrong place: characters that a password or
 //! vhost may hold only percent-encoded are refused with the code to write. No password appears in
-//! an error, in `Debug` or in `Display`; [`redact`] makes any text safe to echo.
+//! an error, in `Debug` or in `Display`; [`redact`](super::redact()) makes any text safe to echo.
 
 use super::Secret;
 use std::fmt::Write as _;
@@ -147,37 +147,6 @@ impl FromStr for BrokerUrl {
     }
 }
 
-/// Makes a text that is, or should have been, a URL safe to echo: user and password become `***`,
-/// and so does whatever might be a password in a malformed one.
-pub fn redact(text: &str) -> String {
-    let (scheme, rest) = match text.split_once("://") {
-        Some((scheme, rest)) if is_scheme(scheme) => (format!("{scheme}://"), rest),
-        _ => (String::new(), text),
-    };
-    // The last `@`, since a password with raw `@`, `/`, `?` or `#` is what people get wrong.
-    let (user_info, rest) = match rest.rsplit_once('@') {
-        Some((_, rest)) => ("***@", rest),
-        None => ("", rest),
-    };
-    let (address, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let host_end = match address.strip_prefix('[') {
-        Some(literal) => literal.find(']').map_or(0, |end| end + 2),
-        None => address.find(':').unwrap_or(address.len()),
-    };
-    let (host, port) = address.split_at(host_end);
-    // `user:password` without a host looks like `host:port`: only a real port is shown.
-    let is_number = |digits: &str| digits.parse::<u16>().is_ok();
-    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_number);
-    if !is_port || !scheme.is_empty() && host.is_empty() {
-        return format!("{scheme}{user_info}{host}:***");
-    }
-    let path = match path.find(['?', '#']) {
-        Some(end) => format!("{}***", &path[..=end]),
-        None => path.to_owned(),
-    };
-    format!("{scheme}{user_info}{address}{path}")
-}
-
 /// Whether a text is an address or a name that DNS can hold.
 pub(super) fn is_host(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
@@ -191,11 +160,6 @@ fn error<T>(what: impl Into<String>, help: impl Into<String>) -> Result<T, UrlEr
         what: what.into(),
         help: help.into(),
     })
-}
-
-fn is_scheme(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-    (1..=16).contains(&text.len()) && text.bytes().all(plain)
 }
 
 fn parse_scheme(text: &str) -> Result<Scheme, UrlError> {
@@ -265,6 +229,12 @@ fn refuse_query(rest: &str) -> Result<(), UrlError> {
 }
 
 fn parse_address(address: &str, scheme: Scheme) -> Result<(String, u16), UrlError> {
+    if !address.starts_with('[') && address.matches(':').count() > 1 {
+        return error(
+            "has more than one `:` in host and port",
+            "write an IPv6 address in brackets, and user and password before an `@`",
+        );
+    }
     let (host, port) = match address.strip_prefix('[') {
         Some(literal) => {
             let Some((host, port)) = literal.split_once(']') else {
@@ -285,12 +255,6 @@ fn parse_address(address: &str, scheme: Scheme) -> Result<(String, u16), UrlErro
     }
     let port = match port.strip_prefix(':') {
         _ if port.is_empty() => scheme.default_port(),
-        Some(_) if !address.starts_with('[') && address.matches(':').count() > 1 => {
-            return error(
-                "has more than one `:` in host and port",
-                "write an IPv6 address in brackets, and user and password before an `@`",
-            );
-        }
         // `+5672` would parse, but is no port.
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
             match digits.parse::<u16>() {
@@ -384,4 +348,137 @@ fn encode(text: &str) -> String {
         }
     }
     encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BrokerUrl, Scheme};
+
+    fn parse(text: &str) -> BrokerUrl {
+        text.parse()
+            .unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn what_is_left_out_has_defaults() {
+        for text in [
+            "amqp://localhost",
+            "AMQP://localhost:5672/%2f",
+            "amqp://guest:guest@localhost",
+        ] {
+            assert_eq!(parse(text), BrokerUrl::default(), "{text}");
+        }
+        assert_eq!(parse("amqps://h").port, 5671);
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn all_parts() {
+        for (text, user, password, address, vhost) in [
+            ("amqp://u:p@h:1/v", "u", Some("p"), "h:1", "v"),
+            ("amqp://a%40b:p%23%2F%3f%25%3a@h/a%2fb", "a@b", Some("p#/?%:"), "h:5672", "a/b"),
+            ("amqp://u:p:q@h", "u", Some("p:q"), "h:5672", "/"),
+            ("amqp://u:@h", "u", Some(""), "h:5672", "/"),
+            ("amqp://u@h", "u", None, "h:5672", "/"),
+            ("amqp://u:%c3%a9@h/%c3%a9", "u", Some("é"), "h:5672", "é"),
+            ("amqp://u:p@[::1]:7/v", "u", Some("p"), "[::1]:7", "v"),
+            ("amqp://[2001:db8::2]", "guest", Some("guest"), "[2001:db8::2]:5672", "/"),
+            ("amqp://192.0.2.1:65535", "guest", Some("guest"), "192.0.2.1:65535", "/"),
+            ("amqp://rabbit_1.mq-2.example", "guest", Some("guest"), "rabbit_1.mq-2.example:5672", "/"),
+        ] {
+            let url = parse(text);
+            assert_eq!(url.scheme, Scheme::Amqp, "{text}");
+            assert_eq!(url.user, user, "{text}");
+            assert_eq!(
+                url.password.as_ref().map(super::Secret::expose),
+                password,
+                "{text}"
+            );
+            assert_eq!(
+                (url.address(), url.to_string()),
+                (address.into(), address.into()),
+                "{text}"
+            );
+            assert_eq!(url.vhost, vhost, "{text}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn what_is_refused_and_what_to_do() {
+        for (text, words) in [
+            ("", "is empty; write for example"),
+            ("localhost", "has no scheme"),
+            ("guest:guest@localhost", "has no scheme"),
+            ("http://h:15672", "management interface; AMQP is at amqp://HOST:5672"),
+            ("amqp+ssl://h", "must start with amqp:// or amqps://; did you mean amqps://"),
+            ("rabbit://h", "did you mean amqp://?"),
+            ("amqp://u:k4n#ary@h", "raw `#` in it; inside a user name, password or vhost write %23"),
+            ("amqp://u:k4n@ary@h", "raw `@` in it; inside a user name, password or vhost write %40"),
+            ("amqp://u:k4n/ary@h", "raw `/` in it; inside a user name, password or vhost write %2f"),
+            ("amqp://u:k4n?ary@h", "raw `?` in it; inside a user name, password or vhost write %3f"),
+            ("amqp://u:k4n ary@h", "percent-encode it"),
+            ("amqp://u:k4nàry@h", "percent-encode it"),
+            ("amqp://u:k4nary%@h", "write %25"),
+            ("amqp://u:k4nary%zz@h", "write %25"),
+            ("amqp://u:k4nary%é@h", "percent-encode it"),
+            ("amqp://u:k4nary%ff@h", "not UTF-8"),
+            ("amqp://u:k4nary%00@h", "NUL"),
+            ("amqp://:k4nary@h", "empty user"),
+            ("amqp://@h", "empty user"),
+            ("amqp://h/", "empty vhost with its last `/`; leave that `/` out or write /%2f"),
+            ("amqp://h//", "raw `/` in the vhost; write %2f"),
+            ("amqp://h/a/b", "raw `/` in the vhost"),
+            ("amqp://", "names no host"),
+            ("amqp:///v", "names no host"),
+            ("amqp://u:k4nary@", "names no host"),
+            ("amqp://u:k4nary", "bad port; write a number from 1 to 65535, and user and password before"),
+            ("amqp://h:0", "bad port"),
+            ("amqp://h:65536", "bad port"),
+            ("amqp://h:", "bad port"),
+            ("amqp://h:+1", "bad port"),
+            ("amqp://::1", "more than one `:` in host and port; write an IPv6 address in brackets"),
+            ("amqp://[::1", "`[` without a `]`"),
+            ("amqp://[h]", "no IPv6 address between"),
+            ("amqp://[::1]x", "bad port"),
+            ("amqp://h%41", "bad host name"),
+            ("amqp://h?heartbeat=5", "the query parameter `heartbeat`; set broker.heartbeat"),
+            ("amqps://h/v?cacertfile=/x", "set broker.tls.ca_file"),
+            ("amqps://h/v?k4nary=/x", "query parameters are not used here"),
+        ] {
+            let error = text.parse::<BrokerUrl>().expect_err(text).to_string();
+            assert!(error.contains(words), "{text}: {error}");
+            assert!(
+                !error.contains("k4n") && !error.contains("ary"),
+                "{text}: {error}"
+            );
+        }
+        let long = format!("amqp://h/{}", "v".repeat(256));
+        assert!(long.parse::<BrokerUrl>().is_err());
+        assert!(long[..long.len() - 1].parse::<BrokerUrl>().is_ok());
+    }
+
+    #[test]
+    fn canonical_form_keeps_all_but_the_password() {
+        assert_eq!(
+            BrokerUrl::default().redacted(),
+            "amqp://guest:guest@localhost:5672/%2f"
+        );
+        for (text, canonical) in [
+            (
+                "amqps://a%40b:k4nary@[::1]/x%2fy",
+                "amqps://a%40b:***@[::1]:5671/x%2fy",
+            ),
+            ("amqp://u@h", "amqp://u@h:5672/%2f"),
+            ("amqp://guest:k4nary@h", "amqp://guest:***@h:5672/%2f"),
+        ] {
+            let url = parse(text);
+            assert_eq!(url.redacted(), canonical);
+            let again = BrokerUrl {
+                password: url.password.clone(),
+                ..parse(canonical)
+            };
+            assert_eq!(again, url);
+        }
+    }
 }

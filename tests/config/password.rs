@@ -1,0 +1,84 @@
+//! Where the password comes from, and what is said about its file.
+
+use super::Folder;
+use fibrpc::config::{self, BrokerUrl, Config, password_from};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+#[test]
+fn the_password_and_where_it_comes_from() {
+    let folder = Folder::new();
+    let file = folder.write("pw", "from file\n");
+    let credential = folder.write("credentials/broker-password", "from credential\r\n");
+    let credentials = credential.parent();
+    for path in [&file, &credential] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let url: BrokerUrl = "amqp://u:from%20url@h".parse().unwrap();
+    let mut broker = Config::default().broker;
+    let ask = |broker: &config::Broker, url: &BrokerUrl, credentials: Option<&Path>| {
+        password_from(broker, url, credentials)
+            .map(|found| (found.secret.expose().to_owned(), found.warning))
+    };
+    let plain = |text: &str| (text.to_owned(), None);
+
+    assert_eq!(ask(&broker, &url, None).unwrap(), plain("from url"));
+    assert_eq!(
+        ask(&broker, &url, Some(&folder.path("empty"))).unwrap(),
+        plain("from url")
+    );
+    assert_eq!(
+        ask(&broker, &url, credentials).unwrap(),
+        plain("from credential")
+    );
+    fs::set_permissions(&credential, fs::Permissions::from_mode(0o444)).unwrap();
+    assert_eq!(
+        ask(&broker, &url, credentials).unwrap(),
+        plain("from credential")
+    );
+    broker.password_file = Some(file.clone());
+    assert_eq!(ask(&broker, &url, credentials).unwrap(), plain("from file"));
+
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    let (_, warning) = ask(&broker, &url, None).unwrap();
+    assert_eq!(
+        folder.plain(&warning.unwrap()),
+        "broker.password_file: others can read pw (mode 0640); chmod it to 0600"
+    );
+    for (content, words) in [
+        (
+            Some(&b"\n"[..]),
+            "broker.password_file: cannot use pw: is empty; ",
+        ),
+        (Some(b""), "is empty"),
+        (Some(b"k4nary\xff"), "is not UTF-8 in line 1"),
+        (Some(b"k4nary\0"), "holds a NUL byte"),
+        (None, "cannot use pw: no such file"),
+    ] {
+        match content {
+            Some(content) => drop(folder.write("pw", content)),
+            None => fs::remove_file(&file).unwrap(),
+        }
+        let problem = ask(&broker, &url, credentials).unwrap_err().0;
+        assert!(folder.plain(&problem).contains(words), "{problem}");
+        assert!(!problem.contains("k4nary"), "{problem}");
+    }
+    folder.write("credentials/broker-password", "");
+    let problem = ask(&Config::default().broker, &url, credentials)
+        .unwrap_err()
+        .0;
+    assert!(
+        problem.starts_with("credential broker-password: cannot use "),
+        "{problem}"
+    );
+    let bare: BrokerUrl = "amqp://u@h".parse().unwrap();
+    let problem = ask(&Config::default().broker, &bare, None).unwrap_err().0;
+    assert_eq!(
+        problem,
+        "broker.url: has no password for user \"u\" at h:5672; set broker.password_file"
+    );
+    // The newline at the end is not the password's, any other white space is.
+    folder.write("pw", " a b \n\n");
+    assert_eq!(ask(&broker, &url, None).unwrap().0, " a b \n");
+}
