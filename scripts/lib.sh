@@ -1,0 +1,106 @@
+# What the scripts share; sourced by bash from the repository's root folder.
+
+say() {
+	printf '%s\n' "$*"
+}
+
+fail() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# Runs a command as root, by sudo only where this is not root.
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		fail "this needs root and there is no sudo; run it yourself: $*"
+	fi
+}
+
+# has THING: whether the machine has what the Debian packages of `packages_of THING` bring.
+has() {
+	case $1 in
+	compiler) command -v cc >/dev/null ;;
+	rabbitmq) [ -x "${FIBRPC_RABBITMQ_SBIN:-/usr/lib/rabbitmq/bin}/rabbitmq-server" ] ;;
+	librabbitmq) [ -e /usr/include/amqp.h ] || [ -e /usr/include/rabbitmq-c/amqp.h ] ;;
+	mandoc) command -v mandoc >/dev/null ;;
+	pika) /usr/bin/python3 -c 'import pika' 2>/dev/null || python3 -c 'import pika' 2>/dev/null ;;
+	esac
+}
+
+packages_of() {
+	case $1 in
+	compiler) say gcc libc6-dev ;;
+	rabbitmq) say rabbitmq-server ;;
+	librabbitmq) say librabbitmq-dev ;;
+	mandoc) say mandoc ;;
+	pika) say python3 python3-pika ;;
+	esac
+}
+
+# need THING...: installs what is missing, and says what that is.
+need() {
+	local thing packages=()
+	for thing in "$@"; do
+		# shellcheck disable=SC2207 # package names have no blanks
+		has "$thing" || packages+=($(packages_of "$thing"))
+	done
+	[ ${#packages[@]} -gt 0 ] || return 0
+	command -v apt-get >/dev/null || fail "missing, and this is not Debian: ${packages[*]}"
+	say "installing Debian packages: ${packages[*]}"
+	as_root apt-get update -qq
+	install_without_services "${packages[@]}"
+}
+
+# Debian starts a service when its package is installed. The system's RabbitMQ is not wanted here, only
+# its program: a policy that says no to every start is put in place meanwhile, unless there is one already,
+# and a unit that came with this is not left enabled for the next boot either.
+install_without_services() {
+	local policy=/usr/sbin/policy-rc.d own_policy='' status=0
+	if [ ! -e $policy ]; then
+		own_policy=$policy
+		printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+		as_root chmod +x $policy
+	fi
+	as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends "$@" >/dev/null || status=$?
+	[ -z "$own_policy" ] || as_root rm -f "$own_policy"
+	[ $status -eq 0 ] || fail "apt-get could not install: $*"
+	case " $* " in
+	*' rabbitmq-server '*)
+		if command -v systemctl >/dev/null; then
+			as_root systemctl disable rabbitmq-server >/dev/null 2>&1 || true
+		fi
+		;;
+	esac
+}
+
+# The Rust toolchain is the one thing that is left to the user.
+need_rust() {
+	local wanted found
+	PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+	command -v cargo >/dev/null || fail 'no Rust toolchain: install one, see https://rustup.rs'
+	wanted=$(sed -n 's/^rust-version = "\([0-9.]*\)".*/\1/p' Cargo.toml)
+	found=$(rustc --version | cut -d ' ' -f 2)
+	if [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ]; then
+		fail "Rust $wanted or later is needed, this is $found: run rustup update"
+	fi
+}
+
+# port_is_free PORT: whether nobody listens there on loopback.
+port_is_free() {
+	! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+# wait_until SECONDS COMMAND...: polls, quietly.
+wait_until() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.1
+	done
+}

@@ -1,0 +1,16 @@
+//! The integration tests: the real binaries and the library against private RabbitMQ nodes.
+//!
+//! One binary, so that it is linked once and its tests share one node. Each test has a virtual host of
+//! its own; a test that breaks the broker borrows the spare one ([`support::Broker::exclusive`]).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "all of it is test code, in one crate"
+)]
+
+mod harness;
+mod support;

@@ -1,0 +1,313 @@
+//! Private RabbitMQ nodes, by `scripts/private-broker`.
+//!
+//! [`Broker::shared`] is one node for all tests; a test gets its own [`Broker::vhost`]. A test that
+//! breaks the node borrows the spare one, [`Broker::exclusive`], mends what it broke, and gives it back.
+
+use std::ops::Deref;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::ports::Ports;
+use super::process::send_signal;
+use super::{SOON, guard, until, wire};
+
+/// The script that knows how to run a node.
+pub const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/private-broker");
+
+/// What a start may take on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+static SHARED: LazyLock<Broker> = LazyLock::new(Broker::start_new);
+static SPARE: Mutex<Option<Broker>> = Mutex::new(None);
+
+/// One private node.
+pub struct Broker {
+    folder: PathBuf,
+    ports: Ports<3>,
+    server: Mutex<Option<Child>>,
+    vhosts: AtomicUsize,
+}
+
+/// What a queue holds and who reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages that wait.
+    pub ready: u64,
+    /// Messages delivered and not yet acknowledged.
+    pub unacked: u64,
+    /// Consumers.
+    pub consumers: u64,
+}
+
+impl Broker {
+    /// The node that all tests share. Do not break it.
+    pub fn shared() -> &'static Self {
+        &SHARED
+    }
+
+    /// The node that one test at a time may break.
+    pub fn exclusive() -> Exclusive {
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        if !spare.as_ref().is_some_and(Broker::is_running) {
+            *spare = None;
+            *spare = Some(Self::start_new());
+        }
+        Exclusive(spare)
+    }
+
+    /// The AMQP port, the same after each start.
+    pub fn port(&self) -> u16 {
+        self.ports.first()
+    }
+
+    /// A new virtual host in which `guest` may do everything.
+    pub fn vhost(&self) -> String {
+        let name = format!("test-{}", self.vhosts.fetch_add(1, Ordering::Relaxed));
+        self.eval(&format!(
+            r#"rabbit_vhost:add(<<"{name}">>, <<"tests">>),
+            rabbit_auth_backend_internal:set_permissions(
+                <<"guest">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"tests">>)"#
+        ));
+        name
+    }
+
+    /// Where to find a virtual host, as `guest`.
+    pub fn url(&self, vhost: &str) -> String {
+        let vhost = vhost.replace('/', "%2f");
+        format!("amqp://guest:guest@127.0.0.1:{}/{vhost}", self.port())
+    }
+
+    /// `rabbitmqctl`, which takes half a second; panics where it fails.
+    pub fn ctl(&self, arguments: &[&str]) -> String {
+        self.script("ctl", arguments)
+    }
+
+    /// The value of an Erlang expression in the node, in a few milliseconds; panics on an exception.
+    pub fn eval(&self, expression: &str) -> String {
+        let tagged = format!("{{value, begin {expression} end}}");
+        let printed = self.script("eval", &[&tagged]);
+        let value = printed.trim().strip_prefix("{value,");
+        let value = value.and_then(|rest| rest.strip_suffix('}'));
+        value
+            .unwrap_or_else(|| panic!("{expression}\nsays: {printed:?}"))
+            .to_owned()
+    }
+
+    /// What a queue holds, or `None` where it does not exist.
+    pub fn depth(&self, vhost: &str, queue: &str) -> Option<Depth> {
+        let counts = self.eval(&format!(
+            r#"case rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)) of
+                {{ok, Queue}} -> [Count || {{_, Count}} <- rabbit_amqqueue:info(Queue,
+                    [messages_ready, messages_unacknowledged, consumers])];
+                _ -> []
+            end"#
+        ));
+        let mut counts = counts
+            .trim_matches(['[', ']'])
+            .split(',')
+            .map_while(|count| count.parse().ok());
+        Some(Depth {
+            ready: counts.next()?,
+            unacked: counts.next()?,
+            consumers: counts.next()?,
+        })
+    }
+
+    /// Waits until a queue is as wanted.
+    pub fn wait_for_depth(
+        &self,
+        vhost: &str,
+        queue: &str,
+        limit: Duration,
+        wanted: impl Fn(Depth) -> bool,
+    ) -> Depth {
+        let mut last = None;
+        let end = Instant::now() + limit;
+        loop {
+            let depth = self.depth(vhost, queue);
+            match depth {
+                Some(depth) if wanted(depth) => return depth,
+                _ => last = depth.or(last),
+            }
+            assert!(Instant::now() < end, "{queue} after {limit:?}: {last:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until exactly `count` consumers read a queue.
+    pub fn wait_for_consumers(&self, vhost: &str, queue: &str, count: u64) {
+        self.wait_for_depth(vhost, queue, SOON, |depth| depth.consumers == count);
+    }
+
+    /// Closes every connection to a virtual host from the broker's side; returns how many there were.
+    pub fn close_connections(&self, vhost: &str) -> usize {
+        let count = self.eval(&format!(
+            r#"length([rabbit_networking:close_connection(Pid, "closed by a test")
+                || [{{pid, Pid}}, {{vhost, <<"{vhost}">>}}]
+                <- rabbit_networking:connection_info_all([pid, vhost])])"#
+        ));
+        count.parse().expect("a number")
+    }
+
+    /// Raises or clears the memory alarm: connections that publish are blocked. Exclusive nodes only.
+    pub fn memory_alarm(&self, on: bool) {
+        self.eval(if on {
+            "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})"
+        } else {
+            "rabbit_alarm:clear_alarm({resource_limit, memory, node()})"
+        });
+    }
+
+    /// Whether the node's processes run.
+    pub fn is_running(&self) -> bool {
+        let mut server = self.server.lock().unwrap();
+        let running = |child: &mut Child| matches!(child.try_wait(), Ok(None));
+        server.as_mut().is_some_and(running)
+    }
+
+    /// Kills the node as a power failure would.
+    pub fn kill(&self) {
+        if let Some(mut child) = self.server.lock().unwrap().take() {
+            send_signal("KILL", &format!("-{}", child.id()));
+            child.wait().expect("it is our child");
+            guard::group_ended(child.id());
+        }
+    }
+
+    /// Stops the node in order.
+    pub fn stop(&self) {
+        if let Some(mut child) = self.server.lock().unwrap().take() {
+            send_signal("TERM", &child.id().to_string());
+            until(START_LIMIT, "the broker's end", || {
+                child.try_wait().expect("it is our child")
+            });
+            guard::group_ended(child.id());
+        }
+    }
+
+    /// Starts the node, again with the data it had, and waits until it answers.
+    pub fn start(&self) {
+        let mut server = self.server.lock().unwrap();
+        assert!(server.is_none(), "the broker runs already");
+        let mut child = Command::new(SCRIPT)
+            .arg("run")
+            .arg(&self.folder)
+            .arg(self.port().to_string())
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("scripts/private-broker starts");
+        guard::watch_group(child.id());
+        until(START_LIMIT, "the broker's start", || {
+            if let Some(status) = child.try_wait().expect("it is our child") {
+                panic!("the broker ended: {status}\n{}", self.logs());
+            }
+            wire::Client::connect(self.port(), "/").ok()
+        });
+        *server = Some(child);
+    }
+
+    /// `rabbitmqctl stop_app`: the node stays, RabbitMQ in it stops.
+    pub fn stop_app(&self) {
+        self.eval("rabbit:stop()");
+    }
+
+    /// Undoes [`Broker::stop_app`] and waits until the node answers.
+    pub fn start_app(&self) {
+        self.eval("rabbit:start()");
+        until(START_LIMIT, "the broker's start", || {
+            wire::Client::connect(self.port(), "/").ok()
+        });
+    }
+
+    /// Freezes the node: its sockets stay open and nothing answers.
+    pub fn suspend(&self) {
+        self.signal_group("STOP");
+    }
+
+    /// Undoes [`Broker::suspend`].
+    pub fn resume(&self) {
+        self.signal_group("CONT");
+    }
+
+    fn signal_group(&self, name: &str) {
+        let server = self.server.lock().unwrap();
+        let leader = server.as_ref().expect("the broker runs").id();
+        send_signal(name, &format!("-{leader}"));
+    }
+
+    fn start_new() -> Self {
+        let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let folder = tempfile::Builder::new()
+            .prefix("broker-")
+            .tempdir_in(parent);
+        let folder = folder.expect("a temporary folder").keep();
+        guard::watch_broker(&folder);
+        let broker = Self {
+            folder,
+            ports: Ports::reserve(),
+            server: Mutex::new(None),
+            vhosts: AtomicUsize::new(0),
+        };
+        broker.start();
+        broker
+    }
+
+    fn script(&self, command: &str, arguments: &[&str]) -> String {
+        let output = Command::new(SCRIPT)
+            .arg(command)
+            .arg(&self.folder)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("scripts/private-broker starts");
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let status = output.status;
+        assert!(
+            status.success(),
+            "{command} {arguments:?}: {status}\n{stdout}{stderr}"
+        );
+        stdout
+    }
+
+    fn logs(&self) -> String {
+        let files = std::fs::read_dir(self.folder.join("log"));
+        let files = files.into_iter().flatten().flatten();
+        files
+            .filter_map(|file| std::fs::read_to_string(file.path()).ok())
+            .collect()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = Command::new(SCRIPT).arg("kill").arg(&self.folder).status();
+    }
+}
+
+/// The spare node, borrowed. A test that panics loses it: the next one gets a fresh node.
+pub struct Exclusive(MutexGuard<'static, Option<Broker>>);
+
+impl Deref for Exclusive {
+    type Target = Broker;
+
+    fn deref(&self) -> &Broker {
+        self.0.as_ref().expect("there from the start to the drop")
+    }
+}
+
+impl Drop for Exclusive {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            *self.0 = None;
+        }
+    }
+}

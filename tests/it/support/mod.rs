@@ -1,0 +1,39 @@
+//! What the integration tests share: brokers, the two programs as processes, a wire-level client.
+//!
+//! Nothing here outlives the test process, however that ends: see [`guard`].
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "a toolbox: not every tool is in use at every time"
+)]
+
+pub mod broker;
+pub mod guard;
+pub mod notify;
+pub mod ports;
+pub mod process;
+pub mod programs;
+pub mod wire;
+
+pub use broker::{Broker, Exclusive};
+pub use notify::Notify;
+pub use process::{Output, Process};
+pub use programs::{Daemon, Fibrpc, Settings, python};
+
+use std::time::{Duration, Instant};
+
+/// Asks `condition` again and again until it yields a value; panics with `what` after `limit`.
+pub fn until<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < end, "waited {limit:?} in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A generous limit for what should happen at once.
+pub const SOON: Duration = Duration::from_secs(20);
