@@ -11,6 +11,7 @@ use super::{Counters, Settings, State};
 use crate::broker::backoff::Backoff;
 use crate::broker::endpoint::Endpoints;
 use crate::broker::{Confirm, Error, Kind, QueueStatus, Returned};
+use crate::config::Reconnect;
 use crate::protocol::{Code, Message, Status, header, request};
 use std::future::Future;
 use std::pin::Pin;
@@ -25,6 +26,9 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// How long the word that nobody is there counts.
 const BAD_NEWS: Duration = Duration::from_millis(100);
+
+/// The longest pause between attempts to connect, whatever is configured: calls wait for seconds.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How often a client that waits for a queue asks again.
 const PARKED: Duration = Duration::from_millis(250);
@@ -169,7 +173,7 @@ impl Driver {
             counters,
             state,
             endpoints,
-            backoff: Backoff::new(reconnect.initial, reconnect.max),
+            backoff: Backoff::new(reconnect.initial, reconnect.max.min(PAUSE)),
             link,
             calls: Pending::new(),
             known: None,
@@ -411,7 +415,8 @@ impl Driver {
     fn reconnect(&mut self, error: &Error) -> Link {
         let delay = if error.needs_operator() {
             self.end_all(&error.clone().into(), |_| true);
-            self.backoff.slowest()
+            let Reconnect { initial, max } = self.settings.broker.reconnect;
+            Backoff::new(initial, max).slowest()
         } else if self.endpoints.at_start_of_round() {
             self.backoff.next_delay()
         } else {
