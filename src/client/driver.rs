@@ -5,19 +5,22 @@
 //! where it came back and the client was told to wait. Whatever happens, each call is answered once,
 //! by its deadline.
 
+use super::call::{Call, Command, Stage};
+use super::failure;
 use super::pending::Pending;
-use super::session::{Event, REPLY_TO, Session};
+use super::session::{Event, Session};
 use super::{Counters, Settings, State};
 use crate::broker::backoff::Backoff;
 use crate::broker::endpoint::Endpoints;
-use crate::broker::{Confirm, Error, Kind, QueueStatus, Returned};
-use crate::protocol::{Code, Message, Status, header, request};
+use crate::broker::{Confirm, Error, QueueStatus, Returned};
+use crate::config::Reconnect;
+use crate::protocol::{Code, Message, Status};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 /// How long a sign of a server (a reply, a consumer on the queue) counts as proof that it is there.
@@ -26,79 +29,11 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// How long the word that nobody is there counts.
 const BAD_NEWS: Duration = Duration::from_millis(100);
 
+/// The longest pause between attempts to connect, whatever is configured: calls wait for seconds.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// How often a client that waits for a queue asks again.
 const PARKED: Duration = Duration::from_millis(250);
-
-/// The reply, and the time since the request was (last) published.
-type Outcome = Result<(Message, Duration), Status>;
-
-/// What a caller wants of the driver.
-#[derive(Debug)]
-pub(super) enum Command {
-    /// An answer.
-    Ask {
-        question: Question,
-        timeout: Duration,
-        deadline: Instant,
-        answer: oneshot::Sender<Outcome>,
-    },
-    /// The end.
-    Close,
-}
-
-/// What a caller asks.
-#[derive(Debug)]
-pub(super) enum Question {
-    /// For a number.
-    Number(String),
-    /// Something else: body, content type and headers count.
-    Raw(Box<Message>),
-}
-
-impl Question {
-    fn message(&self, id: &[u8], timeout_ms: u64, deadline_ms: i64) -> Message {
-        match self {
-            Self::Number(n) => request::write(n, id, REPLY_TO, timeout_ms, deadline_ms),
-            Self::Raw(raw) => {
-                let mut message = request::write("", id, REPLY_TO, timeout_ms, deadline_ms);
-                message.body.clone_from(&raw.body);
-                let properties = &mut message.properties;
-                properties
-                    .content_type
-                    .clone_from(&raw.properties.content_type);
-                let headers = raw.properties.headers.iter();
-                properties.headers.extend(
-                    headers
-                        .filter(|(name, _)| *name != header::DEADLINE)
-                        .cloned(),
-                );
-                message
-            }
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Call {
-    question: Question,
-    timeout: Duration,
-    answer: oneshot::Sender<Outcome>,
-    stage: Stage,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Held,
-    Asked(Instant),
-    Parked,
-}
-
-impl Call {
-    fn end(self, outcome: Outcome) {
-        // An error says that the caller has gone, which is the caller's right.
-        let _ = self.answer.send(outcome);
-    }
-}
 
 type Opened = Result<(Session, Option<Result<QueueStatus, Error>>), Error>;
 
@@ -169,7 +104,7 @@ impl Driver {
             counters,
             state,
             endpoints,
-            backoff: Backoff::new(reconnect.initial, reconnect.max),
+            backoff: Backoff::new(reconnect.initial, reconnect.max.min(PAUSE)),
             link,
             calls: Pending::new(),
             known: None,
@@ -298,7 +233,7 @@ impl Driver {
             Event::Reply(message) => self.reply(message),
             Event::Confirmed(id, confirm, returned) => {
                 if let Confirm::Nack(_) = confirm {
-                    self.end(id, &refused(&self.settings.queue));
+                    self.end(id, &failure::refused(&self.settings.queue));
                 }
                 if let Some(returned) = returned {
                     self.returned(&returned);
@@ -352,7 +287,7 @@ impl Driver {
         };
         let now = Instant::now();
         if !self.patient(now) {
-            return self.end(id, &no_queue(&self.settings.queue));
+            return self.end(id, &failure::no_queue(&self.settings.queue));
         }
         if let Some((_, call)) = self.calls.get_mut(id) {
             call.stage = Stage::Parked;
@@ -362,12 +297,7 @@ impl Driver {
 
     /// Learns from a look at the queue. Only what is certain counts against asking.
     fn checked(&mut self, seen: Result<QueueStatus, Error>) {
-        let queue = &self.settings.queue;
-        let verdict = match seen {
-            Ok(QueueStatus { consumers: 0, .. }) => Err(no_server(queue)),
-            Err(error) if error.kind == Kind::NoQueue => Err(no_queue(queue)),
-            Ok(_) | Err(_) => Ok(()),
-        };
+        let verdict = failure::verdict(&self.settings.queue, seen);
         let good_for = if verdict.is_ok() {
             SIGN_OF_LIFE
         } else {
@@ -411,7 +341,8 @@ impl Driver {
     fn reconnect(&mut self, error: &Error) -> Link {
         let delay = if error.needs_operator() {
             self.end_all(&error.clone().into(), |_| true);
-            self.backoff.slowest()
+            let Reconnect { initial, max } = self.settings.broker.reconnect;
+            Backoff::new(initial, max).slowest()
         } else if self.endpoints.at_start_of_round() {
             self.backoff.next_delay()
         } else {
@@ -431,29 +362,13 @@ impl Driver {
 
     fn expire(&mut self, now: Instant) {
         while let Some(call) = self.calls.pop_expired(now) {
-            let status = self.too_late(&call);
+            let status = failure::too_late(
+                &self.settings.queue,
+                call.timeout,
+                &self.state.borrow(),
+                call.stage,
+            );
             call.end(Err(status));
-        }
-    }
-
-    /// Why a call has no answer in time.
-    fn too_late(&self, call: &Call) -> Status {
-        let (queue, timeout) = (&self.settings.queue, call.timeout);
-        let no_reply = format!("no reply from queue {queue:?} within {timeout:?}");
-        match (&*self.state.borrow(), call.stage) {
-            (State::Connecting(why), Stage::Held | Stage::Parked) => Status::new(
-                Code::Unavailable,
-                format!("no connection to the broker within {timeout:?}: {why}"),
-            ),
-            (_, Stage::Parked) => Status::new(
-                Code::Unavailable,
-                format!("no queue {queue:?} within {timeout:?}"),
-            ),
-            (State::Ready, _) => Status::new(
-                Code::DeadlineExceeded,
-                format!("{no_reply}; is a server busy or stuck? try a longer timeout"),
-            ),
-            (state, _) => Status::new(Code::DeadlineExceeded, format!("{no_reply}; {state}")),
         }
     }
 }
@@ -476,31 +391,6 @@ async fn open_any(endpoints: &mut Endpoints, settings: &Settings) -> Opened {
             return Err(error);
         }
     }
-}
-
-fn no_queue(queue: &str) -> Status {
-    Status::new(
-        Code::Unavailable,
-        format!(
-            "no queue {queue:?}; start a server on it (fibrpcd), or check queue.name and the vhost"
-        ),
-    )
-}
-
-fn no_server(queue: &str) -> Status {
-    Status::new(
-        Code::Unavailable,
-        format!("no server on queue {queue:?}; is fibrpcd running?"),
-    )
-}
-
-fn refused(queue: &str) -> Status {
-    Status::new(
-        Code::ResourceExhausted,
-        format!(
-            "the broker refused the request: queue {queue:?} is full or out of order; try later"
-        ),
-    )
 }
 
 fn parse(id: &[u8]) -> Option<Uuid> {

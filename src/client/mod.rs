@@ -19,7 +19,9 @@
 //! # }
 //! ```
 
+mod call;
 mod driver;
+mod failure;
 mod pending;
 mod session;
 
@@ -27,7 +29,8 @@ use crate::broker::Error;
 use crate::config::{self, Config};
 use crate::protocol::reply::{self, Trailer};
 use crate::protocol::{Code, Message, Status};
-use driver::{Command, Driver, Question};
+use call::{Command, Question};
+use driver::Driver;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
