@@ -13,4 +13,5 @@
 )]
 
 mod harness;
+mod harness_proxy;
 mod support;
