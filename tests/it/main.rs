@@ -12,5 +12,6 @@
     reason = "all of it is test code, in one crate"
 )]
 
+mod call;
 mod harness;
 mod support;
