@@ -12,6 +12,7 @@
     reason = "all of it is test code, in one crate"
 )]
 
+mod call;
 mod harness;
 mod harness_proxy;
 mod support;

@@ -1,0 +1,510 @@
+//! `fibrpc` and the client library against servers that we script, and against the tutorial's.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use fibrpc::client::{self, Client};
+use fibrpc::config::Config;
+use fibrpc::config::load::{Overrides, Program, load};
+use fibrpc::protocol::Code;
+
+use crate::support::ports::Ports;
+use crate::support::wire::{self, Declare, Delivery, Properties, properties::value};
+use crate::support::{Broker, Fibrpc, Output, SOON, Settings, python, until};
+
+/// A server on `rpc_queue` that does what the test tells it.
+struct Server(wire::Client);
+
+impl Server {
+    fn start(broker: &Broker, vhost: &str) -> Self {
+        Self::start_on(broker, vhost, &Declare::classic())
+    }
+
+    fn start_on(broker: &Broker, vhost: &str, queue: &Declare) -> Self {
+        let mut client = wire::Client::connect(broker.port(), vhost).unwrap();
+        client.declare("rpc_queue", queue).unwrap();
+        client.consume("rpc_queue", true).unwrap();
+        Self(client)
+    }
+
+    fn request(&mut self) -> Delivery {
+        self.0.next_delivery(SOON).unwrap()
+    }
+
+    fn reply(&mut self, request: &Delivery, body: &[u8]) {
+        let to = request.properties.reply_to.clone().unwrap();
+        let id = request.properties.correlation_id.clone().unwrap();
+        let properties = Properties::new().correlation_id(id);
+        let to = String::from_utf8(to).unwrap();
+        self.0.publish(&to, &properties, body).unwrap();
+    }
+}
+
+fn fibrpc(settings: &Settings, arguments: &[&str]) -> Output {
+    Fibrpc::new(settings).args(arguments).run(SOON)
+}
+
+#[track_caller]
+fn assert_fails(output: &Output, code: i32, stderr: &str) {
+    assert_eq!(
+        (
+            output.code(),
+            output.stdout.as_str(),
+            output.stderr.as_str()
+        ),
+        (code, "", stderr)
+    );
+}
+
+fn lines(text: &str) -> Vec<serde_json::Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_tutorial_server_is_asked_and_answers_come_in_order() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost);
+    let _server = python("tutorial_server.py", broker, &vhost, &["--quorum"]);
+    broker.wait_for_consumers(&vhost, "rpc_queue", 1);
+
+    let output = fibrpc(&settings, &[]);
+    assert_eq!(
+        (
+            output.code(),
+            output.stdout.as_str(),
+            output.stderr.as_str()
+        ),
+        (0, "832040\n", "")
+    );
+
+    let output = fibrpc(&settings, &["90", "abc", "0", "-1", "30"]);
+    assert_eq!(
+        (output.code(), output.stdout.as_str()),
+        (65, "2880067194370816120\n0\n832040\n")
+    );
+    assert_eq!(
+        output.stderr,
+        "fibrpc: abc: not an integer; ask for a whole number such as 30\n\
+         fibrpc: -1: negative; ask for 0 or more"
+    );
+
+    let output = fibrpc(&settings, &["--json", "5", "1e3"]);
+    let answers = lines(&output.stdout);
+    assert_eq!(
+        (output.code(), output.stderr.as_str(), answers.len()),
+        (65, "", 2)
+    );
+    assert_eq!(
+        (&answers[0]["n"], &answers[0]["value"]),
+        (&5.into(), &"5".into())
+    );
+    assert!(
+        answers[0]["round_trip_us"].as_u64() > Some(0),
+        "{answers:?}"
+    );
+    assert_eq!(
+        (&answers[1]["n"], &answers[1]["code"]),
+        (&"1e3".into(), &"INVALID_ARGUMENT".into())
+    );
+    assert_eq!(answers[1]["retryable"], false);
+}
+
+#[test]
+fn what_is_no_answer_is_unknown_and_safe_to_show() {
+    let broker = Broker::shared();
+    for (reply, shown) in [("empty", "empty"), ("\u{1b}[2Jgotcha", "\\u{1b}[2Jgotcha")] {
+        let vhost = broker.vhost();
+        let _server = python("tutorial_server.py", broker, &vhost, &["--reply", reply]);
+        broker.wait_for_consumers(&vhost, "rpc_queue", 1);
+        let output = fibrpc(&Settings::new(broker, &vhost), &["30"]);
+        assert_eq!((output.code(), output.stdout.as_str()), (76, ""));
+        assert!(output.stderr.contains(shown), "{output:?}");
+        assert!(!output.stderr.contains('\u{1b}'), "{output:?}");
+        assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
+    }
+}
+
+#[test]
+fn nobody_there_is_told_at_once_and_told_apart() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost).set("client.timeout", "60s");
+    let started = Instant::now();
+
+    let output = fibrpc(&settings, &["30", "31", "32"]);
+    assert_fails(
+        &output,
+        69,
+        "fibrpc: 30: no queue \"rpc_queue\"; start a server on it (fibrpcd), or check queue.name \
+         and the vhost\nfibrpc: 2 more numbers failed in the same way",
+    );
+
+    let mut idle = wire::Client::connect(broker.port(), &vhost).unwrap();
+    idle.declare("rpc_queue", &Declare::classic()).unwrap();
+    let output = fibrpc(&settings, &["30"]);
+    assert_fails(
+        &output,
+        69,
+        "fibrpc: 30: no server on queue \"rpc_queue\"; is fibrpcd running?",
+    );
+    assert_eq!(
+        broker.depth(&vhost, "rpc_queue").unwrap().ready,
+        0,
+        "nobody was asked"
+    );
+
+    let missing = Settings::at(&broker.url("missing"));
+    let output = fibrpc(&missing, &["30"]);
+    assert_eq!((output.code(), output.stdout.as_str()), (77, ""));
+    assert!(output.stderr.contains("\"missing\""), "{output:?}");
+
+    let refused = Settings::at(&broker.url(&vhost).replace("guest@", "wrong@"));
+    let output = fibrpc(&refused, &["30"]);
+    assert_eq!((output.code(), output.stdout.as_str()), (77, ""));
+    assert!(output.stderr.contains("user \"guest\""), "{output:?}");
+    assert!(!output.stderr.contains("wrong"), "{output:?}");
+
+    let ports = Ports::<1>::reserve();
+    let address = format!("127.0.0.1:{}", ports.first());
+    let down = Settings::at(&format!("amqp://{address}"));
+    let output = fibrpc(&down, &["30", "31"]);
+    let line = format!(
+        "fibrpc: cannot reach broker {address}: connection refused; is rabbitmq-server running there?"
+    );
+    assert_fails(&output, 69, &line);
+    let output = fibrpc(&down, &["--json", "30", "31"]);
+    assert_eq!((output.code(), output.stderr.as_str()), (69, ""));
+    let codes: Vec<_> = lines(&output.stdout)
+        .iter()
+        .map(|line| line["code"].clone())
+        .collect();
+    assert_eq!(codes, ["UNAVAILABLE", "UNAVAILABLE"]);
+    assert!(
+        started.elapsed() < Duration::from_secs(60),
+        "some waited for the timeout"
+    );
+}
+
+#[test]
+fn usage_and_configuration_are_checked_before_anything_else() {
+    let settings = Settings::at("amqp://127.0.0.1:1");
+    for (arguments, code, line) in [
+        (
+            &["--jsn"][..],
+            64,
+            "unexpected argument '--jsn' found; a similar argument exists: '--json'",
+        ),
+        (&["--timeout", "soon"], 64, "client.timeout"),
+        (
+            &["abc"],
+            65,
+            "abc: not an integer; ask for a whole number such as 30",
+        ),
+    ] {
+        let output = fibrpc(&settings, arguments);
+        assert_eq!(
+            (output.code(), output.stdout.as_str()),
+            (code, ""),
+            "{output:?}"
+        );
+        assert!(
+            output.stderr.starts_with("fibrpc: ") && output.stderr.contains(line),
+            "{output:?}"
+        );
+        assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
+    }
+    let output = fibrpc(&settings.clone().set("client.timeuot", "5s"), &["30"]);
+    assert_eq!((output.code(), output.stdout.as_str()), (78, ""));
+    assert!(output.stderr.contains("client.timeout"), "{output:?}");
+    let output = fibrpc(&settings, &["--version"]);
+    let version = concat!("fibrpc ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!((output.code(), output.stdout.as_str()), (0, version));
+}
+
+#[test]
+fn a_request_says_all_that_a_server_wants_to_know() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut server = Server::start(broker, &vhost);
+    let settings = Settings::new(broker, &vhost);
+    let (process, _folder) = Fibrpc::new(&settings)
+        .args(["--timeout", "20s", " 30\n"])
+        .start();
+    let request = server.request();
+    assert_eq!(request.body, b"30");
+    let properties = &request.properties;
+    assert_eq!(properties.correlation_id, properties.message_id);
+    assert_eq!(request.correlation_id().len(), 36);
+    let to = properties.reply_to.as_deref().unwrap();
+    assert!(to.starts_with(b"amq.rabbitmq.reply-to."), "{properties:?}");
+    let expiration = properties.expiration.clone().unwrap();
+    let expiration: u64 = String::from_utf8(expiration).unwrap().parse().unwrap();
+    assert!((15_000..=20_000).contains(&expiration), "{expiration}");
+    assert!(properties.find_header("fibrpc-deadline").is_some());
+    server.reply(&request, b"832040");
+    let output = process.output(SOON);
+    assert_eq!((output.code(), output.stdout.as_str()), (0, "832040\n"));
+}
+
+#[test]
+fn an_answer_is_printed_as_soon_as_it_is_next() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut server = Server::start(broker, &vhost);
+    let settings = Settings::new(broker, &vhost).set("client.timeout", "60s");
+    // With -v each answer has a line on standard error, which comes after it.
+    let (process, _folder) = Fibrpc::new(&settings).args(["-v", "1", "2", "3"]).start();
+    let requests = [server.request(), server.request(), server.request()];
+    server.reply(&requests[1], b"1");
+    server.reply(&requests[0], b"1");
+    process.wait_for_line("fibrpc: 2: round trip", SOON);
+    server.reply(&requests[2], b"2");
+    let output = process.output(SOON);
+    assert_eq!((output.code(), output.stdout.as_str()), (0, "1\n1\n2\n"));
+}
+
+#[test]
+fn no_answer_ends_with_the_timeout() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let _server = Server::start(broker, &vhost);
+    let settings = Settings::new(broker, &vhost);
+    let output = fibrpc(&settings, &["--timeout", "700ms", "30"]);
+    assert_fails(
+        &output,
+        75,
+        "fibrpc: 30: no reply from queue \"rpc_queue\" within 700ms; is a server busy or stuck? \
+         try a longer timeout",
+    );
+    assert!(output.elapsed >= Duration::from_millis(700), "{output:?}");
+}
+
+#[test]
+fn told_to_wait_it_waits_for_queue_and_server() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost);
+    // Without a queue the request comes back, or it would be a late reply and not a missing queue.
+    let output = fibrpc(&settings, &["--wait", "--timeout", "700ms", "30"]);
+    assert_fails(
+        &output,
+        69,
+        "fibrpc: 30: no queue \"rpc_queue\" within 700ms; start a server on it (fibrpcd)",
+    );
+    let arguments = ["--wait", "--timeout", "60s", "-vv", "30"];
+    let (process, _folder) = Fibrpc::new(&settings).args(arguments).start();
+    until(SOON, "a connection", || {
+        let count = broker.eval(&format!(
+            r#"length([v || [{{vhost, <<"{vhost}">>}}] <- rabbit_networking:connection_info_all([vhost])])"#
+        ));
+        (count != "0").then_some(())
+    });
+    let mut server = Server::start(broker, &vhost);
+    let request = server.request();
+    server.reply(&request, b"832040");
+    let output = process.output(SOON);
+    assert_eq!((output.code(), output.stdout.as_str()), (0, "832040\n"));
+}
+
+#[test]
+fn a_lost_connection_is_survived_by_asking_again() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut server = Server::start(broker, &vhost);
+    let settings = Settings::new(broker, &vhost).set("client.timeout", "60s");
+    let (process, _folder) = Fibrpc::new(&settings).args(["10", "11"]).start();
+    let before = [server.request(), server.request()];
+    assert_eq!(broker.close_connections(&vhost), 2);
+    // The queue has lost its only consumer as well: the client gives the server time to come back.
+    let mut server = Server::start(broker, &vhost);
+    for (value, before) in [b"55", b"89"].into_iter().zip(before) {
+        let request = server.request();
+        assert_eq!(request.correlation_id(), before.correlation_id());
+        assert_eq!(request.body, before.body);
+        assert_ne!(request.properties.reply_to, before.properties.reply_to);
+        server.reply(&request, value);
+    }
+    let output = process.output(SOON);
+    assert_eq!(
+        (
+            output.code(),
+            output.stdout.as_str(),
+            output.stderr.as_str()
+        ),
+        (0, "55\n89\n", "")
+    );
+}
+
+#[test]
+fn a_broker_short_of_memory_is_named() {
+    let broker = Broker::exclusive();
+    let vhost = broker.vhost();
+    let _server = Server::start(&broker, &vhost);
+    broker.memory_alarm(true);
+    let output = fibrpc(&Settings::new(&broker, &vhost), &["--timeout", "1s", "30"]);
+    broker.memory_alarm(false);
+    assert_fails(
+        &output,
+        75,
+        "fibrpc: 30: no reply from queue \"rpc_queue\" within 1s; the broker takes no requests at \
+         present: low on memory",
+    );
+}
+
+#[test]
+fn a_full_queue_is_named() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let full = Declare::classic()
+        .argument("x-max-length", value::integer(0))
+        .argument("x-overflow", value::text("reject-publish"));
+    let mut server = wire::Client::connect(broker.port(), &vhost).unwrap();
+    server.declare("rpc_queue", &full).unwrap();
+    server.prefetch(1).unwrap();
+    server.consume("rpc_queue", false).unwrap();
+    let output = fibrpc(
+        &Settings::new(broker, &vhost),
+        &["--timeout", "60s", "30", "31"],
+    );
+    assert_eq!(output.code(), 75, "{output:?}");
+    assert!(
+        output.stderr.contains("queue \"rpc_queue\" is full"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn ctrl_c_ends_it_by_the_signal() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut server = Server::start(broker, &vhost);
+    let settings = Settings::new(broker, &vhost).set("client.timeout", "60s");
+    let (process, _folder) = Fibrpc::new(&settings).args(["30"]).start();
+    server.request();
+    process.signal("INT");
+    assert_eq!(process.output(SOON).status.signal(), Some(2));
+}
+
+#[test]
+fn a_closed_pipe_ends_it_quietly_and_a_full_disk_does_not() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let _server = python("tutorial_server.py", broker, &vhost, &[]);
+    broker.wait_for_consumers(&vhost, "rpc_queue", 1);
+    for (script, code, stderr) in [
+        (
+            r#"{ "$0" $(seq 2000); echo $? >&2; } | head -n 1 >/dev/null"#,
+            0,
+            "0\n",
+        ),
+        (
+            r#""$0" 30 >/dev/full"#,
+            74,
+            "fibrpc: cannot write to standard output: No space left",
+        ),
+    ] {
+        let output = Command::new("sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_fibrpc")])
+            .env("FIBRPC_BROKER__URL", broker.url(&vhost))
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.starts_with(stderr), "{text}");
+    }
+}
+
+fn library(broker: &Broker, vhost: &str) -> client::Settings {
+    let values = vec![("broker.url", broker.url(vhost).into())];
+    let overrides = Overrides {
+        values,
+        ..Overrides::default()
+    };
+    let config: Config = load(Program::Client, &overrides).unwrap().config;
+    client::Settings::new(&config)
+}
+
+#[test]
+fn late_and_duplicate_replies_are_dropped_and_counted() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut server = Server::start(broker, &vhost);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let client = Client::connect(library(broker, &vhost)).await.unwrap();
+        let late = client
+            .call("1", Duration::from_millis(300))
+            .await
+            .unwrap_err();
+        assert_eq!(late.status.code, Code::DeadlineExceeded);
+        let serve = tokio::task::spawn_blocking(move || {
+            let late = server.request();
+            server.reply(&late, b"7");
+            let request = server.request();
+            server.reply(&request, b"1");
+            server.reply(&request, b"1");
+            let request = server.request();
+            server.reply(&request, b"2");
+        });
+        for (n, value) in [("2", "1"), ("3", "2")] {
+            assert_eq!(client.call(n, SOON).await.unwrap().value, value);
+        }
+        serve.await.unwrap();
+        let stats = client.stats();
+        assert_eq!((stats.asked, stats.answered, stats.unexpected), (3, 2, 2));
+        client.close().await;
+        let closed = client.call("1", SOON).await.unwrap_err();
+        assert_eq!(closed.status.code, Code::Unavailable);
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_server_that_goes_and_comes_is_noticed_by_a_client_that_stays() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut keeper = wire::Client::connect(broker.port(), &vhost).unwrap();
+    keeper.declare("rpc_queue", &Declare::classic()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let client = runtime
+        .block_on(Client::connect(library(broker, &vhost)))
+        .unwrap();
+    // A short timeout, since a server is trusted to be there for a moment after its last sign.
+    let call = || runtime.block_on(client.call("10", Duration::from_millis(200)));
+    let no_server = |message: &str| message.starts_with("no server on queue");
+    let gone = |what| {
+        until(SOON, what, || {
+            let error = call().unwrap_err();
+            no_server(&error.status.message).then_some(())
+        });
+    };
+    gone("no server yet");
+    for _ in 0..2 {
+        let tag = keeper.consume("rpc_queue", true).unwrap();
+        let answered = until(SOON, "a request", || {
+            call()
+                .err()
+                .filter(|error| !no_server(&error.status.message))
+        });
+        assert_eq!(answered.status.code, Code::DeadlineExceeded);
+        keeper.cancel(&tag).unwrap();
+        gone("no server any more");
+    }
+    keeper.delete("rpc_queue").unwrap();
+    until(SOON, "no queue any more", || {
+        let error = call().unwrap_err();
+        error.status.message.starts_with("no queue").then_some(())
+    });
+    assert_eq!(client.stats().lost, 0, "looking costs no connection");
+    runtime.block_on(client.close());
+}
