@@ -15,4 +15,5 @@
 mod call;
 mod harness;
 mod harness_proxy;
+mod serve;
 mod support;
