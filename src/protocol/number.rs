@@ -349,6 +349,15 @@ mod tests {
         }
         let ignored = format!(r#"{{"x":{},"n":30}}"#, nested(8_000));
         assert_eq!(from_json(ignored.as_bytes()), Ok(30));
+        let longest = format!(r#"{{"n":{}30}}"#, " ".repeat(LONGEST_OBJECT - 8));
+        assert_eq!(from_json(longest.as_bytes()), Ok(30));
+        let longer = longest + " ";
+        assert_refused(
+            from_json,
+            longer.as_bytes(),
+            Code::InvalidArgument,
+            "16385 bytes",
+        );
     }
 
     proptest! {
