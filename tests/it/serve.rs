@@ -101,10 +101,10 @@ fn a_drain_loses_nothing_and_answers_nothing_twice() {
     let settings = Settings::new(broker, &vhost).set("server.prefetch", 200);
     let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.confirm_select().unwrap();
     client.call(QUEUE, b"1", SOON).unwrap();
 
     let mut ledger = Ledger::new();
-    client.confirm_select().unwrap();
     for index in 0..200_u64 {
         let n = if index % 20 == 0 { 200_000 } else { index };
         let id = format!("drain-{index}");
