@@ -1,46 +1,18 @@
-//! What becomes of each kind of message: one table for each rule.
+//! What becomes of messages on their way in: a table for each rule.
 
-use amq_protocol::frame::{AMQPFrame, parse_frame};
-use amq_protocol::protocol::{AMQPClass, BasicProperties, basic, connection};
+use amq_protocol::frame::AMQPFrame;
+use amq_protocol::protocol::BasicProperties;
 use amq_protocol::types::{AMQPValue, ByteArray, FieldTable};
 
 use super::super::{
     DEFECT_HEADERS, DEFECT_REPLY_TO, DEFECTS, DROPPED_BODY, Inbound, Limits, MAX_DEPTH,
-    MAX_HEADER_FRAME, RAW_CORRELATION_ID, RAW_MESSAGE_ID,
+    RAW_CORRELATION_ID, RAW_MESSAGE_ID,
 };
 use super::support::{
-    CLUSTER_ID, CONTENT_TYPE, CORRELATION_ID, HEADERS, MESSAGE_ID, REPLY_TO, body, content,
-    deliver, depth, entry, header, headers, long, method, nested, parsed, parsed_header, receive,
-    short, split,
+    CLUSTER_ID, CONTENT_TYPE, CORRELATION_ID, FRAME_MAX, HEADERS, MESSAGE_ID, REPLY_TO, body,
+    content, deliver, depth, entry, header, headers, long, method, nested, parsed, parsed_header,
+    receive, short, split, through, through_with,
 };
-
-const FRAME_MAX: usize = 131_072;
-
-fn through(stream: &[u8]) -> Vec<u8> {
-    through_with(None, FRAME_MAX, stream)
-}
-
-fn through_with(max_body: Option<u64>, frame_max: usize, stream: &[u8]) -> Vec<u8> {
-    let limits = Limits {
-        max_body,
-        frame_max,
-    };
-    let trickle = 1 + stream.len() / 2000;
-    let mut outputs = [1_000_000, 1021, trickle].map(|read| {
-        let mut inbound = Inbound::new(limits);
-        let (output, held) = receive(
-            &mut inbound,
-            stream,
-            &[read],
-            &[1_000_000.min(read * 7), 4096],
-        );
-        assert!(held <= MAX_HEADER_FRAME + 1_000_000);
-        output
-    });
-    assert!(outputs[0] == outputs[1], "the output depends on the split");
-    assert!(outputs[0] == outputs[2], "the output depends on the split");
-    std::mem::take(&mut outputs[0])
-}
 
 fn marks(entries: &[(&str, AMQPValue)]) -> FieldTable {
     let mut table = FieldTable::default();
@@ -217,6 +189,14 @@ fn properties_cut_short_cost_no_more_than_themselves() {
         .with_headers(marks(&[defects(DEFECT_HEADERS)]));
     assert_eq!(parsed_header(&through(&trailing)).properties, expected);
 
+    let announced = content(3, &[(REPLY_TO, Vec::new())]);
+    let expected = BasicProperties::default()
+        .with_headers(marks(&[defects(DEFECT_HEADERS | DEFECT_REPLY_TO)]));
+    assert_eq!(
+        parsed_header(&through(&frame(&announced))).properties,
+        expected
+    );
+
     let table = content(3, &[(HEADERS, b"\0\0\xff\xff\x01kV".to_vec())]);
     let expected = BasicProperties::default().with_headers(marks(&[defects(DEFECT_HEADERS)]));
     assert_eq!(parsed_header(&through(&frame(&table))).properties, expected);
@@ -351,146 +331,43 @@ fn a_body_that_is_too_large_is_dropped_on_the_way() {
 }
 
 #[test]
-fn dropping_a_body_ends_with_the_next_message() {
-    let limit = Some(1);
-    let next = [deliver(1, b"", b"q"), header(1, 1, &[]), body(1, b"7")].concat();
-    let stream = [header(1, u64::MAX, &[]), body(1, b"abc"), next.clone()].concat();
-    let output = through_with(limit, FRAME_MAX, &stream);
+fn dropping_a_body_ends_with_it_or_with_the_next_frame_of_another_type() {
+    let start = header(1, 3, &[]);
+    let expected = marks(&[(DROPPED_BODY, AMQPValue::LongLongInt(3))]);
+    let next: [(&str, Vec<u8>, Vec<u8>); 4] = [
+        ("all of it", body(1, b"abc"), body(1, b"not of it")),
+        (
+            "more than all of it",
+            body(1, b"abcd"),
+            body(1, b"not of it"),
+        ),
+        (
+            "a method",
+            body(1, b"ab"),
+            [method(1, 20, 41, &[]), body(1, b"c")].concat(),
+        ),
+        (
+            "a header",
+            body(1, b"ab"),
+            [header(1, 1, &[]), body(1, b"c")].concat(),
+        ),
+    ];
+    for (what, dropped, next) in next {
+        let output = through_with(Some(1), FRAME_MAX, &[&start[..], &dropped, &next].concat());
+        let header = parsed_header(&output);
+        assert_eq!(
+            (header.body_size, header.properties.headers()),
+            (0, &Some(expected.clone()))
+        );
+        let first = split(&output).0[0].len();
+        assert_eq!(output[first..], next, "{what}");
+    }
+    let endless = through_with(Some(1), FRAME_MAX, &header(1, u64::MAX, &[]));
     let expected = marks(&[(DROPPED_BODY, AMQPValue::LongLongInt(i64::MAX))]);
-    assert_eq!(*parsed_header(&output).properties.headers(), Some(expected));
-    assert!(output.ends_with(&next));
-    assert_eq!(split(&output).0.len(), 4);
-}
-
-#[test]
-fn strings_in_methods_are_mended() {
-    let text = short(b"a\xffb");
-    let fine = "a?b";
-    let cases: &[(Vec<u8>, AMQPClass)] = &[
-        (
-            deliver(1, b"a\xffb", b"a\xffb"),
-            AMQPClass::Basic(basic::AMQPMethod::Deliver(basic::Deliver {
-                consumer_tag: "tag".into(),
-                delivery_tag: 7,
-                redelivered: true,
-                exchange: fine.into(),
-                routing_key: fine.into(),
-            })),
-        ),
-        (
-            method(1, 60, 50, &[&[1, 56], &text, &text, &text]),
-            AMQPClass::Basic(basic::AMQPMethod::Return(basic::Return {
-                reply_code: 312,
-                reply_text: fine.into(),
-                exchange: fine.into(),
-                routing_key: fine.into(),
-            })),
-        ),
-        (
-            method(1, 60, 71, &[&[0; 9], &text, &text, &[0; 4]]),
-            AMQPClass::Basic(basic::AMQPMethod::GetOk(basic::GetOk {
-                exchange: fine.into(),
-                routing_key: fine.into(),
-                ..basic::GetOk::default()
-            })),
-        ),
-        (
-            method(1, 60, 30, &[&text, &[1]]),
-            AMQPClass::Basic(basic::AMQPMethod::Cancel(basic::Cancel {
-                consumer_tag: fine.into(),
-                nowait: true,
-            })),
-        ),
-        (
-            method(0, 10, 50, &[&[1, 64], &text, &[0; 4]]),
-            AMQPClass::Connection(connection::AMQPMethod::Close(connection::Close {
-                reply_code: 320,
-                reply_text: fine.into(),
-                ..connection::Close::default()
-            })),
-        ),
-        (
-            method(0, 10, 60, &[&text]),
-            AMQPClass::Connection(connection::AMQPMethod::Blocked(connection::Blocked {
-                reason: fine.into(),
-            })),
-        ),
-    ];
-    for (stream, expected) in cases {
-        let frames = parsed(&through(stream));
-        let [AMQPFrame::Method(_, method)] = &frames[..] else {
-            panic!("{frames:?}");
-        };
-        assert_eq!(method, expected);
-    }
-    let others = [
-        method(1, 20, 40, &[&[1, 64], &text, &[0; 4]]),
-        method(1, 50, 11, &[&text, &[0; 8]]),
-        method(1, 60, 21, &[&text]),
-        method(1, 60, 31, &[&text]),
-        method(1, 60, 72, &[&text]),
-        method(0, 10, 41, &[&text]),
-    ];
-    for stream in others {
-        assert_eq!(parsed(&through(&stream)).len(), 1);
-    }
-}
-
-#[test]
-fn server_properties_are_sanitized() {
-    let start = |table: &[u8]| {
-        let (mechanisms, locales) = (long(b"PLAIN"), long(b"en_US"));
-        method(0, 10, 10, &[&[0, 9], &long(table), &mechanisms, &locales])
-    };
-    let good = entry(b"product", &[b"S", &long(b"RabbitMQ")[..]].concat());
-    let bad = entry(b"deep", &nested(b'A', 20_000, Vec::new()));
-    assert_eq!(through(&start(&good)), start(&good));
-    let output = through(&start(&[bad, entry(b"\xff", b"V"), good.clone()].concat()));
-    assert_eq!(output, start(&good));
-    assert_eq!(parsed(&output).len(), 1);
-}
-
-#[test]
-fn what_no_broker_sends_is_refused_unread() {
-    let deep = long(&entry(b"deep", &nested(b'A', 20_000, Vec::new())));
-    let hostile = [
-        method(0, 10, 11, &[&deep, &short(b""), &long(b""), &short(b"")]),
-        method(1, 50, 10, &[&[0, 0], &short(b"q"), &[0], &deep]),
-        method(
-            1,
-            60,
-            20,
-            &[&[0, 0], &short(b"q"), &short(b""), &[0], &deep],
-        ),
-        // too large to be looked at
-        method(0, 10, 10, &[&[0, 9], &long(&vec![0; 300_000])]),
-        // larger than all that the library can hold
-        vec![3, 0, 1, 0xFF, 0xFF, 0xFF, 0xFF],
-    ];
-    for stream in hostile {
-        let output = through(&stream);
-        assert!(output.len() >= 7);
-        let error = parse_frame(&output[..7]).expect_err("the library refuses it");
-        assert!(!error.is_incomplete(), "at once");
-    }
-}
-
-#[test]
-fn what_is_no_frame_passes_for_the_library_to_refuse() {
-    let mut bad_end = header(1, 0, &[(REPLY_TO, short(b"\xff"))]);
-    *bad_end.last_mut().unwrap() = 0;
-    let next = header(1, 0, &[(REPLY_TO, short(b"\xff"))]);
-    for first in [b"AMQP\0\0\x09\x01".to_vec(), vec![7; 20], bad_end] {
-        let stream = [first, next.clone()].concat();
-        assert_eq!(through(&stream), stream);
-    }
-    let mut dropped = body(1, b"abc");
-    *dropped.last_mut().unwrap() = b'\x02';
-    let stream = [header(1, 3, &[]), dropped, next].concat();
-    let output = through_with(Some(1), FRAME_MAX, &stream);
-    let (frames, rest) = split(&output);
-    assert_eq!(frames.len(), 1);
-    parse_frame(&rest[..1]).expect_err("the library refuses it");
+    assert_eq!(
+        *parsed_header(&endless).properties.headers(),
+        Some(expected)
+    );
 }
 
 fn frame(payload: &[u8]) -> Vec<u8> {

@@ -7,7 +7,10 @@ use amq_protocol::frame::{AMQPContentHeader, AMQPFrame, parse_frame};
 use amq_protocol::types::{AMQPValue, FieldTable};
 
 use super::super::frame::{self, BODY, END, HEADER, METHOD};
-use super::super::{Inbound, Outbound, Step};
+use super::super::{Inbound, Limits, MAX_HEADER_FRAME, Outbound, Step};
+
+/// What the connection has negotiated.
+pub(super) const FRAME_MAX: usize = 131_072;
 
 pub(super) const CONTENT_TYPE: usize = 0;
 pub(super) const HEADERS: usize = 2;
@@ -97,10 +100,10 @@ pub(super) fn receive(
     let mut rest = stream;
     let mut output = Vec::new();
     let mut held = 0;
-    let mut buf = Vec::new();
+    let mut space = vec![0xEE; *capacities.clone().take(16).max().unwrap()];
     loop {
-        buf.resize(*capacities.next().unwrap(), 0xEE);
-        let mut bytes = inbound.drain(&mut buf);
+        let buf = &mut space[..*capacities.next().unwrap()];
+        let mut bytes = inbound.drain(buf);
         if bytes == 0 {
             let room = inbound.room(buf.len());
             let read = *reads
@@ -119,6 +122,34 @@ pub(super) fn receive(
         output.extend_from_slice(&buf[..bytes]);
         held = held.max(inbound.buffered());
     }
+}
+
+/// Lets `stream` in without a limit on bodies.
+pub(super) fn through(stream: &[u8]) -> Vec<u8> {
+    through_with(None, FRAME_MAX, stream)
+}
+
+/// Lets `stream` in, whole and in two other splits, to the same end.
+pub(super) fn through_with(max_body: Option<u64>, frame_max: usize, stream: &[u8]) -> Vec<u8> {
+    let limits = Limits {
+        max_body,
+        frame_max,
+    };
+    let trickle = 1 + stream.len() / 2000;
+    let mut outputs = [1_000_000, 1021, trickle].map(|read| {
+        let mut inbound = Inbound::new(limits);
+        let (output, held) = receive(
+            &mut inbound,
+            stream,
+            &[read],
+            &[1_000_000.min(read * 7), 4096],
+        );
+        assert!(held <= MAX_HEADER_FRAME + 1_000_000);
+        output
+    });
+    assert!(outputs[0] == outputs[1], "the output depends on the split");
+    assert!(outputs[0] == outputs[2], "the output depends on the split");
+    std::mem::take(&mut outputs[0])
 }
 
 /// Lets `stream` out as a transport would: offered in writes of these sizes, of which the socket
@@ -147,7 +178,7 @@ pub(super) fn send(armed: bool, stream: &[u8], writes: &[usize], partial: &[usiz
             output.extend_from_slice(&outbound.pending()[..bytes]);
             outbound.sent(bytes);
         }
-        assert!(outbound.buffered() <= super::super::MAX_HEADER_FRAME);
+        assert!(outbound.buffered() <= MAX_HEADER_FRAME);
     }
     output
 }
