@@ -243,6 +243,11 @@ fn pass(
     size: usize,
 ) -> Verdict {
     let mut state = shared.lock();
+    if connection.ended() {
+        // Cut from the other direction, after exactly so many frames.
+        let (forward, cut) = (0, None);
+        return Verdict { forward, cut };
+    }
     connection.with(|learned| learn_role(&mut learned.role, from, frame));
     let role = connection.role();
     let counts = connection.stats();
@@ -254,6 +259,7 @@ fn pass(
     if cut.is_some() {
         state.faults.cut = None;
         state.cuts += 1;
+        connection.ended.store(true, Ordering::SeqCst);
         if cut.is_some_and(|cut| cut.torn) {
             let forward = size / 2;
             return Verdict { forward, cut };

@@ -1,0 +1,81 @@
+/* Load: keeps a number of requests in flight over direct reply-to until so many are answered, checks every
+ * reply, and prints requests a second, and the median and 99th percentile of the round trip in microseconds.
+ *
+ * usage: generator PORT QUEUE N IN_FLIGHT REQUESTS SECONDS     (ends at what comes first)
+ */
+#include "common.h"
+
+static int ascending(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 7)
+		fail("usage: generator PORT QUEUE N IN_FLIGHT REQUESTS SECONDS");
+
+	const char *queue = argv[2], *n = argv[3];
+	size_t in_flight = strtoul(argv[4], NULL, 10), requests = strtoul(argv[5], NULL, 10);
+	double limit = atof(argv[6]);
+	amqp_bytes_t reply_to = amqp_cstring_bytes("amq.rabbitmq.reply-to");
+	amqp_connection_state_t connection = open_connection(atoi(argv[1]));
+	double *sent = calloc(requests, sizeof *sent), *took = calloc(requests, sizeof *took);
+	char expected[32];
+	size_t length = (size_t)snprintf(expected, sizeof expected, "%" PRIu64,
+					 fibonacci(strtoull(n, NULL, 10)));
+	size_t asked = 0, answered = 0;
+
+	if (!sent || !took || requests == 0)
+		fail("no requests");
+	amqp_basic_consume(connection, CHANNEL, reply_to, amqp_empty_bytes, 0, 1, 0, amqp_empty_table);
+	check(connection, "cannot consume");
+
+	double start = now();
+
+	while (answered < requests) {
+		while (asked < requests && asked - answered < in_flight && now() - start < limit) {
+			char id[24];
+
+			snprintf(id, sizeof id, "%zu", asked);
+			amqp_basic_properties_t properties = {
+				._flags = AMQP_BASIC_CORRELATION_ID_FLAG | AMQP_BASIC_REPLY_TO_FLAG,
+				.correlation_id = amqp_cstring_bytes(id),
+				.reply_to = reply_to,
+			};
+			sent[asked++] = now();
+			if (amqp_basic_publish(connection, CHANNEL, amqp_empty_bytes,
+					       amqp_cstring_bytes(queue), 0, 0, &properties,
+					       amqp_cstring_bytes(n)))
+				fail("cannot publish");
+		}
+		if (asked == answered)
+			break;
+
+		amqp_envelope_t reply;
+		struct timeval patience = { .tv_sec = 10 };
+
+		amqp_maybe_release_buffers(connection);
+		if (amqp_consume_message(connection, &reply, &patience, 0).reply_type != AMQP_RESPONSE_NORMAL)
+			fail("no reply");
+
+		uint64_t id = parse(reply.message.properties.correlation_id);
+
+		if (id >= asked || reply.message.body.len != length ||
+		    memcmp(reply.message.body.bytes, expected, length) != 0)
+			fail("a wrong reply");
+		took[answered++] = now() - sent[id];
+		amqp_destroy_envelope(&reply);
+	}
+
+	double seconds = now() - start;
+
+	qsort(took, answered, sizeof *took, ascending);
+	printf("%.0f %.0f %.0f %zu\n", (double)answered / seconds, took[answered / 2] * 1e6,
+	       took[answered * 99 / 100] * 1e6, answered);
+	amqp_connection_close(connection, AMQP_REPLY_SUCCESS);
+	amqp_destroy_connection(connection);
+	return 0;
+}
