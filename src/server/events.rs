@@ -67,7 +67,7 @@ pub fn started(version: &str, files: &str) {
         message_id = id::STARTED,
         fibrpc_version = version,
         fibrpc_files = files,
-        "started fibrpcd {version}, configuration from {files}"
+        "started fibrpcd {version}, configuration: {files}"
     );
 }
 
@@ -90,7 +90,8 @@ pub fn disconnected(endpoint: &str, error: &str, next_try: Duration, attempt: u3
         fibrpc_error = error,
         fibrpc_attempt = attempt,
         fibrpc_next_try_ms = millis(next_try),
-        "disconnected from {endpoint}: {error}; try {attempt} in {}",
+        "disconnected from {endpoint}: {}; try {attempt} in {}",
+        cause(error, endpoint),
         Span(next_try)
     );
 }
@@ -224,6 +225,14 @@ pub fn abandoned(count: u64) {
     );
 }
 
+/// An error without the words that name the broker, for a line that has named it already.
+pub fn cause<'a>(error: &'a str, endpoint: &str) -> &'a str {
+    error
+        .strip_prefix("cannot reach broker ")
+        .and_then(|rest| rest.strip_prefix(endpoint)?.strip_prefix(": "))
+        .unwrap_or(error)
+}
+
 /// A duration as people read it: `250 ms`, `2.5 s`, `12 s`.
 struct Span(Duration);
 
@@ -285,6 +294,20 @@ mod tests {
         for id in id::ALL {
             assert_eq!(id.len(), 32, "{id}");
             assert!(id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
+        }
+    }
+
+    #[test]
+    fn a_line_names_the_broker_once() {
+        for (error, expect) in [
+            ("cannot reach broker mq1:5672: timed out", "timed out"),
+            (
+                "cannot reach broker mq2:5672: timed out",
+                "cannot reach broker mq2:5672: timed out",
+            ),
+            ("connection reset", "connection reset"),
+        ] {
+            assert_eq!(cause(error, "mq1:5672"), expect);
         }
     }
 

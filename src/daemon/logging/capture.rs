@@ -1,0 +1,76 @@
+//! Copies events, so that another thread can write them.
+
+use super::super::text::one_line;
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::layer::{Context, Layer};
+
+/// An event that owns what it says. All values are one line long.
+pub(super) struct Record {
+    /// Level, target and place in the source.
+    pub(super) metadata: &'static Metadata<'static>,
+    /// When it happened, UTC, in RFC 3339's form.
+    pub(super) time: String,
+    /// The fields, `message` among them.
+    pub(super) values: Vec<(Field, String)>,
+}
+
+impl Record {
+    /// Copies an event.
+    fn of(event: &Event<'_>) -> Self {
+        let mut record = Self {
+            metadata: event.metadata(),
+            time: String::new(),
+            values: Vec::with_capacity(8),
+        };
+        // Writing to a string cannot fail.
+        let _ = SystemTime.format_time(&mut Writer::new(&mut record.time));
+        event.record(&mut record);
+        record
+    }
+
+    /// The text of a field, if the event has it.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.values
+            .iter()
+            .find(|(field, _)| field.name() == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+impl Visit for Record {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.values.push((field.clone(), one_line(value)));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.values
+            .push((field.clone(), one_line(&format!("{value:?}"))));
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.values).finish()
+    }
+}
+
+/// Puts a copy of each event into the queue. Never waits: what finds the queue full is counted.
+pub(super) struct Capture {
+    pub(super) queue: SyncSender<Option<Record>>,
+    pub(super) lost: Arc<AtomicU64>,
+}
+
+impl<S: Subscriber> Layer<S> for Capture {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if self.queue.try_send(Some(Record::of(event))).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

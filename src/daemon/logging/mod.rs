@@ -1,0 +1,120 @@
+//! Logs: what is recorded, and where it goes.
+//!
+//! Events are copied on the thread where they happen (`capture.rs`) into a bounded queue, and one
+//! thread of their own (`writer.rs`) sends them to the journal or to stderr. So a journal that hangs
+//! or a pipe that nobody reads costs log lines, which are counted, and never holds up a request.
+
+mod capture;
+mod target;
+mod writer;
+
+use super::text::one_line;
+use crate::config::{Level, Log, LogTarget};
+use crate::server::events::Limiter;
+use std::io;
+use std::sync::Mutex;
+use std::time::Instant;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{Registry, reload};
+use writer::Writer;
+
+pub(super) use target::stderr_is_journal;
+
+/// The running log. Dropping it writes what is queued, for a second at most.
+pub(super) struct Logging {
+    filter: reload::Handle<Targets, Registry>,
+    _writer: Writer,
+}
+
+impl Logging {
+    /// Starts logging for the whole process. May be called once.
+    ///
+    /// Where the journal is wanted and cannot be had, stderr takes its place.
+    pub(super) fn start(log: &Log) -> io::Result<Self> {
+        let journal = match log.target {
+            LogTarget::Auto => stderr_is_journal(),
+            LogTarget::Journald => true,
+            LogTarget::Stderr => false,
+        };
+        let (sink, problem) = if journal {
+            match target::journal() {
+                Ok(sink) => (sink, None),
+                Err(error) => (target::stderr(), Some(error)),
+            }
+        } else {
+            (target::stderr(), None)
+        };
+        let (filter, handle) = reload::Layer::new(targets(log.level));
+        let (writer, capture) = Writer::start(sink)?;
+        let subscriber = Registry::default().with(filter).with(capture);
+        tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
+        log_panics();
+        if let Some(error) = problem {
+            tracing::warn!("no journal, logging to stderr: {error}");
+        }
+        Ok(Self {
+            filter: handle,
+            _writer: writer,
+        })
+    }
+
+    /// Changes the level of a running log.
+    pub(super) fn set_level(&self, level: Level) {
+        // Fails only without a subscriber or after a panic inside the filter.
+        if let Err(error) = self.filter.reload(targets(level)) {
+            tracing::warn!("the log level stays as it was: {error}");
+        }
+    }
+}
+
+/// Our own records down to `level`, and none of any library's: they are for its authors.
+fn targets(level: Level) -> Targets {
+    let level = match level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+    };
+    Targets::new().with_target("fibrpc", level)
+}
+
+/// A panic is one line in the log, at a limited rate since a request may cause it.
+fn log_panics() {
+    let limiter = Mutex::new(Limiter::default());
+    std::panic::set_hook(Box::new(move |panic| {
+        let left_out = match limiter.lock() {
+            Ok(mut limiter) => limiter.pass(Instant::now()),
+            Err(_) => None,
+        };
+        if let Some(left_out) = left_out {
+            let what = one_line(&panic.to_string().replace('\n', " "));
+            tracing::error!(fibrpc_left_out = left_out, "{what}");
+        }
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level as Severity;
+
+    #[test]
+    fn only_our_own_records_pass() {
+        for (level, target, severity, expect) in [
+            (Level::Info, "fibrpc", Severity::INFO, true),
+            (Level::Info, "fibrpc::server::events", Severity::WARN, true),
+            (Level::Info, "fibrpc::server", Severity::DEBUG, false),
+            (Level::Debug, "fibrpc::server", Severity::DEBUG, true),
+            (Level::Error, "fibrpc::server", Severity::WARN, false),
+            (Level::Debug, "lapin::channel", Severity::ERROR, false),
+            (Level::Debug, "tokio", Severity::ERROR, false),
+        ] {
+            assert_eq!(
+                targets(level).would_enable(target, &severity),
+                expect,
+                "{level:?} {target} {severity}"
+            );
+        }
+    }
+}

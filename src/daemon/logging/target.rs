@@ -1,0 +1,187 @@
+//! Where log records end: the journal, by its native protocol, or lines on stderr.
+
+use super::capture::Record;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::linux::fs::MetadataExt as _;
+use tracing::field::Value;
+use tracing::{Event, Level, Subscriber};
+use tracing_journald::{Priority, PriorityMappings};
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+/// Writes one record. May block; a failure has nowhere to be reported.
+pub(super) type Sink = Box<dyn FnMut(&Record) + Send>;
+
+/// The journal. Fails where there is none.
+pub(super) fn journal() -> io::Result<Sink> {
+    let layer = tracing_journald::layer()?
+        .with_syslog_identifier("fibrpcd".into())
+        // The names of our fields bring their prefix along, since MESSAGE_ID must have none.
+        .with_field_prefix(None)
+        .with_priority_mappings(PriorityMappings {
+            info: Priority::Informational,
+            debug: Priority::Debug,
+            ..PriorityMappings::new()
+        });
+    // Not a dispatcher, so that no place in the code ever asks it what it wants to hear of: it is
+    // handed events that have passed the filter.
+    let journal = Registry::default().with(layer);
+    Ok(Box::new(move |record| replay(record, &journal)))
+}
+
+/// Lines on stderr.
+pub(super) fn stderr() -> Sink {
+    let style = if stderr_is_journal() {
+        Style::Prefix
+    } else {
+        Style::Time
+    };
+    Box::new(move |record| {
+        let _ = io::stderr().write_all(line(record, style).as_bytes());
+    })
+}
+
+/// Whether stderr is connected to the journal, which then stamps and keeps each line.
+pub(in super::super) fn stderr_is_journal() -> bool {
+    let Some(stream) = std::env::var_os("JOURNAL_STREAM") else {
+        return false;
+    };
+    let Ok(stderr) = io::stderr().as_fd().try_clone_to_owned() else {
+        return false;
+    };
+    match std::fs::File::from(stderr).metadata() {
+        Ok(file) => stream.to_str() == Some(&journal_stream(file.st_dev(), file.st_ino())),
+        Err(_) => false,
+    }
+}
+
+/// What `JOURNAL_STREAM` says of a file that is the journal's (systemd.exec(5)).
+fn journal_stream(device: u64, inode: u64) -> String {
+    format!("{device}:{inode}")
+}
+
+/// Hands a copied event to a subscriber as if it happened now.
+fn replay(record: &Record, subscriber: &impl Subscriber) {
+    let fields = record.metadata.fields();
+    let texts: Vec<Option<&str>> = fields
+        .iter()
+        .map(|field| record.value(field.name()))
+        .collect();
+    let values: Vec<Option<&dyn Value>> = texts
+        .iter()
+        .map(|text| text.as_ref().map(|text| text as &dyn Value))
+        .collect();
+    subscriber.event(&Event::new(record.metadata, &fields.value_set_all(&values)));
+}
+
+/// How a line on stderr begins.
+#[derive(Clone, Copy)]
+enum Style {
+    /// With the time and the level's name.
+    Time,
+    /// With the priority as the journal reads it from a line; it stamps the time itself.
+    Prefix,
+}
+
+fn line(record: &Record, style: Style) -> String {
+    let level = *record.metadata.level();
+    let mut line = match style {
+        Style::Time => format!("{} {level} ", record.time),
+        Style::Prefix => format!("<{}>", priority(level)),
+    };
+    line.push_str(record.value("message").unwrap_or_default());
+    // An event with an id says everything in its message; its fields are for machines.
+    if record.value("message_id").is_none() {
+        for (field, value) in &record.values {
+            let name = field.name();
+            if name == "message" {
+                continue;
+            }
+            let name = name.strip_prefix("fibrpc_").unwrap_or(name);
+            // Writing to a string cannot fail.
+            let _ = if value.is_empty() || value.contains([' ', '"', '=']) {
+                write!(line, " {name}={value:?}")
+            } else {
+                write!(line, " {name}={value}")
+            };
+        }
+    }
+    line.push('\n');
+    line
+}
+
+/// The level as syslog counts.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::capture::Capture;
+    use super::*;
+    use std::sync::mpsc;
+
+    /// The records that `body` makes.
+    fn records(body: impl FnOnce()) -> Vec<Record> {
+        let (queue, records) = mpsc::sync_channel(100);
+        let lost = std::sync::Arc::default();
+        let capture = Registry::default().with(Capture { queue, lost });
+        tracing::subscriber::with_default(capture, body);
+        records.try_iter().flatten().collect()
+    }
+
+    #[test]
+    fn lines_are_for_people() {
+        let records = records(|| {
+            crate::server::events::cancelled("mq1:5672", "evil\nqueue");
+            tracing::debug!(fibrpc_n = 30, why = "no reason", "answered");
+            tracing::error!("{}", "x\u{1b}[2J");
+        });
+        let lines: Vec<String> = records
+            .iter()
+            .map(|record| line(record, Style::Prefix))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "<4>cancelled by the broker mq1:5672: no longer consuming evil\\nqueue\n",
+                "<7>answered n=30 why=\"no reason\"\n",
+                "<3>x\\u{1b}[2J\n",
+            ]
+        );
+        let stamped = line(&records[0], Style::Time);
+        let (time, rest) = stamped.split_once(' ').unwrap();
+        assert!(time.ends_with('Z') && time.len() == "2000-01-01T00:00:00.000000Z".len());
+        assert!(rest.starts_with("WARN cancelled by"), "{rest}");
+    }
+
+    #[test]
+    fn a_replayed_event_is_the_event() {
+        let original = records(|| crate::server::events::blocked("mq1:5672", "low on memory"));
+        let (queue, replayed) = mpsc::sync_channel(100);
+        let lost = std::sync::Arc::default();
+        let subscriber = Registry::default().with(Capture { queue, lost });
+        replay(&original[0], &subscriber);
+        let replayed = replayed.try_recv().unwrap().unwrap();
+        assert_eq!(format!("{replayed:?}"), format!("{:?}", original[0]));
+        assert_eq!(replayed.value("fibrpc_reason"), Some("low on memory"));
+        assert_eq!(
+            replayed.value("message_id"),
+            Some(crate::server::events::id::BLOCKED)
+        );
+    }
+
+    #[test]
+    fn the_journal_stream_is_device_and_inode() {
+        assert_eq!(journal_stream(8, 123_456_789_012), "8:123456789012");
+        // Whatever stderr is here, it is not the file with this number.
+        assert!(!stderr_is_journal());
+    }
+}
