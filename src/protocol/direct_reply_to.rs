@@ -13,9 +13,8 @@
 //! - the node's name is an ASCII name, `@`, and a decimal number, the hash of the real name. A real
 //!   host's name there, as much older brokers wrote it, crashes it.
 //!
-//! What no structure can show is whether the hash is that of a running node of the cluster. Where it
-//! is not, 3.10.8 closes the connection just the same (tried out), so a server on such a broker must
-//! still expect a reply to cost it its connection, and find out which one it was.
+//! What no structure can show is whether the hash belongs to a node of the cluster; 3.10 does not
+//! survive that either.
 
 /// What the names of RabbitMQ begin with.
 const RABBITMQ: &str = "amq.rabbitmq.reply-to";
@@ -271,9 +270,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn random_names_are_forged(
-            parts in "([A-Za-z0-9+/]{4}){1,12}\\.([A-Za-z0-9+/]{4}){1,6}|[A-Za-z0-9+/=.]{0,120}",
-        ) {
+        fn random_names_are_forged(parts in "[A-Za-z0-9+/=.]{0,120}") {
             prop_assert_eq!(check(&format!("{RABBITMQ}.{parts}")), Some(false));
         }
 

@@ -233,9 +233,7 @@ mod tests {
         }
 
         #[test]
-        fn forged_names_are_refused_whatever_is_allowed(
-            parts in "([A-Za-z0-9+/]{4}){1,12}\\.([A-Za-z0-9+/]{4}){1,6}",
-        ) {
+        fn forged_names_are_refused_whatever_is_allowed(parts in "[A-Za-z0-9+/=.]{0,120}") {
             let name = format!("amq.rabbitmq.reply-to.{parts}");
             prop_assert_eq!(policy(&["*"]).check(&name), Err(Refusal::Forged));
         }

@@ -12,7 +12,5 @@
     reason = "all of it is test code, in one crate"
 )]
 
-mod call;
 mod harness;
-mod harness_proxy;
 mod support;

@@ -1,5 +1,4 @@
-//! What the integration tests share: brokers, the two programs as processes, a wire-level client, a fault
-//! proxy that watches the order of acks, a ledger of what was asked and answered.
+//! What the integration tests share: brokers, the two programs as processes, a wire-level client.
 //!
 //! Nothing here outlives the test process, however that ends: see [`guard`].
 
@@ -11,20 +10,16 @@
 
 pub mod broker;
 pub mod guard;
-pub mod ledger;
 pub mod notify;
 pub mod ports;
 pub mod process;
 pub mod programs;
-pub mod proxy;
 pub mod wire;
 
 pub use broker::{Broker, Exclusive};
-pub use ledger::{Ledger, fibonacci};
 pub use notify::Notify;
 pub use process::{Output, Process};
 pub use programs::{Daemon, Fibrpc, Settings, python};
-pub use proxy::{Proxy, Role};
 
 use std::time::{Duration, Instant};
 

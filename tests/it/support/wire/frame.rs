@@ -103,24 +103,19 @@ impl Frame {
 
     /// Takes one frame off the front of `buffer`, once it is there as a whole.
     pub fn take(buffer: &mut Vec<u8>) -> Option<Self> {
-        let (frame, length) = Self::parse(buffer)?;
-        buffer.drain(..length);
-        Some(frame)
-    }
-
-    /// The frame at the front of `bytes` and its length on the wire, once it is there as a whole.
-    pub fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
-        let mut head = Reader(bytes.get(..7)?);
+        let mut head = Reader(buffer.get(..7)?);
         let (kind, channel, length) = (head.u8(), head.u16(), head.u32() as usize);
-        let end = *bytes.get(length + 7)?;
-        assert_eq!(end, END, "a frame ends with its end octet");
-        let payload = bytes[7..length + 7].to_vec();
-        let frame = Self {
+        if buffer.len() < length + 8 {
+            return None;
+        }
+        assert_eq!(buffer[length + 7], END, "a frame ends with its end octet");
+        let payload = buffer[7..length + 7].to_vec();
+        buffer.drain(..length + 8);
+        Some(Self {
             kind,
             channel,
             payload,
-        };
-        Some((frame, length + 8))
+        })
     }
 }
 

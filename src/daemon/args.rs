@@ -1,0 +1,99 @@
+//! The command line of `fibrpcd`. Few flags: everything else is configuration.
+
+use crate::config::Overrides;
+use clap::Parser;
+use std::path::PathBuf;
+
+/// What the command line says.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(
+    name = "fibrpcd",
+    version,
+    about = "Answers Fibonacci requests from a RabbitMQ queue",
+    after_help = "SIGTERM and SIGINT finish the work in flight and stop, a second one stops at once.\n\
+                  SIGHUP reads the configuration again.\n\n\
+                  See fibrpcd(8) and fibrpc.toml(5)."
+)]
+pub struct Args {
+    /// Read FILE instead of /etc/fibrpc.toml and what is in /etc/fibrpc.toml.d
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Check the configuration and exit: 0 if it is good, 78 if not
+    #[arg(short = 't', long)]
+    pub check: bool,
+
+    /// Write records down to LEVEL: error, warn, info, debug
+    #[arg(long, value_name = "LEVEL", value_parser = ["error", "warn", "info", "debug"], hide_possible_values = true)]
+    pub log_level: Option<String>,
+
+    /// Write them to the journal, to stderr, or to whichever stderr is (auto)
+    #[arg(long, value_name = "TARGET", value_parser = ["auto", "journald", "stderr"], hide_possible_values = true)]
+    pub log_target: Option<String>,
+}
+
+impl Args {
+    /// What outranks the files and the environment.
+    pub fn overrides(&self) -> Overrides {
+        let flags = [
+            ("log.level", &self.log_level),
+            ("log.target", &self.log_target),
+        ];
+        Overrides {
+            config: self.config.clone(),
+            values: flags
+                .into_iter()
+                .filter_map(|(key, value)| Some((key, value.as_deref()?.into())))
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args, clap::error::ErrorKind> {
+        let words = std::iter::once("fibrpcd").chain(line.split_whitespace());
+        Args::try_parse_from(words).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory as _;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_become_overrides() {
+        let args = parse("-t --config /a --log-level debug --log-target stderr").unwrap();
+        assert!(args.check);
+        let overrides = args.overrides();
+        assert_eq!(overrides.config, Some("/a".into()));
+        assert_eq!(
+            overrides.values,
+            [
+                ("log.level", "debug".into()),
+                ("log.target", "stderr".into())
+            ]
+        );
+        assert!(parse("--check").unwrap().overrides().values.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_flag_is_an_error() {
+        use clap::error::ErrorKind;
+        for (line, expect) in [
+            ("start", ErrorKind::UnknownArgument),
+            ("30", ErrorKind::UnknownArgument),
+            ("--chek", ErrorKind::UnknownArgument),
+            ("--config", ErrorKind::InvalidValue),
+            ("--log-level loud", ErrorKind::InvalidValue),
+            ("--log-target syslog", ErrorKind::InvalidValue),
+            ("-h", ErrorKind::DisplayHelp),
+            ("-V", ErrorKind::DisplayVersion),
+        ] {
+            assert_eq!(parse(line), Err(expect), "{line}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Fibonacci numbers as a [`Service`]: the one place where the function and the server meet.
+
+use crate::fibonacci;
+use crate::protocol::{Answer, Code, Format, Request, Status};
+use crate::server::{Cancel, Cost, Service};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a JSON answer has besides its digits, at most: names, quotes and a 20-digit n.
+const JSON_OVERHEAD: u64 = 40;
+
+/// Answers with the n-th Fibonacci number.
+#[derive(Debug, Clone)]
+pub struct Fibonacci {
+    max_n: Arc<AtomicU64>,
+}
+
+impl Fibonacci {
+    /// Refuses n above `max_n`, which may change at any time.
+    pub fn new(max_n: Arc<AtomicU64>) -> Self {
+        Self { max_n }
+    }
+}
+
+/// A number to compute, and how it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Job {
+    n: u64,
+    format: Format,
+}
+
+impl Service for Fibonacci {
+    type Job = Job;
+
+    fn admit(&self, request: &Request) -> Result<(Job, Cost), Status> {
+        let n = request.number()?;
+        let max_n = self.max_n.load(Ordering::Relaxed);
+        if n > max_n {
+            return Err(Status::new(
+                Code::OutOfRange,
+                format!("n = {n} is above this server's limit of {max_n}"),
+            ));
+        }
+        let cost = fibonacci::cost(n);
+        let format = request.format;
+        let overhead = match format {
+            Format::Text => 0,
+            Format::Json => JSON_OVERHEAD,
+        };
+        let cost = Cost {
+            time: cost.time,
+            reply_bytes: cost.digits + overhead,
+        };
+        Ok((Job { n, format }, cost))
+    }
+
+    fn run(&self, job: Job, cancel: &Cancel) -> Result<Answer, Status> {
+        match fibonacci::digits(job.n, &|| !cancel.is_cancelled()) {
+            Some(digits) => Ok(Answer::number(job.n, digits, job.format)),
+            None => Err(Status::new(
+                Code::DeadlineExceeded,
+                "stopped: nobody waits for the result any more",
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Message, Properties};
+
+    fn request(body: &str, json: bool) -> Request {
+        let content_type = if json {
+            "application/json"
+        } else {
+            "text/plain"
+        };
+        Request::read(Message {
+            body: body.into(),
+            properties: Properties {
+                content_type: Some(content_type.into()),
+                ..Properties::default()
+            },
+        })
+    }
+
+    fn answer(service: &Fibonacci, request: &Request) -> Result<String, Status> {
+        let (job, cost) = service.admit(request)?;
+        let answer = service.run(job, &Cancel::default())?;
+        assert!(
+            answer.body.len() as u64 <= cost.reply_bytes,
+            "{} bytes were announced as {}",
+            answer.body.len(),
+            cost.reply_bytes
+        );
+        Ok(String::from_utf8(answer.body).unwrap())
+    }
+
+    #[test]
+    fn it_answers_within_the_announced_size() {
+        let service = Fibonacci::new(Arc::new(AtomicU64::new(10_000)));
+        assert_eq!(answer(&service, &request("30", false)), Ok("832040".into()));
+        assert_eq!(
+            answer(&service, &request(r#"{"n": 30}"#, true)),
+            Ok(r#"{"n":30,"value":"832040"}"#.into())
+        );
+        for n in [0, 1, 93, 94, 1000, 9_999, 10_000] {
+            answer(&service, &request(&n.to_string(), false)).unwrap();
+            answer(&service, &request(&n.to_string(), true)).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_limit_is_named_and_may_change() {
+        let max_n = Arc::new(AtomicU64::new(29));
+        let service = Fibonacci::new(max_n.clone());
+        let status = answer(&service, &request("30", false)).unwrap_err();
+        assert_eq!(status.code, Code::OutOfRange);
+        assert!(status.message.contains("29"), "{status}");
+        max_n.store(30, Ordering::Relaxed);
+        assert!(answer(&service, &request("30", false)).is_ok());
+        let status = answer(&service, &request("many", false)).unwrap_err();
+        assert_eq!(status.code, Code::InvalidArgument);
+    }
+
+    #[test]
+    fn a_cancelled_computation_ends_without_an_answer() {
+        let service = Fibonacci::new(Arc::new(AtomicU64::new(u64::MAX)));
+        let cancel = Cancel::default();
+        cancel.cancel();
+        let (job, _) = service.admit(&request("1000000000", false)).unwrap();
+        let status = service.run(job, &cancel).unwrap_err();
+        assert_eq!(status.code, Code::DeadlineExceeded);
+    }
+}

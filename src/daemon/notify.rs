@@ -1,0 +1,248 @@
+//! What systemd is told: readiness, STATUS, reload, stop, and that the daemon is alive.
+//!
+//! [`Notify::update`] is called at each event and at least once a second, and sends what has changed
+//! since, so that STATUS is never older than that. Without `NOTIFY_SOCKET` nothing is sent.
+
+use super::status::status_line;
+use super::text::one_line;
+use super::watchdog::{Beats, Watchdog};
+use crate::server::{Counters, State};
+use sd_notify::NotifyState;
+use std::time::{Duration, Instant};
+
+/// `TimeoutStopSec=` of the unit that is shipped.
+pub(super) const UNIT_STOP_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// What leaving takes at most after the drain: acks, closes, the last log lines.
+const AFTER_DRAIN: Duration = Duration::from_secs(5);
+
+/// What systemd knows of us.
+pub(super) struct Notify {
+    /// When readiness no longer waits for the broker.
+    ready_by: Instant,
+    ready: bool,
+    stopping: bool,
+    status: String,
+    /// What went wrong at the last reload, if it was refused; stays in STATUS until one is not.
+    refused: Option<String>,
+    watchdog: Option<Watchdog>,
+    broken: bool,
+}
+
+impl Notify {
+    /// Begins at `now`, with what systemd says about the watchdog in the environment.
+    pub(super) fn new(ready_timeout: Duration, now: Instant) -> Self {
+        Self {
+            ready_by: now + ready_timeout,
+            ready: false,
+            stopping: false,
+            status: String::new(),
+            refused: None,
+            watchdog: sd_notify::watchdog_enabled().map(|limit| Watchdog::new(limit, now)),
+            broken: false,
+        }
+    }
+
+    /// How often to call [`Self::update`] at least.
+    pub(super) fn interval(&self) -> Duration {
+        let second = Duration::from_secs(1);
+        match &self.watchdog {
+            Some(watchdog) => watchdog.interval().clamp(Duration::from_millis(10), second),
+            None => second,
+        }
+    }
+
+    /// Sends what has changed, and a word to the watchdog if it is due and deserved.
+    pub(super) fn update(&mut self, state: &State, counters: &Counters, now: Instant) {
+        let due = self.due(state, counters, now);
+        self.send(&due);
+    }
+
+    /// A reload begins. [`Self::reloaded`] must follow, whatever comes of it.
+    pub(super) fn reloading(&mut self) {
+        // Before READY there is nothing to come back to, and a READY would come too early.
+        if !self.ready {
+            return;
+        }
+        // One datagram for both: a newer systemd tells by the time which READY ends this reload.
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.send(&[NotifyState::Reloading.to_string(), now.to_string()]),
+            Err(error) => tracing::warn!("cannot tell systemd of the reload: {error}"),
+        }
+    }
+
+    /// A reload is over: refused for this reason, or in force.
+    pub(super) fn reloaded(&mut self, refused: Option<&str>) {
+        self.refused = refused.map(one_line);
+        if self.ready {
+            self.send(&[NotifyState::Ready.to_string()]);
+        }
+    }
+
+    /// The daemon leaves, within `drain_timeout` and a little more.
+    pub(super) fn stopping(&mut self, drain_timeout: Duration) {
+        self.stopping = true;
+        self.send(&stopping(drain_timeout));
+    }
+
+    /// What systemd does not know yet.
+    fn due(&mut self, state: &State, counters: &Counters, now: Instant) -> Vec<String> {
+        let mut due = Vec::new();
+        let serving = matches!(state, State::Consuming { .. } | State::Blocked { .. });
+        if !self.ready && !self.stopping && (serving || now >= self.ready_by) {
+            self.ready = true;
+            due.push(NotifyState::Ready.to_string());
+        }
+        let mut status = status_line(state, counters, now);
+        if let Some(problem) = &self.refused {
+            status = format!("{status}; reload refused: {problem}");
+        }
+        if status != self.status {
+            due.push(NotifyState::Status(&status).to_string());
+            self.status = status;
+        }
+        let beats = Beats {
+            of_loop: Counters::get(&counters.loop_beats),
+            of_pool: Counters::get(&counters.pool_beats),
+        };
+        if let Some(watchdog) = &mut self.watchdog
+            && watchdog.is_due(beats, now)
+        {
+            due.push(NotifyState::Watchdog.to_string());
+        }
+        due
+    }
+
+    /// Sends assignments in one datagram. That it failed is said once: it will go on failing.
+    fn send(&mut self, assignments: &[String]) {
+        if assignments.is_empty() {
+            return;
+        }
+        let datagram = assignments.join("\n");
+        if let Err(error) = sd_notify::notify(&[NotifyState::Custom(&datagram)])
+            && !std::mem::replace(&mut self.broken, true)
+        {
+            tracing::warn!("cannot reach systemd at NOTIFY_SOCKET: {error}");
+        }
+    }
+}
+
+/// The announcement of a stop. It asks for more time only where the drain may outlast the unit's
+/// limit, which is what an operator who has set no more than `drain_timeout` wants.
+fn stopping(drain_timeout: Duration) -> Vec<String> {
+    let mut assignments = vec![NotifyState::Stopping.to_string()];
+    let longest = drain_timeout + AFTER_DRAIN;
+    if longest > UNIT_STOP_TIMEOUT {
+        assignments.push(format!("EXTEND_TIMEOUT_USEC={}", longest.as_micros()));
+    }
+    assignments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notify(watchdog: Option<Duration>, now: Instant) -> Notify {
+        Notify {
+            watchdog: watchdog.map(|limit| Watchdog::new(limit, now)),
+            ..Notify::new(Duration::from_secs(10), now)
+        }
+    }
+
+    fn consuming() -> State {
+        State::Consuming {
+            endpoint: "mq1:5672".into(),
+            queue: "q".into(),
+        }
+    }
+
+    #[test]
+    fn ready_once_consuming_and_status_when_it_changes() {
+        let now = Instant::now();
+        let counters = Counters::default();
+        let mut notify = notify(None, now);
+        assert_eq!(
+            notify.due(&State::Starting, &counters, now),
+            ["STATUS=starting"]
+        );
+        assert!(notify.due(&State::Starting, &counters, now).is_empty());
+        assert_eq!(
+            notify.due(&consuming(), &counters, now),
+            ["READY=1", "STATUS=consuming q on mq1:5672, 0 in flight"]
+        );
+        Counters::add(&counters.in_flight);
+        assert_eq!(
+            notify.due(&consuming(), &counters, now),
+            ["STATUS=consuming q on mq1:5672, 1 in flight"]
+        );
+        assert!(notify.due(&consuming(), &counters, now).is_empty());
+    }
+
+    #[test]
+    fn ready_without_a_broker_after_a_while_but_never_while_leaving() {
+        let now = Instant::now();
+        let counters = Counters::default();
+        let waiting = State::Connecting {
+            endpoint: "mq1:5672".into(),
+            attempt: 3,
+        };
+        let late = now + Duration::from_secs(10);
+        let mut patient = notify(None, now);
+        patient.due(&waiting, &counters, now);
+        let early = now + Duration::from_millis(9_999);
+        assert!(patient.due(&waiting, &counters, early).is_empty());
+        assert_eq!(patient.due(&waiting, &counters, late), ["READY=1"]);
+        assert!(patient.due(&waiting, &counters, late).is_empty());
+        let mut leaving = notify(None, now);
+        leaving.due(&waiting, &counters, now);
+        leaving.stopping(Duration::ZERO);
+        assert!(leaving.due(&waiting, &counters, late).is_empty());
+    }
+
+    #[test]
+    fn a_refused_reload_stays_in_status_until_one_is_not() {
+        let now = Instant::now();
+        let counters = Counters::default();
+        let mut notify = notify(None, now);
+        notify.due(&consuming(), &counters, now);
+        notify.reloaded(Some("bad\nREADY=1"));
+        assert_eq!(
+            notify.due(&consuming(), &counters, now),
+            [r"STATUS=consuming q on mq1:5672, 0 in flight; reload refused: bad\nREADY=1"]
+        );
+        notify.reloaded(None);
+        assert_eq!(
+            notify.due(&consuming(), &counters, now),
+            ["STATUS=consuming q on mq1:5672, 0 in flight"]
+        );
+    }
+
+    #[test]
+    fn the_watchdog_hears_of_us_only_while_we_beat() {
+        let start = Instant::now();
+        let counters = Counters::default();
+        let mut notify = notify(Some(Duration::from_secs(3)), start);
+        assert_eq!(notify.interval(), Duration::from_secs(1));
+        notify.due(&consuming(), &counters, start);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(notify.due(&consuming(), &counters, at(1)).is_empty());
+        Counters::add(&counters.loop_beats);
+        assert!(notify.due(&consuming(), &counters, at(2)).is_empty());
+        Counters::add(&counters.pool_beats);
+        assert_eq!(notify.due(&consuming(), &counters, at(3)), ["WATCHDOG=1"]);
+        assert!(notify.due(&consuming(), &counters, at(9)).is_empty());
+    }
+
+    #[test]
+    fn more_time_is_asked_for_only_where_the_unit_allows_less() {
+        for (drain, expect) in [
+            (0, &["STOPPING=1"][..]),
+            (30, &["STOPPING=1"]),
+            (40, &["STOPPING=1"]),
+            (41, &["STOPPING=1", "EXTEND_TIMEOUT_USEC=46000000"]),
+            (7200, &["STOPPING=1", "EXTEND_TIMEOUT_USEC=7205000000"]),
+        ] {
+            assert_eq!(stopping(Duration::from_secs(drain)), expect);
+        }
+    }
+}

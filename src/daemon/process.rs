@@ -1,0 +1,145 @@
+//! The event loop: the server, signals, reloads and systemd, one thing after the other.
+//!
+//! Everything runs in one task. The server is polled beside the rest until it ends by itself, so a
+//! drain goes on while its STATUS counts down, and nothing is ever left running.
+
+use super::Exit;
+use super::fibonacci_service::Fibonacci;
+use super::logging::Logging;
+use super::notify::Notify;
+use super::reload;
+use super::signals::{Signal, Signals};
+use crate::config::{Config, Loaded, Overrides};
+use crate::server::{Handle, Outcome, Server, Stop, events};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+use tokio::time::MissedTickBehavior;
+
+/// Serves until told to stop.
+pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Logging) -> Exit {
+    // Caught before READY: systemd may signal from then on.
+    let mut signals = match Signals::register() {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!("cannot catch signals: {error}");
+            return Exit::Internal;
+        }
+    };
+    warn(&loaded.warnings);
+    let config = loaded.config;
+    let max_n = Arc::new(AtomicU64::new(config.server.max_n));
+    let (mut server, handle) = Server::new(Fibonacci::new(max_n.clone()), config.clone());
+    if let Some(directory) = state_directory() {
+        server = server.with_state_directory(directory);
+    }
+    let mut state = handle.state();
+    let mut process = Process {
+        notify: Notify::new(config.server.ready_timeout, Instant::now()),
+        config,
+        overrides,
+        handle,
+        max_n,
+        logging,
+    };
+    let mut tick = tokio::time::interval(process.notify.interval());
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut server = Box::pin(server.run());
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut server => break outcome,
+            signal = signals.next() => process.signalled(signal),
+            Ok(()) = state.changed() => {}
+            _ = tick.tick() => {}
+        }
+        process.notify_systemd();
+    };
+    process.notify_systemd();
+    end(outcome)
+}
+
+/// Where systemd lets the server keep state; the first, where it names several.
+fn state_directory() -> Option<PathBuf> {
+    let directories = std::env::var_os("STATE_DIRECTORY")?;
+    let first = directories.to_str()?.split(':').next()?;
+    (!first.is_empty()).then(|| first.into())
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+fn end(outcome: Outcome) -> Exit {
+    tracing::info!("stopped");
+    if outcome.abandoned == 0 {
+        Exit::Done
+    } else {
+        Exit::Abandoned
+    }
+}
+
+/// What the event loop works with.
+struct Process<'a> {
+    /// The configuration in force.
+    config: Config,
+    overrides: Overrides,
+    handle: Handle,
+    /// The service's own limit, which no session knows of.
+    max_n: Arc<AtomicU64>,
+    notify: Notify,
+    logging: &'a Logging,
+}
+
+impl Process<'_> {
+    fn signalled(&mut self, signal: Signal) {
+        match signal {
+            Signal::Drain => {
+                tracing::info!("told to stop");
+                self.notify.stopping(self.config.server.drain_timeout);
+                self.handle.stop(Stop::Drain);
+            }
+            Signal::Now => {
+                tracing::warn!("told again to stop, leaving at once");
+                self.handle.stop(Stop::Now);
+            }
+            Signal::Reload => self.reload(),
+        }
+    }
+
+    fn reload(&mut self) {
+        self.notify.reloading();
+        let refused = match reload::read_again(&self.overrides, &self.config) {
+            Ok(accepted) => {
+                self.put_in_force(accepted);
+                None
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    events::reload_refused(problem);
+                }
+                Some(reload::summary(&problems))
+            }
+        };
+        self.notify.reloaded(refused.as_deref());
+    }
+
+    fn put_in_force(&mut self, accepted: reload::Accepted) {
+        let config = accepted.config;
+        self.logging.set_level(config.log.level);
+        self.max_n.store(config.server.max_n, Ordering::Relaxed);
+        self.handle.reconfigure(config.clone());
+        self.config = config;
+        warn(&accepted.warnings);
+        events::reloaded(&accepted.changes);
+    }
+
+    fn notify_systemd(&mut self) {
+        let state = self.handle.state();
+        let state = state.borrow();
+        self.notify
+            .update(&state, self.handle.counters(), Instant::now());
+    }
+}

@@ -1,0 +1,116 @@
+//! The one line that says what the daemon is doing, for systemd's STATUS. Pure.
+
+use super::text::one_line;
+use crate::server::events::cause;
+use crate::server::{Counters, State};
+use std::time::Instant;
+
+/// What the server is doing at `now`, in one line.
+pub(super) fn status_line(state: &State, counters: &Counters, now: Instant) -> String {
+    let in_flight = Counters::get(&counters.in_flight);
+    let line = match state {
+        State::Starting => "starting".to_owned(),
+        State::Connecting { endpoint, attempt } => {
+            format!("connecting to broker {endpoint}, try {attempt}")
+        }
+        State::Waiting {
+            endpoint,
+            attempt,
+            next,
+            error,
+        } => format!(
+            "waiting for broker {endpoint}, try {attempt} in {} s: {}",
+            seconds_until(*next, now),
+            cause(error, endpoint)
+        ),
+        State::Consuming { endpoint, queue } => {
+            format!("consuming {queue} on {endpoint}, {in_flight} in flight")
+        }
+        State::Blocked { reason, .. } => format!("blocked by the broker: {reason}"),
+        State::Draining { until } => {
+            format!(
+                "draining, {in_flight} left, {} s",
+                seconds_until(*until, now)
+            )
+        }
+        State::Stopped => "stopped".to_owned(),
+    };
+    one_line(&line)
+}
+
+/// Whole seconds, begun ones counted: `0 s` is only what is over.
+fn seconds_until(then: Instant, now: Instant) -> u64 {
+    let left = then.saturating_duration_since(now);
+    left.as_secs() + u64::from(left.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
+    #[test]
+    fn each_state_has_its_words() {
+        let now = Instant::now() + Duration::from_secs(60);
+        let endpoint = || "mq1:5672".to_owned();
+        let waiting = |next, error: &str| State::Waiting {
+            endpoint: endpoint(),
+            attempt: 7,
+            next,
+            error: error.into(),
+        };
+        for (state, in_flight, expect) in [
+            (State::Starting, 0, "starting"),
+            (
+                State::Connecting {
+                    endpoint: endpoint(),
+                    attempt: 1,
+                },
+                0,
+                "connecting to broker mq1:5672, try 1",
+            ),
+            (
+                waiting(
+                    now + Duration::from_millis(11_001),
+                    "cannot reach broker mq1:5672: connection refused",
+                ),
+                0,
+                "waiting for broker mq1:5672, try 7 in 12 s: connection refused",
+            ),
+            (
+                waiting(Instant::now(), "closed:\nREADY=1"),
+                0,
+                r"waiting for broker mq1:5672, try 7 in 0 s: closed:\nREADY=1",
+            ),
+            (
+                State::Consuming {
+                    endpoint: endpoint(),
+                    queue: "rpc_queue".into(),
+                },
+                12,
+                "consuming rpc_queue on mq1:5672, 12 in flight",
+            ),
+            (
+                State::Blocked {
+                    endpoint: endpoint(),
+                    reason: "low on memory".into(),
+                },
+                64,
+                "blocked by the broker: low on memory",
+            ),
+            (
+                State::Draining {
+                    until: now + Duration::from_secs(21),
+                },
+                3,
+                "draining, 3 left, 21 s",
+            ),
+            (State::Stopped, 0, "stopped"),
+        ] {
+            let counters = Counters::default();
+            counters.in_flight.store(in_flight, Ordering::Relaxed);
+            assert_eq!(status_line(&state, &counters, now), expect);
+        }
+    }
+}
