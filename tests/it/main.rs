@@ -12,5 +12,8 @@
     reason = "all of it is test code, in one crate"
 )]
 
+mod check;
 mod harness;
+mod notify;
+mod reload;
 mod support;
