@@ -145,13 +145,9 @@ impl Channel {
             ..QueueDeclareOptions::default()
         };
         let mut arguments = FieldTable::default();
-        let kind = match kind {
-            QueueKind::Quorum => "quorum",
-            QueueKind::Classic => "classic",
-        };
         arguments.insert(
             "x-queue-type".into(),
-            AMQPValue::LongString(LongString::from(kind)),
+            AMQPValue::LongString(LongString::from(kind.name())),
         );
         self.queue_declare(name, options, arguments, "cannot declare")
             .await

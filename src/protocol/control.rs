@@ -133,9 +133,10 @@ pub fn read_pong(message: &Message) -> Option<Report> {
         return None;
     }
     let mut report: Report = serde_json::from_slice(&message.body).unwrap_or_default();
-    if let (true, Some(HeaderValue::Text(name))) =
-        (report.instance.is_empty(), properties.header(header::SERVER))
-    {
+    if let (true, Some(HeaderValue::Text(name))) = (
+        report.instance.is_empty(),
+        properties.header(header::SERVER),
+    ) {
         report.instance.clone_from(name);
     }
     Some(report)
