@@ -28,6 +28,7 @@ pub use problem::Problem;
 pub use redact::redact;
 pub use secret::Secret;
 pub use show::{Entry, show_json, show_toml};
+pub use units::parse_duration;
 pub use url::{BrokerUrl, Scheme, UrlError};
 
 use std::path::PathBuf;
