@@ -12,7 +12,7 @@ use lapin::message::BasicReturnMessage;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions,
     BasicPublishOptions, BasicQosOptions, BasicRejectOptions, ConfirmSelectOptions,
-    QueueDeclareOptions,
+    QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use std::future::Future;
@@ -26,6 +26,8 @@ use std::time::Duration;
 pub struct Channel {
     inner: Arc<lapin::Channel>,
     switch: KillSwitch,
+    /// Whether a passed deadline pulls the switch; else the operation fails and the connection stays.
+    vital: bool,
     timeout: Duration,
 }
 
@@ -93,10 +95,16 @@ impl Stream for Consumer {
 }
 
 impl Channel {
-    pub(super) fn new(inner: lapin::Channel, switch: KillSwitch, timeout: Duration) -> Self {
+    pub(super) fn new(
+        inner: lapin::Channel,
+        switch: KillSwitch,
+        vital: bool,
+        timeout: Duration,
+    ) -> Self {
         Self {
             inner: Arc::new(inner),
             switch,
+            vital,
             timeout,
         }
     }
@@ -137,15 +145,39 @@ impl Channel {
             ..QueueDeclareOptions::default()
         };
         let mut arguments = FieldTable::default();
-        let kind = match kind {
-            QueueKind::Quorum => "quorum",
-            QueueKind::Classic => "classic",
-        };
         arguments.insert(
             "x-queue-type".into(),
-            AMQPValue::LongString(LongString::from(kind)),
+            AMQPValue::LongString(LongString::from(kind.name())),
         );
         self.queue_declare(name, options, arguments, "cannot declare")
+            .await
+    }
+
+    /// Makes a queue for this connection alone, with a name of the broker's choice, that holds at most
+    /// `max_length` messages (the oldest leave first) and goes when its consumer does.
+    pub async fn declare_exclusive(&self, max_length: u16) -> Result<QueueStatus, Error> {
+        let options = QueueDeclareOptions {
+            exclusive: true,
+            auto_delete: true,
+            ..QueueDeclareOptions::default()
+        };
+        let mut arguments = FieldTable::default();
+        let max_length = AMQPValue::LongInt(max_length.into());
+        arguments.insert("x-max-length".into(), max_length);
+        self.queue_declare("", options, arguments, "cannot declare exclusive")
+            .await
+    }
+
+    /// Has the exchange put messages with this routing key into the queue.
+    pub async fn bind(&self, queue: &str, exchange: &str, key: &str) -> Result<(), Error> {
+        let bind = self.inner.queue_bind(
+            short("the queue's name", queue)?,
+            short("the exchange's name", exchange)?,
+            short("the routing key", key)?,
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        );
+        self.bounded(&format!("cannot bind a queue to exchange {exchange}"), bind)
             .await
     }
 
@@ -192,15 +224,27 @@ impl Channel {
         self.bounded("cannot cancel the consumer", cancel).await
     }
 
-    /// Publishes to the default exchange. The message is on its way after the first poll; the future
+    /// Publishes to the default exchange; see [`Channel::publish_to`].
+    pub fn publish(
+        &self,
+        queue: String,
+        mandatory: bool,
+        message: Message,
+    ) -> impl Future<Output = Result<(Confirm, Option<Returned>), Error>> + Send + 'static + use<>
+    {
+        self.publish_to("", queue, mandatory, message)
+    }
+
+    /// Publishes to an exchange. The message is on its way after the first poll; the future
     /// resolves with the broker's confirm (needs [`Channel::confirm_select`]) and with a returned
     /// message *of any publish on this channel* that was seen at that moment.
     ///
     /// It has no deadline of its own, since a broker short of memory holds confirms back as long as
     /// it likes: whoever waits knows whether the connection is blocked, and cuts it when it is not.
-    pub fn publish(
+    pub fn publish_to(
         &self,
-        queue: String,
+        exchange: &'static str,
+        key: String,
         mandatory: bool,
         message: Message,
     ) -> impl Future<Output = Result<(Confirm, Option<Returned>), Error>> + Send + 'static + use<>
@@ -210,7 +254,7 @@ impl Channel {
             self.switch.allow_raw_ids();
         }
         async move {
-            let routing_key = short("the reply address", &queue)?;
+            let routing_key = short("the routing key", &key)?;
             let options = BasicPublishOptions {
                 mandatory,
                 immediate: false,
@@ -219,7 +263,7 @@ impl Channel {
             let failed = |error| Error::from_lapin("cannot publish", &error);
             let confirmation = channel
                 .basic_publish(
-                    ShortString::default(),
+                    ShortString::from(exchange),
                     routing_key,
                     options,
                     &message.body,
@@ -285,7 +329,7 @@ impl Channel {
         if let Ok(closed) = tokio::time::timeout(limit, self.inner.close(200, "bye".into())).await {
             closed.map_err(|error| Error::from_lapin("cannot close the channel", &error))
         } else {
-            self.switch.kill();
+            self.cut();
             Err(Error::new(
                 Kind::Timeout,
                 "the broker did not close the channel in time",
@@ -293,7 +337,14 @@ impl Channel {
         }
     }
 
-    /// Runs an operation under the deadline; where it passes, the connection is cut.
+    fn cut(&self) {
+        if self.vital {
+            self.switch.kill();
+        }
+    }
+
+    /// Runs an operation under the deadline; where it passes, the connection is cut (but see
+    /// [`Connection::side_channel`](super::Connection::side_channel)).
     async fn bounded<T>(
         &self,
         what: &str,
@@ -302,7 +353,7 @@ impl Channel {
         if let Ok(done) = tokio::time::timeout(self.timeout, operation).await {
             done.map_err(|error| Error::from_lapin(what, &error))
         } else {
-            self.switch.kill();
+            self.cut();
             Err(Error::new(
                 Kind::Timeout,
                 format!(

@@ -128,6 +128,21 @@ impl Connection {
 
     /// Opens a channel. The future borrows nothing, so that it can be kept beside the connection.
     pub fn channel(&self) -> impl Future<Output = Result<Channel, Error>> + Send + 'static + use<> {
+        self.open_channel(true)
+    }
+
+    /// Opens a channel for what the connection can do without: where the broker does not answer in
+    /// time, an operation on it fails and the connection stays.
+    pub fn side_channel(
+        &self,
+    ) -> impl Future<Output = Result<Channel, Error>> + Send + 'static + use<> {
+        self.open_channel(false)
+    }
+
+    fn open_channel(
+        &self,
+        vital: bool,
+    ) -> impl Future<Output = Result<Channel, Error>> + Send + 'static + use<> {
         let (inner, switch, limit) = (
             Arc::clone(&self.inner),
             self.switch.clone(),
@@ -135,10 +150,12 @@ impl Connection {
         );
         async move {
             match tokio::time::timeout(limit, inner.create_channel()).await {
-                Ok(Ok(channel)) => Ok(Channel::new(channel, switch, limit)),
+                Ok(Ok(channel)) => Ok(Channel::new(channel, switch, vital, limit)),
                 Ok(Err(error)) => Err(Error::from_lapin("cannot open a channel", &error)),
                 Err(_) => {
-                    switch.kill();
+                    if vital {
+                        switch.kill();
+                    }
                     Err(Error::new(
                         Kind::Timeout,
                         "the broker did not open a channel in time",

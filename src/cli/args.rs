@@ -1,12 +1,13 @@
 //! The command line of `fibrpc`: its flags, its help, and its errors in one line.
 //!
-//! Bare numbers are the command for asking. Other commands get an enum with `#[command(subcommand)]`
-//! beside [`Args::numbers`]; the flags in [`Common`] are `global` and hold for all of them.
+//! Bare numbers are the command for asking; the others are in [`Command`]. The flags in [`Common`] are `global` and hold for all of them.
 
 use crate::config::load::Overrides;
-use clap::{ArgAction, Args as Flags, Parser};
+use crate::config::parse_duration;
+use clap::{ArgAction, Args as Flags, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What the tutorial's client asks for.
 const DEFAULT: &str = "30";
@@ -19,6 +20,8 @@ Examples:
   fibrpc 10 100 1000             ask for several at once, answers in this order
   fibrpc --json 30               one JSON object a line
   fibrpc --timeout 1s -v 100000  and show where the time went
+  fibrpc ping -c 4               is a server there, and how fast?
+  fibrpc status                  the queue and who serves it
 
 {usage-heading} {usage}
 
@@ -68,6 +71,55 @@ pub(super) struct Args {
 
     #[command(flatten)]
     pub(super) common: Common,
+
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+/// The other commands.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum Command {
+    /// See whether a server answers, and how fast
+    ///
+    /// Sends requests that cost no computation through the request queue, and prints a line for each
+    /// answer and a summary at the end. A server that does not know pings is shown as a plain one.
+    #[command(after_help = "Exit status: 0 where any answer came.")]
+    Ping(Ping),
+
+    /// Show the queue and the daemons that serve it
+    ///
+    /// Daemons describe themselves, over AMQP alone. Those that are older, that have server.control
+    /// switched off or no permission for it, and servers of another kind are counted as silent.
+    #[command(after_help = "Exit status: 69 where nobody serves the queue.")]
+    Status(Watch),
+}
+
+/// Flags of `fibrpc ping`.
+#[derive(Debug, Clone, Flags)]
+pub(super) struct Ping {
+    /// Stop after so many pings; without it, at Ctrl-C
+    #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+
+    /// The time from one ping to the next, at least 1ms
+    #[arg(short, long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
+    pub(super) interval: Duration,
+}
+
+/// Flags of `fibrpc status`.
+#[derive(Debug, Clone, Flags)]
+pub(super) struct Watch {
+    /// Look again every two seconds until Ctrl-C
+    #[arg(short, long)]
+    pub(super) watch: bool,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text).ok_or("not a duration such as 500ms or 2s")?;
+    if interval.is_zero() {
+        return Err("shorter than 1ms".into());
+    }
+    Ok(interval)
 }
 
 /// Flags of every command.
@@ -172,6 +224,29 @@ mod tests {
         ] {
             assert_eq!(parsed(args).unwrap().numbers, numbers, "{args:?}");
         }
+    }
+
+    #[test]
+    fn commands_take_the_common_flags_before_and_after() {
+        for args in [
+            &["--json", "ping", "-c", "3", "--interval", "10ms"][..],
+            &["ping", "--json", "-c3", "-i10ms"],
+        ] {
+            let args = parsed(args).unwrap();
+            assert!(args.common.json);
+            let Some(Command::Ping(ping)) = args.command else {
+                panic!("{args:?}")
+            };
+            assert_eq!(ping.count, Some(3));
+            assert_eq!(ping.interval, Duration::from_millis(10));
+        }
+        let args = parsed(&["status", "--watch"]).unwrap();
+        assert!(matches!(args.command, Some(Command::Status(watch)) if watch.watch));
+        assert!(parsed(&["30"]).unwrap().command.is_none());
+        for wrong in ["0s", "soon", "-1s"] {
+            assert!(parsed(&["ping", "-i", wrong]).is_err(), "{wrong}");
+        }
+        assert!(parsed(&["ping", "-c", "0"]).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `fibrpc N...`: asks for all numbers at once and prints the answers in the order asked, each as
 //! soon as it and all before it are there.
 
-use super::args::Args;
+use super::args::{Args, Common};
 use super::output::{Output, Style, complain};
 use crate::client::{CallError, Client, Reply, Settings, State};
 use crate::config::{BrokerUrl, Config};
@@ -25,18 +25,16 @@ pub(super) async fn run(args: &Args, config: &Config) -> u8 {
         json: args.common.json,
         verbose: args.common.verbose > 0,
     });
-    let mut notice = Notice {
-        due: !args.common.quiet && std::io::stderr().is_terminal(),
-    };
+    let mut notice = Notice::new(&args.common);
     // Nobody needs to be asked about what is no number.
     if args.numbers.iter().all(|n| number(n).is_err()) {
         ask_all(args, config, None, &mut output, &mut notice).await;
         return output.finish().await;
     }
-    let address: Vec<_> = config.broker.url.iter().map(BrokerUrl::address).collect();
-    let waiting = || format!("waiting for broker {}", address.join(" or "));
+    let mut settings = settings(config);
+    settings.wait_for_server = args.wait;
     match notice
-        .after_patience(Client::connect(settings(args, config)), waiting)
+        .after_patience(Client::connect(settings), || waiting_for_broker(config))
         .await
     {
         Ok(client) => {
@@ -50,12 +48,18 @@ pub(super) async fn run(args: &Args, config: &Config) -> u8 {
     output.finish().await
 }
 
-fn settings(args: &Args, config: &Config) -> Settings {
+/// What a client needs to know.
+pub(super) fn settings(config: &Config) -> Settings {
     let mut settings = Settings::new(config);
-    settings.wait_for_server = args.wait;
     // Nobody waits longer for the broker than for an answer.
     settings.broker.connect_timeout = settings.broker.connect_timeout.min(config.client.timeout);
     settings
+}
+
+/// Where the client tries to connect to, in words.
+pub(super) fn waiting_for_broker(config: &Config) -> String {
+    let addresses: Vec<_> = config.broker.url.iter().map(BrokerUrl::address).collect();
+    format!("waiting for broker {}", addresses.join(" or "))
 }
 
 async fn ask_all(
@@ -111,12 +115,18 @@ fn number(text: &str) -> Result<&str, Status> {
 }
 
 /// Says once, to a terminal, what takes so long.
-struct Notice {
+pub(super) struct Notice {
     due: bool,
 }
 
 impl Notice {
-    async fn after_patience<T>(
+    pub(super) fn new(common: &Common) -> Self {
+        Self {
+            due: !common.quiet && std::io::stderr().is_terminal(),
+        }
+    }
+
+    pub(super) async fn after_patience<T>(
         &mut self,
         future: impl Future<Output = T>,
         waiting: impl Fn() -> String,

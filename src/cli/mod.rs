@@ -4,10 +4,12 @@
 mod args;
 mod call;
 mod output;
+mod ping;
+mod status;
 mod text;
 
 use crate::config::load::{Loaded, Overrides, Program, load};
-use args::{Args, Common};
+use args::{Args, Command, Common};
 use output::complain;
 use std::process::ExitCode;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -55,7 +57,14 @@ fn run(args: &Args) -> u8 {
             return EXIT_SYSTEM;
         }
     };
-    let status = runtime.block_on(call::run(args, &loaded.config));
+    let (common, config) = (&args.common, &loaded.config);
+    let status = runtime.block_on(async {
+        match &args.command {
+            None => call::run(args, config).await,
+            Some(Command::Ping(flags)) => ping::run(flags, common, config).await,
+            Some(Command::Status(flags)) => status::run(flags, common, config).await,
+        }
+    });
     // A name lookup that hangs must not keep the process.
     runtime.shutdown_background();
     status

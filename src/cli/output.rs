@@ -99,6 +99,26 @@ impl Output {
         }
     }
 
+    /// Prints a line of data.
+    pub(super) async fn line(&self, text: String) -> Result<(), Closed> {
+        self.send(Line::Out(text)).await
+    }
+
+    /// Prints a failure that concerns no number, and remembers the exit status.
+    pub(super) async fn failure(&mut self, status: &Status) -> Result<(), Closed> {
+        self.failed(status.code);
+        if self.style.json {
+            self.line(line_of(&Failure::from(status))).await
+        } else {
+            self.complaint(&status.message).await
+        }
+    }
+
+    /// Prints one line on standard error, in its place among the others.
+    pub(super) async fn complaint(&self, message: &str) -> Result<(), Closed> {
+        self.send(Line::Err(safe(message).into_owned())).await
+    }
+
     /// Prints a failure that concerns all numbers.
     pub(super) async fn put_for_all(
         &mut self,
@@ -135,7 +155,8 @@ impl Output {
         }
     }
 
-    fn failed(&mut self, code: Code) {
+    /// Remembers the exit status of this code, unless there is one.
+    pub(super) fn failed(&mut self, code: Code) {
         if self.status == 0 {
             self.status = code.exit_status();
         }
@@ -257,6 +278,30 @@ struct Record<'a> {
     round_trip_us: Option<u64>,
 }
 
+/// What went wrong, in lines of `--json`.
+#[derive(Serialize)]
+pub(super) struct Failure<'a> {
+    code: &'static str,
+    message: &'a str,
+    retryable: bool,
+}
+
+impl<'a> From<&'a Status> for Failure<'a> {
+    fn from(status: &'a Status) -> Self {
+        Self {
+            code: status.code.name(),
+            message: &status.message,
+            retryable: status.code.retryable(),
+        }
+    }
+}
+
+/// A line of `--json`.
+pub(super) fn line_of(record: &impl Serialize) -> String {
+    // Text and numbers always serialise.
+    safe_json(&serde_json::to_string(record).unwrap_or_default())
+}
+
 fn json(n: &str, outcome: &Result<Reply, CallError>) -> String {
     let (status, trailer) = match outcome {
         Ok(reply) => (None, &reply.trailer),
@@ -278,8 +323,7 @@ fn json(n: &str, outcome: &Result<Reply, CallError>) -> String {
         compute_us: trailer.compute.map(micros),
         round_trip_us: reply.map(|reply| micros(reply.round_trip)),
     };
-    // Text and numbers always serialise.
-    safe_json(&serde_json::to_string(&record).unwrap_or_default())
+    line_of(&record)
 }
 
 #[cfg(test)]

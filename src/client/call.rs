@@ -1,7 +1,7 @@
 //! A call as the driver holds it: the question, who waits for the answer, and how far it has come.
 
 use super::session::REPLY_TO;
-use crate::protocol::{Message, Status, header, request};
+use crate::protocol::{Message, Status, control, header, request};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -27,6 +27,8 @@ pub(super) enum Command {
 pub(super) enum Question {
     /// For a number.
     Number(String),
+    /// Whether it is there.
+    Ping,
     /// Something else: body, content type and headers count.
     Raw(Box<Message>),
 }
@@ -36,6 +38,7 @@ impl Question {
     pub(super) fn message(&self, id: &[u8], timeout_ms: u64, deadline_ms: i64) -> Message {
         match self {
             Self::Number(n) => request::write(n, id, REPLY_TO, timeout_ms, deadline_ms),
+            Self::Ping => control::Question::Ping.write(id, REPLY_TO, timeout_ms, deadline_ms),
             Self::Raw(raw) => {
                 let mut message = request::write("", id, REPLY_TO, timeout_ms, deadline_ms);
                 message.body.clone_from(&raw.body);

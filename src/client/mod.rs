@@ -22,8 +22,13 @@
 mod call;
 mod driver;
 mod failure;
+mod fleet;
 mod pending;
+mod ping;
 mod session;
+
+pub use fleet::{Fleet, View};
+pub use ping::{Answerer, Pong};
 
 use crate::broker::Error;
 use crate::config::{self, Config};

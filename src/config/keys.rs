@@ -131,7 +131,7 @@ const LARGEST_MESSAGE: u64 = 512 * MIB;
 const LARGEST_N: u64 = 2_500_000_000;
 
 #[rustfmt::skip]
-static KEYS: [Key; 26] = [
+static KEYS: [Key; 27] = [
     key!("broker.url" Session Urls, broker.url, |v| read::urls(v)),
     key!("broker.password_file" Session Text, broker.password_file, |v| read::file(v)),
     key!("broker.heartbeat" Session Text, broker.heartbeat, |v| read::heartbeat(v)),
@@ -154,6 +154,7 @@ static KEYS: [Key; 26] = [
     key!("server.drain_timeout" Hot Text, server.drain_timeout, |v| read::duration(v, ms(1)..=s(HOUR))),
     key!("server.ready_timeout" Hot Text, server.ready_timeout, |v| read::duration(v, ms(1)..=s(HOUR))),
     key!("server.reply_to_allow" Hot List, server.reply_to_allow, |v| read::patterns(v)),
+    key!("server.control" Hot Boolean, server.control, |v| read::boolean(v)),
     key!("server.instance" Restart Text, server.instance, |v| read::short_name(v)),
     key!("client.timeout" Hot Text, client.timeout, |v| read::duration(v, ms(1)..=s(24 * HOUR))),
     key!("log.level" Hot Text, log.level, |v| read::level(v)),

@@ -28,6 +28,7 @@ pub use problem::Problem;
 pub use redact::redact;
 pub use secret::Secret;
 pub use show::{Entry, show_json, show_toml};
+pub use units::parse_duration;
 pub use url::{BrokerUrl, Scheme, UrlError};
 
 use std::path::PathBuf;
@@ -109,6 +110,16 @@ pub enum QueueKind {
     Classic,
 }
 
+impl QueueKind {
+    /// The broker's name for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Quorum => "quorum",
+            Self::Classic => "classic",
+        }
+    }
+}
+
 /// The daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
@@ -128,6 +139,8 @@ pub struct Server {
     pub ready_timeout: Duration,
     /// Reply addresses to allow besides the default ones; `*` matches any run of characters.
     pub reply_to_allow: Vec<String>,
+    /// Whether to listen for status requests.
+    pub control: bool,
     /// The name in `fibrpc-server` headers; empty: host name and process id.
     pub instance: String,
 }
@@ -201,6 +214,7 @@ impl Default for Config {
                 drain_timeout: Duration::from_secs(30),
                 ready_timeout: Duration::from_secs(10),
                 reply_to_allow: Vec::new(),
+                control: true,
                 instance: String::new(),
             },
             client: Client {

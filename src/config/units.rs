@@ -14,7 +14,7 @@ const SIZE: [(&str, u64); 4] = [
 ];
 
 /// Parses whole numbers with the units `h`, `m`, `s` and `ms`, one after the other.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total = 0_u64;
     if rest.is_empty() {

@@ -3,6 +3,7 @@
 //! Pure: bytes and properties in, values out. No I/O and no clock; where the time matters, the
 //! caller passes it in.
 
+pub mod control;
 mod direct_reply_to;
 mod excerpt;
 mod number;
@@ -37,7 +38,7 @@ pub struct Properties {
     pub reply_to: Option<String>,
     /// Time to live in milliseconds, as decimal text.
     pub expiration: Option<String>,
-    /// `fibrpc.reply` or `fibrpc.error`.
+    /// `fibrpc.reply` or `fibrpc.error`; of a request, what it asks of the server itself, if anything.
     pub kind: Option<String>,
     /// Seconds since the Unix epoch.
     pub timestamp: Option<u64>,

@@ -45,6 +45,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// From `content_type`.
     pub format: Format,
+    /// The property `type`; see [`control`](super::control).
+    pub kind: Option<String>,
     /// Where the reply goes; `None` (or empty on the wire): nobody waits for one.
     pub reply_to: Option<String>,
     /// What the reply carries as `correlation_id`: the request's own, else its `message_id`.
@@ -91,6 +93,7 @@ impl Request {
                 .and_then(|count| u64::try_from(count).ok())
                 .unwrap_or(0),
             defect: properties.defect,
+            kind: properties.kind,
             reply_to: properties.reply_to.filter(|name| !name.is_empty()),
             correlation_id: properties.correlation_id.or(properties.message_id),
         }
@@ -171,6 +174,7 @@ mod tests {
         let expected = Request {
             body: b"30".to_vec(),
             format: Format::Text,
+            kind: None,
             reply_to: None,
             correlation_id: None,
             deadline_ms: None,

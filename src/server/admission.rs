@@ -87,7 +87,8 @@ fn too_large(size: u64, limit: u64) -> Status {
     )
 }
 
-fn unix_ms() -> i64 {
+/// The time, in Unix milliseconds.
+pub(super) fn unix_ms() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -43,6 +43,9 @@ pub mod id {
     /// Shutdown gave requests back.
     pub const ABANDONED: &str = "ff41f04fff2540cfb9e49fb3eab94d6a";
 
+    /// Status requests are not heard.
+    pub const CONTROL_OFF: &str = "19378457421a58c3e7e8b19772a8f153";
+
     /// All of them.
     pub const ALL: &[&str] = &[
         STARTED,
@@ -58,6 +61,7 @@ pub mod id {
         DRAINING,
         DRAINED,
         ABANDONED,
+        CONTROL_OFF,
     ];
 }
 
@@ -231,6 +235,16 @@ pub fn cause<'a>(error: &'a str, endpoint: &str) -> &'a str {
         .strip_prefix("cannot reach broker ")
         .and_then(|rest| rest.strip_prefix(endpoint)?.strip_prefix(": "))
         .unwrap_or(error)
+}
+
+/// There is no control queue: `fibrpc status` will not show this server. It serves on.
+pub fn control_off(queue: &str, error: &str) {
+    warn!(
+        message_id = id::CONTROL_OFF,
+        fibrpc_queue = queue,
+        fibrpc_error = error,
+        "not listening for status requests of {queue}: {error}; serving goes on, `fibrpc status` will not show this daemon"
+    );
 }
 
 /// A duration as people read it: `250 ms`, `2.5 s`, `12 s`.

@@ -6,10 +6,12 @@
 
 mod acks;
 mod admission;
+mod control;
 pub mod events;
 mod isolation;
 mod limiter;
 mod pool;
+mod report;
 pub mod service;
 mod session;
 pub mod state;
@@ -96,6 +98,7 @@ struct Context<S> {
     isolation: Isolation,
     refusals: events::Refusals,
     instance: String,
+    reporter: report::Reporter,
 }
 
 impl<S: Service> Server<S> {
@@ -150,6 +153,7 @@ impl<S: Service> Server<S> {
             counters: self.counters,
             isolation: Isolation::load(self.state_directory.as_deref()),
             refusals: events::Refusals::default(),
+            reporter: report::Reporter::new(&instance),
             instance,
         };
         let outcome = Box::pin(supervise(&mut context)).await;
@@ -294,10 +298,5 @@ fn instance(configured: &str) -> String {
     if !configured.is_empty() {
         return configured.to_owned();
     }
-    let host = rustix::system::uname();
-    format!(
-        "{}/{}",
-        host.nodename().to_string_lossy(),
-        std::process::id()
-    )
+    format!("{}/{}", report::host(), std::process::id())
 }

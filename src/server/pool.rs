@@ -28,6 +28,8 @@ pub(super) struct Task<J> {
     pub(super) request: Request,
     pub(super) job: J,
     pub(super) cost: Cost,
+    /// When it was taken from the queue.
+    pub(super) since: Instant,
     /// When the caller stops waiting.
     pub(super) deadline: Option<Instant>,
 }
@@ -38,6 +40,7 @@ pub(super) struct Done {
     pub(super) tag: u64,
     pub(super) request: Request,
     pub(super) outcome: Result<Answer, Status>,
+    pub(super) since: Instant,
     pub(super) compute: Duration,
 }
 
@@ -166,13 +169,18 @@ impl<S: Service> Pool<S> {
                 lower_priority();
                 let began = Instant::now();
                 let Task {
-                    tag, request, job, ..
+                    tag,
+                    request,
+                    job,
+                    since,
+                    ..
                 } = task;
                 let outcome = compute(service.as_ref(), job, &cancel);
                 Done {
                     tag,
                     request,
                     outcome,
+                    since,
                     compute: began.elapsed(),
                 }
             });

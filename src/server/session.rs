@@ -9,6 +9,7 @@
 
 use super::acks::AckWindow;
 use super::admission::{self, Admitted};
+use super::control::{Asked, Control};
 use super::isolation;
 use super::pool::{Done, Pool, compute};
 use super::service::{Cancel, Service};
@@ -19,6 +20,7 @@ use crate::broker::{
     topology,
 };
 use crate::config::{BrokerUrl, Config};
+use crate::protocol::control::{Question, Report, pong};
 use crate::protocol::reply_to::{Address, Policy};
 use crate::protocol::{Answer, Message, Request, Status, reply};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -74,6 +76,7 @@ pub(super) struct Session<'a, S: Service> {
     outgoing: Channel,
     consumer: Consumer,
     consumer_tag: String,
+    control: Control,
     /// Whether the consumer was told to deliver one at a time.
     one_at_a_time: bool,
     pool: Pool<S>,
@@ -132,6 +135,7 @@ impl<'a, S: Service> Session<'a, S> {
         Ok(Self {
             policy: Policy::new(&settings.queue.name, &settings.server.reply_to_allow),
             pool: Pool::new(service, counters, settings.server.concurrency),
+            control: Control::start(&publishing, &settings),
             context,
             settings,
             url,
@@ -231,6 +235,7 @@ impl<'a, S: Service> Session<'a, S> {
                     self.leave_isolation().await?;
                 }
                 done = self.pool.next(), if self.pool.is_working() => self.on_computed(done),
+                asked = self.control.next() => self.on_status(&asked),
                 delivery = self.consumer.next(), if self.draining.is_none() => {
                     self.on_delivery(delivery).await?;
                     while let Some(delivery) = self.consumer.next().now_or_never() {
@@ -302,6 +307,10 @@ impl<'a, S: Service> Session<'a, S> {
                 return self.settle(tag);
             }
         };
+        if Question::of(&request) == Some(Question::Ping) {
+            return self.pong(tag, &request, address);
+        }
+        let since = Instant::now();
         let limits = &self.settings.server;
         match admission::admit(service.as_ref(), &request, limits, self.pool.wait()) {
             Err(status) => self.reply(tag, &request, address, Err(status), None),
@@ -309,7 +318,9 @@ impl<'a, S: Service> Session<'a, S> {
                 let began = Instant::now();
                 let cancel = Cancel::new(deadline, counters);
                 let outcome = compute(service.as_ref(), job, &cancel);
-                self.reply(tag, &request, address, outcome, Some(began.elapsed()));
+                let now = Instant::now();
+                self.context.reporter.times.record(now, now - since);
+                self.reply(tag, &request, address, outcome, Some(now - began));
             }
             Ok(Admitted::Dear(job, cost, deadline)) => {
                 self.pool.push(super::pool::Task {
@@ -317,6 +328,7 @@ impl<'a, S: Service> Session<'a, S> {
                     request,
                     job,
                     cost,
+                    since,
                     deadline,
                 });
             }
@@ -329,8 +341,11 @@ impl<'a, S: Service> Session<'a, S> {
             tag,
             request,
             outcome,
+            since,
             compute,
         } = done;
+        let now = Instant::now();
+        self.context.reporter.times.record(now, now - since);
         // It was allowed when it was admitted, and the policy does not change within a session.
         if let Ok(Some(address)) = admission::address(&request, &self.policy) {
             self.reply(tag, &request, address, outcome, Some(compute));
@@ -365,6 +380,39 @@ impl<'a, S: Service> Session<'a, S> {
         let id = self.next_reply;
         self.next_reply += 1;
         let message = reply::write(request, outcome, &trailer, id);
+        self.send(id, tag, request, address, message);
+    }
+
+    /// Answers a ping: no computation, else the way of all requests.
+    fn pong(&mut self, tag: u64, request: &Request, address: Address) {
+        Counters::add(&self.context.counters.pinged);
+        let id = self.next_reply;
+        self.next_reply += 1;
+        let message = pong(request, &self.report(), id);
+        self.send(id, tag, request, address, message);
+    }
+
+    /// Somebody asks how this server is doing.
+    fn on_status(&mut self, asked: &Asked) {
+        let report = self.report();
+        if let Err(refusal) = self.control.answer(asked, &self.policy, &report) {
+            self.context.refusals.log(&refusal);
+        }
+    }
+
+    fn report(&mut self) -> Report {
+        self.update_gauges();
+        let Context {
+            reporter,
+            counters,
+            state,
+            ..
+        } = &mut *self.context;
+        let report = reporter.report(&self.settings, counters, &state.borrow());
+        self.control.complete(report)
+    }
+
+    fn send(&mut self, id: u64, tag: u64, request: &Request, address: Address, message: Message) {
         let to = request.reply_to.clone().unwrap_or_default();
         let pending = Pending {
             tag,
@@ -506,6 +554,9 @@ impl<'a, S: Service> Session<'a, S> {
             &self.settings.queue.name,
             &self.settings.server.reply_to_allow,
         );
+        if last.server.control != self.settings.server.control {
+            self.control = Control::start(&self.publishing, &self.settings);
+        }
         if last.server.prefetch != self.settings.server.prefetch {
             self.resubscribe().await?;
         }
@@ -529,6 +580,7 @@ impl<'a, S: Service> Session<'a, S> {
                 if let Some(since) = self.blocked_since.take() {
                     events::unblocked(&self.url.address(), since.elapsed());
                 }
+                self.control.try_again(&self.publishing, &self.settings);
                 self.publish_state();
             }
             Event::Failed(error) => return Err(error),

@@ -72,6 +72,8 @@ pub struct Counters {
     pub served: AtomicU64,
     /// Requests answered with an error.
     pub failed: AtomicU64,
+    /// Pings answered.
+    pub pinged: AtomicU64,
     /// Requests without a usable reply address: acknowledged and counted, no more.
     pub unanswerable: AtomicU64,
     /// Of these, addresses that the policy refused.

@@ -1,0 +1,380 @@
+//! `fibrpc ping`: round trips to a server, one line each and a summary at the end, as ping(8) does.
+
+use super::args::{Common, Ping};
+use super::call::{Notice, settings, waiting_for_broker};
+use super::output::{Closed, Failure, Output, Style, complain, line_of};
+use super::text::safe;
+use crate::client::{Answerer, Client, Pong};
+use crate::config::Config;
+use crate::protocol::control::Report;
+use crate::protocol::{Code, Status};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use hdrhistogram::Histogram;
+use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Pings until the count is reached or a signal comes; gives the exit status. By a signal the process
+/// ends as if it had not been caught.
+pub(super) async fn run(flags: &Ping, common: &Common, config: &Config) -> u8 {
+    let mut signals = match Signals::new([SIGINT, SIGTERM]) {
+        Ok(signals) => signals,
+        Err(error) => {
+            complain(&format!("cannot start: {error}"));
+            return super::EXIT_SYSTEM;
+        }
+    };
+    let mut output = Output::start(Style {
+        json: common.json,
+        ..Style::default()
+    });
+    let mut notice = Notice::new(common);
+    let connecting = notice.after_patience(Client::connect(settings(config)), || {
+        waiting_for_broker(config)
+    });
+    let client = tokio::select! {
+        connected = connecting => match connected {
+            Ok(client) => client,
+            Err(status) => {
+                // Where nobody reads any more there is nobody to tell.
+                let _ = output.failure(&status).await;
+                return output.finish().await;
+            }
+        },
+        Some(signal) = signals.next() => return end_by(signal),
+    };
+    let mut tally = Tally::new(common.json);
+    let pinging = ping(&client, flags, config, &mut output, &mut tally);
+    let signal = tokio::select! {
+        // Where nobody reads any more there is nobody to tell.
+        _ = pinging => None,
+        Some(signal) = signals.next() => Some(signal),
+    };
+    let _ = output.line(tally.summary()).await;
+    if tally.received == 0
+        && let Some(code) = tally.failure
+    {
+        output.failed(code);
+    }
+    client.close().await;
+    let status = output.finish().await;
+    match signal {
+        Some(signal) => end_by(signal),
+        None => status,
+    }
+}
+
+/// Ends the process by the signal, so that a shell sees what it was.
+fn end_by(signal: i32) -> u8 {
+    // Does not come back, but in a process where the signal is blocked.
+    let _ = signal_hook::low_level::emulate_default_handler(signal);
+    Code::Internal.exit_status()
+}
+
+async fn ping(
+    client: &Client,
+    flags: &Ping,
+    config: &Config,
+    output: &mut Output,
+    tally: &mut Tally,
+) -> Result<(), Closed> {
+    let timeout = config.client.timeout;
+    let count = flags.count.unwrap_or(u64::MAX);
+    let mut ticks = interval(flags.interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pings = FuturesUnordered::new();
+    while tally.sent < count || !pings.is_empty() {
+        tokio::select! {
+            _ = ticks.tick(), if tally.sent < count => {
+                tally.sent += 1;
+                let seq = tally.sent;
+                pings.push(async move { (seq, client.ping(timeout).await) });
+            }
+            Some((seq, outcome)) = pings.next(), if !pings.is_empty() => {
+                tally.count(&outcome);
+                match outcome {
+                    Ok(pong) => output.line(tally.line(seq, &pong)).await?,
+                    Err(status) if tally.json => {
+                        let failure = Failure::from(&status);
+                        output.line(line_of(&Lost { seq, failure })).await?;
+                    }
+                    Err(status) => output.complaint(&format!("seq={seq}: {}", status.message)).await?,
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What came of all pings so far.
+#[derive(Debug)]
+struct Tally {
+    json: bool,
+    sent: u64,
+    received: u64,
+    /// Of the first ping that was not answered.
+    failure: Option<Code>,
+    times: Histogram<u64>,
+    sum: Duration,
+    min: Duration,
+    max: Duration,
+}
+
+/// A line of `--json`. Fields are added to it, never renamed.
+#[derive(Serialize)]
+struct Record<'a> {
+    seq: u64,
+    round_trip_us: u64,
+    /// Whether the server knows pings.
+    fibrpc: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<&'a str>,
+}
+
+/// A ping without an answer.
+#[derive(Serialize)]
+struct Lost<'a> {
+    seq: u64,
+    #[serde(flatten)]
+    failure: Failure<'a>,
+}
+
+/// The last line of `--json`.
+#[derive(Serialize)]
+struct Summary {
+    sent: u64,
+    received: u64,
+    loss_percent: f64,
+    #[serde(flatten)]
+    times: Option<Times>,
+}
+
+#[derive(Serialize)]
+#[allow(clippy::struct_field_names, reason = "the names are the output's")]
+struct Times {
+    min_us: u64,
+    avg_us: u64,
+    p99_us: u64,
+    max_us: u64,
+}
+
+impl Tally {
+    fn new(json: bool) -> Self {
+        #[allow(
+            clippy::expect_used,
+            reason = "fails for bad precisions only, and 3 is a good one"
+        )]
+        let times = Histogram::new(3).expect("a good precision");
+        Self {
+            json,
+            sent: 0,
+            received: 0,
+            failure: None,
+            times,
+            sum: Duration::ZERO,
+            min: Duration::MAX,
+            max: Duration::ZERO,
+        }
+    }
+
+    fn count(&mut self, outcome: &Result<Pong, Status>) {
+        match outcome {
+            Ok(pong) => {
+                let time = pong.round_trip;
+                self.received += 1;
+                self.sum += time;
+                self.min = self.min.min(time);
+                self.max = self.max.max(time);
+                self.times.saturating_record(micros(time));
+            }
+            Err(status) => {
+                self.failure.get_or_insert(status.code);
+            }
+        }
+    }
+
+    fn line(&self, seq: u64, pong: &Pong) -> String {
+        if self.json {
+            return line_of(&Record {
+                seq,
+                round_trip_us: micros(pong.round_trip),
+                fibrpc: matches!(pong.from, Answerer::Server(_)),
+                server: match &pong.from {
+                    Answerer::Server(report) => Some(&report.instance),
+                    Answerer::Plain(trailer) => trailer.server.as_deref(),
+                },
+            });
+        }
+        let time = millis(pong.round_trip);
+        format!("reply from {}: seq={seq} time={time} ms", name(&pong.from))
+    }
+
+    fn summary(&self) -> String {
+        let Self { sent, received, .. } = *self;
+        #[allow(clippy::cast_precision_loss, reason = "a share, for people")]
+        let loss_percent = match sent {
+            0 => 0.0,
+            _ => 100.0 * (sent.saturating_sub(received)) as f64 / sent as f64,
+        };
+        let p99 = Duration::from_micros(self.times.value_at_quantile(0.99)).min(self.max);
+        let average = u32::try_from(received)
+            .ok()
+            .and_then(|n| self.sum.checked_div(n));
+        let times = average.map(|average| [self.min, average, p99, self.max]);
+        if self.json {
+            return line_of(&Summary {
+                sent,
+                received,
+                loss_percent,
+                times: times.map(|times| {
+                    let [min_us, avg_us, p99_us, max_us] = times.map(micros);
+                    Times {
+                        min_us,
+                        avg_us,
+                        p99_us,
+                        max_us,
+                    }
+                }),
+            });
+        }
+        let counts = format!("{sent} sent, {received} received, {loss_percent:.0}% lost");
+        match times {
+            Some(times) => {
+                let times = times.map(millis).join("/");
+                format!("{counts}, min/avg/p99/max = {times} ms")
+            }
+            None => counts,
+        }
+    }
+}
+
+/// Who answered, for people.
+fn name(from: &Answerer) -> String {
+    match from {
+        Answerer::Server(report) => {
+            let Report {
+                instance,
+                host,
+                pid,
+                ..
+            } = &**report;
+            let place = format!("{host}/{pid}");
+            if *instance == place {
+                safe(instance).into_owned()
+            } else {
+                format!("{} ({})", safe(instance), safe(&place))
+            }
+        }
+        Answerer::Plain(trailer) => match &trailer.server {
+            Some(server) => format!("{}, which does not know ping", safe(server)),
+            None => "a plain server (no fibrpcd, or an old one)".into(),
+        },
+    }
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.2}", time.as_secs_f64() * 1e3)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::reply::Trailer;
+
+    fn server(instance: &str) -> Answerer {
+        Answerer::Server(Box::new(Report {
+            instance: instance.into(),
+            host: "mq1".into(),
+            pid: 7,
+            ..Report::default()
+        }))
+    }
+
+    fn plain(server: Option<&str>) -> Answerer {
+        Answerer::Plain(Trailer {
+            server: server.map(str::to_owned),
+            ..Trailer::default()
+        })
+    }
+
+    fn pong(us: u64, from: Answerer) -> Pong {
+        Pong {
+            round_trip: Duration::from_micros(us),
+            from,
+        }
+    }
+
+    #[test]
+    fn who_answered() {
+        for (from, expected) in [
+            (server("mq1/7"), "mq1/7"),
+            (server("blue"), "blue (mq1/7)"),
+            (server("\u{1b}[2J"), "\\u{1b}[2J (mq1/7)"),
+            (plain(None), "a plain server (no fibrpcd, or an old one)"),
+            (plain(Some("old")), "old, which does not know ping"),
+        ] {
+            assert_eq!(name(&from), expected);
+        }
+    }
+
+    #[test]
+    fn lines_and_summary() {
+        let mut tally = Tally::new(false);
+        assert_eq!(tally.summary(), "0 sent, 0 received, 0% lost");
+        tally.sent = 3;
+        let first = pong(830, server("mq1/7"));
+        tally.count(&Ok(first.clone()));
+        assert_eq!(
+            tally.line(1, &first),
+            "reply from mq1/7: seq=1 time=0.83 ms"
+        );
+        tally.count(&Ok(pong(1_170, server("mq1/7"))));
+        tally.count(&Err(Status::new(Code::DeadlineExceeded, "late")));
+        tally.count(&Err(Status::new(Code::Unavailable, "gone")));
+        assert_eq!(
+            tally.summary(),
+            "3 sent, 2 received, 33% lost, min/avg/p99/max = 0.83/1.00/1.17/1.17 ms"
+        );
+        assert_eq!(tally.failure, Some(Code::DeadlineExceeded));
+    }
+
+    #[test]
+    fn json_lines() {
+        let mut tally = Tally::new(true);
+        tally.sent = 2;
+        for (from, line) in [
+            (
+                server("blue"),
+                r#"{"seq":1,"round_trip_us":500,"fibrpc":true,"server":"blue"}"#,
+            ),
+            (
+                plain(None),
+                r#"{"seq":1,"round_trip_us":500,"fibrpc":false}"#,
+            ),
+        ] {
+            let pong = pong(500, from);
+            assert_eq!(tally.line(1, &pong), line);
+            tally.count(&Ok(pong));
+        }
+        assert_eq!(
+            tally.summary(),
+            r#"{"sent":2,"received":2,"loss_percent":0.0,"min_us":500,"avg_us":500,"p99_us":500,"max_us":500}"#
+        );
+        let status = Status::new(Code::Unavailable, "no server");
+        let failure = Failure::from(&status);
+        assert_eq!(
+            line_of(&Lost { seq: 3, failure }),
+            r#"{"seq":3,"code":"UNAVAILABLE","message":"no server","retryable":true}"#
+        );
+        assert_eq!(
+            Tally::new(true).summary(),
+            r#"{"sent":0,"received":0,"loss_percent":0.0}"#
+        );
+    }
+}

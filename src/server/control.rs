@@ -1,0 +1,199 @@
+//! The control queue, on which a session hears status requests: a queue of its own, bound to an exchange
+//! that every broker has, under a key that all servers of a request queue share.
+//!
+//! Best effort, on a channel that the session can do without: where the broker refuses it, or does not
+//! answer, the server says so once and serves on. The channel is one of the publishing connection, since
+//! a broker short of memory stops reading from connections that publish, and the other one has to ack.
+
+use super::admission;
+use super::events;
+use crate::broker::{Channel, Connection, Consumer, Delivery, Error, Kind, topology};
+use crate::config::Config;
+use crate::protocol::control::{EXCHANGE, Question, Report, pong, routing_key};
+use crate::protocol::reply_to::{Policy, Refusal};
+use crate::protocol::{Message, Request};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::pin::Pin;
+use std::time::Duration;
+
+/// Status requests that are answered at once; the others wait in the queue.
+const PREFETCH: u16 = 16;
+
+/// Status requests that wait, before the oldest are dropped: their senders have long given up.
+const MAX_WAITING: u16 = 64;
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A status request.
+#[derive(Debug)]
+pub(super) struct Asked {
+    tag: u64,
+    request: Request,
+}
+
+/// The control queue of a session.
+pub(super) struct Control {
+    queue: String,
+    stage: Stage,
+    /// The type of the request queue, as the broker says.
+    queue_type: Option<&'static str>,
+    /// Whether it is worth another attempt.
+    hopeless: bool,
+    warned: bool,
+}
+
+enum Stage {
+    Off,
+    Opening(Boxed<(Option<&'static str>, Result<Listening, Error>)>),
+    Listening(Box<Listening>),
+}
+
+struct Listening {
+    channel: Channel,
+    requests: Consumer,
+    answers: FuturesUnordered<Boxed<()>>,
+    /// How long the broker may take for an answer.
+    limit: Duration,
+}
+
+impl Control {
+    /// Begins to open it; [`Control::next`] goes on with that. Switched off, it never asks.
+    pub(super) fn start(connection: &Connection, config: &Config) -> Self {
+        let mut control = Self {
+            queue: config.queue.name.clone(),
+            stage: Stage::Off,
+            queue_type: None,
+            hopeless: !config.server.control,
+            warned: false,
+        };
+        control.try_again(connection, config);
+        control
+    }
+
+    /// Opens it where it is not open and that may help: the broker reads from the connection again.
+    pub(super) fn try_again(&mut self, connection: &Connection, config: &Config) {
+        if self.hopeless || !matches!(self.stage, Stage::Off) {
+            return;
+        }
+        let queue_type = topology::queue_type(connection, config.queue.clone());
+        let limit = config.broker.confirm_timeout;
+        let listening = listen(connection, routing_key(&self.queue), limit);
+        let opening = async move { (queue_type.await, listening.await) };
+        self.stage = Stage::Opening(Box::pin(opening));
+    }
+
+    /// The next status request. Pends for ever where there is no control queue. Loses nothing when it is
+    /// dropped unfinished.
+    pub(super) async fn next(&mut self) -> Asked {
+        loop {
+            let error = match &mut self.stage {
+                Stage::Off => std::future::pending().await,
+                Stage::Opening(opening) => {
+                    let (queue_type, opened) = opening.await;
+                    self.queue_type = queue_type;
+                    match opened {
+                        Ok(listening) => {
+                            self.stage = Stage::Listening(Box::new(listening));
+                            continue;
+                        }
+                        Err(error) => error,
+                    }
+                }
+                Stage::Listening(listening) => match listening.next().await {
+                    Ok(asked) => return asked,
+                    Err(error) => error,
+                },
+            };
+            self.stage = Stage::Off;
+            self.hopeless = error.needs_operator();
+            // A lost connection is the session's to report.
+            if error.kind != Kind::Lost && !self.warned {
+                self.warned = true;
+                events::control_off(&self.queue, &error.message);
+            }
+        }
+    }
+
+    /// Adds to a report what is known here.
+    pub(super) fn complete(&self, mut report: Report) -> Report {
+        report.queue_type = self.queue_type.map(str::to_owned);
+        report
+    }
+
+    /// Answers a status request, if its reply address is allowed; drops what is no such request.
+    pub(super) fn answer(
+        &mut self,
+        asked: &Asked,
+        policy: &Policy,
+        report: &Report,
+    ) -> Result<(), Refusal> {
+        let Stage::Listening(listening) = &mut self.stage else {
+            return Ok(());
+        };
+        let Asked { tag, request } = asked;
+        let allowed = admission::address(request, policy);
+        let wanted = Question::of(request) == Some(Question::Status);
+        let answer = match (&allowed, &request.reply_to) {
+            (Ok(Some(_)), Some(to)) if wanted => Some((to.clone(), pong(request, report, *tag))),
+            _ => None,
+        };
+        listening.settle(*tag, answer);
+        allowed.map(drop)
+    }
+}
+
+impl Listening {
+    async fn next(&mut self) -> Result<Asked, Error> {
+        loop {
+            tokio::select! {
+                biased;
+                Some(()) = self.answers.next(), if !self.answers.is_empty() => {}
+                delivery = self.requests.next() => {
+                    let Some(delivery) = delivery else {
+                        return Err(Error::new(Kind::Cancelled, "the broker ended its consumer"));
+                    };
+                    let Delivery { tag, message, .. } = delivery?;
+                    return Ok(Asked { tag, request: Request::read(message) });
+                }
+            }
+        }
+    }
+
+    /// Acknowledges a request, after its answer where there is one, so that the prefetch bounds the
+    /// answers in memory. What fails here ends the consumer, too, or concerns nobody any more.
+    fn settle(&mut self, tag: u64, answer: Option<(String, Message)>) {
+        let ack = self.channel.ack(tag, false);
+        let answer = answer.map(|(to, message)| {
+            // Never returned, since it does not matter whether the caller is still there.
+            tokio::time::timeout(self.limit, self.channel.publish(to, false, message))
+        });
+        self.answers.push(Box::pin(async move {
+            if let Some(answer) = answer {
+                let _ = answer.await;
+            }
+            let _ = ack.await;
+        }));
+    }
+}
+
+fn listen(
+    connection: &Connection,
+    key: String,
+    limit: Duration,
+) -> impl Future<Output = Result<Listening, Error>> + Send + 'static + use<> {
+    let channel = connection.side_channel();
+    async move {
+        let channel = channel.await?;
+        channel.confirm_select().await?;
+        channel.qos(PREFETCH).await?;
+        let queue = channel.declare_exclusive(MAX_WAITING).await?;
+        channel.bind(&queue.name, EXCHANGE, &key).await?;
+        let requests = channel.consume(&queue.name, "", false).await?;
+        Ok(Listening {
+            channel,
+            requests,
+            answers: FuturesUnordered::new(),
+            limit,
+        })
+    }
+}

@@ -1,0 +1,218 @@
+//! What the server says about itself when it is asked: [`Reporter`] makes the
+//! [`Report`](crate::protocol::control::Report) of its counters, its state and the times of its recent
+//! requests.
+//!
+//! Owns these times. Recording one costs a few nanoseconds and never allocates.
+
+use super::state::{Counters, State};
+use crate::config::Config;
+use crate::protocol::control::Report;
+use hdrhistogram::Histogram;
+use std::time::{Duration, Instant};
+
+/// How long a histogram is written before the next one takes over.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// The longest time that is told from longer ones, in microseconds: an hour.
+const LONGEST_US: u64 = 3_600_000_000;
+
+/// How long requests took of late: in this period and in the one before.
+#[derive(Debug)]
+pub(super) struct Times {
+    current: Histogram<u32>,
+    last: Histogram<u32>,
+    since: Instant,
+}
+
+impl Times {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            current: histogram(),
+            last: histogram(),
+            since: now,
+        }
+    }
+
+    /// Takes note of one request, at `now`.
+    pub(super) fn record(&mut self, now: Instant, took: Duration) {
+        self.turn(now);
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.current.saturating_record(us);
+    }
+
+    /// The times, in microseconds, within which these shares of the requests were done; `None`
+    /// without requests.
+    fn quantiles<const N: usize>(&mut self, now: Instant, shares: [f64; N]) -> Option<[u64; N]> {
+        self.turn(now);
+        let mut all = self.current.clone();
+        // Both have the same bounds, so adding cannot fail.
+        let _ = all.add(&self.last);
+        (!all.is_empty()).then(|| shares.map(|share| all.value_at_quantile(share)))
+    }
+
+    fn turn(&mut self, now: Instant) {
+        let age = now.saturating_duration_since(self.since);
+        if age < PERIOD {
+            return;
+        }
+        std::mem::swap(&mut self.current, &mut self.last);
+        self.current.reset();
+        if age >= PERIOD * 2 {
+            self.last.reset();
+        }
+        self.since = now;
+    }
+}
+
+/// Two significant digits, about 14 kB.
+fn histogram() -> Histogram<u32> {
+    #[allow(
+        clippy::expect_used,
+        reason = "fails for bad bounds only, and these are constants"
+    )]
+    Histogram::new_with_bounds(1, LONGEST_US, 2).expect("good bounds")
+}
+
+/// Makes reports.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    instance: String,
+    started: Instant,
+    pub(super) times: Times,
+}
+
+impl Reporter {
+    /// The reporter of the server of this name, which starts now.
+    pub(super) fn new(instance: &str) -> Self {
+        let now = Instant::now();
+        Self {
+            instance: instance.to_owned(),
+            started: now,
+            times: Times::new(now),
+        }
+    }
+
+    /// The report at this moment.
+    pub(super) fn report(&mut self, config: &Config, counters: &Counters, state: &State) -> Report {
+        let now = Instant::now();
+        let [p50_us, p99_us] = self
+            .times
+            .quantiles(now, [0.5, 0.99])
+            .map_or([None, None], |times| times.map(Some));
+        let count = Counters::get;
+        Report {
+            instance: self.instance.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            host: host(),
+            pid: std::process::id(),
+            uptime_s: now.saturating_duration_since(self.started).as_secs(),
+            clock_ms: super::admission::unix_ms(),
+            state: word(state).into(),
+            queue: config.queue.name.clone(),
+            queue_type: None,
+            prefetch: config.server.prefetch,
+            in_flight: count(&counters.in_flight),
+            received: count(&counters.received),
+            redelivered: count(&counters.redelivered),
+            served: count(&counters.served),
+            failed: count(&counters.failed),
+            pinged: count(&counters.pinged),
+            sessions: count(&counters.sessions),
+            p50_us,
+            p99_us,
+        }
+    }
+}
+
+/// The host's name.
+pub(super) fn host() -> String {
+    let system = rustix::system::uname();
+    system.nodename().to_string_lossy().into_owned()
+}
+
+fn word(state: &State) -> &'static str {
+    match state {
+        State::Starting => "starting",
+        State::Connecting { .. } => "connecting",
+        State::Waiting { .. } => "waiting",
+        State::Consuming { .. } => "consuming",
+        State::Blocked { .. } => "blocked",
+        State::Draining { .. } => "draining",
+        State::Stopped => "stopped",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHARES: [f64; 2] = [0.5, 0.99];
+
+    /// Two significant digits: within one in a hundred.
+    fn about(us: u64, expected: u64) -> bool {
+        us.abs_diff(expected) * 100 <= expected
+    }
+
+    #[test]
+    fn quantiles_are_those_of_what_was_recorded() {
+        let now = Instant::now();
+        let mut times = Times::new(now);
+        assert_eq!(times.quantiles(now, SHARES), None);
+        for ms in 1..=1000 {
+            times.record(now, Duration::from_millis(ms));
+        }
+        let [p50, p99] = times.quantiles(now, SHARES).unwrap();
+        assert!(about(p50, 500_000), "{p50}");
+        assert!(about(p99, 990_000), "{p99}");
+    }
+
+    #[test]
+    fn the_extremes_are_recorded_too() {
+        let now = Instant::now();
+        for (took, expected) in [(Duration::ZERO, 0), (Duration::MAX, LONGEST_US)] {
+            let mut times = Times::new(now);
+            times.record(now, took);
+            let [p50, _] = times.quantiles(now, SHARES).unwrap();
+            assert!(about(p50, expected), "{took:?}: {p50}");
+        }
+    }
+
+    #[test]
+    fn what_is_old_is_forgotten() {
+        let start = Instant::now();
+        let mut times = Times::new(start);
+        times.record(start, Duration::from_millis(7));
+        let seen = |times: &mut Times, after: Duration| times.quantiles(start + after, SHARES);
+        assert!(seen(&mut times, PERIOD.mul_f32(0.99)).is_some());
+        assert!(seen(&mut times, PERIOD).is_some(), "the period before");
+        assert!(seen(&mut times, PERIOD * 2).is_none());
+        // Where nothing happened for long, the period before is not the last one.
+        times.record(start + PERIOD * 2, Duration::from_millis(7));
+        assert!(seen(&mut times, PERIOD * 4).is_none());
+    }
+
+    #[test]
+    fn a_report_has_the_counters_and_the_times() {
+        let mut reporter = Reporter::new("blue");
+        let counters = Counters::default();
+        Counters::add(&counters.received);
+        Counters::add(&counters.received);
+        Counters::add(&counters.failed);
+        let state = State::Draining {
+            until: Instant::now(),
+        };
+        let config = Config::default();
+        let report = reporter.report(&config, &counters, &state);
+        assert_eq!(report.instance, "blue");
+        assert_eq!(report.pid, std::process::id());
+        assert_eq!((report.state.as_str(), report.prefetch), ("draining", 64));
+        assert_eq!((report.received, report.failed), (2, 1));
+        assert_eq!((report.p50_us, report.p99_us), (None, None));
+        assert!(report.clock_ms > 1_500_000_000_000, "{}", report.clock_ms);
+        reporter
+            .times
+            .record(Instant::now(), Duration::from_micros(50));
+        let report = reporter.report(&config, &counters, &state);
+        assert_eq!((report.p50_us, report.p99_us), (Some(50), Some(50)));
+    }
+}
