@@ -39,9 +39,9 @@ pub(super) fn refused(queue: &str) -> Status {
 }
 
 /// The deadline has passed.
-pub(super) fn too_late(queue: &str, timeout: Duration, state: &State, stage: Stage) -> Status {
+pub(super) fn too_late(queue: &str, timeout: Duration, state: &State, progress: Stage) -> Status {
     let no_reply = format!("no reply from queue {queue:?} within {timeout:?}");
-    match (state, stage) {
+    match (state, progress) {
         (State::Connecting(why), Stage::Held | Stage::Parked) => Status::new(
             Code::Unavailable,
             format!("no connection to the broker within {timeout:?}: {why}"),

@@ -6,6 +6,7 @@
 
 use super::service::{Cancel, Cost, Service};
 use super::state::Counters;
+use crate::protocol::reply_to::Address;
 use crate::protocol::{Answer, Code, Request, Status};
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +27,8 @@ const NICE: i32 = 10;
 pub(super) struct Task<J> {
     pub(super) tag: u64,
     pub(super) request: Request,
+    /// Where the reply may go, as it was decided when the request was admitted.
+    pub(super) address: Address,
     pub(super) job: J,
     pub(super) cost: Cost,
     /// When it was taken from the queue.
@@ -39,6 +42,7 @@ pub(super) struct Task<J> {
 pub(super) struct Done {
     pub(super) tag: u64,
     pub(super) request: Request,
+    pub(super) address: Address,
     pub(super) outcome: Result<Answer, Status>,
     pub(super) since: Instant,
     pub(super) compute: Duration,
@@ -171,6 +175,7 @@ impl<S: Service> Pool<S> {
                 let Task {
                     tag,
                     request,
+                    address,
                     job,
                     since,
                     ..
@@ -179,6 +184,7 @@ impl<S: Service> Pool<S> {
                 Done {
                     tag,
                     request,
+                    address,
                     outcome,
                     since,
                     compute: began.elapsed(),

@@ -326,6 +326,7 @@ impl<'a, S: Service> Session<'a, S> {
                 self.pool.push(super::pool::Task {
                     tag,
                     request,
+                    address,
                     job,
                     cost,
                     since,
@@ -340,16 +341,14 @@ impl<'a, S: Service> Session<'a, S> {
         let Done {
             tag,
             request,
+            address,
             outcome,
             since,
             compute,
         } = done;
         let now = Instant::now();
         self.context.reporter.times.record(now, now - since);
-        // It was allowed when it was admitted, and the policy does not change within a session.
-        if let Ok(Some(address)) = admission::address(&request, &self.policy) {
-            self.reply(tag, &request, address, outcome, Some(compute));
-        }
+        self.reply(tag, &request, address, outcome, Some(compute));
     }
 
     /// Sends the reply to a request; the request is settled once the broker has it.
