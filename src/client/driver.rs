@@ -282,6 +282,10 @@ impl Driver {
     /// A request came back: there is no such queue.
     fn returned(&mut self, returned: &Returned) {
         count(&self.counters.returned);
+        tracing::debug!(
+            queue = returned.routing_key,
+            "a request came back: no such queue"
+        );
         let Some(id) = returned.message_id.as_deref().and_then(parse) else {
             return;
         };

@@ -258,12 +258,12 @@ fn an_answer_is_printed_as_soon_as_it_is_next() {
     // With -v each answer has a line on standard error, which comes after it.
     let (process, _folder) = Fibrpc::new(&settings).args(["-v", "1", "2", "3"]).start();
     let requests = [server.request(), server.request(), server.request()];
-    server.reply(&requests[1], b"1");
-    server.reply(&requests[0], b"1");
+    server.reply(&requests[1], b"22");
+    server.reply(&requests[0], b"11");
     process.wait_for_line("fibrpc: 2: round trip", SOON);
-    server.reply(&requests[2], b"2");
+    server.reply(&requests[2], b"33");
     let output = process.output(SOON);
-    assert_eq!((output.code(), output.stdout.as_str()), (0, "1\n1\n2\n"));
+    assert_eq!((output.code(), output.stdout.as_str()), (0, "11\n22\n33\n"));
 }
 
 #[test]
@@ -336,6 +336,24 @@ fn a_lost_connection_is_survived_by_asking_again() {
         ),
         (0, "55\n89\n", "")
     );
+}
+
+#[test]
+fn after_a_lost_connection_a_lost_queue_is_waited_for() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    // Deleted with the connection of its server.
+    let mut server = Server::start_on(broker, &vhost, &Declare::exclusive());
+    let settings = Settings::new(broker, &vhost).set("client.timeout", "60s");
+    let (process, _folder) = Fibrpc::new(&settings).args(["-vv", "10"]).start();
+    server.request();
+    assert_eq!(broker.close_connections(&vhost), 2);
+    process.wait_for_line("a request came back", SOON);
+    let mut server = Server::start_on(broker, &vhost, &Declare::exclusive());
+    let request = server.request();
+    server.reply(&request, b"55");
+    let output = process.output(SOON);
+    assert_eq!((output.code(), output.stdout.as_str()), (0, "55\n"));
 }
 
 #[test]
