@@ -13,7 +13,10 @@
 )]
 
 mod call;
+mod check;
 mod harness;
 mod harness_proxy;
+mod notify;
+mod reload;
 mod serve;
 mod support;

@@ -1,0 +1,138 @@
+//! What systemd is told, and what signals do: the real daemon with a socket in systemd's place.
+
+use std::time::Duration;
+
+use crate::support::wire::Client;
+use crate::support::{Broker, Daemon, Notify, SOON, Settings};
+
+/// An address where nothing listens.
+const NOBODY: &str = "amqp://127.0.0.1:1";
+
+#[test]
+fn a_life_with_a_broker() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let notify = Notify::new();
+    let mut daemon = Daemon::start_notifying(&Settings::new(broker, &vhost), &notify);
+    notify.wait_for("READY=1", SOON);
+    let status = notify.wait_for_status("consuming", SOON);
+    let port = broker.port();
+    assert!(
+        status.starts_with("consuming rpc_queue on ") && status.contains(&format!(":{port}, ")),
+        "{status}"
+    );
+    let mut client = Client::connect(port, &vhost).unwrap();
+    assert_eq!(
+        client.call("rpc_queue", b"30", SOON).unwrap().text(),
+        "832040"
+    );
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait(SOON).code(), Some(0));
+    let all = notify.all();
+    let stopping = all.iter().position(|datagram| datagram == "STOPPING=1\n");
+    assert!(stopping.is_some(), "{all:?}");
+    let ready: Vec<_> = all.iter().filter(|one| one.contains("READY=1")).collect();
+    assert_eq!(ready.len(), 1, "{all:?}");
+    assert_eq!(notify.last("STATUS").as_deref(), Some("stopped"));
+    let stderr = daemon.stderr().join("\n");
+    for event in ["started fibrpcd", "connected to", "draining", "drained"] {
+        assert!(stderr.contains(event), "no {event:?} in: {stderr}");
+    }
+}
+
+#[test]
+fn ready_without_a_broker_after_the_ready_timeout() {
+    let notify = Notify::new();
+    let settings = Settings::at(NOBODY).set("server.ready_timeout", "1s");
+    let mut daemon = Daemon::start_notifying(&settings, &notify);
+    let status = notify.wait_for_status("waiting for broker 127.0.0.1:1, try ", SOON);
+    assert!(status.contains(": connection refused"), "{status}");
+    notify.wait_for("READY=1", SOON);
+    daemon.signal("INT");
+    assert_eq!(daemon.wait(SOON).code(), Some(0));
+}
+
+#[test]
+fn the_watchdog_is_fed_while_the_broker_is_down() {
+    let notify = Notify::new();
+    let mut daemon = Daemon::start_with(&Settings::at(NOBODY), |command| {
+        command.env("NOTIFY_SOCKET", notify.path());
+        command.env("WATCHDOG_USEC", "900000");
+    });
+    crate::support::until(SOON, "three words to the watchdog", || {
+        let fed = notify.all();
+        let fed = fed.iter().filter(|one| one.contains("WATCHDOG=1")).count();
+        (fed >= 3).then_some(())
+    });
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait(SOON).code(), Some(0));
+}
+
+#[test]
+fn a_long_drain_asks_for_more_time() {
+    let notify = Notify::new();
+    let settings = Settings::at(NOBODY).set("server.drain_timeout", "60s");
+    let mut daemon = Daemon::start_notifying(&settings, &notify);
+    notify.wait_for_status("waiting for broker", SOON);
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait(SOON).code(), Some(0));
+    let expect = "STOPPING=1\nEXTEND_TIMEOUT_USEC=65000000\n";
+    assert!(notify.all().iter().any(|datagram| datagram == expect));
+}
+
+/// A computation that takes far longer than the test waits for anything.
+const ENDLESS: &str = "400000000";
+
+#[test]
+fn a_drain_counts_down_and_gives_up_at_its_limit() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let notify = Notify::new();
+    let settings = Settings::new(broker, &vhost)
+        .set("server.max_n", 1_000_000_000)
+        .set("server.max_reply_bytes", "500MiB")
+        .set("server.drain_timeout", "2s");
+    let mut daemon = Daemon::start_notifying(&settings, &notify);
+    notify.wait_for_status("consuming", SOON);
+    ask(broker, &vhost);
+    notify.wait_for_status("1 in flight", SOON);
+    daemon.signal("TERM");
+    notify.wait_for_status("draining, 1 left, ", SOON);
+    // TEMPFAIL: something was left undone.
+    assert_eq!(daemon.wait(SOON).code(), Some(75));
+    let stderr = daemon.stderr().join("\n");
+    assert!(stderr.contains("abandoned 1 request"), "{stderr}");
+    broker.wait_for_depth(&vhost, "rpc_queue", SOON, |depth| depth.ready == 1);
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let notify = Notify::new();
+    let settings = Settings::new(broker, &vhost)
+        .set("server.max_n", 1_000_000_000)
+        .set("server.max_reply_bytes", "500MiB")
+        .set("server.drain_timeout", "10m");
+    let mut daemon = Daemon::start_notifying(&settings, &notify);
+    notify.wait_for_status("consuming", SOON);
+    ask(broker, &vhost);
+    notify.wait_for_status("1 in flight", SOON);
+    daemon.signal("TERM");
+    notify.wait_for_status("draining, 1 left, ", SOON);
+    daemon.signal("INT");
+    assert_eq!(daemon.wait(Duration::from_secs(10)).code(), Some(75));
+    broker.wait_for_depth(&vhost, "rpc_queue", SOON, |depth| depth.ready == 1);
+}
+
+/// Publishes a request that takes very long, with a reply address that is allowed.
+fn ask(broker: &Broker, vhost: &str) {
+    use crate::support::wire::Properties;
+    let mut client = Client::connect(broker.port(), vhost).unwrap();
+    client.confirm_select().unwrap();
+    let properties = Properties::request("amq.gen-nobody", b"1");
+    client
+        .publish("rpc_queue", &properties, ENDLESS.as_bytes())
+        .unwrap();
+    client.wait_for_confirms(SOON).unwrap();
+}
