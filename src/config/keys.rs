@@ -1,7 +1,7 @@
 //! The keys of the configuration, one definition each; everything else about a key follows from it.
 //!
-//! Name, type, limits, how it is shown, and what a change of it takes. [`load`](super::load),
-//! [`diff`](super::diff), [`show`](super::show) and the tests of files and manual pages walk this table.
+//! Name, type, limits, how it is shown, and what a change of it takes. [`load`](mod@super::load),
+//! [`diff`](mod@super::diff), [`show`](super::show) and the tests of files and manual pages walk this table.
 
 use super::Config;
 use super::read::{self, Fault, ms, s};

@@ -1,7 +1,7 @@
 //! The configuration: typed sections with their defaults, shared by daemon and client.
 //!
 //! [`load()`] fills them from files, environment and flags, and reports all problems at once. Each key
-//! is defined once, in the table of [`keys`].
+//! is defined once, in the table of [`mod@keys`].
 
 mod check;
 pub mod diff;

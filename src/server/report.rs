@@ -1,5 +1,5 @@
 //! What the server says about itself when it is asked: [`Reporter`] makes the
-//! [`Report`](crate::protocol::control::Report) of its counters, its state and the times of its recent
+//! [`Report`] of its counters, its state and the times of its recent
 //! requests.
 //!
 //! Owns these times. Recording one costs a few nanoseconds and never allocates.
