@@ -67,7 +67,7 @@ pub(super) fn format_size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::{format_duration, format_size, parse_duration, parse_size};
-    use proptest::prelude::{any, proptest};
+    use proptest::prelude::{ProptestConfig, any, proptest};
     use std::time::Duration;
 
     #[test]
@@ -140,6 +140,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn what_is_written_reads_back(number in any::<u64>(), small in any::<u16>()) {
             for number in [number, small.into()] {

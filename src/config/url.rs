@@ -469,7 +469,7 @@ mod tests {
                 "amqps://a%40b:k4nary@[::1]/x%2fy",
                 "amqps://a%40b:***@[::1]:5671/x%2fy",
             ),
-            ("amqp://u@h", "amqp://u@h:5672/%2f"),
+            ("amqp://U@H/V", "amqp://U@H:5672/V"),
             ("amqp://guest:k4nary@h", "amqp://guest:***@h:5672/%2f"),
         ] {
             let url = parse(text);
