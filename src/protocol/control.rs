@@ -95,6 +95,18 @@ pub struct Report {
     pub failed: u64,
     /// Pings answered.
     pub pinged: u64,
+    /// Requests that nobody could be answered for: no reply address, or one that is refused.
+    pub unanswerable: u64,
+    /// Of these, those with a reply address that the server's policy refuses.
+    pub refused: u64,
+    /// Replies that came back from the broker, since their caller had gone.
+    pub returned: u64,
+    /// Replies that the broker refused, each time: a full reply queue.
+    pub nacked: u64,
+    /// Requests whose caller had stopped waiting.
+    pub expired: u64,
+    /// Requests rejected because they took sessions down.
+    pub poisoned: u64,
     /// Sessions with the broker since the start.
     pub sessions: u64,
     /// Half of the requests of the last one to two minutes were worked out within so many
