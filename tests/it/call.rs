@@ -1,37 +1,32 @@
-//! `fibrpc` and the client library against servers that we script, and against the tutorial's.
+//! `fibrpc N...` against servers that we script, and against the tutorial's.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use fibrpc::client::{self, Client};
-use fibrpc::config::Config;
-use fibrpc::config::load::{Overrides, Program, load};
-use fibrpc::protocol::Code;
-
 use crate::support::ports::Ports;
-use crate::support::wire::{self, Declare, Delivery, Properties, properties::value};
+use crate::support::wire::{self, Declare, Delivery, Properties};
 use crate::support::{Broker, Fibrpc, Output, SOON, Settings, python, until};
 
 /// A server on `rpc_queue` that does what the test tells it.
-struct Server(wire::Client);
+pub struct Server(wire::Client);
 
 impl Server {
-    fn start(broker: &Broker, vhost: &str) -> Self {
+    pub fn start(broker: &Broker, vhost: &str) -> Self {
         Self::start_on(broker, vhost, &Declare::classic())
     }
 
-    fn start_on(broker: &Broker, vhost: &str, queue: &Declare) -> Self {
+    pub fn start_on(broker: &Broker, vhost: &str, queue: &Declare) -> Self {
         let mut client = wire::Client::connect(broker.port(), vhost).unwrap();
         client.declare("rpc_queue", queue).unwrap();
         client.consume("rpc_queue", true).unwrap();
         Self(client)
     }
 
-    fn request(&mut self) -> Delivery {
+    pub fn request(&mut self) -> Delivery {
         self.0.next_delivery(SOON).unwrap()
     }
 
-    fn reply(&mut self, request: &Delivery, body: &[u8]) {
+    pub fn reply(&mut self, request: &Delivery, body: &[u8]) {
         let to = request.properties.reply_to.clone().unwrap();
         let id = request.properties.correlation_id.clone().unwrap();
         let properties = Properties::new().correlation_id(id);
@@ -40,12 +35,12 @@ impl Server {
     }
 }
 
-fn fibrpc(settings: &Settings, arguments: &[&str]) -> Output {
+pub fn fibrpc(settings: &Settings, arguments: &[&str]) -> Output {
     Fibrpc::new(settings).args(arguments).run(SOON)
 }
 
 #[track_caller]
-fn assert_fails(output: &Output, code: i32, stderr: &str) {
+pub fn assert_fails(output: &Output, code: i32, stderr: &str) {
     assert_eq!(
         (
             output.code(),
@@ -310,91 +305,6 @@ fn told_to_wait_it_waits_for_queue_and_server() {
 }
 
 #[test]
-fn a_lost_connection_is_survived_by_asking_again() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let mut server = Server::start(broker, &vhost);
-    let settings = Settings::new(broker, &vhost).set("client.timeout", "60s");
-    let (process, _folder) = Fibrpc::new(&settings).args(["10", "11"]).start();
-    let before = [server.request(), server.request()];
-    assert_eq!(broker.close_connections(&vhost), 2);
-    // The queue has lost its only consumer as well: the client gives the server time to come back.
-    let mut server = Server::start(broker, &vhost);
-    for (value, before) in [b"55", b"89"].into_iter().zip(before) {
-        let request = server.request();
-        assert_eq!(request.correlation_id(), before.correlation_id());
-        assert_eq!(request.body, before.body);
-        assert_ne!(request.properties.reply_to, before.properties.reply_to);
-        server.reply(&request, value);
-    }
-    let output = process.output(SOON);
-    assert_eq!(
-        (
-            output.code(),
-            output.stdout.as_str(),
-            output.stderr.as_str()
-        ),
-        (0, "55\n89\n", "")
-    );
-}
-
-#[test]
-fn after_a_lost_connection_a_lost_queue_is_waited_for() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    // Deleted with the connection of its server.
-    let mut server = Server::start_on(broker, &vhost, &Declare::exclusive());
-    let settings = Settings::new(broker, &vhost).set("client.timeout", "60s");
-    let (process, _folder) = Fibrpc::new(&settings).args(["-vv", "10"]).start();
-    server.request();
-    assert_eq!(broker.close_connections(&vhost), 2);
-    process.wait_for_line("a request came back", SOON);
-    let mut server = Server::start_on(broker, &vhost, &Declare::exclusive());
-    let request = server.request();
-    server.reply(&request, b"55");
-    let output = process.output(SOON);
-    assert_eq!((output.code(), output.stdout.as_str()), (0, "55\n"));
-}
-
-#[test]
-fn a_broker_short_of_memory_is_named() {
-    let broker = Broker::exclusive();
-    let vhost = broker.vhost();
-    let _server = Server::start(&broker, &vhost);
-    broker.memory_alarm(true);
-    let output = fibrpc(&Settings::new(&broker, &vhost), &["--timeout", "1s", "30"]);
-    broker.memory_alarm(false);
-    assert_fails(
-        &output,
-        75,
-        "fibrpc: 30: no reply from queue \"rpc_queue\" within 1s; the broker takes no requests at \
-         present: low on memory",
-    );
-}
-
-#[test]
-fn a_full_queue_is_named() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let full = Declare::classic()
-        .argument("x-max-length", value::integer(0))
-        .argument("x-overflow", value::text("reject-publish"));
-    let mut server = wire::Client::connect(broker.port(), &vhost).unwrap();
-    server.declare("rpc_queue", &full).unwrap();
-    server.prefetch(1).unwrap();
-    server.consume("rpc_queue", false).unwrap();
-    let output = fibrpc(
-        &Settings::new(broker, &vhost),
-        &["--timeout", "60s", "30", "31"],
-    );
-    assert_eq!(output.code(), 75, "{output:?}");
-    assert!(
-        output.stderr.contains("queue \"rpc_queue\" is full"),
-        "{output:?}"
-    );
-}
-
-#[test]
 fn ctrl_c_ends_it_by_the_signal() {
     use std::os::unix::process::ExitStatusExt as _;
     let broker = Broker::shared();
@@ -434,95 +344,4 @@ fn a_closed_pipe_ends_it_quietly_and_a_full_disk_does_not() {
         assert_eq!(output.status.code(), Some(code), "{text}");
         assert!(text.starts_with(stderr), "{text}");
     }
-}
-
-fn library(broker: &Broker, vhost: &str) -> client::Settings {
-    let values = vec![("broker.url", broker.url(vhost).into())];
-    let overrides = Overrides {
-        values,
-        ..Overrides::default()
-    };
-    let config: Config = load(Program::Client, &overrides).unwrap().config;
-    client::Settings::new(&config)
-}
-
-#[test]
-fn late_and_duplicate_replies_are_dropped_and_counted() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let mut server = Server::start(broker, &vhost);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let client = Client::connect(library(broker, &vhost)).await.unwrap();
-        let late = client
-            .call("1", Duration::from_millis(300))
-            .await
-            .unwrap_err();
-        assert_eq!(late.status.code, Code::DeadlineExceeded);
-        let serve = tokio::task::spawn_blocking(move || {
-            let late = server.request();
-            server.reply(&late, b"7");
-            let request = server.request();
-            server.reply(&request, b"1");
-            server.reply(&request, b"1");
-            let request = server.request();
-            server.reply(&request, b"2");
-        });
-        for (n, value) in [("2", "1"), ("3", "2")] {
-            assert_eq!(client.call(n, SOON).await.unwrap().value, value);
-        }
-        serve.await.unwrap();
-        let stats = client.stats();
-        assert_eq!((stats.asked, stats.answered, stats.unexpected), (3, 2, 2));
-        client.close().await;
-        let closed = client.call("1", SOON).await.unwrap_err();
-        assert_eq!(closed.status.code, Code::Unavailable);
-        client.close().await;
-    });
-}
-
-#[test]
-fn a_server_that_goes_and_comes_is_noticed_by_a_client_that_stays() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let mut keeper = wire::Client::connect(broker.port(), &vhost).unwrap();
-    keeper.declare("rpc_queue", &Declare::classic()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let client = runtime
-        .block_on(Client::connect(library(broker, &vhost)))
-        .unwrap();
-    // A short timeout, since a server is trusted to be there for a moment after its last sign.
-    let call = || runtime.block_on(client.call("10", Duration::from_millis(200)));
-    let no_server = |message: &str| message.starts_with("no server on queue");
-    let gone = |what| {
-        until(SOON, what, || {
-            let error = call().unwrap_err();
-            no_server(&error.status.message).then_some(())
-        });
-    };
-    gone("no server yet");
-    for _ in 0..2 {
-        let tag = keeper.consume("rpc_queue", true).unwrap();
-        let answered = until(SOON, "a request", || {
-            call()
-                .err()
-                .filter(|error| !no_server(&error.status.message))
-        });
-        assert_eq!(answered.status.code, Code::DeadlineExceeded);
-        keeper.cancel(&tag).unwrap();
-        gone("no server any more");
-    }
-    keeper.delete("rpc_queue").unwrap();
-    until(SOON, "no queue any more", || {
-        let error = call().unwrap_err();
-        error.status.message.starts_with("no queue").then_some(())
-    });
-    assert_eq!(client.stats().lost, 0, "looking costs no connection");
-    runtime.block_on(client.close());
 }
