@@ -15,6 +15,7 @@
 mod call;
 mod check;
 mod client;
+mod control;
 mod harness;
 mod harness_proxy;
 mod notify;
