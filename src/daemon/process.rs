@@ -106,6 +106,10 @@ impl Process<'_> {
                 self.handle.stop(Stop::Now);
             }
             Signal::Reload => self.reload(),
+            #[cfg(feature = "test-wedge")]
+            Signal::Wedge => loop {
+                std::thread::park();
+            },
         }
     }
 

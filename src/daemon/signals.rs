@@ -12,6 +12,15 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// What is caught.
+const CAUGHT: &[i32] = &[
+    SIGTERM,
+    SIGINT,
+    SIGHUP,
+    #[cfg(feature = "test-wedge")]
+    signal_hook::consts::SIGUSR1,
+];
+
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signal {
@@ -21,6 +30,9 @@ pub(super) enum Signal {
     Now,
     /// Read the configuration again.
     Reload,
+    /// Stop making progress, so that a test sees what the watchdog does about it.
+    #[cfg(feature = "test-wedge")]
+    Wedge,
 }
 
 /// The signals of this process.
@@ -43,7 +55,7 @@ impl Signals {
             )?;
         }
         Ok(Self {
-            stream: signal_hook_tokio::Signals::new([SIGTERM, SIGINT, SIGHUP])?,
+            stream: signal_hook_tokio::Signals::new(CAUGHT)?,
             stop: Stop::No,
             last_resort,
         })
@@ -70,6 +82,8 @@ impl Signals {
 fn meaning(number: i32, stop: &mut Stop) -> Option<Signal> {
     match (number, *stop) {
         (SIGHUP, Stop::No) => Some(Signal::Reload),
+        #[cfg(feature = "test-wedge")]
+        (signal_hook::consts::SIGUSR1, _) => Some(Signal::Wedge),
         (SIGTERM | SIGINT, Stop::No) => {
             *stop = Stop::Drain;
             Some(Signal::Drain)

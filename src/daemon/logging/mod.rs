@@ -107,7 +107,12 @@ mod tests {
             (Level::Info, "fibrpc::server", Severity::DEBUG, false),
             (Level::Debug, "fibrpc::server", Severity::DEBUG, true),
             (Level::Error, "fibrpc::server", Severity::WARN, false),
-            (Level::Debug, "some_library::channel", Severity::ERROR, false),
+            (
+                Level::Debug,
+                "some_library::channel",
+                Severity::ERROR,
+                false,
+            ),
             (Level::Debug, "tokio", Severity::ERROR, false),
         ] {
             assert_eq!(
