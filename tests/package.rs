@@ -344,7 +344,9 @@ mod manuals {
     fn every_signal() {
         let code = read("src/daemon/signals.rs");
         let words = code.split(|char: char| !char.is_ascii_alphanumeric());
-        let is_signal = |word: &&str| word.starts_with("SIG") && word.len() > 3;
+        // SIGUSR1 means something to the feature `test-wedge` only.
+        let is_signal =
+            |word: &&str| word.starts_with("SIG") && word.len() > 3 && *word != "SIGUSR1";
         let signals: BTreeSet<&str> = words.filter(is_signal).collect();
         assert!(signals.len() > 2, "{signals:?}");
         let terms = terms(DAEMON, "DESCRIPTION").join("\n");
