@@ -1,0 +1,95 @@
+#!/usr/bin/python3
+"""Callers of another kind: asks with pika, and counts what comes back.
+
+    load.py COUNT N [--steady SECONDS]
+
+Publishes COUNT requests for N, each confirmed, and says "sent" when the broker has them all. With --steady
+it keeps COUNT requests open for so long, each answer being followed by a new request. Then it waits until
+everything is answered and prints one line, {"sent": .., "answered": .., "missing": .., "duplicates": ..,
+"wrong": ..}; the exit status is 0 where nothing is missing, doubled or wrong.
+"""
+
+import json
+import sys
+import time
+
+import pika
+
+LONGEST = 120  # seconds to wait for the last answer
+
+
+class Load:
+    def __init__(self, n):
+        self.connection = pika.BlockingConnection(pika.ConnectionParameters("localhost", heartbeat=0))
+        self.channel = self.connection.channel()
+        self.channel.confirm_delivery()
+        self.replies = self.channel.queue_declare("", exclusive=True).method.queue
+        self.channel.basic_consume(self.replies, self.answered, auto_ack=True)
+        self.n = str(n)
+        self.expected = fibonacci(n).encode()
+        self.open = set()
+        self.sent = self.done = self.duplicates = self.wrong = 0
+
+    def send(self):
+        number = str(self.sent)
+        properties = pika.BasicProperties(reply_to=self.replies, correlation_id=number, delivery_mode=2)
+        # Raises where the broker has no such queue or does not confirm.
+        self.channel.basic_publish("", "rpc_queue", self.n, properties, mandatory=True)
+        self.open.add(number)
+        self.sent += 1
+
+    def answered(self, _channel, _method, properties, body):
+        number = properties.correlation_id
+        if number not in self.open:
+            self.duplicates += 1
+            return
+        self.open.remove(number)
+        self.done += 1
+        if body != self.expected:
+            self.wrong += 1
+            print("wrong:", body[:200], file=sys.stderr)
+
+    def listen(self, seconds):
+        self.connection.process_data_events(time_limit=seconds)
+
+
+def fibonacci(n):
+    if hasattr(sys, "set_int_max_str_digits"):
+        sys.set_int_max_str_digits(0)
+    a, b = 0, 1
+    for bit in bin(n)[2:]:
+        a, b = a * (2 * b - a), a * a + b * b
+        if bit == "1":
+            a, b = b, a + b
+    return str(a)
+
+
+def main():
+    count, n = int(sys.argv[1]), int(sys.argv[2])
+    steady = float(sys.argv[4]) if len(sys.argv) > 4 else 0
+    load = Load(n)
+    for _ in range(count):
+        load.send()
+    print("sent", flush=True)
+    end = time.monotonic() + steady
+    while time.monotonic() < end:
+        load.listen(0.1)
+        while len(load.open) < count and time.monotonic() < end:
+            load.send()
+    end = time.monotonic() + LONGEST
+    while load.open and time.monotonic() < end:
+        load.listen(0.2)
+    # A duplicate would come close behind.
+    load.listen(2)
+    result = {
+        "sent": load.sent,
+        "answered": load.done,
+        "missing": len(load.open),
+        "duplicates": load.duplicates,
+        "wrong": load.wrong,
+    }
+    print(json.dumps(result), flush=True)
+    sys.exit(0 if load.done == load.sent and not load.duplicates and not load.wrong else 1)
+
+
+main()

@@ -1,0 +1,141 @@
+# The machine that scripts/test-package drives; sourced by it. Uses $release and $work.
+# shellcheck shell=bash
+
+# Raise this when what make_tree does changes.
+tree_version=1
+
+need_tools() {
+	local packages=()
+	command -v debootstrap >/dev/null || packages+=(debootstrap)
+	command -v systemd-nspawn >/dev/null || packages+=(systemd-container)
+	command -v dpkg-deb >/dev/null || packages+=(dpkg)
+	[ ${#packages[@]} -eq 0 ] && return
+	say "installing Debian packages: ${packages[*]}"
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+}
+
+# The mirror that this machine's apt uses.
+mirror() {
+	local found
+	# shellcheck disable=SC2016 # apt's own variables
+	found=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' |
+		sed -n 's/^Debian \(.*[^/]\)\/*$/\1/p' | head -n 1)
+	[ -n "$found" ] || fail 'apt on this machine knows no Debian mirror; run apt-get update'
+	say "$found"
+}
+
+# The tree of the release: systemd, a client of another kind, what RabbitMQ needs - and RabbitMQ itself as
+# packages that wait in apt's cache, since installing it is part of the test.
+make_tree() {
+	local tree=$work/tree new=$work/tree.new
+	[ "$(cat "$work/tree.version" 2>/dev/null)" != "$tree_version" ] || return 0
+	say "making a tree of $release with debootstrap, once"
+	rm -rf "$tree" "$new"
+	debootstrap --variant=minbase \
+		--include=systemd,systemd-sysv,dbus,iproute2,procps,openssl,ca-certificates,man-db,python3-pika \
+		"$release" "$new" "$(mirror)" >"$work/debootstrap.log" 2>&1 || fail "debootstrap: see $work/debootstrap.log"
+	# The cache is the only mirror that the machine will have.
+	say 'APT::Keep-Downloaded-Packages "true";' >"$new/etc/apt/apt.conf.d/90keep"
+	printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d"
+	chmod +x "$new/usr/sbin/policy-rc.d"
+	cp /etc/resolv.conf "$new/etc/resolv.conf"
+	DEBIAN_FRONTEND=noninteractive chroot "$new" sh -ec '
+		apt-get update -q
+		apt-get install -qy --no-install-recommends rabbitmq-server
+		apt-get purge -qy rabbitmq-server
+	' >>"$work/debootstrap.log" 2>&1 || fail "preparing the tree: see $work/debootstrap.log"
+	rm "$new/usr/sbin/policy-rc.d"
+	: >"$new/etc/resolv.conf"
+	printf 'fibrpc-test\n' >"$new/etc/hostname"
+	printf '127.0.0.1 localhost fibrpc-test\n::1 localhost\n' >"$new/etc/hosts"
+	mv "$new" "$tree"
+	say "$tree_version" >"$work/tree.version"
+}
+
+# On a host with one control group hierarchy the machine gets its part of it from systemd-nspawn. On one
+# with the older hierarchies it gets them read-only; this makes a part of memory and tasks its own, so that
+# the unit's limits hold and can be read.
+legacy_controllers() {
+	local controller
+	for controller in memory pids; do
+		[ ! -d "/sys/fs/cgroup/$controller" ] || say "$controller"
+	done
+}
+
+legacy_folder() { # CONTROLLER
+	local own
+	own=$(sed -n "s/^[0-9]*:$1://p" /proc/self/cgroup)
+	say "/sys/fs/cgroup/$1${own%/}/fibrpc-$release"
+}
+
+machine_start() {
+	local root=$work/root fresh=$work/fresh controller init=(--boot) registered=()
+	rm -rf "$work/log"
+	mkdir -p "$root" "$fresh" "$work/log"
+	mount -t tmpfs -o size=2g,mode=755 fibrpc-test "$fresh"
+	mkdir "$fresh/upper" "$fresh/work"
+	mount -t overlay -o "lowerdir=$work/tree,upperdir=$fresh/upper,workdir=$fresh/work" fibrpc-test "$root"
+	# Without systemd on the host there is nobody to ask for a scope.
+	[ -d /run/systemd/system ] || registered=(--keep-unit)
+	if [ -n "$(legacy_controllers)" ]; then
+		cat >"$root/sbin/init-with-controllers" <<-'END'
+			#!/bin/sh
+			for controller in memory pids; do
+				mount -o remount,bind,rw /sys/fs/cgroup/$controller
+			done
+			exec /lib/systemd/systemd SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1
+		END
+		chmod +x "$root/sbin/init-with-controllers"
+		init=(--kill-signal=SIGRTMIN+3 /sbin/init-with-controllers)
+	fi
+	(
+		for controller in $(legacy_controllers); do
+			mkdir -p "$(legacy_folder "$controller")"
+			say "$BASHPID" >"$(legacy_folder "$controller")/cgroup.procs"
+		done
+		exec systemd-nspawn --quiet --register=no "${registered[@]}" --private-network --link-journal=no \
+			--console=pipe --machine="fibrpc-$release" --directory="$root" "${init[@]}"
+	) </dev/null >"$work/log/console" 2>&1 9>&- &
+	say $! >"$work/nspawn"
+	wait_until 90 booted || fail "the machine does not boot: see $work/log/console"
+}
+
+# Finds the process that is 1 inside, and waits until it has started everything.
+booted() {
+	local pid
+	for pid in $(pgrep -P "$(cat "$work/nspawn")"); do
+		if [ "$(sed -n 's/^NSpid:.*\t//p' "/proc/$pid/status")" = 1 ]; then
+			say "$pid" >"$work/leader"
+			[ "$(inside systemctl is-system-running)" = running ] && return
+		fi
+	done
+	return 1
+}
+
+# inside COMMAND...: runs a command in the machine.
+inside() {
+	nsenter -t "$(cat "$work/leader")" -m -u -i -n -p -C -r -w \
+		env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb DEBIAN_FRONTEND=noninteractive \
+		PYTHONDONTWRITEBYTECODE=1 "$@"
+}
+
+machine_end() {
+	local controller
+	trap '' INT TERM
+	if [ -s "$work/nspawn" ] && kill -0 "$(cat "$work/nspawn")" 2>/dev/null; then
+		# Nothing in it is worth an orderly end.
+		kill -KILL "$(cat "$work/leader")" 2>/dev/null || true
+		wait_until 20 machine_gone || kill -KILL "$(cat "$work/nspawn")" || true
+	fi
+	rm -f "$work/nspawn" "$work/leader"
+	for controller in $(legacy_controllers); do
+		find "$(legacy_folder "$controller")" -depth -type d -exec rmdir {} + 2>/dev/null || true
+	done
+	umount "$work/root" 2>/dev/null || umount -l "$work/root" 2>/dev/null || true
+	umount "$work/fresh" 2>/dev/null || umount -l "$work/fresh" 2>/dev/null || true
+}
+
+machine_gone() {
+	! kill -0 "$(cat "$work/nspawn")" 2>/dev/null
+}

@@ -1,0 +1,159 @@
+# The service in good times.
+# shellcheck shell=bash
+
+step_start_and_ask() {
+	inside systemctl stop fibrpcd
+	check [ "$(inside sh -c 'systemctl start fibrpcd && fibrpc 30')" = 832040 ]
+}
+
+step_status_is_true() {
+	within 3 status_has '^consuming rpc_queue on localhost:5672, 0 in flight$'
+	check inside systemctl status fibrpcd | tee "$work/log/status"
+	check grep -q 'Status: "consuming rpc_queue on localhost:5672, 0 in flight"' "$work/log/status"
+	load_start 40 1000000 --steady 4
+	within 3 status_has '^consuming rpc_queue on localhost:5672, [1-9][0-9]* in flight$'
+	load_result
+	within 3 status_has ', 0 in flight$'
+}
+
+step_idle() {
+	afresh
+	# A few seconds, for what comes up after the start.
+	stays 5 is ActiveState active
+	local bytes
+	bytes=$(show MemoryCurrent)
+	note "memory $((bytes / 104858 / 10)).$((bytes / 104858 % 10)) MiB"
+	note "tasks $(show TasksCurrent)"
+	check [ "$bytes" -lt $((64 << 20)) ]
+}
+
+step_verify_and_exposure() {
+	inside systemd-analyze verify fibrpcd.service fibrpcd@reports.service >"$work/log/verify" 2>&1
+	cat "$work/log/verify"
+	check [ "$(grep -c fibrpc "$work/log/verify")" = 0 ]
+	check inside systemd-analyze security --no-pager --threshold=11 fibrpcd.service >"$work/log/security"
+	note "$(tail -n 1 "$work/log/security" | grep -o '[0-9.]* [A-Z]*')"
+}
+
+step_journal_has_fields() {
+	journal_mark
+	inside systemctl restart fibrpcd
+	within 20 serves
+	within 5 journal_says '.'
+	journal -o json >"$work/log/journal.json"
+	# Of the event "connected".
+	grep 46642ac6820d4923b17b44943eef139c "$work/log/journal.json" >"$work/log/connected.json"
+	cat "$work/log/connected.json"
+	local field
+	for field in '"FIBRPC_ENDPOINT":"localhost:5672"' '"FIBRPC_QUEUE":"rpc_queue"' '"SYSLOG_IDENTIFIER":"fibrpcd"' \
+		'"PRIORITY":"[56]"' '"_TRANSPORT":"journal"'; do
+		check grep -Eq "$(sed 's/":"/" *: *"/' <<<"$field")" "$work/log/connected.json"
+	done
+}
+
+step_journal_explains() {
+	journal_mark
+	inside systemctl restart fibrpcd
+	within 20 serves
+	within 5 journal_says '.'
+	journal -x >"$work/log/explained"
+	cat "$work/log/explained"
+	check grep -q 'connected to the broker at localhost:5672 and answers' "$work/log/explained"
+	check grep -q 'Subject: fibrpcd is stopping' "$work/log/explained"
+}
+
+step_manual_pages() {
+	local page
+	for page in '8 fibrpcd' '1 fibrpc' '5 fibrpc.toml'; do
+		# shellcheck disable=SC2086 # section and name
+		inside man $page >"$work/log/page"
+		check grep -q '^SEE ALSO' "$work/log/page"
+	done
+	check inside fibrpcd --version
+	check inside fibrpc --version
+}
+
+# Slow enough that most of the requests are in flight when the stop comes.
+step_stop_under_load() {
+	afresh
+	configure 10-test <<<$'[server]\nprefetch = 500'
+	check inside systemctl reload fibrpcd
+	within 10 prefetch_is 500
+	journal_mark
+	load_start 500 1000000
+	check inside systemctl stop fibrpcd
+	check is Result success
+	check is ExecMainStatus 0
+	note "$(journal -o json | sed -n 's/.*"FIBRPC_IN_FLIGHT" *: *"\([0-9]*\)".*/\1/p' | head -n 1) in flight at the stop"
+	check inside systemctl start fibrpcd
+	load_result
+}
+
+step_restart_under_load() {
+	afresh
+	local round
+	load_start 100 20000 --steady 60
+	for round in $(seq 20); do
+		check inside systemctl restart fibrpcd
+		say "restart $round"
+	done
+	check is NRestarts 0
+	load_result
+}
+
+prefetch_is() { # NUMBER: as the broker sees it
+	inside rabbitmqctl -q list_consumers queue_name prefetch_count | grep -E "^rpc_queue[[:space:]]+$1\$"
+}
+
+step_reload_good() {
+	afresh
+	local pid
+	pid=$(show MainPID)
+	check prefetch_is 64
+	load_start 200 20000 --steady 15
+	configure 10-test <<<$'[server]\nprefetch = 7'
+	check inside systemctl reload fibrpcd
+	within 10 prefetch_is 7
+	# And one that takes a new session.
+	configure 10-test <<<$'[server]\nprefetch = 9\n[broker]\nheartbeat = "20s"'
+	check inside systemctl reload fibrpcd
+	within 20 prefetch_is 9
+	check is MainPID "$pid"
+	load_result
+}
+
+step_reload_bad() {
+	afresh
+	local pid
+	pid=$(show MainPID)
+	configure 10-test <<<$'[server]\nprefetch = 0'
+	journal_mark
+	check [ "$(inside systemctl reload fibrpcd >&2; say $?)" != 0 ]
+	check is MainPID "$pid"
+	check serves
+	check prefetch_is 64
+	within 5 journal_says '/etc/fibrpc.toml.d/10-test.toml:2.*;.*'
+	journal_says 'server\.prefetch' >"$work/log/problem"
+	cat "$work/log/problem"
+	# One that goes past the check.
+	check inside systemctl kill --kill-who=main -s HUP fibrpcd
+	within 5 status_has 'reload refused: .*server\.prefetch'
+	check is ActiveState active
+	check serves
+	configure 10-test </dev/null
+	check inside systemctl reload fibrpcd
+	within 5 status_has ' in flight$'
+	check is MainPID "$pid"
+}
+
+step_instance() {
+	afresh
+	inside mkdir -p /etc/fibrpc
+	inside tee /etc/fibrpc/reports.toml <<<$'[queue]\nname = "reports"'
+	check inside systemctl start fibrpcd@reports
+	check [ "$(ask --queue reports 30)" = 832040 ]
+	check inside test -d /var/lib/fibrpcd/reports
+	check inside systemctl reload fibrpcd@reports
+	check inside systemctl stop fibrpcd@reports
+	check [ "$(show Result fibrpcd@reports)" = success ]
+}

@@ -1,0 +1,42 @@
+# From the version before, and away.
+# shellcheck shell=bash
+
+step_upgrade_keeps_edited_conffile() {
+	afresh
+	check inside apt-get purge -qy fibrpc
+	check inside apt-get install -qy --no-install-recommends /srv/before.deb
+	within 20 serves
+	inside sed -i 's/^#prefetch = .*/prefetch = 33/' /etc/fibrpc.toml
+	check inside systemctl restart fibrpcd
+	within 20 prefetch_is 33
+	local pid
+	pid=$(show MainPID)
+	journal_mark
+	load_start 100 20000 --steady 10
+	check inside apt-get install -qy --no-install-recommends -o Dpkg::Options::=--force-confold /srv/fibrpc.deb
+	check inside grep -qx 'prefetch = 33' /etc/fibrpc.toml
+	load_result
+	check [ "$(show MainPID)" != "$pid" ]
+	check prefetch_is 33
+	# "Started" once, and before it "finished its work".
+	check [ "$(journal MESSAGE_ID=148f8c7be36749b5aad921d65b0024d8 -o cat | wc -l)" = 1 ]
+	check [ "$(journal MESSAGE_ID=0f6de8c071ed41f48ce1f3734b80b10b -o cat | wc -l)" = 1 ]
+}
+
+step_remove_stops() {
+	check inside apt-get remove -qy fibrpc
+	check [ "$(inside systemctl is-active fibrpcd)" != active ]
+	check [ "$(inside pgrep -c fibrpcd)" = 0 ]
+	check inside test -e /etc/fibrpc.toml
+}
+
+step_purge_leaves_nothing() {
+	check inside apt-get purge -qy fibrpc
+	# What this test has put there is the administrator's, and stays.
+	inside rm -rf /etc/fibrpc.toml.d /etc/fibrpc /etc/systemd/system/fibrpcd.service.d
+	inside systemctl daemon-reload
+	our_files | tee "$work/log/left"
+	check [ ! -s "$work/log/left" ]
+	check [ "$(show LoadState)" = not-found ]
+	check [ "$(inside journalctl --list-catalog | grep -ci fibrpcd)" = 0 ]
+}
