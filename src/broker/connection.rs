@@ -182,6 +182,14 @@ impl Connection {
         }
     }
 
+    /// Why the broker closed the connection, if it did. The library tells that too, but where an
+    /// operation fails on the closing connection first, it tells of that failure alone.
+    pub fn closed(&self) -> Option<Error> {
+        let (code, text) = self.switch.closed()?;
+        let what = format!("connection to {} lost", self.address);
+        Some(Error::closed(&what, *code, text))
+    }
+
     /// The broker's product and version, for example `("RabbitMQ", "3.10.8")`; empty where it does
     /// not tell.
     pub fn broker_version(&self) -> (String, String) {

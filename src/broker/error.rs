@@ -2,7 +2,7 @@
 
 use crate::protocol::{Code, Status};
 use lapin::ErrorKind;
-use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError, AMQPSoftError};
 
 /// What kind of failure; decides how soon to try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,15 @@ impl Error {
             _ => error.to_string(),
         };
         Self::new(kind, format!("{what}: {}", one_line(&cause)))
+    }
+
+    /// The broker closed the connection with this code and text.
+    pub(super) fn closed(what: &str, code: u16, text: &str) -> Self {
+        let known = AMQPError::from_id(code, text.into());
+        known.map_or_else(
+            || Self::new(Kind::Lost, format!("{what}: {code} {}", one_line(text))),
+            |error| Self::from_lapin(what, &ErrorKind::ProtocolError(error).into()),
+        )
     }
 
     /// The same failure, with `cure` at the end of its line.

@@ -15,7 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
@@ -38,6 +38,8 @@ struct Shared {
     bytes_out: AtomicU64,
     /// Whether a reply to a raw correlation id was ever published here: the guard then looks for it.
     raw_ids: Arc<AtomicBool>,
+    /// What the broker closed the connection with: code and text.
+    closed: OnceLock<(u16, String)>,
     /// The first bytes the broker sent, until its name and version were read from them.
     greeting: Mutex<Vec<u8>>,
 }
@@ -67,6 +69,11 @@ impl KillSwitch {
             self.0.bytes_in.load(Ordering::Relaxed),
             self.0.bytes_out.load(Ordering::Relaxed),
         )
+    }
+
+    /// The code and text with which the broker closed the connection, if it did.
+    pub(super) fn closed(&self) -> Option<&(u16, String)> {
+        self.0.closed.get()
     }
 
     /// A text entry of the server properties that the broker opened the conversation with.
@@ -320,6 +327,10 @@ impl futures_io::AsyncRead for Transport {
                 this.greet(&bytes[room..room + read]);
             }
             let passed = this.inbound.filter(&mut bytes[..room + read], room);
+            if let Some(closed) = this.inbound.closed() {
+                // Only the first one counts, and there is none after it.
+                let _ = this.switch.0.closed.set(closed.clone());
+            }
             if passed > 0 {
                 return Poll::Ready(Ok(passed));
             }

@@ -1,5 +1,9 @@
 //! Which request takes sessions down: after a death without a clean close, deliveries are taken one
-//! at a time until one settles, so that a death can be laid at one request's door.
+//! at a time, so that a death can be laid at one request's door.
+//!
+//! Until one settles, if the death can have no message for its cause. Else until as many have settled
+//! as were in flight: were the others let in again after the first, each of those ahead of the culprit
+//! would cost a death of its own, and the others a delivery each time, of which a queue may allow few.
 //!
 //! Owns the strikes, across sessions in memory and across processes in a small file in the state
 //! directory (systemd's `StateDirectory=`), where there is one. Without one, the death of the process
@@ -28,15 +32,17 @@ pub(super) fn fingerprint(request: &Request) -> Fingerprint {
 /// What is known of deaths.
 #[derive(Debug, Default)]
 pub(super) struct Isolation {
-    active: bool,
+    /// How many requests are still to be taken one at a time.
+    suspects: u64,
     strikes: HashMap<Fingerprint, u32>,
     current: Option<Fingerprint>,
     file: Option<PathBuf>,
 }
 
 impl Isolation {
-    /// Picks up what the process before left in `directory`: a clean end leaves nothing.
-    pub(super) fn load(directory: Option<&Path>) -> Self {
+    /// Picks up what the process before left in `directory`: a clean end leaves nothing. `suspects`:
+    /// how many requests it can have had in flight.
+    pub(super) fn load(directory: Option<&Path>, suspects: u64) -> Self {
         let file = directory.map(|directory| directory.join("session"));
         let left = file
             .as_deref()
@@ -46,7 +52,7 @@ impl Isolation {
             ..Self::default()
         };
         if let Some(left) = left {
-            isolation.active = true;
+            isolation.suspects = suspects.max(1);
             isolation.strikes = left.lines().filter_map(parse).collect();
         }
         isolation.save();
@@ -55,7 +61,7 @@ impl Isolation {
 
     /// Whether deliveries are to be taken one at a time.
     pub(super) fn active(&self) -> bool {
-        self.active
+        self.suspects > 0
     }
 
     /// A request is about to be worked on, alone. `Err` with its strikes when it has had too many.
@@ -69,25 +75,28 @@ impl Isolation {
         Ok(())
     }
 
-    /// A request was settled, so the danger is over.
+    /// A request was settled, so it is no suspect.
     pub(super) fn settled(&mut self) {
         if let Some(request) = self.current.take() {
             self.strikes.remove(&request);
         }
-        self.active = false;
+        self.suspects = self.suspects.saturating_sub(1);
         self.save();
     }
 
-    /// A request was rejected; its strikes are served.
+    /// A request was rejected; its strikes are served. The next one that settles ends the isolation.
     pub(super) fn rejected(&mut self, request: Fingerprint) {
         self.strikes.remove(&request);
+        self.suspects = 1;
         self.current = None;
         self.save();
     }
 
-    /// The session died. `culpable`: of something that a message can cause.
-    pub(super) fn died(&mut self, culpable: bool) {
-        self.active = true;
+    /// The session died with so many requests in flight. `culpable`: of something that a message can
+    /// cause.
+    pub(super) fn died(&mut self, culpable: bool, in_flight: u64) {
+        let suspects = if culpable { in_flight.max(1) } else { 1 };
+        self.suspects = self.suspects.max(suspects);
         if let Some(request) = self.current.take().filter(|_| culpable) {
             *self.strikes.entry(request).or_insert(0) += 1;
         }
@@ -136,11 +145,11 @@ mod tests {
     #[test]
     fn three_deaths_in_isolation_condemn_a_request() {
         let mut isolation = Isolation::default();
-        isolation.died(true);
+        isolation.died(true, 1);
         assert!(isolation.active(), "the first death accuses nobody");
         for _ in 0..STRIKES {
             assert_eq!(isolation.begin(7), Ok(()));
-            isolation.died(true);
+            isolation.died(true, 1);
         }
         assert_eq!(isolation.begin(7), Err(STRIKES));
         isolation.rejected(7);
@@ -150,18 +159,36 @@ mod tests {
     #[test]
     fn a_settled_request_ends_isolation_and_its_strikes() {
         let mut isolation = Isolation::default();
-        isolation.died(true);
+        isolation.died(true, 1);
         assert_eq!(isolation.begin(7), Ok(()));
-        isolation.died(true);
+        isolation.died(true, 1);
         assert_eq!(isolation.begin(7), Ok(()));
         isolation.settled();
         assert!(!isolation.active());
-        isolation.died(true);
+        isolation.died(true, 1);
         for _ in 0..STRIKES {
             assert_eq!(isolation.begin(7), Ok(()), "counting starts afresh");
-            isolation.died(true);
+            isolation.died(true, 1);
         }
         assert_eq!(isolation.begin(7), Err(STRIKES));
+    }
+
+    #[test]
+    fn all_that_were_in_flight_are_taken_one_at_a_time() {
+        let mut isolation = Isolation::default();
+        isolation.died(true, 3);
+        for _ in 0..3 {
+            assert!(isolation.active());
+            isolation.settled();
+        }
+        assert!(!isolation.active());
+        isolation.died(true, 64);
+        isolation.died(true, 1);
+        isolation.settled();
+        assert!(isolation.active(), "a later death clears nobody");
+        isolation.rejected(7);
+        isolation.settled();
+        assert!(!isolation.active(), "the culprit was found");
     }
 
     #[test]
@@ -169,7 +196,7 @@ mod tests {
         let mut isolation = Isolation::default();
         for _ in 0..10 {
             assert_eq!(isolation.begin(7), Ok(()));
-            isolation.died(false);
+            isolation.died(false, 60);
         }
         assert!(isolation.active());
         assert_eq!(isolation.begin(7), Ok(()));
@@ -178,7 +205,7 @@ mod tests {
     #[test]
     fn strikes_survive_the_death_of_the_process_but_not_a_clean_end() {
         let directory = tempfile::tempdir().unwrap();
-        let load = || Isolation::load(Some(directory.path()));
+        let load = || Isolation::load(Some(directory.path()), 1);
         let mut first = load();
         assert!(!first.active(), "nothing is known of a process before");
         assert_eq!(first.begin(7), Ok(()));

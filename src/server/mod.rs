@@ -144,6 +144,7 @@ impl<S: Service> Server<S> {
     /// future is like a crash: connections are cut, and the broker delivers again what was not
     /// acknowledged.
     pub async fn run(self) -> Outcome {
+        let prefetch = self.config.borrow().server.prefetch.into();
         let instance = instance(&self.config.borrow().server.instance);
         let mut context = Context {
             service: self.service,
@@ -151,7 +152,7 @@ impl<S: Service> Server<S> {
             stop: self.stop,
             state: self.state,
             counters: self.counters,
-            isolation: Isolation::load(self.state_directory.as_deref()),
+            isolation: Isolation::load(self.state_directory.as_deref(), prefetch),
             refusals: events::Refusals::default(),
             reporter: report::Reporter::new(&instance),
             instance,
@@ -211,9 +212,9 @@ async fn supervise<S: Service>(context: &mut Context<S>) -> Outcome {
                         attempt = 1;
                         continue;
                     }
-                    End::Failed(error) => {
+                    End::Failed { error, in_flight } => {
                         let culpable = error.kind == Kind::Protocol;
-                        context.isolation.died(culpable);
+                        context.isolation.died(culpable, in_flight);
                         if began.elapsed() >= HEALTHY || (useful && !culpable) {
                             backoff.reset();
                             attempt = 1;

@@ -44,8 +44,8 @@ pub(super) enum End {
     Stopped { abandoned: u64 },
     /// It was drained because broker or queue settings changed.
     Reconfigured,
-    /// It died.
-    Failed(Error),
+    /// It died, with so many requests in flight.
+    Failed { error: Error, in_flight: u64 },
 }
 
 /// The id of a reply, and what became of it.
@@ -179,17 +179,31 @@ impl<'a, S: Service> Session<'a, S> {
     /// Serves until the session ends, one way or another.
     pub(super) async fn serve(&mut self) -> End {
         self.announce();
-        let end = self.run().await.unwrap_or_else(End::Failed);
+        let ended = self.run().await;
         let in_flight = self.window.outstanding() as u64;
         self.context
             .counters
             .in_flight
             .store(0, std::sync::atomic::Ordering::Relaxed);
-        match end {
-            End::Failed(_) if self.draining.is_some_and(|drain| drain.stopping) => End::Stopped {
+        match ended {
+            Ok(end) => end,
+            Err(_) if self.draining.is_some_and(|drain| drain.stopping) => End::Stopped {
                 abandoned: in_flight,
             },
-            end => end,
+            Err(error) => End::Failed {
+                error: self.cause_of(error),
+                in_flight,
+            },
+        }
+    }
+
+    /// Where an operation failed because the broker was closing the connection: why it did.
+    fn cause_of(&self, error: Error) -> Error {
+        let connections = [&self.publishing, &self.consuming];
+        let mut closed = connections.into_iter().filter_map(Connection::closed);
+        match error.kind {
+            Kind::Lost => closed.next().unwrap_or(error),
+            _ => error,
         }
     }
 

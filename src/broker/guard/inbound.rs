@@ -37,6 +37,8 @@ pub struct Inbound {
     next: usize,
     /// How many bytes from `next` on there must be before looking at them leads anywhere.
     need: usize,
+    /// What the broker closed the connection with.
+    closed: Option<(u16, String)>,
     /// A rewritten frame; goes out between `ready` and `next`.
     rewritten: Vec<u8>,
     rewritten_at: usize,
@@ -104,6 +106,7 @@ impl Inbound {
             ready: 0,
             next: 0,
             need: 0,
+            closed: None,
             rewritten: Vec::new(),
             rewritten_at: 0,
         }
@@ -129,6 +132,11 @@ impl Inbound {
             }
         }
         filled
+    }
+
+    /// The code and text of the broker's `connection.close`, once it has passed.
+    pub fn closed(&self) -> Option<&(u16, String)> {
+        self.closed.as_ref()
     }
 
     /// How many bytes to leave free at the front of a buffer of `capacity` bytes that is about to be
@@ -300,7 +308,10 @@ impl Inbound {
             return unseen(bytes, total);
         };
         match kind {
-            method::Kind::Strings(fields) => method::mend(payload, fields),
+            method::Kind::Strings(fields) => {
+                method::mend(payload, fields);
+                self.closed = self.closed.take().or_else(|| method::closed(payload));
+            }
             method::Kind::Tune => self.tune(payload),
             _ => {
                 if let Some(start) = method::sanitized_start(payload) {
@@ -317,8 +328,7 @@ impl Inbound {
         if (head.size as usize) < content::FIXED {
             return Verdict::Pass(head.total());
         }
-        let largest = self.largest_seen();
-        if head.total() > largest as u64 {
+        if head.total() > MAX_HEADER_FRAME as u64 {
             let seen = HEAD + content::FIXED;
             let Some(content) = bytes.get(HEAD..seen).and_then(Content::stub) else {
                 return Verdict::Incomplete(seen);
@@ -329,8 +339,11 @@ impl Inbound {
         let Some([_, _, _, _, _, _, _, payload @ .., END]) = bytes.get(..total) else {
             return unseen(bytes, total);
         };
+        // Brokers do not split a content header, so that one of up to the sender's frame size comes
+        // whole, however small the frames are that we asked for; the library refuses it.
+        let exceeds = total > self.largest_seen();
         match Content::read(payload) {
-            Some(content) if self.too_large(&content) || !content.clean() => {
+            Some(content) if exceeds || self.too_large(&content) || !content.clean() => {
                 self.rewrite(&content, head, total)
             }
             _ => Verdict::Pass(head.total()),
@@ -361,7 +374,7 @@ impl Inbound {
         }
     }
 
-    /// The largest frame that is looked at whole.
+    /// The largest frame that the library takes, as far as it is looked at here.
     fn largest_seen(&self) -> usize {
         match self.limits.frame_max {
             0 => MAX_HEADER_FRAME,

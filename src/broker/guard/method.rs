@@ -81,6 +81,16 @@ pub(super) fn sanitized_start(payload: &[u8]) -> Option<Vec<u8>> {
     Some([front, &properties, back].concat())
 }
 
+/// The code and text of `connection.close`; `None`: it is another method. To be read once mended.
+pub(super) fn closed(payload: &[u8]) -> Option<(u16, String)> {
+    if (u16_at(payload, 0)?, u16_at(payload, 2)?) != (10, 50) {
+        return None;
+    }
+    let text = payload.get(IDS + 2..)?;
+    let text = text.get(1..short_extent(text)?)?;
+    Some((u16_at(payload, IDS)?, String::from_utf8_lossy(text).into()))
+}
+
 /// The largest frame that the broker offers in `connection.tune`, in bytes; 0: no limit.
 pub(super) fn tuned_frame_max(payload: &[u8]) -> Option<u32> {
     u32_at(payload, IDS + 2)

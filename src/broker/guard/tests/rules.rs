@@ -251,6 +251,70 @@ fn a_header_frame_that_is_too_large_keeps_its_place() {
     }
 }
 
+/// Brokers send a content header in one frame, whatever frame size its receiver asked for.
+#[test]
+fn a_header_frame_above_the_negotiated_size_loses_what_is_too_large_alone() {
+    const SMALL: usize = 32 * 1024;
+    let text = |bytes: usize| [b"S", &long(&vec![b'x'; bytes])[..]].concat();
+    let properties = || {
+        BasicProperties::default()
+            .with_correlation_id("id".into())
+            .with_reply_to("caller".into())
+    };
+    let stream = |table: &[u8]| {
+        let large = header(
+            1,
+            2,
+            &[
+                headers(table),
+                (CORRELATION_ID, short(b"id")),
+                (REPLY_TO, short(b"caller")),
+            ],
+        );
+        [deliver(1, b"", b"q"), large, body(1, b"30")].concat()
+    };
+    let dropped = marks(&[defects(DEFECT_HEADERS)]);
+    for bytes in [SMALL, 100_000, 250_000] {
+        let output = through_with(None, SMALL, &stream(&entry(b"big", &text(bytes))));
+        let frames = parsed(&output);
+        let [_, AMQPFrame::Header(1, header), AMQPFrame::Body(1, _)] = &frames[..] else {
+            panic!("{frames:?}");
+        };
+        assert_eq!(
+            header.properties,
+            properties().with_headers(dropped.clone())
+        );
+    }
+    // What is left fits once the part that could not be decoded is gone.
+    let deep = nested(b'A', 8_000, Vec::new());
+    let table = [entry(b"deep", &deep), entry(b"x", b"V")].concat();
+    let output = through_with(None, SMALL, &stream(&table));
+    let kept = parsed_header(&output[deliver(1, b"", b"q").len()..]);
+    let kept = kept.properties.headers().clone().unwrap();
+    assert!(kept.inner().contains_key("x") && !kept.inner().contains_key("deep"));
+}
+
+#[test]
+fn why_the_broker_closes_is_read() {
+    let mut inbound = Inbound::new(Limits::default());
+    let close = method(
+        0,
+        10,
+        50,
+        &[&541_u16.to_be_bytes(), &short(b"INTERNAL\xff"), &[0; 4]],
+    );
+    let channel = method(1, 20, 40, &[&404_u16.to_be_bytes(), &short(b"x"), &[0; 4]]);
+    for (frame, expected) in [
+        (channel, None),
+        (close, Some((541, "INTERNAL?".to_owned()))),
+    ] {
+        let mut bytes = frame;
+        let room = inbound.room(bytes.len());
+        inbound.filter(&mut bytes, room);
+        assert_eq!(inbound.closed(), expected.as_ref());
+    }
+}
+
 #[test]
 fn marks_never_make_a_frame_too_large() {
     let fill = |bytes: usize| [b"S", &long(&vec![b'x'; bytes])[..]].concat();
