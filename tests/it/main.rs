@@ -14,6 +14,7 @@
 
 mod call;
 mod check;
+mod faults;
 mod harness;
 mod harness_proxy;
 mod notify;
