@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Held, PREFETCH, QUEUE, Scene, full, prefetch};
+use crate::support::proxy::Confirms;
 use crate::support::wire::{Client, Properties};
 use crate::support::{Broker, Daemon, SOON, Settings};
 
@@ -11,7 +12,13 @@ fn an_alarm_is_waited_out() {
     let broker = Broker::exclusive();
     let mut scene = Scene::new(&broker);
     let held = Held::by(&scene.daemon);
+    // With requests behind those whose replies wait for confirms, there is something left to reply to.
+    scene.proxy.set(|faults| faults.confirms = Confirms::Hold);
+    broker.wait_for_depth(&scene.vhost, QUEUE, SOON, |depth| {
+        depth.unacked == PREFETCH && depth.ready > 0
+    });
     broker.memory_alarm(true);
+    scene.proxy.set(|faults| faults.confirms = Confirms::Pass);
     scene.wait_for_line("blocked by the broker", SOON);
     std::thread::sleep(Duration::from_secs(if full() { 60 } else { 3 })); // the fault itself
     let began = Instant::now();
@@ -33,7 +40,9 @@ fn an_alarm_is_waited_out() {
 fn acks_go_on_while_replies_are_blocked() {
     let broker = Broker::exclusive();
     let vhost = broker.vhost();
-    let settings = Settings::new(&broker, &vhost).set("server.prefetch", prefetch());
+    let settings = Settings::new(&broker, &vhost)
+        .set("queue.type", "classic")
+        .set("server.prefetch", prefetch());
     drop(Daemon::start_consuming(&broker, &vhost, &settings));
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     client.confirm_select().unwrap();
@@ -60,6 +69,7 @@ fn a_stop_under_an_alarm_ends_by_the_drain_deadline() {
     let broker = Broker::exclusive();
     let vhost = broker.vhost();
     let settings = Settings::new(&broker, &vhost)
+        .set("queue.type", "classic")
         .set("server.prefetch", prefetch())
         .set("server.drain_timeout", "2s");
     drop(Daemon::start_consuming(&broker, &vhost, &settings));

@@ -81,7 +81,9 @@ fn a_queue_that_is_deleted_is_made_again_and_served() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let proxy = Proxy::new(broker.port());
-    let settings = Settings::at(&proxy.url(&vhost)).set("server.prefetch", prefetch());
+    let settings = Settings::at(&proxy.url(&vhost))
+        .set("queue.type", "classic")
+        .set("server.prefetch", prefetch());
     let daemon = Daemon::start_consuming(broker, &vhost, &settings);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     let mut line = 0;
@@ -93,7 +95,7 @@ fn a_queue_that_is_deleted_is_made_again_and_served() {
             client.request(QUEUE, request, b"30").unwrap();
         }
         client.delete(QUEUE).unwrap();
-        (line, _) = daemon.wait_for_line_from(line, "cancelled by the broker", SOON);
+        (line, _) = daemon.wait_for_line_from(line, "disconnected from", SOON);
         (line, _) = daemon.wait_for_line_from(line, "connected to", SOON);
         assert_eq!(client.call(QUEUE, b"30", SOON).unwrap().text(), "832040");
     }
@@ -162,6 +164,7 @@ fn a_password_may_change_without_a_restart() {
     let proxy = Proxy::new(broker.port());
     let settings = Settings::at(&format!("amqp://{user}@127.0.0.1:{}/{vhost}", proxy.port()))
         .set("broker.password_file", file.to_str().unwrap())
+        .set("queue.type", "classic")
         .set("server.prefetch", prefetch())
         .set("broker.reconnect.max", "1s");
     let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
@@ -198,7 +201,9 @@ fn killed_daemons_lose_nothing() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let proxy = Proxy::new(broker.port());
-    let settings = Settings::at(&proxy.url(&vhost)).set("server.prefetch", prefetch());
+    let settings = Settings::at(&proxy.url(&vhost))
+        .set("queue.type", "classic")
+        .set("server.prefetch", prefetch());
     let mut daemons = [(); 2].map(|()| Daemon::start(&settings));
     broker.wait_for_consumers(&vhost, QUEUE, 2);
     let load = Load::start(broker.port(), &vhost);

@@ -11,9 +11,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::QUEUE;
+use crate::support::Ledger;
 use crate::support::ledger::fibonacci_numbers;
 use crate::support::wire::{Client, Declare, Error, Properties};
-use crate::support::{Ledger, until};
 
 const REPLIES: &str = "rpc.reply.load";
 
@@ -43,6 +43,8 @@ struct Shared {
     stopping: AtomicBool,
     /// Requests that are confirmed, or still may be, and not answered.
     open: AtomicU64,
+    /// For messages about what went wrong.
+    doing: Mutex<&'static str>,
 }
 
 impl Load {
@@ -79,9 +81,17 @@ impl Load {
     /// Waits for so many more answers.
     pub fn wait_for_answers(&self, count: u64, limit: Duration) {
         let target = self.answers() + count;
-        until(limit, "answers", || {
-            (self.answers() >= target).then_some(())
-        });
+        let end = Instant::now() + limit;
+        while self.answers() < target {
+            let report = lock(&self.shared.ledger).report();
+            let doing = *self.shared.doing.lock().unwrap();
+            let open = self.shared.open.load(Ordering::SeqCst);
+            assert!(
+                Instant::now() < end,
+                "{report}; {open} open; caller is {doing}"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Asks no more, waits until all that the broker has confirmed is answered, at most `limit`, and then a
@@ -142,14 +152,22 @@ impl Asker {
     }
 
     fn connect(&mut self) -> Result<Client, Error> {
+        self.now("connecting");
         let mut client = Client::connect(self.port, &self.vhost)?;
         client.confirm_select()?;
+        self.now("declaring its queue");
         client.declare(REPLIES, &Declare::quorum())?;
+        self.now("beginning to consume");
         client.consume(REPLIES, false)?;
+        self.now("asking and listening");
         // What was on its way when the last connection died may or may not have arrived.
         self.open.retain(|_, confirmed| *confirmed);
         self.unconfirmed.clear();
         Ok(client)
+    }
+
+    fn now(&self, doing: &'static str) {
+        *self.shared.doing.lock().unwrap() = doing;
     }
 
     fn work(&mut self, client: &mut Client) -> Result<(), Error> {

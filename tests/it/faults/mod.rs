@@ -21,6 +21,9 @@ const QUEUE: &str = "rpc_queue";
 /// Unacknowledged deliveries that the daemons of these tests may have.
 const PREFETCH: u64 = 16;
 
+/// What the allocator may keep beyond what it kept before, whatever the number of sessions in between.
+const GROWTH: u64 = 8 << 20;
+
 /// Whether this is `scripts/soak` and not the quick set.
 fn full() -> bool {
     std::env::var_os("FIBRPC_SOAK_MINUTES").is_some()
@@ -53,7 +56,10 @@ impl Scene {
     fn with(broker: &Broker, change: impl FnOnce(Settings) -> Settings) -> Self {
         let vhost = broker.vhost();
         let proxy = Proxy::new(broker.port());
-        let settings = Settings::at(&proxy.url(&vhost)).set("server.prefetch", prefetch());
+        // Of a quorum queue the broker tells the depth seconds late.
+        let settings = Settings::at(&proxy.url(&vhost))
+            .set("server.prefetch", prefetch())
+            .set("queue.type", "classic");
         let daemon = Daemon::start_consuming(broker, &vhost, &change(settings));
         let (line, _) = daemon.wait_for_line_from(0, "connected to", SOON);
         let load = Load::start(broker.port(), &vhost);
@@ -129,7 +135,7 @@ impl Held {
             // An allocator gives back late; a leak of sessions would be far more.
             let back = now.threads <= self.threads
                 && now.descriptors <= self.descriptors
-                && now.resident <= self.resident + (4 << 20);
+                && now.resident <= self.resident + GROWTH;
             if back {
                 return;
             }

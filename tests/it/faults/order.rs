@@ -54,7 +54,9 @@ fn a_full_reply_queue_is_its_owners_trouble() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let proxy = Proxy::new(broker.port());
-    let settings = Settings::at(&proxy.url(&vhost)).set("server.prefetch", prefetch());
+    let settings = Settings::at(&proxy.url(&vhost))
+        .set("queue.type", "classic")
+        .set("server.prefetch", prefetch());
     let daemon = Daemon::start_consuming(broker, &vhost, &settings);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     client.confirm_select().unwrap();
@@ -124,7 +126,9 @@ fn a_caller_that_has_gone_is_no_error() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let proxy = Proxy::new(broker.port());
-    let settings = Settings::at(&proxy.url(&vhost)).set("log.level", "debug");
+    let settings = Settings::at(&proxy.url(&vhost))
+        .set("queue.type", "classic")
+        .set("log.level", "debug");
     let daemon = Daemon::start_consuming(broker, &vhost, &settings);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     client.confirm_select().unwrap();
