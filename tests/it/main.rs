@@ -16,6 +16,7 @@ mod call;
 mod check;
 mod client;
 mod control;
+mod faults;
 mod harness;
 mod harness_proxy;
 mod notify;

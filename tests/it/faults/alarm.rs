@@ -1,0 +1,100 @@
+//! A broker short of memory: it stops reading from connections that publish.
+
+use std::time::{Duration, Instant};
+
+use super::{Held, PREFETCH, QUEUE, Scene, full, prefetch};
+use crate::support::proxy::Confirms;
+use crate::support::wire::{Client, Properties};
+use crate::support::{Broker, Daemon, SOON, Settings};
+
+#[test]
+fn an_alarm_is_waited_out() {
+    let broker = Broker::exclusive();
+    let mut scene = Scene::new(&broker);
+    let held = Held::by(&scene.daemon);
+    // With requests behind those whose replies wait for confirms, there is something left to reply to.
+    scene.proxy.set(|faults| faults.confirms = Confirms::Hold);
+    broker.wait_for_depth(&scene.vhost, QUEUE, SOON, |depth| {
+        depth.unacked == PREFETCH && depth.ready > 0
+    });
+    broker.memory_alarm(true);
+    scene.proxy.set(|faults| faults.confirms = Confirms::Pass);
+    scene.wait_for_line("blocked by the broker", SOON);
+    std::thread::sleep(Duration::from_secs(if full() { 60 } else { 3 })); // the fault itself
+    let began = Instant::now();
+    broker.memory_alarm(false);
+    scene.wait_for_line("unblocked", SOON);
+    scene.load.wait_for_answers(1, SOON);
+    assert!(began.elapsed() < Duration::from_secs(5));
+    scene.load.wait_for_answers(40, SOON);
+    held.assert_returned(&scene.daemon);
+    let log = scene.daemon.stderr().join("\n");
+    assert!(!log.contains("disconnected"), "{log}");
+    let report = scene.finish(&broker);
+    assert_eq!(report.duplicated, 0);
+}
+
+/// Requests that need no reply are worked off although the one that does waits: acks do not go where
+/// replies go.
+#[test]
+fn acks_go_on_while_replies_are_blocked() {
+    let broker = Broker::exclusive();
+    let vhost = broker.vhost();
+    let settings = Settings::new(&broker, &vhost)
+        .set("queue.type", "classic")
+        .set("server.prefetch", prefetch());
+    drop(Daemon::start_consuming(&broker, &vhost, &settings));
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.confirm_select().unwrap();
+    let request = Properties::new().correlation_id("first");
+    client.request(QUEUE, request, b"30").unwrap();
+    for _ in 0..100 {
+        client.publish(QUEUE, &Properties::new(), b"30").unwrap();
+    }
+    client.wait_for_confirms(SOON).unwrap();
+
+    broker.memory_alarm(true);
+    let daemon = Daemon::start(&settings);
+    daemon.wait_for_line("blocked by the broker", SOON);
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
+        (depth.ready, depth.unacked) == (0, 1)
+    });
+    broker.memory_alarm(false);
+    assert_eq!(client.next_delivery(SOON).unwrap().text(), "832040");
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == 0);
+}
+
+#[test]
+fn a_stop_under_an_alarm_ends_by_the_drain_deadline() {
+    let broker = Broker::exclusive();
+    let vhost = broker.vhost();
+    let settings = Settings::new(&broker, &vhost)
+        .set("queue.type", "classic")
+        .set("server.prefetch", prefetch())
+        .set("server.drain_timeout", "2s");
+    drop(Daemon::start_consuming(&broker, &vhost, &settings));
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.confirm_select().unwrap();
+    for index in 0..2 * PREFETCH {
+        let request = Properties::new().correlation_id(format!("stuck-{index}"));
+        client.request(QUEUE, request, b"30").unwrap();
+    }
+    client.wait_for_confirms(SOON).unwrap();
+
+    broker.memory_alarm(true);
+    let mut daemon = Daemon::start(&settings);
+    daemon.wait_for_line("blocked by the broker", SOON);
+    let began = Instant::now();
+    daemon.signal("TERM");
+    let status = daemon.wait(Duration::from_secs(4));
+    assert!(began.elapsed() < Duration::from_secs(4));
+    assert_eq!(status.code(), Some(75), "something was abandoned");
+    daemon.wait_for_line(&format!("abandoned {PREFETCH}"), SOON);
+    broker.memory_alarm(false);
+
+    let _next = Daemon::start_consuming(&broker, &vhost, &settings);
+    let mut ids = std::collections::BTreeSet::new();
+    while (ids.len() as u64) < 2 * PREFETCH {
+        ids.insert(client.next_delivery(SOON).unwrap().correlation_id());
+    }
+}

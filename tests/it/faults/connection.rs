@@ -1,0 +1,137 @@
+//! Connections that are reset, closed, cut at any frame, hung, or answered by nobody.
+
+use std::time::{Duration, Instant};
+
+use super::{Held, Scene, full, times};
+use crate::support::proxy::{Accept, Cut};
+use crate::support::{Broker, Daemon, Proxy, Role, SOON, Settings, until};
+
+/// The promise for a session that was lost to a plain fault of the network.
+const AGAIN: Duration = Duration::from_secs(2);
+
+#[test]
+fn resets_and_closes_are_over_in_two_seconds() {
+    let broker = Broker::shared();
+    let mut scene = Scene::new(broker);
+    let roles = [None, Some(Role::Consume), Some(Role::Publish)];
+    let mut held = None;
+    for round in 0..times(10, 100) {
+        scene.fault(AGAIN, |scene| {
+            assert!(scene.proxy.reset(roles[round % 3]) > 0);
+        });
+        scene.load.wait_for_answers(20, SOON);
+        // The first few sessions fill the allocator's pools.
+        if round == 2 {
+            held = Some(Held::by(&scene.daemon));
+        }
+    }
+    for _ in 0..times(10, 100) {
+        scene.fault(AGAIN, |scene| {
+            assert!(broker.close_connections(&scene.vhost) >= 2);
+        });
+        scene.load.wait_for_answers(20, SOON);
+    }
+    held.unwrap().assert_returned(&scene.daemon);
+    scene.finish(broker);
+}
+
+/// The session ends at every boundary of two frames, and in the middle of a frame, on either connection.
+#[test]
+fn cuts_at_any_frame_lose_nothing() {
+    let broker = Broker::shared();
+    let mut scene = Scene::with(broker, |settings| {
+        settings
+            .set("broker.reconnect.initial", "50ms")
+            .set("broker.reconnect.max", "200ms")
+    });
+    let (first, step) = if full() {
+        (1, 1)
+    } else {
+        (fastrand::usize(1..=10), 10)
+    };
+    eprintln!("cuts from frame {first} on");
+    let held = Held::by(&scene.daemon);
+    for role in [Role::Consume, Role::Publish] {
+        for after in (first..=200).step_by(step) {
+            let cut = Cut {
+                // Whose connection it is is known from the second frame on.
+                role: (after > 1).then_some(role),
+                after: after as u64,
+                torn: (after / step) % 2 == 1,
+                reset: (after / step) % 4 > 1,
+            };
+            let before = scene.proxy.cuts();
+            // A new session, so that frames are counted from its first one on.
+            scene.proxy.reset(None);
+            scene.proxy.set(|faults| faults.cut = Some(cut));
+            until(SOON, "the cut", || {
+                (scene.proxy.cuts() > before).then_some(())
+            });
+            scene.faults += 2;
+            scene.load.wait_for_answers(20, SOON);
+        }
+    }
+    held.assert_returned(&scene.daemon);
+    scene.finish(broker);
+}
+
+/// In the full set with the default heartbeat of 10 s, else with one of 2 s and limits to match.
+#[test]
+fn a_half_open_connection_is_noticed() {
+    let broker = Broker::shared();
+    let (heartbeat, notice, again) = if full() {
+        ("10s", 25, 35)
+    } else {
+        ("2s", 5, 7)
+    };
+    let (notice, again) = (Duration::from_secs(notice), Duration::from_secs(again));
+    let mut scene = Scene::with(broker, |settings| {
+        settings
+            .set("broker.heartbeat", heartbeat)
+            .set("broker.connect_timeout", if full() { "10s" } else { "2s" })
+    });
+    let held = Held::by(&scene.daemon);
+    for _ in 0..times(1, 3) {
+        let began = Instant::now();
+        scene.proxy.black_hole();
+        scene.faults += 1;
+        scene.wait_for_line("disconnected from", notice);
+        assert!(began.elapsed() < notice);
+        // The next attempt hangs as well.
+        scene.wait_for_line("disconnected from", notice);
+        let healed = Instant::now();
+        scene.proxy.heal();
+        scene.wait_for_line("connected to", again);
+        assert!(healed.elapsed() < again);
+        scene.load.wait_for_answers(20, SOON);
+    }
+    held.assert_returned(&scene.daemon);
+    scene.finish(broker);
+}
+
+#[test]
+fn a_server_that_says_nothing_costs_one_timeout_each() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut proxy = Proxy::new(broker.port());
+    proxy.accept(Accept::Silent);
+    let limit = Duration::from_millis(500);
+    let settings = Settings::at(&proxy.url(&vhost))
+        .set("broker.connect_timeout", "500ms")
+        .set("broker.reconnect.initial", "1ms")
+        .set("broker.reconnect.max", "1ms");
+    let daemon = Daemon::start(&settings);
+    let failure = "did not complete the handshake within 500ms (broker.connect_timeout)";
+    let (mut line, _) = daemon.wait_for_line_from(0, failure, SOON);
+    let held = Held::by(&daemon);
+    for _ in 0..times(20, 100) {
+        let began = Instant::now();
+        (line, _) = daemon.wait_for_line_from(line, failure, SOON);
+        let took = began.elapsed();
+        // On a machine that is busy with other tests a timer may be late.
+        assert!(took < limit + Duration::from_secs(1), "{took:?}");
+    }
+    held.assert_returned(&daemon);
+    proxy.heal();
+    broker.wait_for_consumers(&vhost, super::QUEUE, 1);
+}

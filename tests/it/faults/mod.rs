@@ -1,0 +1,146 @@
+//! Nothing lost, nothing stuck: the daemon under faults of the connection and of the broker, injected for
+//! real while requests flow, and checked against a ledger and the proxy's witness.
+//!
+//! The quick set runs with all other tests. `scripts/soak` sets [`full`], with which the same tests do
+//! what takes an hour, and adds a random mix of faults ([`soak`]).
+
+mod alarm;
+mod broker;
+mod connection;
+mod load;
+mod order;
+mod soak;
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Broker, Daemon, Proxy, SOON, Settings};
+use load::Load;
+
+const QUEUE: &str = "rpc_queue";
+
+/// Unacknowledged deliveries that the daemons of these tests may have.
+const PREFETCH: u64 = 16;
+
+/// What the allocator may keep beyond what it kept before, whatever the number of sessions in between.
+const GROWTH: u64 = 8 << 20;
+
+/// Whether this is `scripts/soak` and not the quick set.
+fn full() -> bool {
+    std::env::var_os("FIBRPC_SOAK_MINUTES").is_some()
+}
+
+/// One number for the quick set and one for the full set.
+fn times(quick: usize, in_full: usize) -> usize {
+    if full() { in_full } else { quick }
+}
+
+/// A daemon that reaches the broker through a proxy, and requests that never stop.
+///
+/// Fields are dropped in order: the load before the daemon, and both before the proxy.
+struct Scene {
+    load: Load,
+    daemon: Daemon,
+    proxy: Proxy,
+    vhost: String,
+    /// Where to go on in the daemon's log.
+    line: usize,
+    /// Faults that may each have had as many deliveries in flight as there are at most.
+    faults: u64,
+}
+
+impl Scene {
+    fn new(broker: &Broker) -> Self {
+        Self::with(broker, |settings| settings)
+    }
+
+    fn with(broker: &Broker, change: impl FnOnce(Settings) -> Settings) -> Self {
+        let vhost = broker.vhost();
+        let proxy = Proxy::new(broker.port());
+        // Of a quorum queue the broker tells the depth seconds late.
+        let settings = Settings::at(&proxy.url(&vhost))
+            .set("server.prefetch", prefetch())
+            .set("queue.type", "classic");
+        let daemon = Daemon::start_consuming(broker, &vhost, &change(settings));
+        let (line, _) = daemon.wait_for_line_from(0, "connected to", SOON);
+        let load = Load::start(broker.port(), &vhost);
+        load.wait_for_answers(20, SOON);
+        Self {
+            load,
+            daemon,
+            proxy,
+            vhost,
+            line,
+            faults: 0,
+        }
+    }
+
+    /// Waits for a line of the daemon's log after those that were waited for so far.
+    fn wait_for_line(&mut self, pattern: &str, limit: Duration) -> String {
+        let (line, text) = self.daemon.wait_for_line_from(self.line, pattern, limit);
+        self.line = line;
+        text
+    }
+
+    /// Does something that ends the session; returns how long it took to consume again, at most `limit`.
+    fn fault(&mut self, limit: Duration, make: impl FnOnce(&Self)) -> Duration {
+        let began = Instant::now();
+        make(self);
+        self.faults += 1;
+        self.wait_for_line("connected to", limit);
+        let took = began.elapsed();
+        assert!(took < limit, "consuming again after {took:?}");
+        took
+    }
+
+    /// Ends the load and checks everything that must hold after any fault.
+    fn finish(self, broker: &Broker) -> crate::support::ledger::Report {
+        let limit = Duration::from_secs(60);
+        let ledger = self.load.finish(limit);
+        broker.wait_for_depth(&self.vhost, QUEUE, limit, |depth| {
+            depth.ready + depth.unacked == 0
+        });
+        self.proxy.assert_clean();
+        assert_eq!(self.proxy.unanswered(), 0, "acked without a reply");
+        // One more than the prefetch: deliveries taken one at a time come before the full window.
+        ledger.assert_clean(self.faults * (PREFETCH + 1))
+    }
+}
+
+fn prefetch() -> i64 {
+    i64::try_from(PREFETCH).unwrap()
+}
+
+/// What a process holds, to be compared with what it holds later.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    threads: u64,
+    descriptors: usize,
+    resident: u64,
+}
+
+impl Held {
+    fn by(daemon: &Daemon) -> Self {
+        Self {
+            threads: daemon.threads(),
+            descriptors: daemon.descriptors(),
+            resident: daemon.resident(),
+        }
+    }
+
+    /// Waits until threads and descriptors are back, and checks that memory is.
+    fn assert_returned(self, daemon: &Daemon) {
+        let end = Instant::now() + SOON;
+        loop {
+            let now = Self::by(daemon);
+            // An allocator gives back late; a leak of sessions would be far more.
+            let back = now.threads <= self.threads
+                && now.descriptors <= self.descriptors
+                && now.resident <= self.resident + GROWTH;
+            if back {
+                return;
+            }
+            assert!(Instant::now() < end, "{self:?} before, {now:?} now");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}

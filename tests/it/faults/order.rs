@@ -1,0 +1,159 @@
+//! What comes back on replies: confirms that are late or lost, replies that are refused or return.
+
+use std::time::Duration;
+
+use super::{PREFETCH, QUEUE, Scene, prefetch};
+use crate::support::proxy::Confirms;
+use crate::support::wire::properties::value;
+use crate::support::wire::{Client, Declare, Properties};
+use crate::support::{Broker, Daemon, Proxy, Role, SOON, Settings, until};
+
+#[test]
+fn late_confirms_hold_back_acks_and_nothing_else() {
+    let broker = Broker::shared();
+    let mut scene = Scene::new(broker);
+    for _ in 0..3 {
+        scene.proxy.set(|faults| faults.confirms = Confirms::Hold);
+        // The window fills with replies that are sent and not confirmed, and there it stays.
+        let full = |depth: crate::support::broker::Depth| depth.unacked == PREFETCH;
+        broker.wait_for_depth(&scene.vhost, QUEUE, SOON, full);
+        std::thread::sleep(Duration::from_millis(300)); // the fault itself
+        assert!(full(broker.depth(&scene.vhost, QUEUE).unwrap()));
+        scene.proxy.set(|faults| faults.confirms = Confirms::Pass);
+        scene.load.wait_for_answers(20, SOON);
+    }
+    scene.faults = 0;
+    let report = scene.finish(broker);
+    assert_eq!(report.duplicated, 0);
+}
+
+#[test]
+fn lost_confirms_cost_the_session_and_no_request() {
+    let broker = Broker::shared();
+    let mut scene = Scene::with(broker, |settings| {
+        settings.set("broker.confirm_timeout", "1s")
+    });
+    for _ in 0..2 {
+        scene
+            .proxy
+            .set(|faults| faults.confirms = Confirms::Swallow);
+        scene.faults += 1;
+        let line = scene.wait_for_line("disconnected from", Duration::from_secs(10));
+        assert!(line.contains("broker.confirm_timeout"), "{line}");
+        scene.proxy.set(|faults| faults.confirms = Confirms::Pass);
+        scene.load.wait_for_answers(40, SOON);
+        // The next session may have met the fault, too.
+        scene.faults += 1;
+    }
+    scene.finish(broker);
+}
+
+#[test]
+fn a_full_reply_queue_is_its_owners_trouble() {
+    const REQUESTS: u64 = 20;
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let proxy = Proxy::new(broker.port());
+    let settings = Settings::at(&proxy.url(&vhost))
+        .set("queue.type", "classic")
+        .set("server.prefetch", prefetch());
+    let daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.confirm_select().unwrap();
+    let full = Declare::classic()
+        .argument("x-max-length", value::integer(1))
+        .argument("x-overflow", value::text("reject-publish"));
+    let (replies, ..) = client.declare("rpc.reply.full", &full).unwrap();
+    client.call(QUEUE, b"1", SOON).unwrap();
+
+    let frames = || proxy.stats(Some(Role::Publish))[0].client_frames;
+    let before = frames();
+    for index in 0..REQUESTS {
+        let request = Properties::request(&replies, format!("full-{index}"));
+        client.publish(QUEUE, &request, b"30").unwrap();
+    }
+    client.wait_for_confirms(SOON).unwrap();
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
+        depth.ready + depth.unacked == 0
+    });
+    // A reply is a method, a header and a body; one was taken, the others were offered three times.
+    let offered = (frames() - before) / 3;
+    let most = 1 + (REQUESTS - 1) * 3;
+    assert!((REQUESTS..=most).contains(&offered), "{offered} offers");
+    assert_eq!(broker.depth(&vhost, &replies).unwrap().ready, 1);
+    daemon.wait_for_line("the reply queue is full", SOON);
+
+    // All slots of the window are free: so many replies can wait for their confirms at once.
+    proxy.set(|faults| faults.confirms = Confirms::Hold);
+    for index in 0..2 * PREFETCH {
+        let id = format!("after-{index}");
+        let request = Properties::new().correlation_id(id);
+        client.request(QUEUE, request, b"10").unwrap();
+    }
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == PREFETCH);
+    proxy.set(|faults| faults.confirms = Confirms::Pass);
+    for _ in 0..2 * PREFETCH {
+        assert_eq!(client.next_delivery(SOON).unwrap().text(), "55");
+    }
+    proxy.assert_clean();
+    let log = daemon.stderr().join("\n");
+    assert!(!log.contains("disconnected"), "{log}");
+}
+
+#[test]
+fn a_full_reply_queue_holds_up_nobody_else() {
+    let broker = Broker::shared();
+    let scene = Scene::new(broker);
+    let mut client = Client::connect(broker.port(), &scene.vhost).unwrap();
+    let full = Declare::classic()
+        .argument("x-max-length", value::integer(1))
+        .argument("x-overflow", value::text("reject-publish"));
+    let (replies, ..) = client.declare("rpc.reply.full", &full).unwrap();
+    for index in 0..100 {
+        let request = Properties::request(&replies, format!("full-{index}"));
+        client.publish(QUEUE, &request, b"30").unwrap();
+        if index % 10 == 0 {
+            scene.load.wait_for_answers(20, SOON);
+        }
+    }
+    // The requests to the full queue were rejected, which the witness does not take for acks.
+    let report = scene.finish(broker);
+    assert_eq!(report.duplicated, 0);
+}
+
+#[test]
+fn a_caller_that_has_gone_is_no_error() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let proxy = Proxy::new(broker.port());
+    let settings = Settings::at(&proxy.url(&vhost))
+        .set("queue.type", "classic")
+        .set("log.level", "debug");
+    let daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.confirm_select().unwrap();
+    let mut leaving = Client::connect(broker.port(), &vhost).unwrap();
+    let (replies, ..) = leaving.declare("", &Declare::exclusive()).unwrap();
+    drop(leaving);
+    until(SOON, "the reply queue's end", || {
+        broker.depth(&vhost, &replies).is_none().then_some(())
+    });
+    for index in 0..50 {
+        let request = Properties::request(&replies, format!("gone-{index}"));
+        client.publish(QUEUE, &request, b"30").unwrap();
+    }
+    client.wait_for_confirms(SOON).unwrap();
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
+        depth.ready + depth.unacked == 0
+    });
+    proxy.assert_clean();
+    assert_eq!(
+        proxy.unanswered(),
+        0,
+        "each was answered; the answer came back"
+    );
+    let log = daemon.stderr().join("\n");
+    assert_eq!(log.matches("the caller has gone").count(), 50, "{log}");
+    assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
+    assert_eq!(client.call(QUEUE, b"30", SOON).unwrap().text(), "832040");
+}

@@ -1,0 +1,262 @@
+//! A random mix of faults for as long as `scripts/soak` says, drawn by its seed; a few faults of it in the
+//! quick set.
+
+use std::time::{Duration, Instant};
+
+use super::{Held, PREFETCH, QUEUE, Scene, full};
+use crate::support::proxy::{Accept, Confirms, Cut};
+use crate::support::{Broker, Daemon, Role, SOON, Settings};
+
+/// What may happen.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Reset(Option<Role>),
+    Close(Option<Role>),
+    CloseByBroker,
+    Cut(Cut),
+    BlackHole,
+    Silent,
+    Refused,
+    Delay,
+    HoldConfirms,
+    SwallowConfirms,
+    KillBroker,
+    StopApp,
+    Suspend,
+    Alarm,
+    KillDaemon,
+    Terminate,
+}
+
+impl Fault {
+    /// The next one. What takes a restart of the broker is rarer.
+    fn draw(random: &mut fastrand::Rng) -> Self {
+        let role = random.choice([None, Some(Role::Consume), Some(Role::Publish)]);
+        let role = role.unwrap();
+        match random.u32(0..60) {
+            0..8 => Self::Reset(role),
+            8..12 => Self::Close(role),
+            12..18 => Self::CloseByBroker,
+            18..34 => Self::Cut(Cut {
+                role,
+                after: random.u64(2..400),
+                torn: random.bool(),
+                reset: random.bool(),
+            }),
+            34..36 => Self::BlackHole,
+            36..38 => Self::Silent,
+            38..40 => Self::Refused,
+            40..43 => Self::Delay,
+            43..46 => Self::HoldConfirms,
+            46..49 => Self::SwallowConfirms,
+            49 => Self::KillBroker,
+            50 => Self::StopApp,
+            51..53 => Self::Suspend,
+            53..55 => Self::Alarm,
+            55..58 => Self::KillDaemon,
+            _ => Self::Terminate,
+        }
+    }
+}
+
+/// The daemons beside the one that stays, and what was seen so far.
+struct Soak<'a> {
+    broker: &'a Broker,
+    scene: Scene,
+    settings: Settings,
+    other: Option<Daemon>,
+    again: Vec<Duration>,
+}
+
+impl Soak<'_> {
+    fn other(&self) -> Daemon {
+        Daemon::start(&self.settings)
+    }
+
+    /// Makes it, ends it, and waits until all is as before.
+    fn suffer(&mut self, fault: Fault, random: &mut fastrand::Rng) {
+        let pause = Duration::from_millis(random.u64(200..3000));
+        let ends_session = match fault {
+            Fault::Reset(role) => self.scene.proxy.reset(role) > 0,
+            Fault::Close(role) => self.scene.proxy.close(role) > 0,
+            Fault::CloseByBroker => self.broker.close_connections(&self.scene.vhost) > 0,
+            Fault::Cut(cut) => {
+                let before = self.scene.proxy.cuts();
+                self.scene.proxy.set(|faults| faults.cut = Some(cut));
+                crate::support::until(SOON, "the cut", || {
+                    (self.scene.proxy.cuts() > before).then_some(())
+                });
+                true
+            }
+            Fault::BlackHole => {
+                self.scene.proxy.black_hole();
+                self.scene
+                    .wait_for_line("disconnected from", Duration::from_secs(8));
+                std::thread::sleep(pause);
+                true
+            }
+            Fault::Silent | Fault::Refused => {
+                self.scene.proxy.accept(if matches!(fault, Fault::Silent) {
+                    Accept::Silent
+                } else {
+                    Accept::Refuse
+                });
+                self.scene.proxy.reset(None);
+                std::thread::sleep(pause);
+                true
+            }
+            Fault::Delay => {
+                self.scene.proxy.set(|faults| faults.delay = pause / 10);
+                std::thread::sleep(pause);
+                false
+            }
+            Fault::HoldConfirms => {
+                self.scene
+                    .proxy
+                    .set(|faults| faults.confirms = Confirms::Hold);
+                std::thread::sleep(pause.min(Duration::from_secs(1)));
+                false
+            }
+            Fault::SwallowConfirms => {
+                self.scene
+                    .proxy
+                    .set(|faults| faults.confirms = Confirms::Swallow);
+                self.scene.wait_for_line("broker.confirm_timeout", SOON);
+                true
+            }
+            Fault::KillBroker => {
+                self.broker.kill();
+                std::thread::sleep(pause);
+                self.broker.start();
+                true
+            }
+            Fault::StopApp => {
+                self.broker.stop_app();
+                std::thread::sleep(pause);
+                self.broker.start_app();
+                true
+            }
+            Fault::Suspend => {
+                self.broker.suspend();
+                self.scene
+                    .wait_for_line("disconnected from", Duration::from_secs(8));
+                std::thread::sleep(pause);
+                self.broker.resume();
+                true
+            }
+            Fault::Alarm => {
+                self.broker.memory_alarm(true);
+                std::thread::sleep(pause);
+                self.broker.memory_alarm(false);
+                false
+            }
+            Fault::KillDaemon => {
+                if let Some(mut other) = self.other.take() {
+                    other.signal("KILL");
+                    other.wait(SOON);
+                }
+                self.other = Some(self.other());
+                false
+            }
+            Fault::Terminate => {
+                if let Some(mut other) = self.other.take() {
+                    other.signal("TERM");
+                    other.wait(Duration::from_secs(35));
+                }
+                self.other = Some(self.other());
+                false
+            }
+        };
+        self.scene.proxy.heal();
+        let healed = Instant::now();
+        if ends_session {
+            self.scene
+                .wait_for_line("connected to", Duration::from_secs(35));
+            self.again.push(healed.elapsed());
+        }
+        self.scene
+            .load
+            .wait_for_answers(20, Duration::from_secs(60));
+        self.broker
+            .wait_for_depth(&self.scene.vhost, QUEUE, Duration::from_secs(35), |depth| {
+                depth.consumers >= 2
+            });
+    }
+
+    /// Ends of sessions and of daemons, each of which may have cost a window of duplicates.
+    fn ends(&self, rounds: u64) -> u64 {
+        let lines = self.scene.daemon.stderr();
+        let ends = lines
+            .iter()
+            .filter(|line| line.contains("disconnected from"));
+        // The other daemon suffers the same faults, and its own.
+        2 * (ends.count() as u64 + rounds)
+    }
+}
+
+#[test]
+fn a_random_mix_of_faults() {
+    let variable = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<u64>().unwrap())
+    };
+    let seed = variable("FIBRPC_SOAK_SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
+    let minutes = variable("FIBRPC_SOAK_MINUTES").unwrap_or(0);
+    eprintln!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let broker = Broker::exclusive();
+    let mut settings = None;
+    let scene = Scene::with(&broker, |base| {
+        let with = base
+            .set("broker.heartbeat", "2s")
+            .set("broker.connect_timeout", "2s")
+            .set("broker.confirm_timeout", "3s")
+            .set("broker.reconnect.max", "2s");
+        settings = Some(with.clone());
+        with
+    });
+    let mut soak = Soak {
+        broker: &broker,
+        scene,
+        settings: settings.unwrap(),
+        other: None,
+        again: Vec::new(),
+    };
+    soak.other = Some(soak.other());
+    let end = Instant::now() + Duration::from_secs(if full() { minutes * 60 } else { 15 });
+    let mut held = None;
+    let mut rounds = 0;
+    while Instant::now() < end || rounds < 3 {
+        let fault = Fault::draw(&mut random);
+        let began = Instant::now();
+        soak.suffer(fault, &mut random);
+        rounds += 1;
+        if full() {
+            eprintln!("{rounds:5} {:6.1?} {fault:?}", began.elapsed());
+        }
+        // The first few sessions fill the allocator's pools.
+        if rounds == 3 {
+            held = Some(Held::by(&soak.scene.daemon));
+        }
+    }
+    let (before, ends) = (held.unwrap(), soak.ends(rounds));
+    before.assert_returned(&soak.scene.daemon);
+    let now = Held::by(&soak.scene.daemon);
+    soak.again.sort_unstable();
+    let at = |share: usize| {
+        soak.again
+            .get(soak.again.len().saturating_sub(1) * share / 100)
+    };
+    println!("seed {seed}, faults {rounds}, ends of sessions at most {ends}");
+    println!("consuming again after: p50 {:?}, max {:?}", at(50), at(100));
+    println!("held at the start: {before:?}");
+    println!("held at the end:   {now:?}");
+    let Soak {
+        mut scene, other, ..
+    } = soak;
+    scene.faults = ends;
+    let report = scene.finish(&broker);
+    println!("{report} ({} duplicates allowed)", ends * (PREFETCH + 1));
+    drop(other);
+}
