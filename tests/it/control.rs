@@ -125,19 +125,19 @@ fn a_ping_goes_the_way_of_all_requests() {
     client
         .publish("rpc_queue", &ping(&mine, b"\xff2"), b"")
         .unwrap();
-    let pong = client.next_delivery(SOON).unwrap();
+    let answer = client.next_delivery(SOON).unwrap();
     let text = |value: &Option<Vec<u8>>| String::from_utf8(value.clone().unwrap()).unwrap();
-    assert_eq!(text(&pong.properties.kind), "fibrpc.pong");
+    assert_eq!(text(&answer.properties.kind), "fibrpc.answer");
     assert_eq!(
-        pong.properties.correlation_id.as_deref(),
+        answer.properties.correlation_id.as_deref(),
         Some(&b"\xff2"[..])
     );
-    assert_eq!(text(&pong.properties.content_type), "application/json");
+    assert_eq!(text(&answer.properties.content_type), "application/json");
     assert_eq!(
-        pong.properties.find_text("fibrpc-status").as_deref(),
+        answer.properties.find_text("fibrpc-status").as_deref(),
         Some("OK")
     );
-    let report: Value = serde_json::from_slice(&pong.body).unwrap();
+    let report: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(report["pid"], daemon.pid());
     assert_eq!(report["state"], "consuming");
     broker.wait_for_depth(&vhost, "rpc_queue", SOON, |depth| depth.unacked == 0);
