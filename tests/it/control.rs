@@ -127,7 +127,7 @@ fn a_ping_goes_the_way_of_all_requests() {
         .unwrap();
     let answer = client.next_delivery(SOON).unwrap();
     let text = |value: &Option<Vec<u8>>| String::from_utf8(value.clone().unwrap()).unwrap();
-    assert_eq!(text(&answer.properties.kind), "fibrpc.answer");
+    assert_eq!(text(&answer.properties.kind), "fibrpc.pong");
     assert_eq!(
         answer.properties.correlation_id.as_deref(),
         Some(&b"\xff2"[..])
