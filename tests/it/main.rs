@@ -12,11 +12,15 @@
     reason = "all of it is test code, in one crate"
 )]
 
+mod alarm;
 mod call;
 mod check;
 mod harness;
 mod harness_proxy;
+mod hostile;
+mod load;
 mod notify;
+mod poison;
 mod reload;
 mod serve;
 mod support;
