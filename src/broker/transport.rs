@@ -147,6 +147,8 @@ pub(super) async fn open(
         stream,
         switch: switch.clone(),
         greeted: false,
+        blocked: false,
+        patience: patience(settings.heartbeat),
         inbound: Inbound::new(limits),
         outbound: Outbound::new(switch.0.raw_ids.clone()),
     })
@@ -211,7 +213,12 @@ fn tune(tcp: &TcpStream, heartbeat: Duration) -> io::Result<()> {
             .with_time(interval)
             .with_interval(interval),
     )?;
-    socket.set_tcp_user_timeout(Some(interval * 2))
+    socket.set_tcp_user_timeout(Some(patience(heartbeat)))
+}
+
+/// Two heartbeats, as for silence.
+fn patience(heartbeat: Duration) -> Duration {
+    heartbeat.max(Duration::from_secs(1)) * 2
 }
 
 #[derive(Debug)]
@@ -221,6 +228,13 @@ enum Stream {
 }
 
 impl Stream {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
     fn poll_read(
         &mut self,
         context: &mut Context<'_>,
@@ -263,6 +277,10 @@ pub(super) struct Transport {
     switch: KillSwitch,
     /// Whether the greeting is complete.
     greeted: bool,
+    /// Whether the broker has said that it reads no more.
+    blocked: bool,
+    /// How long the broker may take nothing of what is sent, unless it has said so.
+    patience: Duration,
     inbound: Inbound,
     outbound: Outbound,
 }
@@ -279,6 +297,22 @@ impl Transport {
             self.outbound.sent(written);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Acts on what the guard saw pass.
+    fn observe(&mut self) {
+        if let Some(closed) = self.inbound.closed() {
+            // Only the first one counts, and there is none after it.
+            let _ = self.switch.0.closed.set(closed.clone());
+        }
+        let blocked = self.inbound.blocked();
+        if blocked != self.blocked {
+            self.blocked = blocked;
+            // The kernel ends a connection whose peer is alive and takes nothing for so long, which
+            // is what a blocked broker does. Should it die meanwhile, heartbeats tell.
+            let limit = (!blocked).then_some(self.patience);
+            let _ = SockRef::from(self.stream.tcp()).set_tcp_user_timeout(limit);
+        }
     }
 
     fn greet(&mut self, bytes: &[u8]) {
@@ -312,6 +346,7 @@ impl futures_io::AsyncRead for Transport {
         loop {
             let finished = this.inbound.drain(bytes);
             if finished > 0 {
+                this.observe();
                 return Poll::Ready(Ok(finished));
             }
             let room = this.inbound.room(bytes.len());
@@ -327,10 +362,7 @@ impl futures_io::AsyncRead for Transport {
                 this.greet(&bytes[room..room + read]);
             }
             let passed = this.inbound.filter(&mut bytes[..room + read], room);
-            if let Some(closed) = this.inbound.closed() {
-                // Only the first one counts, and there is none after it.
-                let _ = this.switch.0.closed.set(closed.clone());
-            }
+            this.observe();
             if passed > 0 {
                 return Poll::Ready(Ok(passed));
             }

@@ -12,6 +12,7 @@
     reason = "all of it is test code, in one crate"
 )]
 
+mod alarm;
 mod call;
 mod check;
 mod client;
@@ -19,7 +20,10 @@ mod control;
 mod faults;
 mod harness;
 mod harness_proxy;
+mod hostile;
+mod load;
 mod notify;
+mod poison;
 mod reload;
 mod serve;
 mod support;

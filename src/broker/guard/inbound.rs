@@ -39,6 +39,8 @@ pub struct Inbound {
     need: usize,
     /// What the broker closed the connection with.
     closed: Option<(u16, String)>,
+    /// Whether the broker has said that it reads no more.
+    blocked: bool,
     /// A rewritten frame; goes out between `ready` and `next`.
     rewritten: Vec<u8>,
     rewritten_at: usize,
@@ -107,6 +109,7 @@ impl Inbound {
             next: 0,
             need: 0,
             closed: None,
+            blocked: false,
             rewritten: Vec::new(),
             rewritten_at: 0,
         }
@@ -137,6 +140,11 @@ impl Inbound {
     /// The code and text of the broker's `connection.close`, once it has passed.
     pub fn closed(&self) -> Option<&(u16, String)> {
         self.closed.as_ref()
+    }
+
+    /// Whether `connection.blocked` has passed, and no `connection.unblocked` since.
+    pub fn blocked(&self) -> bool {
+        self.blocked
     }
 
     /// How many bytes to leave free at the front of a buffer of `capacity` bytes that is about to be
@@ -291,6 +299,7 @@ impl Inbound {
         let Some(kind) = method::kind(&bytes[HEAD..]) else {
             return Verdict::Incomplete(HEAD + 4);
         };
+        self.blocked = method::blocked(&bytes[HEAD..]).unwrap_or(self.blocked);
         let largest = match kind {
             method::Kind::Plain => 0,
             method::Kind::Absurd => return refuse(bytes),

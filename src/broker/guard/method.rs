@@ -81,6 +81,15 @@ pub(super) fn sanitized_start(payload: &[u8]) -> Option<Vec<u8>> {
     Some([front, &properties, back].concat())
 }
 
+/// Whether the broker says that it reads no more, or again; `None`: it is another method.
+pub(super) fn blocked(payload: &[u8]) -> Option<bool> {
+    match (u16_at(payload, 0)?, u16_at(payload, 2)?) {
+        (10, 60) => Some(true),
+        (10, 61) => Some(false),
+        _ => None,
+    }
+}
+
 /// The code and text of `connection.close`; `None`: it is another method. To be read once mended.
 pub(super) fn closed(payload: &[u8]) -> Option<(u16, String)> {
     if (u16_at(payload, 0)?, u16_at(payload, 2)?) != (10, 50) {

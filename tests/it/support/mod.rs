@@ -23,7 +23,7 @@ pub use broker::{Broker, Exclusive};
 pub use ledger::{Ledger, fibonacci};
 pub use notify::Notify;
 pub use process::{Output, Process};
-pub use programs::{Daemon, Fibrpc, Settings, python};
+pub use programs::{Daemon, Fibrpc, Settings, example, python};
 pub use proxy::{Proxy, Role};
 
 use std::time::{Duration, Instant};

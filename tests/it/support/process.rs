@@ -163,6 +163,22 @@ impl Process {
         kib * 1024
     }
 
+    /// The most memory that was ever resident, in bytes.
+    pub fn peak_resident(&self) -> u64 {
+        self.proc_status("VmHWM:") * 1024
+    }
+
+    /// Processor time so far, of all threads.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        let stat = stat.expect("it runs");
+        // After the name, which may hold anything: state is the first, utime and stime are 12 and 13.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+        let ticks = fields.split(' ').skip(11).take(2);
+        let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10) // 100 a second on every Linux
+    }
+
     /// Number of threads.
     pub fn threads(&self) -> u64 {
         self.proc_status("Threads:")

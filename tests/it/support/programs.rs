@@ -152,6 +152,13 @@ impl Fibrpc {
     }
 }
 
+/// One of `examples/*.rs`, which are built with the tests.
+pub fn example(name: &str) -> Command {
+    let tests = std::env::current_exe().expect("we run");
+    let programs = tests.ancestors().nth(2).expect("target/debug/deps/it");
+    Command::new(programs.join("examples").join(name))
+}
+
 /// Starts one of `tests/fixtures/*.py`.
 pub fn python(script: &str, broker: &Broker, vhost: &str, arguments: &[&str]) -> Process {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");

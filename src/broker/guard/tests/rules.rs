@@ -295,6 +295,21 @@ fn a_header_frame_above_the_negotiated_size_loses_what_is_too_large_alone() {
 }
 
 #[test]
+fn it_is_known_whether_the_broker_reads() {
+    let mut inbound = Inbound::new(Limits::default());
+    let notices = [
+        (method(0, 10, 60, &[&short(b"low on memory")]), true),
+        (method(0, 10, 31, &[]), true),
+        (method(0, 10, 61, &[]), false),
+    ];
+    for (mut bytes, expected) in notices {
+        let room = inbound.room(bytes.len());
+        inbound.filter(&mut bytes, room);
+        assert_eq!(inbound.blocked(), expected);
+    }
+}
+
+#[test]
 fn why_the_broker_closes_is_read() {
     let mut inbound = Inbound::new(Limits::default());
     let close = method(

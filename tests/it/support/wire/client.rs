@@ -288,6 +288,20 @@ impl Client {
         }
     }
 
+    /// Pings a server of `queue` and returns the report in its pong, dropping replies that wait.
+    pub fn report(&mut self, queue: &str, limit: Duration) -> Result<serde_json::Value> {
+        let id = format!("report-{}", self.published + 1);
+        let mut ping = Properties::new().correlation_id(&id);
+        ping.kind = Some(b"fibrpc.ping".to_vec());
+        self.request(queue, ping, b"0")?;
+        loop {
+            let pong = self.next_delivery(limit)?;
+            if pong.correlation_id() == id {
+                return Ok(serde_json::from_slice(&pong.body).expect("a pong is JSON"));
+            }
+        }
+    }
+
     /// Sends any frame.
     pub fn send_frame(&mut self, frame: &Frame) -> Result<()> {
         Ok(self.stream.write_all(&frame.encode())?)

@@ -1,0 +1,63 @@
+//! What becomes of a request that kills its server: a demonstration, and the test, of isolation.
+//!
+//! It answers with the request's text, but `panic` panics and `abort` ends the process; with ` later`
+//! behind the word, on the pool. Run under something that starts it again, as systemd does, and with
+//! `STATE_DIRECTORY`, it serves everybody else and rejects `abort` after three deaths. Without
+//! `STATE_DIRECTORY` a death leaves no trace and accuses nobody, so that `abort` is delivered again until
+//! the queue's own delivery limit ends it. Reads the configuration of `fibrpcd`.
+
+use fibrpc::config::load::{Overrides, Program, load};
+use fibrpc::protocol::{Answer, Code, Request, Status};
+use fibrpc::server::{Cancel, Cost, Server, Service};
+
+struct Crash;
+
+impl Service for Crash {
+    type Job = String;
+
+    fn admit(&self, request: &Request) -> Result<(String, Cost), Status> {
+        let text = String::from_utf8(request.body.clone())
+            .map_err(|_| Status::new(Code::InvalidArgument, "the body is not UTF-8"))?;
+        let cost = Cost {
+            time: if text.ends_with(" later") {
+                Cost::POOL_FROM
+            } else {
+                std::time::Duration::ZERO
+            },
+            reply_bytes: text.len() as u64,
+        };
+        Ok((text, cost))
+    }
+
+    #[allow(clippy::panic, reason = "that is what it is for")]
+    fn run(&self, text: String, _: &Cancel) -> Result<Answer, Status> {
+        match text.trim_end_matches(" later") {
+            "panic" => panic!("as requested"),
+            "abort" => std::process::abort(),
+            _ => Ok(Answer {
+                body: text.into_bytes(),
+                content_type: "text/plain",
+            }),
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), String> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let loaded = load(Program::Daemon, &Overrides::default()).map_err(|problems| {
+        problems
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    })?;
+    let (mut server, _handle) = Server::new(Crash, loaded.config);
+    if let Some(directory) = std::env::var_os("STATE_DIRECTORY") {
+        server = server.with_state_directory(directory.into());
+    }
+    server.run().await;
+    Ok(())
+}

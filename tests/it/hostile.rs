@@ -1,0 +1,356 @@
+//! Messages that whoever may publish can send: each hurts nobody but itself. The process and its session
+//! stay, the next good request is answered, the log stays quiet and shows nothing of what was sent.
+
+mod cases;
+
+use std::time::{Duration, Instant};
+
+use crate::support::wire::properties::value;
+use crate::support::wire::{Client, Declare, Delivery, Properties, Publish};
+use crate::support::{Broker, Daemon, SOON, Settings, until};
+
+use cases::Fate::{Answer, Code, Silence, Value};
+use cases::{CANARY, Case, Fate, addresses, bodies, case, headers, plain, properties};
+
+const QUEUE: &str = "rpc_queue";
+
+/// A good request is answered in a millisecond or so; a machine that does other things besides may take
+/// its time, a daemon that lost its session takes at least this long as well.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// A direct reply-to name as a broker would make it, of a node that is none of the cluster's.
+const STRANGE_NODE: &str = "amq.rabbitmq.reply-to.g1h2AAlyZXBseUAxMjMAAAAAAAAAAQAAAAI=.AAAA";
+
+/// The daemon, a client that asks good requests, and what was seen so far.
+struct Bench<'a> {
+    broker: &'a Broker,
+    vhost: String,
+    daemon: Daemon,
+    pid: u32,
+    good: Client,
+    next: Vec<Duration>,
+}
+
+impl<'a> Bench<'a> {
+    fn start(broker: &'a Broker, change: impl FnOnce(Settings) -> Settings) -> Self {
+        let vhost = broker.vhost();
+        let mut good = Client::connect(broker.port(), &vhost).unwrap();
+        // Quorum queues write each message to disk first, which is not what is measured here.
+        good.declare(QUEUE, &Declare::classic()).unwrap();
+        let settings = change(Settings::new(broker, &vhost).set("log.level", "debug"));
+        let daemon = Daemon::start_consuming(broker, &vhost, &settings);
+        let pid = daemon.pid();
+        good.call(QUEUE, b"30", SOON).unwrap();
+        Self {
+            broker,
+            vhost,
+            daemon,
+            pid,
+            good,
+            next: Vec::new(),
+        }
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(self.broker.port(), &self.vhost).unwrap()
+    }
+
+    fn report(&mut self, field: &str) -> u64 {
+        let report = self.good.report(QUEUE, SOON).unwrap();
+        report[field]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{field}: {report}"))
+    }
+
+    /// Sends it, and then a good request, whose answer must come at once.
+    fn send(&mut self, case: &Case) {
+        let mut sender = self.client();
+        let mine = matches!(case.fate, Silence) || case.properties.reply_to.is_some();
+        let sent = if mine {
+            sender.publish(QUEUE, &case.properties, &case.body)
+        } else {
+            sender.request(QUEUE, case.properties.clone(), &case.body)
+        };
+        match (&case.fate, sent) {
+            (_, Ok(_)) | (Fate::Broker, Err(_)) => {}
+            (_, Err(error)) => panic!("{}: {error}", case.name),
+        }
+        let began = Instant::now();
+        let answer = self.good.call(QUEUE, b"30", SOON);
+        let took = began.elapsed();
+        let answer = answer.unwrap_or_else(|error| panic!("after {}: {error}", case.name));
+        assert_eq!(answer.text(), "832040", "after {}", case.name);
+        assert!(took < AT_ONCE, "{took:?} after {}", case.name);
+        self.next.push(took);
+        match case.fate {
+            Value(_) | Code(_) | Answer => match sender.next_delivery(SOON) {
+                Ok(reply) => judge(case, &reply),
+                Err(error) => panic!("{}: {error}", case.name),
+            },
+            Silence | Fate::Broker => {}
+        }
+    }
+
+    fn send_all(&mut self, cases: &[Case]) {
+        cases.iter().for_each(|case| self.send(case));
+        self.next.sort_unstable();
+        eprintln!(
+            "{} hostile messages; the next good one took {:?} at best, {:?} in the middle, {:?} at worst",
+            self.next.len(),
+            self.next[0],
+            self.next[self.next.len() / 2],
+            self.next[self.next.len() - 1],
+        );
+    }
+
+    /// The same process and session, everything settled, and nothing in the log.
+    fn assert_unharmed(mut self, lines: usize) {
+        assert_eq!(self.report("pid"), u64::from(self.pid));
+        assert_eq!(self.report("sessions"), 1, "a reconnect");
+        self.broker
+            .wait_for_depth(&self.vhost, QUEUE, SOON, |depth| {
+                depth.ready + depth.unacked == 0
+            });
+        assert!(self.daemon.is_running());
+        let log = self.daemon.stderr();
+        // Of its own doings: started, connected.
+        let said = log
+            .iter()
+            .filter(|line| !line.contains("the caller has gone"));
+        assert!(said.count() <= lines + 4, "{log:#?}");
+        for line in log {
+            assert!(
+                !line.contains('\u{1b}') && !line.contains("5e1f\\n"),
+                "{line}"
+            );
+            let shown = line.contains(CANARY) && !line.contains("reply_to=");
+            assert!(!shown && line.len() < 1_000, "{line}");
+        }
+    }
+}
+
+#[track_caller]
+fn judge(case: &Case, reply: &Delivery) {
+    let id = case.properties.correlation_id.as_ref();
+    let id = id.or(case.properties.message_id.as_ref());
+    assert_eq!(
+        reply.properties.correlation_id.as_ref(),
+        id,
+        "{}",
+        case.name
+    );
+    let status = reply.properties.find_text("fibrpc-status").unwrap();
+    match &case.fate {
+        Value(expected) => assert_eq!(
+            (status.as_str(), reply.text().as_str()),
+            ("OK", *expected),
+            "{}",
+            case.name
+        ),
+        Code(code) => {
+            assert_eq!(status, *code, "{}: {}", case.name, reply.text());
+            // An excerpt at most, on one line.
+            assert!(reply.body.len() < 1_000, "{}: {}", case.name, reply.text());
+            assert!(
+                !reply.body.iter().any(u8::is_ascii_control),
+                "{}: {}",
+                case.name,
+                reply.text()
+            );
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn bodies_of_every_kind_hurt_nobody() {
+    let mut bench = Bench::start(Broker::shared(), |settings| settings);
+    bench.send_all(&bodies());
+    bench.assert_unharmed(0);
+}
+
+#[test]
+fn headers_of_every_kind_hurt_nobody() {
+    let mut bench = Bench::start(Broker::shared(), |settings| settings);
+    bench.send_all(&headers());
+    bench.assert_unharmed(0);
+}
+
+#[test]
+fn properties_of_every_kind_hurt_nobody() {
+    let mut bench = Bench::start(Broker::shared(), |settings| settings);
+    bench.send_all(&properties());
+    bench.assert_unharmed(0);
+}
+
+#[test]
+fn reply_addresses_of_every_kind_hurt_nobody() {
+    let mut bench = Bench::start(Broker::shared(), |settings| settings);
+    let mut other = bench.client();
+    other.declare("orders", &Declare::classic()).unwrap();
+    bench.send_all(&addresses());
+    assert_eq!(bench.report("refused"), 9);
+    assert_eq!(
+        bench.report("unanswerable"),
+        11,
+        "with those that have none"
+    );
+    assert_eq!(bench.report("returned"), 2);
+    let (_, messages, _) = other.declare("orders", &Declare::passive()).unwrap();
+    assert_eq!(messages, 0, "it wrote into another service's queue");
+    bench.assert_unharmed(9);
+}
+
+/// A reply to a queue that is gone is no error, but it is noticed: that takes `mandatory`.
+#[test]
+fn replies_go_where_they_may_and_come_back_counted() {
+    let mut bench = Bench::start(Broker::shared(), |settings| {
+        settings.set("server.reply_to_allow", vec!["billing.*".to_owned()])
+    });
+    let mut client = bench.client();
+    // The tutorial's clients, the C++ one's own names among them, and what the operator allows.
+    for name in ["", "rpc.reply.x", "thesis.rpc.1", "billing.answers"] {
+        let (name, ..) = client.declare(name, &Declare::exclusive()).unwrap();
+        let request = Properties::request(&name, "id-1");
+        client.publish(QUEUE, &request, b"30").unwrap();
+        let reply = until(SOON, &name, || client.get(&name, true).unwrap());
+        assert_eq!(reply.text(), "832040", "{name}");
+    }
+    assert_eq!((bench.report("returned"), bench.report("refused")), (0, 0));
+    for _ in 0..50 {
+        let request = Properties::request("rpc.reply.gone", "id-2");
+        client.publish(QUEUE, &request, b"30").unwrap();
+    }
+    until(SOON, "50 returned replies", || {
+        (bench.report("returned") == 50).then_some(())
+    });
+
+    // A full queue: offered three times, then the request is rejected.
+    let full = Declare::classic()
+        .argument("x-max-length", b"I\0\0\0\x01")
+        .argument("x-overflow", value::text("reject-publish"));
+    client.declare("rpc.reply.full", &full).unwrap();
+    client
+        .publish("rpc.reply.full", &Properties::new(), b"")
+        .unwrap();
+    let request = Properties::request("rpc.reply.full", "id-3");
+    client.publish(QUEUE, &request, b"30").unwrap();
+    until(SOON, "three refused offers", || {
+        (bench.report("nacked") == 3).then_some(())
+    });
+    bench.assert_unharmed(1);
+}
+
+#[test]
+fn a_flood_of_refused_addresses_is_a_dozen_lines_and_an_exact_count() {
+    let mut bench = Bench::start(Broker::shared(), |settings| settings);
+    let mut sender = bench.client();
+    let request = Properties::request("orders", CANARY);
+    let began = Instant::now();
+    for _ in 0..10_000 {
+        sender.publish(QUEUE, &request, b"30").unwrap();
+    }
+    until(SOON * 3, "all of them refused", || {
+        (bench.report("refused") == 10_000).then_some(())
+    });
+    assert!(
+        began.elapsed() < Duration::from_secs(50),
+        "the flood took longer than the interval"
+    );
+    // The summary comes a minute after the first line.
+    let lines = until(Duration::from_secs(70), "an exact count", || {
+        let log = bench.daemon.stderr();
+        let lines = log
+            .iter()
+            .filter(|line| line.contains("refused a reply address"));
+        let lines: Vec<_> = lines.cloned().collect();
+        lines
+            .iter()
+            .any(|line| line.contains("left out"))
+            .then_some(lines)
+    });
+    assert_eq!(lines.len(), 11, "{lines:#?}");
+    assert!(lines[10].contains("9990 more were left out"), "{lines:#?}");
+    bench.assert_unharmed(11);
+}
+
+#[test]
+fn a_body_of_100_mib_costs_no_memory() {
+    let mut bench = Bench::start(Broker::shared(), |settings| settings);
+    let before = (bench.daemon.resident(), bench.daemon.peak_resident());
+    let mut sender = bench.client();
+    let body = vec![b'1'; 100 << 20];
+    let properties = plain();
+    sender.request(QUEUE, properties.clone(), &body).unwrap();
+    let reply = sender.next_delivery(SOON * 3).unwrap();
+    let huge = case("100 MiB", properties, "", Code("INVALID_ARGUMENT"));
+    judge(&huge, &reply);
+    assert!(reply.text().contains("104857600 bytes"), "{}", reply.text());
+    let after = (bench.daemon.resident(), bench.daemon.peak_resident());
+    eprintln!("resident and peak before {before:?}, after {after:?}");
+    assert!(after.1 < before.1 + (40 << 20), "{before:?}, {after:?}");
+    assert_eq!(
+        bench.good.call(QUEUE, b"30", SOON).unwrap().text(),
+        "832040"
+    );
+    bench.assert_unharmed(0);
+}
+
+/// The structure is right and the node is none: no policy can know, and the broker ends the connection.
+#[test]
+fn an_address_that_ends_the_connection_is_found_out() {
+    for queue in [Declare::classic(), Declare::quorum()] {
+        let broker = Broker::shared();
+        let vhost = broker.vhost();
+        let mut client = Client::connect(broker.port(), &vhost).unwrap();
+        client.declare(QUEUE, &queue).unwrap();
+        let ask = |client: &mut Client, ids: std::ops::Range<u32>| {
+            for id in ids {
+                let request = Properties::new().correlation_id(format!("innocent-{id}"));
+                client.request(QUEUE, request, b"30").unwrap();
+            }
+        };
+        ask(&mut client, 0..30);
+        client
+            .publish_raw(&Publish {
+                routing_key: QUEUE.as_bytes(),
+                header: Properties::request(STRANGE_NODE, "strange").encode(2),
+                body: b"30",
+                ..Publish::default()
+            })
+            .unwrap();
+        ask(&mut client, 30..60);
+        let settings = Settings::new(broker, &vhost);
+        let mut daemon = Daemon::start(&settings);
+
+        let mut answers = std::collections::BTreeMap::new();
+        let end = Instant::now() + SOON * 2;
+        while answers.len() < 60 {
+            let left = end.saturating_duration_since(Instant::now());
+            let reply = client.next_delivery(left).unwrap();
+            assert_eq!(reply.text(), "832040");
+            *answers.entry(reply.correlation_id()).or_insert(0_u32) += 1;
+        }
+        let line = daemon.wait_for_line("rejected request", SOON);
+        assert!(line.contains("after 3 sessions died"), "{line}");
+        let report = client.report(QUEUE, SOON).unwrap();
+        eprintln!(
+            "{} sessions, most answers {:?}",
+            report["sessions"],
+            answers.values().max()
+        );
+        assert_eq!(report["poisoned"], 1, "{report}");
+        // The first that accuses nobody, three with the request alone, and the one that serves on.
+        assert!(report["sessions"].as_u64().unwrap() <= 6, "{report}");
+        assert!(answers.values().all(|count| *count <= 3), "{answers:?}");
+        broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
+            depth.ready + depth.unacked == 0 && depth.consumers == 1
+        });
+        assert!(daemon.is_running());
+        let log = daemon.stderr();
+        assert!(
+            log.iter().all(|line| !line.contains("innocent-")),
+            "{log:#?}"
+        );
+    }
+}
