@@ -75,10 +75,10 @@ impl Soak<'_> {
         Daemon::start(&self.settings)
     }
 
-    /// Makes it, ends it, and waits until all is as before.
-    fn suffer(&mut self, fault: Fault, random: &mut fastrand::Rng) {
-        let pause = Duration::from_millis(random.u64(200..3000));
-        let ends_session = match fault {
+    /// Makes the fault and ends it where that takes more than [`Proxy::heal`]; returns whether it cost the
+    /// session.
+    fn make(&mut self, fault: Fault, pause: Duration) -> bool {
+        match fault {
             Fault::Reset(role) => self.scene.proxy.reset(role) > 0,
             Fault::Close(role) => self.scene.proxy.close(role) > 0,
             Fault::CloseByBroker => self.broker.close_connections(&self.scene.vhost) > 0,
@@ -97,16 +97,8 @@ impl Soak<'_> {
                 std::thread::sleep(pause);
                 true
             }
-            Fault::Silent | Fault::Refused => {
-                self.scene.proxy.accept(if matches!(fault, Fault::Silent) {
-                    Accept::Silent
-                } else {
-                    Accept::Refuse
-                });
-                self.scene.proxy.reset(None);
-                std::thread::sleep(pause);
-                true
-            }
+            Fault::Silent => self.unreachable(Accept::Silent, pause),
+            Fault::Refused => self.unreachable(Accept::Refuse, pause),
             Fault::Delay => {
                 self.scene.proxy.set(|faults| faults.delay = pause / 10);
                 std::thread::sleep(pause);
@@ -152,23 +144,32 @@ impl Soak<'_> {
                 self.broker.memory_alarm(false);
                 false
             }
-            Fault::KillDaemon => {
-                if let Some(mut other) = self.other.take() {
-                    other.signal("KILL");
-                    other.wait(SOON);
-                }
-                self.other = Some(self.other());
-                false
-            }
-            Fault::Terminate => {
-                if let Some(mut other) = self.other.take() {
-                    other.signal("TERM");
-                    other.wait(Duration::from_secs(35));
-                }
-                self.other = Some(self.other());
-                false
-            }
-        };
+            Fault::KillDaemon => self.restart_other("KILL"),
+            Fault::Terminate => self.restart_other("TERM"),
+        }
+    }
+
+    fn unreachable(&mut self, how: Accept, pause: Duration) -> bool {
+        self.scene.proxy.accept(how);
+        self.scene.proxy.reset(None);
+        std::thread::sleep(pause);
+        true
+    }
+
+    fn restart_other(&mut self, signal: &str) -> bool {
+        if let Some(mut other) = self.other.take() {
+            other.signal(signal);
+            other.wait(Duration::from_secs(35));
+        }
+        self.other = Some(self.other());
+        false
+    }
+
+    /// Makes a fault, ends it, and waits until all is as before.
+    fn suffer(&mut self, fault: Fault, random: &mut fastrand::Rng) {
+        let pause = Duration::from_millis(random.u64(200..3000));
+        self.scene.line = self.scene.daemon.stderr().len();
+        let ends_session = self.make(fault, pause);
         self.scene.proxy.heal();
         let healed = Instant::now();
         if ends_session {
