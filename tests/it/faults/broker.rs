@@ -18,17 +18,18 @@ fn a_broker_may_die_or_restart_under_load() {
     });
     let held = Held::by(&scene.daemon);
     for _ in 0..times(1, 10) {
-        scene.faults += 1;
-        broker.kill();
-        scene.wait_for_line("disconnected from", SOON);
-        broker.start();
-        scene.wait_for_line("connected to", BACK);
-        scene.load.wait_for_answers(20, SOON);
-
+        // In order first: RabbitMQ 3.10 forgets quorum queues that were made shortly before it is killed.
         scene.faults += 1;
         broker.stop_app();
         scene.wait_for_line("disconnected from", SOON);
         broker.start_app();
+        scene.wait_for_line("connected to", BACK);
+        scene.load.wait_for_answers(20, SOON);
+
+        scene.faults += 1;
+        broker.kill();
+        scene.wait_for_line("disconnected from", SOON);
+        broker.start();
         scene.wait_for_line("connected to", BACK);
         scene.load.wait_for_answers(20, SOON);
     }

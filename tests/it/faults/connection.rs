@@ -135,3 +135,23 @@ fn a_server_that_says_nothing_costs_one_timeout_each() {
     proxy.heal();
     broker.wait_for_consumers(&vhost, super::QUEUE, 1);
 }
+
+/// Nothing that is said at the end is heard: neither the cancel nor the close is waited for too long.
+#[test]
+fn a_stop_in_a_black_hole_ends_by_the_drain_deadline() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let proxy = Proxy::new(broker.port());
+    let settings = Settings::at(&proxy.url(&vhost))
+        .set("queue.type", "classic")
+        .set("server.drain_timeout", "1s");
+    let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    daemon.wait_for_line("connected to", SOON);
+    proxy.black_hole();
+    let began = Instant::now();
+    daemon.signal("TERM");
+    let status = daemon.wait(Duration::from_secs(15));
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(status.success(), "nothing was abandoned: {status}");
+}

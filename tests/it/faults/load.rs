@@ -134,7 +134,8 @@ struct Asker {
     open: BTreeMap<String, bool>,
     /// By the number of the publish on the present connection.
     unconfirmed: BTreeMap<u64, String>,
-    answered: BTreeSet<String>,
+    /// Replies, by the request's id and their own properties.
+    answered: BTreeSet<(String, Vec<u8>)>,
 }
 
 impl Asker {
@@ -188,9 +189,10 @@ impl Asker {
                 let id = reply.correlation_id();
                 client.ack(reply.tag, false)?;
                 self.open.remove(&id);
-                let first = self.answered.insert(id.clone());
-                // What we have seen and could not ack comes again: no fault of the daemon.
-                if first || !reply.redelivered {
+                // What we have seen and could not ack comes again, the very same reply: no fault of the
+                // daemon, each reply of which has a number of its own.
+                let reply_id = reply.properties.encode(0);
+                if self.answered.insert((id.clone(), reply_id)) {
                     let mut ledger = lock(&self.shared.ledger);
                     ledger.answered_with(&id, &reply.body, |n| {
                         self.numbers[usize::try_from(n).unwrap()].clone()

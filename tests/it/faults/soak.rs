@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Held, PREFETCH, QUEUE, Scene, full};
+use super::{Held, PREFETCH, QUEUE, Scene, full, prefetch};
 use crate::support::proxy::{Accept, Confirms, Cut};
-use crate::support::{Broker, Daemon, Role, SOON, Settings};
+use crate::support::{Broker, Daemon, Proxy, Role, SOON, Settings, until};
 
 /// What may happen.
 #[derive(Debug, Clone, Copy)]
@@ -59,11 +59,13 @@ impl Fault {
     }
 }
 
-/// The daemons beside the one that stays, and what was seen so far.
+/// The daemon that suffers, one beside it that only dies and restarts, and what was seen so far.
 struct Soak<'a> {
     broker: &'a Broker,
     scene: Scene,
+    /// Of the other daemon, which has a proxy of its own: for the witness alone.
     settings: Settings,
+    proxy: Proxy,
     other: Option<Daemon>,
     again: Vec<Duration>,
 }
@@ -73,17 +75,17 @@ impl Soak<'_> {
         Daemon::start(&self.settings)
     }
 
-    /// Makes it, ends it, and waits until all is as before.
-    fn suffer(&mut self, fault: Fault, random: &mut fastrand::Rng) {
-        let pause = Duration::from_millis(random.u64(200..3000));
-        let ends_session = match fault {
+    /// Makes the fault and ends it where that takes more than [`Proxy::heal`]; returns whether it cost the
+    /// session.
+    fn make(&mut self, fault: Fault, pause: Duration) -> bool {
+        match fault {
             Fault::Reset(role) => self.scene.proxy.reset(role) > 0,
             Fault::Close(role) => self.scene.proxy.close(role) > 0,
             Fault::CloseByBroker => self.broker.close_connections(&self.scene.vhost) > 0,
             Fault::Cut(cut) => {
                 let before = self.scene.proxy.cuts();
                 self.scene.proxy.set(|faults| faults.cut = Some(cut));
-                crate::support::until(SOON, "the cut", || {
+                until(SOON, "the cut", || {
                     (self.scene.proxy.cuts() > before).then_some(())
                 });
                 true
@@ -95,16 +97,8 @@ impl Soak<'_> {
                 std::thread::sleep(pause);
                 true
             }
-            Fault::Silent | Fault::Refused => {
-                self.scene.proxy.accept(if matches!(fault, Fault::Silent) {
-                    Accept::Silent
-                } else {
-                    Accept::Refuse
-                });
-                self.scene.proxy.reset(None);
-                std::thread::sleep(pause);
-                true
-            }
+            Fault::Silent => self.unreachable(Accept::Silent, pause),
+            Fault::Refused => self.unreachable(Accept::Refuse, pause),
             Fault::Delay => {
                 self.scene.proxy.set(|faults| faults.delay = pause / 10);
                 std::thread::sleep(pause);
@@ -150,23 +144,32 @@ impl Soak<'_> {
                 self.broker.memory_alarm(false);
                 false
             }
-            Fault::KillDaemon => {
-                if let Some(mut other) = self.other.take() {
-                    other.signal("KILL");
-                    other.wait(SOON);
-                }
-                self.other = Some(self.other());
-                false
-            }
-            Fault::Terminate => {
-                if let Some(mut other) = self.other.take() {
-                    other.signal("TERM");
-                    other.wait(Duration::from_secs(35));
-                }
-                self.other = Some(self.other());
-                false
-            }
-        };
+            Fault::KillDaemon => self.restart_other("KILL"),
+            Fault::Terminate => self.restart_other("TERM"),
+        }
+    }
+
+    fn unreachable(&mut self, how: Accept, pause: Duration) -> bool {
+        self.scene.proxy.accept(how);
+        self.scene.proxy.reset(None);
+        std::thread::sleep(pause);
+        true
+    }
+
+    fn restart_other(&mut self, signal: &str) -> bool {
+        if let Some(mut other) = self.other.take() {
+            other.signal(signal);
+            other.wait(Duration::from_secs(35));
+        }
+        self.other = Some(self.other());
+        false
+    }
+
+    /// Makes a fault, ends it, and waits until all is as before.
+    fn suffer(&mut self, fault: Fault, random: &mut fastrand::Rng) {
+        let pause = Duration::from_millis(random.u64(200..3000));
+        self.scene.line = self.scene.daemon.stderr().len();
+        let ends_session = self.make(fault, pause);
         self.scene.proxy.heal();
         let healed = Instant::now();
         if ends_session {
@@ -189,7 +192,7 @@ impl Soak<'_> {
         let ends = lines
             .iter()
             .filter(|line| line.contains("disconnected from"));
-        // The other daemon suffers the same faults, and its own.
+        // The other daemon ends when the broker does, and by faults of its own.
         2 * (ends.count() as u64 + rounds)
     }
 }
@@ -206,27 +209,32 @@ fn a_random_mix_of_faults() {
     eprintln!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let broker = Broker::exclusive();
-    let mut settings = None;
-    let scene = Scene::with(&broker, |base| {
-        let with = base
+    let kind = random.choice(["classic", "quorum"]).unwrap();
+    let hasty = |settings: Settings| {
+        settings
+            .set("queue.type", kind)
             .set("broker.heartbeat", "2s")
             .set("broker.connect_timeout", "2s")
             .set("broker.confirm_timeout", "3s")
-            .set("broker.reconnect.max", "2s");
-        settings = Some(with.clone());
-        with
-    });
+            .set("broker.reconnect.max", "2s")
+    };
+    let scene = Scene::with(&broker, hasty);
+    let proxy = Proxy::new(broker.port());
+    let settings = Settings::at(&proxy.url(&scene.vhost)).set("server.prefetch", prefetch());
     let mut soak = Soak {
         broker: &broker,
         scene,
-        settings: settings.unwrap(),
+        settings: hasty(settings),
+        proxy,
         other: None,
         again: Vec::new(),
     };
     soak.other = Some(soak.other());
+    // RabbitMQ 3.10 forgets quorum queues that were made shortly before it is killed.
+    soak.suffer(Fault::StopApp, &mut random);
     let end = Instant::now() + Duration::from_secs(if full() { minutes * 60 } else { 15 });
     let mut held = None;
-    let mut rounds = 0;
+    let mut rounds = 1;
     while Instant::now() < end || rounds < 3 {
         let fault = Fault::draw(&mut random);
         let began = Instant::now();
@@ -253,10 +261,14 @@ fn a_random_mix_of_faults() {
     println!("held at the start: {before:?}");
     println!("held at the end:   {now:?}");
     let Soak {
-        mut scene, other, ..
+        mut scene,
+        other,
+        proxy,
+        ..
     } = soak;
     scene.faults = ends;
     let report = scene.finish(&broker);
+    proxy.assert_clean();
     println!("{report} ({} duplicates allowed)", ends * (PREFETCH + 1));
     drop(other);
 }
