@@ -8,6 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::too_many_lines,
     unreachable_pub,
     reason = "all of it is test code, in one crate"
 )]

@@ -352,7 +352,7 @@ pub fn properties() -> Vec<Case> {
         ),
         ("expiration abc", |p| p.expiration = Some(b"abc".to_vec())),
         ("expiration not UTF-8", |p| {
-            p.expiration = Some(b"\xff".to_vec())
+            p.expiration = Some(b"\xff".to_vec());
         }),
         ("expiration 0", |p| p.expiration = Some(b"0".to_vec())),
         ("another's user_id", |p| p.user_id = Some(b"other".to_vec())),
