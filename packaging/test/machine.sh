@@ -47,8 +47,8 @@ make_tree() {
 	' >>"$work/debootstrap.log" 2>&1 || fail "preparing the tree: see $work/debootstrap.log"
 	rm "$new/usr/sbin/policy-rc.d"
 	: >"$new/etc/resolv.conf"
-	printf 'fibrpc-test\n' >"$new/etc/hostname"
-	printf '127.0.0.1 localhost fibrpc-test\n::1 localhost\n' >"$new/etc/hosts"
+	printf 'testbed\n' >"$new/etc/hostname"
+	printf '127.0.0.1 localhost testbed\n::1 localhost\n' >"$new/etc/hosts"
 	mv "$new" "$tree"
 	say "$tree_version" >"$work/tree.version"
 }

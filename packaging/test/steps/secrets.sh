@@ -4,7 +4,8 @@
 # A user of the broker whose password must be seen nowhere.
 tester() {
 	inside rabbitmqctl -q list_users | grep -q ^tester || {
-		inside rabbitmqctl -q add_user tester "$canary"
+		# Not as an argument: the journal notes command lines.
+		inside rabbitmqctl -q add_user tester <<<"$canary"
 		inside rabbitmqctl -q set_permissions tester '.*' '.*' '.*'
 	}
 }
@@ -136,12 +137,12 @@ url = \"amqp://tester:$canary@localhost\""
 	within 20 connected_as_tester
 	{
 		inside fibrpcd --check
-		inside fibrpc -vv 30
+		inside fibrpc -vvv 30
 		inside fibrpc status
-		inside fibrpc -vv --queue nobody-here 30
+		inside fibrpc -vvv --queue nobody-here 30
 		inside fibrpc config show
 		# Errors that have to do with it.
-		inside env FIBRPC_BROKER__URL="amqp://tester:x$canary@localhost" fibrpc -vv 30
+		inside env FIBRPC_BROKER__URL="amqp://tester:x$canary@localhost" fibrpc -vvv 30
 		inside env FIBRPC_BROKER__URL="amqp://tester:$canary#@localhost" fibrpc 30
 		inside env FIBRPC_BROKER__URL="amqp://tester:$canary@localhost:0" fibrpcd --check
 		configure 30-broken <<<"[broker]
@@ -158,7 +159,6 @@ url = \"amqp://tester:$canary\"@localhost\""
 	local place
 	for place in said journal.json properties process; do
 		check [ -s "$work/log/$place" ]
-		# The commands above that were given a password are not ours: the journal does not have them.
 		check [ "$(grep -c "$canary" "$work/log/$place")" = 0 ]
 	done
 	# That it would have been found.

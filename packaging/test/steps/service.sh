@@ -24,6 +24,7 @@ step_idle() {
 	bytes=$(show MemoryCurrent)
 	note "memory $((bytes / 104858 / 10)).$((bytes / 104858 % 10)) MiB"
 	note "tasks $(show TasksCurrent)"
+	note "resident $(inside sed -n "s/VmRSS:[[:space:]]*//p" "/proc/$(show MainPID)/status"), files mapped included"
 	check [ "$bytes" -lt $((64 << 20)) ]
 }
 
@@ -32,7 +33,7 @@ step_verify_and_exposure() {
 	cat "$work/log/verify"
 	check [ "$(grep -c fibrpc "$work/log/verify")" = 0 ]
 	check inside systemd-analyze security --no-pager --threshold=11 fibrpcd.service >"$work/log/security"
-	note "$(tail -n 1 "$work/log/security" | grep -o '[0-9.]* [A-Z]*')"
+	note "exposure $(sed -n 's/.*exposure level.*: \([0-9.]*\).*/\1/p' "$work/log/security")"
 }
 
 step_journal_has_fields() {
