@@ -92,7 +92,9 @@ impl<'a> Bench<'a> {
     }
 
     fn send_all(&mut self, cases: &[Case]) {
-        cases.iter().for_each(|case| self.send(case));
+        for case in cases {
+            self.send(case);
+        }
         self.next.sort_unstable();
         eprintln!(
             "{} hostile messages; the next good one took {:?} at best, {:?} in the middle, {:?} at worst",
