@@ -295,9 +295,9 @@ impl Client {
         ping.kind = Some(b"fibrpc.ping".to_vec());
         self.request(queue, ping, b"0")?;
         loop {
-            let pong = self.next_delivery(limit)?;
-            if pong.correlation_id() == id {
-                return Ok(serde_json::from_slice(&pong.body).expect("a pong is JSON"));
+            let reply = self.next_delivery(limit)?;
+            if reply.correlation_id() == id {
+                return Ok(serde_json::from_slice(&reply.body).expect("a pong is JSON"));
             }
         }
     }
