@@ -16,12 +16,11 @@ const TEMPLATE: &str = "\
 {about}
 
 Examples:
-  fibrpc 30                      print the 30th Fibonacci number
-  fibrpc 10 100 1000             ask for several at once, answers in this order
-  fibrpc --json 30               one JSON object a line
-  fibrpc --timeout 1s -v 100000  and show where the time went
-  fibrpc ping -c 4               is a server there, and how fast?
-  fibrpc status                  the queue and who serves it
+  fibrpc 30           print the 30th Fibonacci number
+  fibrpc 10 100 1000  ask for several at once, answers in this order
+  fibrpc --json 30    one JSON object a line
+  fibrpc ping -c 4    is a server there, and how fast?
+  fibrpc status       the queue and who serves it
 
 {usage-heading} {usage}
 

@@ -323,8 +323,8 @@ mod tests {
             lines("q", &view),
             [
                 "queue q: quorum, 5 waiting, 2 consumers",
-                r"INSTANCE      VERSION  HOST  UPTIME  STATE      IN FLIGHT  SERVED  ERRORS     P50    P99",
-                r"blue          0.1.0    mq1     1h2m  consuming          3   12345       6  12.0µs  1.2ms",
+                r"INSTANCE       VERSION  HOST  UPTIME  STATE      IN FLIGHT  SERVED  ERRORS     P50    P99",
+                r"blue           0.1.0    mq1     1h2m  consuming          3   12345       6  12.0µs  1.2ms",
                 r"\u{1b}[31mred  0.1.0    mq1     1h2m  consuming          3   12345       6       -      -",
             ]
         );
