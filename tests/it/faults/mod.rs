@@ -2,7 +2,7 @@
 //! real while requests flow, and checked against a ledger and the proxy's witness.
 //!
 //! The quick set runs with all other tests. `scripts/soak` sets [`full`], with which the same tests do
-//! what takes an hour, and adds a random mix of faults ([`soak`]).
+//! what takes far longer, and adds a random mix of faults ([`soak`]).
 
 mod alarm;
 mod broker;
