@@ -27,6 +27,11 @@ pub fn queue_type(
 ) -> impl Future<Output = Option<&'static str>> + Send + 'static + use<> {
     let channel = connection.side_channel();
     async move {
+        // Some brokers end the connection over a shared transient queue (RabbitMQ 4.3, where these are
+        // denied), which is not worth an answer.
+        if !queue.durable {
+            return None;
+        }
         let channel = channel.await.ok()?;
         let declared = channel
             .declare(&queue.name, queue.kind, queue.durable)

@@ -27,8 +27,6 @@ Examples:
 {all-args}{after-help}
 ";
 
-const AFTER_HELP: &str = "See 'fibrpc --help' for exit statuses and files.";
-
 const AFTER_LONG_HELP: &str = "\
 Exit status:
    0  every number was answered
@@ -56,7 +54,6 @@ Environment: FIBRPC_SECTION__KEY, for example FIBRPC_BROKER__URL. Manual: fibrpc
     name = "fibrpc",
     version,
     help_template = TEMPLATE,
-    after_help = AFTER_HELP,
     after_long_help = AFTER_LONG_HELP
 )]
 pub(super) struct Args {
