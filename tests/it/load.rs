@@ -48,6 +48,7 @@ fn what_expired_while_it_was_prefetched_is_not_computed() {
     let daemon = Daemon::start_consuming(broker, &vhost, &large(Settings::new(broker, &vhost)));
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     client.call(QUEUE, b"30", SOON).unwrap();
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == 0);
     daemon.signal("STOP");
     let deadline = unix_ms() + 500;
     for id in 0..10 {
