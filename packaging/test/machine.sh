@@ -42,7 +42,7 @@ make_tree() {
 	cp /etc/resolv.conf "$new/etc/resolv.conf"
 	DEBIAN_FRONTEND=noninteractive chroot "$new" sh -ec '
 		apt-get update -q
-		apt-get install -qy --no-install-recommends rabbitmq-server
+		apt-get install -qy rabbitmq-server
 		apt-get purge -qy rabbitmq-server
 	' >>"$work/debootstrap.log" 2>&1 || fail "preparing the tree: see $work/debootstrap.log"
 	rm "$new/usr/sbin/policy-rc.d"

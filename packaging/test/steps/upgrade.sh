@@ -19,8 +19,8 @@ step_upgrade_keeps_edited_conffile() {
 	check [ "$(show MainPID)" != "$pid" ]
 	check prefetch_is 33
 	# "Started" once, and before it "finished its work".
-	check [ "$(journal MESSAGE_ID=148f8c7be36749b5aad921d65b0024d8 -o cat | wc -l)" = 1 ]
-	check [ "$(journal MESSAGE_ID=0f6de8c071ed41f48ce1f3734b80b10b -o cat | wc -l)" = 1 ]
+	check [ "$(journal -o json | grep -c 148f8c7be36749b5aad921d65b0024d8)" = 1 ]
+	check [ "$(journal -o json | grep -c 0f6de8c071ed41f48ce1f3734b80b10b)" = 1 ]
 }
 
 step_remove_stops() {
