@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::load::Load;
 use super::{Held, PREFETCH, QUEUE, Scene, full, prefetch, times};
 use crate::support::wire::Client;
-use crate::support::{Broker, Daemon, Ledger, Proxy, SOON, Settings};
+use crate::support::{Broker, Daemon, Ledger, Proxy, SOON, Settings, until};
 
 /// From the moment that a broker is back.
 const BACK: Duration = Duration::from_secs(35);
@@ -138,8 +138,10 @@ fn permissions_may_go_and_come_back() {
     ));
     broker.close_connections(&vhost);
     scene.faults += 1;
-    let line = scene.wait_for_line("ACCESS_REFUSED", SOON);
-    assert!(line.contains("disconnected from"), "{line}");
+    until(SOON, "the refusal as the reason of a disconnect", || {
+        let line = scene.wait_for_line("disconnected from", SOON);
+        line.contains("ACCESS_REFUSED").then_some(())
+    });
     broker.eval(&format!(
         r#"rabbit_auth_backend_internal:set_permissions(
             <<"guest">>, <<"{vhost}">>, <<".*">>, <<".*">>, <<".*">>, <<"tests">>)"#
