@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::load::Load;
 use super::{Held, PREFETCH, QUEUE, Scene, full, prefetch, times};
-use crate::support::wire::Client;
+use crate::support::wire::{Client, Properties};
 use crate::support::{Broker, Daemon, Ledger, Proxy, SOON, Settings, until};
 
 /// From the moment that a broker is back.
@@ -131,26 +131,50 @@ fn permissions_may_go_and_come_back() {
     scene.wait_for_line("connected to", SOON);
     scene.load.wait_for_answers(20, SOON);
 
-    // Without the right to publish, requests wait and nothing is acknowledged.
-    broker.eval(&format!(
-        r#"rabbit_auth_backend_internal:set_permissions(
-            <<"guest">>, <<"{vhost}">>, <<".*">>, <<"^$">>, <<".*">>, <<"tests">>)"#
-    ));
-    broker.close_connections(&vhost);
-    scene.faults += 1;
-    until(SOON, "the refusal as the reason of a disconnect", || {
-        let line = scene.wait_for_line("disconnected from", SOON);
-        line.contains("ACCESS_REFUSED").then_some(())
-    });
-    broker.eval(&format!(
-        r#"rabbit_auth_backend_internal:set_permissions(
-            <<"guest">>, <<"{vhost}">>, <<".*">>, <<".*">>, <<".*">>, <<"tests">>)"#
-    ));
-    // Attempts that failed while it lasted may each have had deliveries.
-    scene.faults += scene.daemon.stderr().len() as u64;
-    scene.wait_for_line("connected to", SOON);
-    scene.load.wait_for_answers(20, SOON);
     scene.finish(broker);
+}
+
+#[test]
+fn without_the_right_to_publish_a_request_waits() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let user = format!("user-{vhost}");
+    broker.ctl(&["add_user", &user, "secret"]);
+    let may_write = |pattern: &str| {
+        broker.ctl(&["set_permissions", "-p", &vhost, &user, ".*", pattern, ".*"]);
+        broker.close_connections(&vhost);
+    };
+    may_write(".*");
+    let url = format!("amqp://{user}:secret@127.0.0.1:{}/{vhost}", broker.port());
+    let settings = Settings::at(&url)
+        .set("queue.type", "classic")
+        .set("broker.reconnect.max", "1s");
+    let daemon = Daemon::start_consuming(broker, &vhost, &settings);
+
+    may_write("^$");
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client
+        .request(QUEUE, Properties::new().correlation_id("waits"), b"30")
+        .unwrap();
+    let mut from = 0;
+    until(SOON, "the refusal as the reason of a disconnect", || {
+        let (line, text) = daemon.wait_for_line_from(from, "disconnected from", SOON);
+        from = line;
+        text.contains("ACCESS_REFUSED").then_some(())
+    });
+    assert!(client.next_delivery(Duration::ZERO).is_err());
+    let depth = broker.depth(&vhost, QUEUE).unwrap();
+    assert_eq!(depth.ready + depth.unacked, 1, "nothing is acknowledged");
+
+    broker.ctl(&["set_permissions", "-p", &vhost, &user, ".*", ".*", ".*"]);
+    let reply = client.next_delivery(RECOVERED).unwrap();
+    assert_eq!(
+        (reply.correlation_id().as_str(), reply.text().as_str()),
+        ("waits", "832040")
+    );
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
+        depth.ready + depth.unacked == 0
+    });
 }
 
 #[test]
