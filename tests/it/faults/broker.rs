@@ -32,6 +32,7 @@ fn a_broker_may_die_or_restart_under_load() {
 
         scene.faults += 1;
         broker.kill();
+        scene.forgotten = scene.load.answers();
         scene.wait_for_line("disconnected from", SOON);
         broker.start();
         scene.wait_for_line("connected to", BACK);
