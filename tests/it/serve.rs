@@ -321,8 +321,8 @@ fn a_deleted_queue_comes_back_and_is_served() {
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     assert_eq!(client.call(QUEUE, b"20", SOON).unwrap().text(), "6765");
     client.delete(QUEUE).unwrap();
-    daemon.wait_for_line("cancelled", SOON);
-    broker.wait_for_consumers(&vhost, QUEUE, 1);
+    let (line, _) = daemon.wait_for_line_from(0, "cancelled", SOON);
+    daemon.wait_for_line_from(line, " connected to ", SOON);
     assert_eq!(answers(broker, &vhost, b"21"), "10946");
 }
 
