@@ -49,13 +49,12 @@ impl Broker {
         &SHARED
     }
 
-    /// The node that one test at a time may break.
+    /// A fresh node that one test at a time may break: after what the last one did to it, with the last
+    /// one's queues to recover, a node may take minutes to start again.
     pub fn exclusive() -> Exclusive {
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        if !spare.as_ref().is_some_and(Broker::is_running) {
-            *spare = None;
-            *spare = Some(Self::start_new());
-        }
+        *spare = None;
+        *spare = Some(Self::start_new());
         Exclusive(spare)
     }
 
@@ -294,7 +293,7 @@ impl Drop for Broker {
     }
 }
 
-/// The spare node, borrowed. A test that panics loses it: the next one gets a fresh node.
+/// The spare node, borrowed.
 pub struct Exclusive(MutexGuard<'static, Option<Broker>>);
 
 impl Deref for Exclusive {
@@ -302,13 +301,5 @@ impl Deref for Exclusive {
 
     fn deref(&self) -> &Broker {
         self.0.as_ref().expect("there from the start to the drop")
-    }
-}
-
-impl Drop for Exclusive {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            *self.0 = None;
-        }
     }
 }
