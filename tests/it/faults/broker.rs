@@ -32,13 +32,13 @@ fn a_broker_may_die_or_restart_under_load() {
 
         scene.faults += 1;
         broker.kill();
-        scene.forgotten = scene.load.answers();
         scene.wait_for_line("disconnected from", SOON);
         broker.start();
         scene.wait_for_line("connected to", BACK);
         scene.load.wait_for_answers(20, RECOVERED);
     }
     held.assert_returned(&scene.daemon);
+    scene.forgotten = scene.load.answers();
     scene.finish(&broker);
 }
 
