@@ -1,34 +1,39 @@
-//! A channel: the operations that we use, each under a deadline, in our own types.
+//! A channel: the operations that we use. What the broker answers is awaited under a deadline; messages and
+//! acknowledgements go out at once, and what comes of them arrives in the channel's [`Inbox`].
 
-use super::connection::short;
-use super::convert;
-use super::transport::KillSwitch;
-use super::{Error, Kind};
+use super::codec::method;
+use super::connection::{check_short, short};
+use super::link::Link;
+use super::{Error, Inbox, Kind};
 use crate::config::QueueKind;
-use crate::protocol::Message;
-use futures_core::Stream;
-use lapin::Confirmation;
-use lapin::message::BasicReturnMessage;
+use crate::protocol::{Message, Properties};
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions,
-    BasicPublishOptions, BasicQosOptions, BasicRejectOptions, ConfirmSelectOptions,
+    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
     QueueBindOptions, QueueDeclareOptions,
 };
-use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
+use lapin::types::{AMQPValue, FieldTable, LongString};
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// An open channel. Cheap to clone; all clones are the same channel.
 #[derive(Clone)]
 pub struct Channel {
-    inner: Arc<lapin::Channel>,
-    switch: KillSwitch,
-    /// Whether a passed deadline pulls the switch; else the operation fails and the connection stays.
+    inner: Arc<Inner>,
+    link: Link,
+    /// Whether a passed deadline cuts the connection; else the operation fails and the connection stays.
     vital: bool,
     timeout: Duration,
+}
+
+struct Inner {
+    library: lapin::Channel,
+    id: u16,
+    /// In bytes, as negotiated.
+    frame_max: usize,
+    /// How many messages were published; the broker counts along in its confirms.
+    published: AtomicU64,
 }
 
 /// A queue as a passive or active declare saw it.
@@ -42,76 +47,39 @@ pub struct QueueStatus {
     pub consumers: u32,
 }
 
-/// What the broker made of a published message.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Confirm {
-    /// It took the message.
-    Ack,
-    /// It refused the message, which is here to be published again.
-    Nack(Box<Message>),
-}
-
-/// A message that came back because no queue wanted it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Returned {
-    /// The `message_id` that it was published with.
-    pub message_id: Option<Vec<u8>>,
-    /// The routing key that it was published to.
-    pub routing_key: String,
-}
-
-/// A message with its delivery tag.
-#[derive(Debug)]
-pub struct Delivery {
-    /// The tag, valid on the channel that delivered it.
-    pub tag: u64,
-    /// Whether somebody may have seen it before.
-    pub redelivered: bool,
-    /// The message.
-    pub message: Message,
-}
-
-/// Deliveries of one consumer. Ends with `None` after a cancel, by whomever; not to be asked again
-/// after that or after an error.
-pub struct Consumer(lapin::Consumer);
-
-impl Stream for Consumer {
-    type Item = Result<Delivery, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(match ready!(Pin::new(&mut self.0).poll_next(context)) {
-            Some(Ok(delivery)) => Some(Ok(Delivery {
-                tag: delivery.delivery_tag,
-                redelivered: delivery.redelivered,
-                message: Message {
-                    body: delivery.data,
-                    properties: convert::properties(&delivery.properties),
-                },
-            })),
-            Some(Err(error)) => Some(Err(Error::from_lapin("deliveries ended", &error))),
-            None => None,
-        })
-    }
+/// A consumer, which the broker forgets when this is dropped.
+pub struct Subscription {
+    _library: lapin::Consumer,
 }
 
 impl Channel {
     pub(super) fn new(
-        inner: lapin::Channel,
-        switch: KillSwitch,
+        library: lapin::Channel,
+        frame_max: usize,
+        link: Link,
         vital: bool,
         timeout: Duration,
-    ) -> Self {
-        Self {
+    ) -> (Self, Inbox) {
+        let id = library.id();
+        let inbox = link.inbox(id);
+        let inner = Inner {
+            library,
+            id,
+            frame_max,
+            published: AtomicU64::new(0),
+        };
+        let channel = Self {
             inner: Arc::new(inner),
-            switch,
+            link,
             vital,
             timeout,
-        }
+        };
+        (channel, inbox)
     }
 
     /// Switches publisher confirms on.
     pub async fn confirm_select(&self) -> Result<(), Error> {
-        let select = self.inner.confirm_select(ConfirmSelectOptions::default());
+        let select = self.inner.library.confirm_select(ConfirmSelectOptions::default());
         self.bounded("cannot switch confirms on", select).await
     }
 
@@ -119,6 +87,7 @@ impl Channel {
     pub async fn qos(&self, prefetch: u16) -> Result<(), Error> {
         let qos = self
             .inner
+            .library
             .basic_qos(prefetch, BasicQosOptions { global: false });
         self.bounded("cannot set the prefetch", qos).await
     }
@@ -170,7 +139,7 @@ impl Channel {
 
     /// Has the exchange put messages with this routing key into the queue.
     pub async fn bind(&self, queue: &str, exchange: &str, key: &str) -> Result<(), Error> {
-        let bind = self.inner.queue_bind(
+        let bind = self.inner.library.queue_bind(
             short("the queue's name", queue)?,
             short("the exchange's name", exchange)?,
             short("the routing key", key)?,
@@ -189,7 +158,7 @@ impl Channel {
         what: &str,
     ) -> Result<QueueStatus, Error> {
         let queue = short("the queue's name", name)?;
-        let declare = self.inner.queue_declare(queue, options, arguments);
+        let declare = self.inner.library.queue_declare(queue, options, arguments);
         let queue = self
             .bounded(&format!("{what} queue {name:?}"), declare)
             .await?;
@@ -200,13 +169,18 @@ impl Channel {
         })
     }
 
-    /// Starts a consumer with this tag.
-    pub async fn consume(&self, queue: &str, tag: &str, no_ack: bool) -> Result<Consumer, Error> {
+    /// Starts a consumer with this tag; what it is sent arrives in the inbox.
+    pub async fn consume(
+        &self,
+        queue: &str,
+        tag: &str,
+        no_ack: bool,
+    ) -> Result<Subscription, Error> {
         let options = BasicConsumeOptions {
             no_ack,
             ..BasicConsumeOptions::default()
         };
-        let consume = self.inner.basic_consume(
+        let consume = self.inner.library.basic_consume(
             short("the queue's name", queue)?,
             short("the consumer tag", tag)?,
             options,
@@ -214,119 +188,73 @@ impl Channel {
         );
         self.bounded(&format!("cannot consume from queue {queue:?}"), consume)
             .await
-            .map(Consumer)
+            .map(|consumer| Subscription { _library: consumer })
     }
 
-    /// Stops the consumer; deliveries that were already here still come out of its stream.
+    /// Stops the consumer; deliveries that were on their way are in the inbox when this is done.
     pub async fn cancel(&self, tag: &str) -> Result<(), Error> {
         let tag = short("the consumer tag", tag)?;
-        let cancel = self.inner.basic_cancel(tag, BasicCancelOptions::default());
+        let cancel = self.inner.library.basic_cancel(tag, BasicCancelOptions::default());
         self.bounded("cannot cancel the consumer", cancel).await
     }
 
-    /// Publishes to the default exchange; see [`Channel::publish_to`].
-    pub fn publish(
-        &self,
-        queue: String,
-        mandatory: bool,
-        message: Message,
-    ) -> impl Future<Output = Result<(Confirm, Option<Returned>), Error>> + Send + 'static + use<>
-    {
+    /// Publishes to a queue by way of the default exchange; see [`Channel::publish_to`].
+    pub fn publish(&self, queue: &str, mandatory: bool, message: &Message) -> Result<u64, Error> {
         self.publish_to("", queue, mandatory, message)
     }
 
-    /// Publishes to an exchange. The message is on its way after the first poll; the future
-    /// resolves with the broker's confirm (needs [`Channel::confirm_select`]) and with a returned
-    /// message *of any publish on this channel* that was seen at that moment.
+    /// Publishes to an exchange. Gives the number of the publish, counted from 1 on, by which the broker
+    /// confirms it (after [`Channel::confirm_select`]).
     ///
-    /// It has no deadline of its own, since a broker short of memory holds confirms back as long as
-    /// it likes: whoever waits knows whether the connection is blocked, and cuts it when it is not.
+    /// Fails where a name or property is longer than AMQP allows. A lost connection is told by the inbox. A
+    /// confirm has no deadline, since a broker short of memory holds it back as long as it likes: whoever
+    /// waits for it knows whether the connection is blocked, and cuts it when it is not.
     pub fn publish_to(
         &self,
-        exchange: &'static str,
-        key: String,
+        exchange: &str,
+        key: &str,
         mandatory: bool,
-        message: Message,
-    ) -> impl Future<Output = Result<(Confirm, Option<Returned>), Error>> + Send + 'static + use<>
-    {
-        let channel = self.inner.clone();
-        if message.properties.has_raw_correlation_id() {
-            self.switch.allow_raw_ids();
-        }
-        async move {
-            let routing_key = short("the routing key", &key)?;
-            let options = BasicPublishOptions {
-                mandatory,
-                immediate: false,
-            };
-            let properties = convert::basic_properties(&message.properties)?;
-            let failed = |error| Error::from_lapin("cannot publish", &error);
-            let confirmation = channel
-                .basic_publish(
-                    ShortString::from(exchange),
-                    routing_key,
-                    options,
-                    &message.body,
-                    properties,
-                )
-                .await
-                .map_err(failed)?
-                .await
-                .map_err(failed)?;
-            Ok(match confirmation {
-                Confirmation::Ack(back) => (Confirm::Ack, back.as_ref().map(returned)),
-                Confirmation::Nack(back) => (
-                    Confirm::Nack(Box::new(message)),
-                    back.as_ref().map(returned),
-                ),
-                Confirmation::NotRequested => {
-                    return Err(Error::new(Kind::Protocol, "publisher confirms are off"));
-                }
-            })
-        }
+        message: &Message,
+    ) -> Result<u64, Error> {
+        check_short("the exchange's name", exchange.len())?;
+        check_short("the routing key", key.len())?;
+        check_properties(&message.properties)?;
+        let Inner {
+            id,
+            frame_max,
+            published,
+            ..
+        } = &*self.inner;
+        // Counted while nobody else writes, so that the numbers are in the order of the wire.
+        Ok(self.link.write(|out| {
+            method::append_publish(out, *id, *frame_max, exchange, key, mandatory, message);
+            published.fetch_add(1, Ordering::Relaxed) + 1
+        }))
     }
 
-    /// Acknowledges one delivery, or all up to it. On its way after the first poll.
-    pub fn ack(
-        &self,
-        tag: u64,
-        multiple: bool,
-    ) -> impl Future<Output = Result<(), Error>> + Send + 'static + use<> {
-        let channel = self.clone();
-        async move {
-            let ack = channel.inner.basic_ack(tag, BasicAckOptions { multiple });
-            channel.bounded("cannot acknowledge", ack).await
-        }
+    /// Acknowledges one delivery, or all up to it.
+    pub fn ack(&self, tag: u64, multiple: bool) {
+        self.link
+            .write(|out| method::append_ack(out, self.inner.id, tag, multiple));
     }
 
     /// Hands a delivery back to the queue.
     ///
     /// With `basic.nack`, which quorum queues of RabbitMQ 4.3 do not count against the delivery limit.
-    pub async fn requeue(&self, tag: u64) -> Result<(), Error> {
-        let options = BasicNackOptions {
-            multiple: false,
-            requeue: true,
-        };
-        self.bounded(
-            "cannot hand a request back",
-            self.inner.basic_nack(tag, options),
-        )
-        .await
+    pub fn requeue(&self, tag: u64) {
+        self.link
+            .write(|out| method::append_requeue(out, self.inner.id, tag));
     }
 
     /// Rejects a delivery for good (dropped or dead-lettered).
-    pub async fn reject(&self, tag: u64) -> Result<(), Error> {
-        let options = BasicRejectOptions { requeue: false };
-        self.bounded(
-            "cannot reject a request",
-            self.inner.basic_reject(tag, options),
-        )
-        .await
+    pub fn reject(&self, tag: u64) {
+        self.link
+            .write(|out| method::append_reject(out, self.inner.id, tag));
     }
 
     /// Closes the channel within `limit`; everything sent on it before has then reached the broker.
     pub async fn close(&self, limit: Duration) -> Result<(), Error> {
-        if let Ok(closed) = tokio::time::timeout(limit, self.inner.close(200, "bye".into())).await {
+        if let Ok(closed) = tokio::time::timeout(limit, self.inner.library.close(200, "bye".into())).await {
             closed.map_err(|error| Error::from_lapin("cannot close the channel", &error))
         } else {
             self.cut();
@@ -339,7 +267,7 @@ impl Channel {
 
     fn cut(&self) {
         if self.vital {
-            self.switch.kill();
+            self.link.kill();
         }
     }
 
@@ -365,14 +293,18 @@ impl Channel {
     }
 }
 
-fn returned(back: &BasicReturnMessage) -> Returned {
-    Returned {
-        message_id: back
-            .delivery
-            .properties
-            .message_id()
-            .as_ref()
-            .map(|id| id.as_str().into()),
-        routing_key: back.delivery.routing_key.to_string(),
+fn check_properties(properties: &Properties) -> Result<(), Error> {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let bytes = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+    for (what, length) in [
+        ("content_type", text(&properties.content_type)),
+        ("correlation_id", bytes(&properties.correlation_id)),
+        ("reply_to", text(&properties.reply_to)),
+        ("expiration", text(&properties.expiration)),
+        ("message_id", bytes(&properties.message_id)),
+        ("type", text(&properties.kind)),
+    ] {
+        check_short(what, length)?;
     }
+    Ok(())
 }

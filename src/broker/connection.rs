@@ -1,10 +1,11 @@
 //! One AMQP connection: opened under one deadline, watched, closed or cut.
 //!
-//! Owns the kill switch of its transport: when the value is dropped the connection is cut, so neither
+//! Owns the task that reads and writes the socket: when the value is dropped the connection is cut, so neither
 //! a socket nor the AMQP library's thread for it outlives its owner.
 
-use super::transport::{self, KillSwitch};
-use super::{Channel, Error, Kind};
+use super::guard::Guard;
+use super::link::{LibraryEnd, Link, Pump};
+use super::{Channel, Error, Inbox, Kind, runtime, transport};
 use crate::config::{self, BrokerUrl, Scheme};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
@@ -18,11 +19,12 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 /// Bytes in a frame, as we ask for it. The AMQP library keeps 64 of them in buffers; small ones keep
 /// an idle daemon small, and large bodies travel as fast in many frames as in few.
-pub(super) const FRAME_MAX: u32 = 32 * 1024;
+const FRAME_MAX: u32 = 32 * 1024;
 
 /// What a connection is for.
 #[derive(Debug, Clone)]
@@ -46,11 +48,17 @@ pub enum Event {
     Failed(Error),
 }
 
+/// A channel and what arrives on it.
+pub type Opened = Result<(Channel, Inbox), Error>;
+
 /// An open connection.
 pub struct Connection {
     inner: Arc<lapin::Connection>,
-    events: Pin<Box<dyn Stream<Item = lapin::Event> + Send>>,
-    switch: KillSwitch,
+    /// In a mutex for `Sync` alone: it is never locked.
+    events: Mutex<Pin<Box<dyn Stream<Item = lapin::Event> + Send>>>,
+    link: Link,
+    /// The pump, and nothing else. Dropped with the connection, it is aborted.
+    tasks: JoinSet<()>,
     address: String,
     operation_timeout: Duration,
 }
@@ -72,12 +80,9 @@ impl Connection {
         settings: &config::Broker,
         options: Options,
     ) -> Result<Self, Error> {
-        let switch = KillSwitch::default();
-        // Cuts the half-open connection where this future is dropped before it is done.
-        let cut = CutOnDrop(Some(switch.clone()));
         let deadline = Instant::now() + settings.connect_timeout;
-        let opened = timeout_at(deadline, Self::establish(url, settings, options, switch)).await;
-        let connection = opened.unwrap_or_else(|_| {
+        let opened = timeout_at(deadline, Self::establish(url, settings, options)).await;
+        opened.unwrap_or_else(|_| {
             Err(Error::new(
                 Kind::Timeout,
                 format!(
@@ -86,24 +91,31 @@ impl Connection {
                     settings.connect_timeout
                 ),
             ))
-        })?;
-        cut.disarm();
-        Ok(connection)
+        })
     }
 
     async fn establish(
         url: &BrokerUrl,
         settings: &config::Broker,
         options: Options,
-        switch: KillSwitch,
     ) -> Result<Self, Error> {
         let uri = uri(url, settings)?;
-        let stream = transport::open(url, settings, options.max_body, &switch).await?;
-        let stream = Mutex::new(Some(stream));
-        let connect = async move |_: AMQPUri, _: transport::Runtime| {
-            let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let address = url.address();
+        let stream = transport::open(url, settings).await?;
+        let link = Link::new(address.clone());
+        // Dropped before it is done, this cuts the connection and with it what the library has begun.
+        let cut = CutOnDrop(Some(link.clone()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Pump::new(
+            link.clone(),
+            stream,
+            Guard::new(options.max_body),
+        ));
+        let end = Mutex::new(Some(LibraryEnd(link.clone())));
+        let connect = async move |_: AMQPUri, _: runtime::Runtime| {
+            let end = end.lock().unwrap_or_else(PoisonError::into_inner).take();
             // Asked once, since the library's own recovery is off.
-            stream.map(AsyncTcpStream::Plain).ok_or_else(|| {
+            end.map(AsyncTcpStream::Plain).ok_or_else(|| {
                 ErrorKind::IOError(std::io::Error::other("a connection is opened once").into())
                     .into()
             })
@@ -112,49 +124,54 @@ impl Connection {
             .with_connection_name(options.name.into())
             .with_client_property("product".into(), "fibrpc".into())
             .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
-        let inner = lapin::Connection::connector(uri, transport::runtime(), connect, properties)
+        let inner = lapin::Connection::connector(uri, runtime::runtime(), connect, properties)
             .await
-            .map_err(|error| refused(url, settings, &error))?;
-        let events = Box::pin(inner.events_listener());
-        let address = url.address();
+            .map_err(|error| refused(url, settings, &link, &error))?;
+        let events = Mutex::new(Box::pin(inner.events_listener()) as _);
+        cut.disarm();
         Ok(Self {
             inner: Arc::new(inner),
             events,
-            switch,
+            link,
+            tasks,
             address,
             operation_timeout: options.operation_timeout,
         })
     }
 
     /// Opens a channel. The future borrows nothing, so that it can be kept beside the connection.
-    pub fn channel(&self) -> impl Future<Output = Result<Channel, Error>> + Send + 'static + use<> {
+    pub fn channel(&self) -> impl Future<Output = Opened> + Send + 'static + use<> {
         self.open_channel(true)
     }
 
     /// Opens a channel for what the connection can do without: where the broker does not answer in
     /// time, an operation on it fails and the connection stays.
-    pub fn side_channel(
-        &self,
-    ) -> impl Future<Output = Result<Channel, Error>> + Send + 'static + use<> {
+    pub fn side_channel(&self) -> impl Future<Output = Opened> + Send + 'static + use<> {
         self.open_channel(false)
     }
 
     fn open_channel(
         &self,
         vital: bool,
-    ) -> impl Future<Output = Result<Channel, Error>> + Send + 'static + use<> {
-        let (inner, switch, limit) = (
+    ) -> impl Future<Output = Opened> + Send + 'static + use<> {
+        let (inner, link, limit) = (
             Arc::clone(&self.inner),
-            self.switch.clone(),
+            self.link.clone(),
             self.operation_timeout,
         );
+        let frame_max = match self.inner.configuration().frame_max() {
+            0 => FRAME_MAX,
+            max => max.min(FRAME_MAX),
+        };
         async move {
             match tokio::time::timeout(limit, inner.create_channel()).await {
-                Ok(Ok(channel)) => Ok(Channel::new(channel, switch, vital, limit)),
+                Ok(Ok(channel)) => {
+                    Ok(Channel::new(channel, frame_max as usize, link, vital, limit))
+                }
                 Ok(Err(error)) => Err(Error::from_lapin("cannot open a channel", &error)),
                 Err(_) => {
                     if vital {
-                        switch.kill();
+                        link.kill();
                     }
                     Err(Error::new(
                         Kind::Timeout,
@@ -167,8 +184,9 @@ impl Connection {
 
     /// The next event. Pends for ever where nothing happens.
     pub async fn event(&mut self) -> Event {
+        let events = self.events.get_mut().unwrap_or_else(PoisonError::into_inner);
         loop {
-            match self.events.next().await {
+            match events.next().await {
                 Some(lapin::Event::ConnectionBlocked(reason)) => return Event::Blocked(reason),
                 Some(lapin::Event::ConnectionUnblocked) => return Event::Unblocked,
                 // The library reports closed channels here, too: those fail on the channel.
@@ -182,29 +200,33 @@ impl Connection {
         }
     }
 
-    /// Why the broker closed the connection, if it did. The library tells that too, but where an
-    /// operation fails on the closing connection first, it tells of that failure alone.
-    pub fn closed(&self) -> Option<Error> {
-        let (code, text) = self.switch.closed()?;
-        let what = format!("connection to {} lost", self.address);
-        Some(Error::closed(&what, *code, text))
+    /// Why the connection has ended, or is about to: what the broker closed it with, or what happened to
+    /// it. Where an operation fails for that reason, its own error tells of the failure alone.
+    pub fn failure(&self) -> Option<Error> {
+        self.link.failure()
     }
 
     /// The broker's product and version, for example `("RabbitMQ", "3.10.8")`; empty where it does
     /// not tell.
     pub fn broker_version(&self) -> (String, String) {
-        let property = |name| self.switch.server_property(name).unwrap_or_default();
+        let property = |name| self.link.server_property(name).unwrap_or_default();
         (property("product"), property("version"))
     }
 
     /// Bytes received and sent.
     pub fn bytes(&self) -> (u64, u64) {
-        self.switch.bytes()
+        self.link.bytes()
     }
 
     /// Closes in order, within `limit`; cut where that takes longer.
-    pub async fn close(self, limit: Duration) -> Result<(), Error> {
-        match tokio::time::timeout(limit, self.inner.close(200, "bye".into())).await {
+    pub async fn close(mut self, limit: Duration) -> Result<(), Error> {
+        let closing = async {
+            let closed = self.inner.close(200, "bye".into()).await;
+            // Ends once the library has let go, and all that it said is out.
+            self.tasks.join_next().await;
+            closed
+        };
+        match tokio::time::timeout(limit, closing).await {
             Ok(closed) => {
                 closed.map_err(|error| Error::from_lapin("cannot close the connection", &error))
             }
@@ -217,17 +239,17 @@ impl Connection {
 
     /// Cuts the connection: every pending operation on it fails at once.
     pub fn kill(&self) {
-        self.switch.kill();
+        self.link.kill();
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.switch.kill();
+        self.link.kill();
     }
 }
 
-struct CutOnDrop(Option<KillSwitch>);
+struct CutOnDrop(Option<Link>);
 
 impl CutOnDrop {
     fn disarm(mut self) {
@@ -237,8 +259,8 @@ impl CutOnDrop {
 
 impl Drop for CutOnDrop {
     fn drop(&mut self) {
-        if let Some(switch) = &self.0 {
-            switch.kill();
+        if let Some(link) = &self.0 {
+            link.kill();
         }
     }
 }
@@ -302,8 +324,16 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// Why the broker did not take the connection, with what to do.
-fn refused(url: &BrokerUrl, settings: &config::Broker, error: &lapin::Error) -> Error {
+fn refused(
+    url: &BrokerUrl,
+    settings: &config::Broker,
+    link: &Link,
+    error: &lapin::Error,
+) -> Error {
     let address = url.address();
+    if let Some(failure) = link.failure().filter(|failure| failure.kind == Kind::Protocol) {
+        return failure.with_cure("is that an AMQP port?");
+    }
     let failure = Error::from_lapin(&format!("broker {address} refused the connection"), error);
     match failure.kind {
         Kind::Denied
@@ -333,10 +363,17 @@ fn refused(url: &BrokerUrl, settings: &config::Broker, error: &lapin::Error) -> 
 
 /// A name as the AMQP library wants it, or an error that names what is too long.
 pub(super) fn short(what: &str, text: &str) -> Result<ShortString, Error> {
-    ShortString::try_new(text).map_err(|_| {
-        Error::new(
+    check_short(what, text.len())?;
+    Ok(ShortString::from(text))
+}
+
+/// Whether so many bytes fit into a short string of AMQP; else an error that names what is too long.
+pub(super) fn check_short(what: &str, length: usize) -> Result<(), Error> {
+    if length > 255 {
+        return Err(Error::new(
             Kind::Local,
             format!("{what} is longer than the 255 bytes of AMQP"),
-        )
-    })
+        ));
+    }
+    Ok(())
 }

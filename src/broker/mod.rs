@@ -1,19 +1,26 @@
 //! The broker, in our own types. Nothing outside this folder names the AMQP library.
 //!
-//! Every operation has a deadline; where it passes, the connection's kill switch is pulled, so that
-//! a hung socket is cut and never waited for.
+//! The library has the conversation with the broker; messages are read and written here (see
+//! `codec/mod.rs` for why). Every operation has a deadline; where it passes, the connection is cut, so that a
+//! hung socket is never waited for.
 
 pub mod backoff;
 mod channel;
+mod codec;
 mod connection;
-mod convert;
 pub mod endpoint;
 pub mod error;
-pub mod guard;
+mod guard;
+mod inbox;
+mod link;
+mod runtime;
 mod tls;
 pub mod topology;
 mod transport;
+mod unconfirmed;
 
-pub use channel::{Channel, Confirm, Consumer, Delivery, QueueStatus, Returned};
-pub use connection::{Connection, Event, Options};
+pub use channel::{Channel, QueueStatus, Subscription};
+pub use connection::{Connection, Event, Opened, Options};
 pub use error::{Error, Kind};
+pub use inbox::{Arrival, Delivery, Inbox, Returned};
+pub use unconfirmed::Unconfirmed;

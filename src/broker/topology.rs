@@ -5,13 +5,14 @@ use crate::config::Queue;
 
 /// Finds or makes the request queue. Uses channels of its own, since a refusal closes the channel.
 pub async fn prepare(connection: &Connection, queue: &Queue) -> Result<QueueStatus, Error> {
-    match connection.channel().await?.queue_status(&queue.name).await {
+    let (channel, _) = connection.channel().await?;
+    match channel.queue_status(&queue.name).await {
         Err(error) if error.kind == Kind::NoQueue => {}
         // Exclusive to somebody else, or no permission on it: nothing that a declare could mend.
         Err(error) => return Err(explain(error, queue)),
         Ok(status) => return Ok(status),
     }
-    let channel = connection.channel().await?;
+    let (channel, _) = connection.channel().await?;
     let declared = channel
         .declare(&queue.name, queue.kind, queue.durable)
         .await;
@@ -32,7 +33,7 @@ pub fn queue_type(
         if !queue.durable {
             return None;
         }
-        let channel = channel.await.ok()?;
+        let (channel, _) = channel.await.ok()?;
         let declared = channel
             .declare(&queue.name, queue.kind, queue.durable)
             .await;

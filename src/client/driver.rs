@@ -12,7 +12,7 @@ use super::session::{Event, Session};
 use super::{Counters, Settings, State};
 use crate::broker::backoff::Backoff;
 use crate::broker::endpoint::Endpoints;
-use crate::broker::{Confirm, Error, QueueStatus, Returned};
+use crate::broker::{Error, QueueStatus, Returned};
 use crate::config::Reconnect;
 use crate::protocol::{Code, Message, Status};
 use std::future::Future;
@@ -188,7 +188,7 @@ impl Driver {
 
     /// Publishes one call, for the first time or again.
     fn ask(&mut self, id: Uuid, now: Instant) {
-        let Link::Up(session) = &self.link else {
+        let Link::Up(session) = &mut self.link else {
             return;
         };
         let Some((deadline, call)) = self.calls.get_mut(id) else {
@@ -205,8 +205,10 @@ impl Driver {
         let text = id.hyphenated().encode_lower(&mut text).as_bytes();
         let message = call.question.message(text, left_ms, deadline_ms);
         call.stage = Stage::Asked(now);
-        session.publish(id, &self.settings.queue, message);
-        count(&self.counters.asked);
+        match session.publish(id, &self.settings.queue, &message) {
+            Ok(()) => count(&self.counters.asked),
+            Err(error) => self.end(id, &error.into()),
+        }
     }
 
     fn ask_all(&mut self, which: impl Fn(&Call) -> bool) {
@@ -231,14 +233,8 @@ impl Driver {
     fn happened(&mut self, event: Event) {
         match event {
             Event::Reply(message) => self.reply(message),
-            Event::Confirmed(id, confirm, returned) => {
-                if let Confirm::Nack(_) = confirm {
-                    self.end(id, &failure::refused(&self.settings.queue));
-                }
-                if let Some(returned) = returned {
-                    self.returned(&returned);
-                }
-            }
+            Event::Refused(id) => self.end(id, &failure::refused(&self.settings.queue)),
+            Event::Returned(returned) => self.returned(&returned),
             Event::Checked(seen) => {
                 self.checked(seen);
                 match self.known.as_ref().map(|known| known.verdict.clone()) {

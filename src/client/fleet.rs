@@ -6,10 +6,11 @@
 use super::session::REPLY_TO;
 use super::{Settings, failure};
 use crate::broker::endpoint::Endpoints;
-use crate::broker::{Channel, Confirm, Connection, Error, Event, Kind, Options, QueueStatus};
+use crate::broker::{
+    Arrival, Channel, Connection, Error, Event, Inbox, Kind, Options, QueueStatus,
+};
 use crate::protocol::control::{EXCHANGE, Question, Report, read_pong, routing_key};
 use crate::protocol::{Code, Status};
-use futures_util::stream::StreamExt as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
@@ -89,12 +90,14 @@ impl Fleet {
         let (looking, opening) = (self.connection.channel(), self.connection.channel());
         let queue = self.queue.clone();
         let look = async {
-            let queue = match looking.await?.queue_status(&queue).await {
+            let (looking, _) = looking.await?;
+            let queue = match looking.queue_status(&queue).await {
                 Err(error) if error.kind == Kind::Denied => Err(error.into()),
                 seen => Ok(seen?),
             };
             let expected = queue.as_ref().ok().map(|queue| queue.consumers);
-            let servers = match gather(&opening.await?, &self.queue, expected, deadline).await {
+            let (channel, inbox) = opening.await?;
+            let servers = match gather(&channel, inbox, &self.queue, expected, deadline).await {
                 Err(error) if error.kind == Kind::Denied => Err(error.into()),
                 asked => Ok(asked?),
             };
@@ -140,12 +143,13 @@ fn too_late(limit: Duration, blocked: Option<String>) -> Status {
 /// any more.
 async fn gather(
     channel: &Channel,
+    mut inbox: Inbox,
     queue: &str,
     expected: Option<u32>,
     deadline: Instant,
 ) -> Result<Vec<Report>, Error> {
     channel.confirm_select().await?;
-    let mut replies = channel.consume(REPLY_TO, "", true).await?;
+    let _replies = channel.consume(REPLY_TO, "", true).await?;
     let id = Uuid::new_v4().hyphenated().to_string();
     let unix = SystemTime::now().duration_since(UNIX_EPOCH);
     let timeout = deadline.saturating_duration_since(Instant::now());
@@ -156,31 +160,37 @@ async fn gather(
         u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
         i64::try_from(deadline_ms).unwrap_or(i64::MAX),
     );
-    let asked = channel
-        .publish_to(EXCHANGE, routing_key(queue), true, question)
-        .await?;
+    channel.publish_to(EXCHANGE, &routing_key(queue), true, &question)?;
     // Where time is short, what has come by half of it is still to be shown.
     let patience = PATIENCE.min(timeout / 2);
     let mut servers: Vec<Report> = Vec::new();
-    let mut until = match asked {
-        // It came back: nobody listens.
-        (_, Some(_)) | (Confirm::Nack(_), _) => return Ok(servers),
-        (Confirm::Ack, None) => Instant::now() + patience,
-    };
     let enough = |servers: &Vec<Report>| {
         let expected = expected.filter(|expected| *expected > 0);
         expected.is_some_and(|expected| servers.len() >= expected as usize)
     };
+    // Until the broker has taken the question, nobody can be late.
+    let mut until = deadline;
     while !enough(&servers)
-        && let Ok(Some(reply)) = timeout_at(until.min(deadline), replies.next()).await
+        && let Ok(arrival) = timeout_at(until.min(deadline), inbox.next()).await
     {
-        let message = reply?.message;
-        if message.properties.correlation_id.as_deref() != Some(id.as_bytes()) {
-            continue;
-        }
-        if let Some(report) = read_pong(&message) {
-            servers.push(report);
-            until = Instant::now() + patience;
+        match arrival {
+            // Nobody listens.
+            Arrival::Returned(_) | Arrival::Confirmed { taken: false, .. } => break,
+            Arrival::Confirmed { .. } => until = Instant::now() + patience,
+            Arrival::Delivered(reply) => {
+                let message = reply.message;
+                if message.properties.correlation_id.as_deref() != Some(id.as_bytes()) {
+                    continue;
+                }
+                if let Some(report) = read_pong(&message) {
+                    servers.push(report);
+                    until = Instant::now() + patience;
+                }
+            }
+            Arrival::Cancelled => {
+                return Err(Error::new(Kind::Cancelled, "the broker ended the subscription"));
+            }
+            Arrival::Failed(error) => return Err(error),
         }
     }
     servers.sort_by(|one, other| (&one.instance, one.pid).cmp(&(&other.instance, other.pid)));

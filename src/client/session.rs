@@ -6,13 +6,12 @@
 
 use super::Settings;
 use crate::broker::{
-    Channel, Confirm, Connection, Consumer, Error, Event as ConnectionEvent, Kind, Options,
-    QueueStatus, Returned,
+    Arrival, Channel, Connection, Error, Event as ConnectionEvent, Inbox, Kind, Options,
+    QueueStatus, Returned, Subscription, Unconfirmed,
 };
 use crate::config::BrokerUrl;
 use crate::protocol::Message;
 use futures_util::future::OptionFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -25,15 +24,16 @@ pub(super) const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 const CLOSE: Duration = Duration::from_secs(1);
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type Confirmed = (Uuid, Result<(Confirm, Option<Returned>), Error>);
 
 /// Something that happened on the connection.
 #[derive(Debug)]
 pub(super) enum Event {
     /// A reply, perhaps one that nobody waits for.
     Reply(Message),
-    /// The broker's word on the request with this id, and a request that came back, whichever it was.
-    Confirmed(Uuid, Confirm, Option<Returned>),
+    /// The broker did not take the request with this id.
+    Refused(Uuid),
+    /// A request came back.
+    Returned(Returned),
     /// What [`Session::check`] found.
     Checked(Result<QueueStatus, Error>),
     /// The broker reads no more requests; its reason.
@@ -48,10 +48,11 @@ pub(super) enum Event {
 pub(super) struct Session {
     connection: Connection,
     channel: Channel,
-    replies: Consumer,
-    /// Publishes under way. None is ever dropped before its confirm while the session lives: that
-    /// confirm may carry the word that another request came back.
-    confirms: FuturesUnordered<Boxed<Confirmed>>,
+    inbox: Inbox,
+    _replies: Subscription,
+    unconfirmed: Unconfirmed<Uuid>,
+    /// Requests that the broker has just refused.
+    refused: Vec<Uuid>,
     check: Option<Boxed<Result<QueueStatus, Error>>>,
 }
 
@@ -71,32 +72,34 @@ impl Session {
         let connection = Connection::open(&url, &settings.broker, options).await?;
         let opening = connection.channel();
         let ready = async {
-            let channel = opening.await?;
+            let (channel, inbox) = opening.await?;
             let (confirms, replies) = tokio::join!(
                 channel.confirm_select(),
                 channel.consume(REPLY_TO, "", true)
             );
             confirms?;
-            Ok::<_, Error>((channel, replies?))
+            Ok::<_, Error>((channel, inbox, replies?))
         };
         let look = OptionFuture::from(check.then(|| look(&connection, settings.queue.clone())));
         let (ready, seen) = tokio::join!(ready, look);
-        let (channel, replies) = ready?;
+        let (channel, inbox, replies) = ready?;
         let session = Self {
             connection,
             channel,
-            replies,
-            confirms: FuturesUnordered::new(),
+            inbox,
+            _replies: replies,
+            unconfirmed: Unconfirmed::default(),
+            refused: Vec::new(),
             check: None,
         };
         Ok((session, seen))
     }
 
     /// Sends a request; what becomes of it comes out of [`Session::event`].
-    pub(super) fn publish(&self, id: Uuid, queue: &str, message: Message) {
-        let confirm = self.channel.publish(queue.to_owned(), true, message);
-        self.confirms
-            .push(Box::pin(async move { (id, confirm.await) }));
+    pub(super) fn publish(&mut self, id: Uuid, queue: &str, message: &Message) -> Result<(), Error> {
+        let number = self.channel.publish(queue, true, message)?;
+        self.unconfirmed.add(number, id);
+        Ok(())
     }
 
     /// Looks at the queue, unless that is already going on.
@@ -108,31 +111,64 @@ impl Session {
 
     /// The next thing that happens. Loses nothing when it is dropped unfinished.
     pub(super) async fn event(&mut self) -> Event {
-        tokio::select! {
-            reply = self.replies.next() => match reply {
-                Some(Ok(delivery)) => Event::Reply(delivery.message),
-                Some(Err(error)) => Event::Lost(error),
-                None => Event::Lost(Error::new(
-                    Kind::Cancelled,
-                    "the broker ended the subscription to replies",
-                )),
-            },
-            Some((id, confirmed)) = self.confirms.next(), if !self.confirms.is_empty() => {
-                match confirmed {
-                    Ok((confirm, returned)) => Event::Confirmed(id, confirm, returned),
-                    Err(error) => Event::Lost(error),
+        loop {
+            if let Some(event) = self.try_event() {
+                return event;
+            }
+            let arrival = tokio::select! {
+                arrival = self.inbox.next() => arrival,
+                seen = finish(&mut self.check), if self.check.is_some() => {
+                    self.check = None;
+                    return Event::Checked(seen);
                 }
+                event = self.connection.event() => return match event {
+                    ConnectionEvent::Blocked(reason) => Event::Blocked(reason),
+                    ConnectionEvent::Unblocked => Event::Unblocked,
+                    ConnectionEvent::Failed(error) => Event::Lost(error),
+                },
+            };
+            if let Some(event) = self.arrived(arrival) {
+                return event;
             }
-            seen = finish(&mut self.check), if self.check.is_some() => {
-                self.check = None;
-                Event::Checked(seen)
-            }
-            event = self.connection.event() => match event {
-                ConnectionEvent::Blocked(reason) => Event::Blocked(reason),
-                ConnectionEvent::Unblocked => Event::Unblocked,
-                ConnectionEvent::Failed(error) => Event::Lost(error),
-            },
         }
+    }
+
+    /// What has happened on the channel already.
+    pub(super) fn try_event(&mut self) -> Option<Event> {
+        if let Some(id) = self.refused.pop() {
+            return Some(Event::Refused(id));
+        }
+        while let Some(arrival) = self.inbox.try_next() {
+            let event = self.arrived(arrival);
+            if event.is_some() {
+                return event;
+            }
+        }
+        None
+    }
+
+    fn arrived(&mut self, arrival: Arrival) -> Option<Event> {
+        Some(match arrival {
+            Arrival::Delivered(delivery) => Event::Reply(delivery.message),
+            Arrival::Returned(returned) => Event::Returned(returned),
+            Arrival::Confirmed {
+                number,
+                multiple,
+                taken,
+            } => {
+                while let Some(id) = self.unconfirmed.confirm(number, multiple) {
+                    if !taken {
+                        self.refused.push(id);
+                    }
+                }
+                Event::Refused(self.refused.pop()?)
+            }
+            Arrival::Cancelled => Event::Lost(Error::new(
+                Kind::Cancelled,
+                "the broker ended the subscription to replies",
+            )),
+            Arrival::Failed(error) => Event::Lost(error),
+        })
     }
 
     /// Closes in order, or cuts the connection where that takes too long.
@@ -153,7 +189,10 @@ fn look(
     queue: String,
 ) -> impl Future<Output = Result<QueueStatus, Error>> + Send + 'static + use<> {
     let channel = connection.channel();
-    async move { channel.await?.queue_status(&queue).await }
+    async move {
+        let (channel, _) = channel.await?;
+        channel.queue_status(&queue).await
+    }
 }
 
 async fn finish<T>(slot: &mut Option<Boxed<T>>) -> T {

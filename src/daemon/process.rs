@@ -45,10 +45,10 @@ pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Loggin
     };
     let mut tick = tokio::time::interval(process.notify.interval());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut server = Box::pin(server.run());
+    let mut server = tokio::spawn(server.run());
     let outcome = loop {
         tokio::select! {
-            outcome = &mut server => break outcome,
+            outcome = &mut server => break outcome.unwrap_or_default(),
             signal = signals.next() => process.signalled(signal),
             Ok(()) = state.changed() => {}
             _ = tick.tick() => {}

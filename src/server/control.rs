@@ -7,14 +7,14 @@
 
 use super::admission;
 use super::events;
-use crate::broker::{Channel, Connection, Consumer, Delivery, Error, Kind, topology};
+use crate::broker::{
+    Arrival, Channel, Connection, Error, Inbox, Kind, Subscription, Unconfirmed, topology,
+};
 use crate::config::Config;
 use crate::protocol::control::{EXCHANGE, Question, Report, pong, routing_key};
 use crate::protocol::reply_to::{Policy, Refusal};
 use crate::protocol::{Message, Request};
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::pin::Pin;
-use std::time::Duration;
 
 /// Status requests that are answered at once; the others wait in the queue.
 const PREFETCH: u16 = 16;
@@ -50,10 +50,10 @@ enum Stage {
 
 struct Listening {
     channel: Channel,
-    requests: Consumer,
-    answers: FuturesUnordered<Boxed<()>>,
-    /// How long the broker may take for an answer.
-    limit: Duration,
+    inbox: Inbox,
+    _requests: Subscription,
+    /// The requests whose answers are on their way, by their delivery tags.
+    answered: Unconfirmed<u64>,
 }
 
 impl Control {
@@ -76,8 +76,7 @@ impl Control {
             return;
         }
         let queue_type = topology::queue_type(connection, config.queue.clone());
-        let limit = config.broker.confirm_timeout;
-        let listening = listen(connection, routing_key(&self.queue), limit);
+        let listening = listen(connection, routing_key(&self.queue));
         let opening = async move { (queue_type.await, listening.await) };
         self.stage = Stage::Opening(Box::pin(opening));
     }
@@ -134,7 +133,7 @@ impl Control {
         let allowed = admission::address(request, policy);
         let wanted = Question::of(request) == Some(Question::Status);
         let answer = match (&allowed, &request.reply_to) {
-            (Ok(Some(_)), Some(to)) if wanted => Some((to.clone(), pong(request, report, *tag))),
+            (Ok(Some(_)), Some(to)) if wanted => Some((to.as_str(), pong(request, report, *tag))),
             _ => None,
         };
         listening.settle(*tag, answer);
@@ -145,45 +144,51 @@ impl Control {
 impl Listening {
     async fn next(&mut self) -> Result<Asked, Error> {
         loop {
-            tokio::select! {
-                biased;
-                Some(()) = self.answers.next(), if !self.answers.is_empty() => {}
-                delivery = self.requests.next() => {
-                    let Some(delivery) = delivery else {
-                        return Err(Error::new(Kind::Cancelled, "the broker ended its consumer"));
-                    };
-                    let Delivery { tag, message, .. } = delivery?;
-                    return Ok(Asked { tag, request: Request::read(message) });
+            match self.inbox.next().await {
+                Arrival::Delivered(delivery) => {
+                    return Ok(Asked {
+                        tag: delivery.tag,
+                        request: Request::read(delivery.message),
+                    });
                 }
+                Arrival::Confirmed {
+                    number, multiple, ..
+                } => {
+                    // Whether the broker took the answer or not, its caller is served.
+                    while let Some(tag) = self.answered.confirm(number, multiple) {
+                        self.channel.ack(tag, false);
+                    }
+                }
+                // Its caller has gone.
+                Arrival::Returned(_) => {}
+                Arrival::Cancelled => {
+                    return Err(Error::new(Kind::Cancelled, "the broker ended its consumer"));
+                }
+                Arrival::Failed(error) => return Err(error),
             }
         }
     }
 
-    /// Acknowledges a request, after its answer where there is one, so that the prefetch bounds the
-    /// answers in memory. What fails here ends the consumer, too, or concerns nobody any more.
-    fn settle(&mut self, tag: u64, answer: Option<(String, Message)>) {
-        let ack = self.channel.ack(tag, false);
-        let answer = answer.map(|(to, message)| {
-            // Never returned, since it does not matter whether the caller is still there.
-            tokio::time::timeout(self.limit, self.channel.publish(to, false, message))
-        });
-        self.answers.push(Box::pin(async move {
-            if let Some(answer) = answer {
-                let _ = answer.await;
-            }
-            let _ = ack.await;
-        }));
+    /// Acknowledges a request, after its answer where there is one, so that the prefetch bounds the answers
+    /// on their way.
+    fn settle(&mut self, tag: u64, answer: Option<(&str, Message)>) {
+        // Never returned, since it does not matter whether the caller is still there.
+        let published = answer.map(|(to, message)| self.channel.publish(to, false, &message));
+        match published {
+            Some(Ok(number)) => self.answered.add(number, tag),
+            // No answer, or one that cannot be sent.
+            Some(Err(_)) | None => self.channel.ack(tag, false),
+        }
     }
 }
 
 fn listen(
     connection: &Connection,
     key: String,
-    limit: Duration,
 ) -> impl Future<Output = Result<Listening, Error>> + Send + 'static + use<> {
     let channel = connection.side_channel();
     async move {
-        let channel = channel.await?;
+        let (channel, inbox) = channel.await?;
         channel.confirm_select().await?;
         channel.qos(PREFETCH).await?;
         let queue = channel.declare_exclusive(MAX_WAITING).await?;
@@ -191,9 +196,9 @@ fn listen(
         let requests = channel.consume(&queue.name, "", false).await?;
         Ok(Listening {
             channel,
-            requests,
-            answers: FuturesUnordered::new(),
-            limit,
+            inbox,
+            _requests: requests,
+            answered: Unconfirmed::default(),
         })
     }
 }

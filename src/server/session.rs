@@ -17,15 +17,13 @@ use super::service::Service;
 use super::state::{Counters, State, Stop};
 use super::{Context, events};
 use crate::broker::{
-    Channel, Confirm, Connection, Consumer, Delivery, Error, Event, Kind, Options, Returned,
-    topology,
+    Channel, Connection, Error, Event, Inbox, Kind, Options, Subscription, Unconfirmed, topology,
 };
 use crate::config::{BrokerUrl, Config};
-use crate::protocol::Request;
+use crate::protocol::Message;
 use crate::protocol::reply_to::{Address, Policy};
+use futures_util::future;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use futures_util::{FutureExt as _, future};
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,19 +40,17 @@ pub(super) enum End {
     Failed { error: Error, in_flight: u64 },
 }
 
-/// The id of a reply, and what became of it.
-type Published = (u64, Result<(Confirm, Option<Returned>), Error>);
-
-/// Operations under way on the broker, all driven by the session's own task.
-type UnderWay<T> = FuturesUnordered<Pin<Box<dyn Future<Output = T> + Send>>>;
-
 /// A reply that waits for its confirm.
 #[derive(Debug)]
 struct Pending {
+    /// Of the request.
     tag: u64,
     to: String,
     address: Address,
+    message: Message,
+    /// When it was (last) published.
     since: Instant,
+    /// How often it was.
     offers: u32,
 }
 
@@ -67,18 +63,21 @@ pub(super) struct Session<'a, S: Service> {
     consuming: Connection,
     publishing: Connection,
     incoming: Channel,
+    deliveries: Inbox,
     outgoing: Channel,
-    consumer: Consumer,
+    confirms: Inbox,
+    /// Held for as long as the broker is to deliver.
+    subscription: Subscription,
     consumer_tag: String,
     control: Control,
     /// Whether the consumer was told to deliver one at a time.
     one_at_a_time: bool,
     pool: Pool<S>,
     window: AckWindow,
-    acks: UnderWay<Result<(), Error>>,
-    replies: UnderWay<Published>,
-    /// By our own id of the reply, which is its `message_id`.
-    pending: HashMap<u64, Pending>,
+    pending: Unconfirmed<Pending>,
+    /// Replies that the broker has refused and that are offered again.
+    refused: FuturesUnordered<Pin<Box<dyn Future<Output = Pending> + Send>>>,
+    /// Our own id of the next reply, which is its `message_id`.
     next_reply: u64,
     blocked_since: Option<Instant>,
     unblocked_at: Instant,
@@ -110,7 +109,7 @@ impl<'a, S: Service> Session<'a, S> {
         )
         .await?;
         topology::prepare(&consuming, &settings.queue).await?;
-        let (incoming, outgoing) =
+        let ((incoming, deliveries), (outgoing, confirms)) =
             future::try_join(consuming.channel(), publishing.channel()).await?;
         outgoing.confirm_select().await?;
         let one_at_a_time = context.isolation.active();
@@ -122,7 +121,7 @@ impl<'a, S: Service> Session<'a, S> {
                 settings.server.prefetch
             })
             .await?;
-        let consumer = incoming
+        let subscription = incoming
             .consume(&settings.queue.name, &consumer_tag, false)
             .await?;
         let (service, counters) = (context.service.clone(), context.counters.clone());
@@ -136,14 +135,15 @@ impl<'a, S: Service> Session<'a, S> {
             consuming,
             publishing,
             incoming,
+            deliveries,
             outgoing,
-            consumer,
+            confirms,
+            subscription,
             consumer_tag,
             one_at_a_time,
             window: AckWindow::default(),
-            acks: FuturesUnordered::new(),
-            replies: FuturesUnordered::new(),
-            pending: HashMap::new(),
+            pending: Unconfirmed::default(),
+            refused: FuturesUnordered::new(),
             next_reply: 1,
             blocked_since: None,
             unblocked_at: Instant::now(),
@@ -191,12 +191,12 @@ impl<'a, S: Service> Session<'a, S> {
         }
     }
 
-    /// Where an operation failed because the broker was closing the connection: why it did.
+    /// Where an operation failed because its connection ended: why that did.
     fn cause_of(&self, error: Error) -> Error {
         let connections = [&self.publishing, &self.consuming];
-        let mut closed = connections.into_iter().filter_map(Connection::closed);
+        let mut failures = connections.into_iter().filter_map(Connection::failure);
         match error.kind {
-            Kind::Lost => closed.next().unwrap_or(error),
+            Kind::Lost => failures.next().unwrap_or(error),
             _ => error,
         }
     }
@@ -234,21 +234,24 @@ impl<'a, S: Service> Session<'a, S> {
                 }
                 event = self.consuming.event() => self.on_event(event)?,
                 event = self.publishing.event() => self.on_event(event)?,
-                Some(acked) = self.acks.next(), if !self.acks.is_empty() => acked?,
-                Some(published) = self.replies.next(), if !self.replies.is_empty() => {
-                    self.on_published(published)?;
-                    while let Some(Some(published)) = self.replies.next().now_or_never() {
-                        self.on_published(published)?;
+                confirm = self.confirms.next() => {
+                    self.on_confirm(confirm)?;
+                    while let Some(confirm) = self.confirms.try_next() {
+                        self.on_confirm(confirm)?;
                     }
                     self.leave_isolation().await?;
                 }
-                done = self.pool.next(), if self.pool.is_working() => self.on_computed(done),
+                Some(refused) = self.refused.next(), if !self.refused.is_empty() => {
+                    self.publish(refused)?;
+                }
+                done = self.pool.next(), if self.pool.is_working() => self.on_computed(done)?,
                 asked = self.control.next() => self.on_status(&asked),
-                delivery = self.consumer.next(), if self.draining.is_none() => {
-                    self.on_delivery(delivery).await?;
-                    while let Some(delivery) = self.consumer.next().now_or_never() {
-                        self.on_delivery(delivery).await?;
+                delivery = self.deliveries.next(), if self.draining.is_none() => {
+                    self.on_delivery(delivery)?;
+                    while let Some(delivery) = self.deliveries.try_next() {
+                        self.on_delivery(delivery)?;
                     }
+                    self.leave_isolation().await?;
                 }
                 _ = tick.tick() => self.on_tick()?,
             }
@@ -274,17 +277,11 @@ impl<'a, S: Service> Session<'a, S> {
         };
         self.incoming.qos(prefetch).await?;
         self.consumer_tag = format!("fibrpcd-{}", uuid::Uuid::new_v4().simple());
-        let queue = self.settings.queue.name.clone();
-        let next = self
+        // What the last consumer was sent and has not begun comes first, by the same inbox.
+        self.subscription = self
             .incoming
-            .consume(&queue, &self.consumer_tag, false)
+            .consume(&self.settings.queue.name, &self.consumer_tag, false)
             .await?;
-        let mut last = std::mem::replace(&mut self.consumer, next);
-        while let Some(delivery) = last.next().await {
-            let Delivery { tag, message, .. } = delivery?;
-            self.window.open(tag);
-            self.on_request(tag, Request::read(message));
-        }
         Ok(())
     }
 
@@ -346,7 +343,7 @@ impl<'a, S: Service> Session<'a, S> {
         }
         let limit = self.settings.broker.confirm_timeout;
         let late = |pending: &Pending| pending.since.max(self.unblocked_at).elapsed() > limit;
-        if self.pending.values().any(late) {
+        if self.pending.iter().any(late) {
             self.publishing.kill();
             let message = format!(
                 "the broker did not confirm a reply within {limit:?} (broker.confirm_timeout)"

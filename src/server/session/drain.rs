@@ -2,11 +2,10 @@
 //! and closes the channel that acks first, since its close-ok says that every ack has arrived.
 
 use super::{Drain, End, Session};
-use crate::broker::Error;
+use crate::broker::{Arrival, Error};
 use crate::server::events;
 use crate::server::service::Service;
 use crate::server::state::State;
-use futures_util::StreamExt as _;
 use futures_util::future;
 use std::time::{Duration, Instant};
 
@@ -39,21 +38,29 @@ impl<S: Service> Session<'_, S> {
 
     async fn hand_back(&mut self) -> Result<(), Error> {
         self.incoming.cancel(&self.consumer_tag).await?;
-        while let Some(delivery) = self.consumer.next().await {
-            let tag = delivery?.tag;
-            self.window.open(tag);
-            self.incoming.requeue(tag).await?;
-            self.window.told(tag);
+        while let Some(arrival) = self.deliveries.try_next() {
+            match arrival {
+                Arrival::Delivered(delivery) => {
+                    self.window.open(delivery.tag);
+                    self.give_back(delivery.tag);
+                }
+                Arrival::Failed(error) => return Err(error),
+                _ => {}
+            }
         }
         for tag in self.pool.clear() {
-            self.incoming.requeue(tag).await?;
-            self.window.told(tag);
+            self.give_back(tag);
         }
         Ok(())
     }
 
+    fn give_back(&mut self, tag: u64) {
+        self.incoming.requeue(tag);
+        self.window.told(tag);
+    }
+
     pub(super) fn is_drained(&self) -> bool {
-        self.window.outstanding() == 0 && self.acks.is_empty()
+        self.window.outstanding() == 0
     }
 
     /// Closes in order: channel first, since its close-ok says that every ack has arrived.

@@ -3,8 +3,8 @@
 //! The order is the promise: a slot is settled by the confirm of its reply, or where there is nobody to
 //! reply to, and by nothing else.
 
-use super::{Pending, Published, Session};
-use crate::broker::{Confirm, Delivery, Error, Kind, Returned};
+use super::{Pending, Session};
+use crate::broker::{Arrival, Delivery, Error, Kind, Returned};
 use crate::protocol::control::{Question, Report, pong};
 use crate::protocol::reply_to::Address;
 use crate::protocol::{Answer, Message, Request, Status, reply};
@@ -22,23 +22,25 @@ const OFFERS: u32 = 3;
 
 impl<S: Service> Session<'_, S> {
     /// A delivery, or the end of them.
-    pub(super) async fn on_delivery(
-        &mut self,
-        delivery: Option<Result<Delivery, Error>>,
-    ) -> Result<(), Error> {
-        let Some(delivery) = delivery else {
-            events::cancelled(&self.url.address(), &self.settings.queue.name);
-            let message = format!(
-                "the broker cancelled the consumer of queue {:?}: deleted, moved, or a request took too long",
-                self.settings.queue.name
-            );
-            return Err(Error::new(Kind::Cancelled, message));
-        };
+    pub(super) fn on_delivery(&mut self, arrival: Arrival) -> Result<(), Error> {
         let Delivery {
             tag,
             redelivered,
             message,
-        } = delivery?;
+        } = match arrival {
+            Arrival::Delivered(delivery) => delivery,
+            Arrival::Failed(error) => return Err(error),
+            // Nothing is published on this channel.
+            Arrival::Confirmed { .. } | Arrival::Returned(_) => return Ok(()),
+            Arrival::Cancelled => {
+                events::cancelled(&self.url.address(), &self.settings.queue.name);
+                let message = format!(
+                    "the broker cancelled the consumer of queue {:?}: deleted, moved, or a request took too long",
+                    self.settings.queue.name
+                );
+                return Err(Error::new(Kind::Cancelled, message));
+            }
+        };
         let counters = self.context.counters.clone();
         Counters::add(&counters.received);
         if redelivered {
@@ -55,30 +57,31 @@ impl<S: Service> Session<'_, S> {
                     strikes,
                     "each of its deliveries ended the session",
                 );
-                self.incoming.reject(tag).await?;
+                self.incoming.reject(tag);
                 self.window.told(tag);
                 self.context.isolation.rejected(fingerprint);
                 return Ok(());
             }
         }
-        self.on_request(tag, request);
-        self.leave_isolation().await
+        self.on_request(tag, request)
     }
 
     /// Admits a request and answers it, now or by way of the pool.
-    pub(super) fn on_request(&mut self, tag: u64, request: Request) {
+    fn on_request(&mut self, tag: u64, request: Request) -> Result<(), Error> {
         let (service, counters) = (self.context.service.clone(), self.context.counters.clone());
         let address = match admission::address(&request, &self.policy) {
             Ok(Some(address)) => address,
             Ok(None) => {
                 Counters::add(&counters.unanswerable);
-                return self.settle(tag);
+                self.settle(tag);
+                return Ok(());
             }
             Err(refusal) => {
                 Counters::add(&counters.unanswerable);
                 Counters::add(&counters.refused);
                 self.context.refusals.log(&refusal);
-                return self.settle(tag);
+                self.settle(tag);
+                return Ok(());
             }
         };
         if Question::of(&request) == Some(Question::Ping) {
@@ -94,7 +97,7 @@ impl<S: Service> Session<'_, S> {
                 let outcome = compute(service.as_ref(), job, &cancel);
                 let now = Instant::now();
                 self.context.reporter.times.record(now, now - since);
-                self.reply(tag, &request, address, outcome, Some(now - began));
+                self.reply(tag, &request, address, outcome, Some(now - began))
             }
             Ok(Admitted::Dear(job, cost, deadline)) => {
                 self.pool.push(Task {
@@ -106,12 +109,13 @@ impl<S: Service> Session<'_, S> {
                     since,
                     deadline,
                 });
+                Ok(())
             }
         }
     }
 
     /// A job of the pool ended.
-    pub(super) fn on_computed(&mut self, done: Done) {
+    pub(super) fn on_computed(&mut self, done: Done) -> Result<(), Error> {
         let Done {
             tag,
             request,
@@ -122,7 +126,7 @@ impl<S: Service> Session<'_, S> {
         } = done;
         let now = Instant::now();
         self.context.reporter.times.record(now, now - since);
-        self.reply(tag, &request, address, outcome, Some(compute));
+        self.reply(tag, &request, address, outcome, Some(compute))
     }
 
     /// Sends the reply to a request; the request is settled once the broker has it.
@@ -133,7 +137,7 @@ impl<S: Service> Session<'_, S> {
         address: Address,
         outcome: Result<Answer, Status>,
         compute: Option<Duration>,
-    ) {
+    ) -> Result<(), Error> {
         let outcome = admission::fitting(outcome, &self.settings.server);
         let counters = &self.context.counters;
         match &outcome {
@@ -150,19 +154,15 @@ impl<S: Service> Session<'_, S> {
             queued: admission::queued(request),
             compute,
         };
-        let id = self.next_reply;
-        self.next_reply += 1;
-        let message = reply::write(request, outcome, &trailer, id);
-        self.send(id, tag, request, address, message);
+        let message = reply::write(request, outcome, &trailer, self.next_reply);
+        self.send(tag, request, address, message)
     }
 
     /// Answers a ping: no computation, else the way of all requests.
-    fn pong(&mut self, tag: u64, request: &Request, address: Address) {
+    fn pong(&mut self, tag: u64, request: &Request, address: Address) -> Result<(), Error> {
         Counters::add(&self.context.counters.pinged);
-        let id = self.next_reply;
-        self.next_reply += 1;
-        let message = pong(request, &self.report(), id);
-        self.send(id, tag, request, address, message);
+        let message = pong(request, &self.report(), self.next_reply);
+        self.send(tag, request, address, message)
     }
 
     /// Somebody asks how this server is doing.
@@ -185,58 +185,74 @@ impl<S: Service> Session<'_, S> {
         self.control.complete(report)
     }
 
-    fn send(&mut self, id: u64, tag: u64, request: &Request, address: Address, message: Message) {
-        let to = request.reply_to.clone().unwrap_or_default();
-        let pending = Pending {
+    fn send(
+        &mut self,
+        tag: u64,
+        request: &Request,
+        address: Address,
+        message: Message,
+    ) -> Result<(), Error> {
+        self.next_reply += 1;
+        self.publish(Pending {
             tag,
-            to,
+            to: request.reply_to.clone().unwrap_or_default(),
             address,
+            message,
             since: Instant::now(),
-            offers: 1,
-        };
-        self.publish(id, pending, message, Duration::ZERO);
+            offers: 0,
+        })
     }
 
-    fn publish(&mut self, id: u64, pending: Pending, message: Message, delay: Duration) {
+    /// Publishes a reply, for the first time or again.
+    pub(super) fn publish(&mut self, mut pending: Pending) -> Result<(), Error> {
+        pending.since = Instant::now();
+        pending.offers += 1;
         let mandatory = pending.address == Address::Queue;
-        let publish = self
+        let number = self
             .outgoing
-            .publish(pending.to.clone(), mandatory, message);
-        self.pending.insert(id, pending);
-        self.replies.push(Box::pin(async move {
-            if !delay.is_zero() {
-                tokio::time::sleep(delay).await;
-            }
-            (id, publish.await)
-        }));
+            .publish(&pending.to, mandatory, &pending.message)?;
+        self.pending.add(number, pending);
+        Ok(())
     }
 
-    /// The broker confirmed a reply, or refused it, or gave one back.
-    pub(super) fn on_published(&mut self, (id, result): Published) -> Result<(), Error> {
-        let (confirm, returned) = result?;
-        if let Some(returned) = returned {
-            self.on_returned(&returned);
-        }
-        let Some(mut pending) = self.pending.remove(&id) else {
-            return Ok(());
-        };
-        match confirm {
-            Confirm::Ack => self.settle(pending.tag),
-            Confirm::Nack(message) if pending.offers < OFFERS => {
-                Counters::add(&self.context.counters.nacked);
-                let delay = Duration::from_millis(100) * pending.offers;
-                pending.offers += 1;
-                pending.since = Instant::now();
-                self.publish(id, pending, *message, delay);
+    /// The broker confirmed replies, or refused them, or gave one back.
+    pub(super) fn on_confirm(&mut self, arrival: Arrival) -> Result<(), Error> {
+        match arrival {
+            Arrival::Confirmed {
+                number,
+                multiple,
+                taken,
+            } => {
+                while let Some(pending) = self.pending.confirm(number, multiple) {
+                    if taken {
+                        self.settle(pending.tag);
+                    } else {
+                        self.refused(pending);
+                    }
+                }
             }
-            Confirm::Nack(_) => {
-                Counters::add(&self.context.counters.nacked);
-                self.context.refusals.log(&"the reply queue is full");
-                // Nobody can be told, so the request goes where the queue's owner wants such requests.
-                self.reject(pending.tag);
-            }
+            Arrival::Returned(returned) => self.on_returned(&returned),
+            Arrival::Failed(error) => return Err(error),
+            // Nothing is consumed on this channel.
+            Arrival::Delivered(_) | Arrival::Cancelled => {}
         }
         Ok(())
+    }
+
+    /// The broker refused a reply: it is offered again, a few times.
+    fn refused(&mut self, pending: Pending) {
+        Counters::add(&self.context.counters.nacked);
+        if pending.offers < OFFERS {
+            let delay = Duration::from_millis(100) * pending.offers;
+            self.refused.push(Box::pin(async move {
+                tokio::time::sleep(delay).await;
+                pending
+            }));
+        } else {
+            self.context.refusals.log(&"the reply queue is full");
+            // Nobody can be told, so the request goes where the queue's owner wants such requests.
+            self.reject(pending.tag);
+        }
     }
 
     /// A reply came back: its caller has gone, which is no error. Matched by our own id; the confirm
@@ -265,18 +281,15 @@ impl<S: Service> Session<'_, S> {
     }
 
     fn reject(&mut self, tag: u64) {
-        let channel = self.incoming.clone();
+        self.incoming.reject(tag);
         self.window.told(tag);
         self.pool.release(tag);
         self.settled += 1;
-        self.acks
-            .push(Box::pin(async move { channel.reject(tag).await }));
     }
 
     pub(super) fn flush_acks(&mut self) {
         for ack in self.window.flush() {
-            self.acks
-                .push(Box::pin(self.incoming.ack(ack.tag, ack.multiple)));
+            self.incoming.ack(ack.tag, ack.multiple);
         }
     }
 }

@@ -1,0 +1,200 @@
+//! The methods of the message path, read and written, and what is to be done about the others. Stateless.
+
+use super::content::{self, BASIC};
+use super::frame::{self, BODY, HEADER, METHOD, OVERHEAD, append_short};
+use super::frame::{long_extent, short, short_extent, u16_at, u64_at};
+use super::table::{self, Entries};
+use crate::protocol::Message;
+
+/// `basic.publish`.
+const PUBLISH: u16 = 40;
+/// `basic.return`.
+const RETURN: u16 = 50;
+/// `basic.deliver`.
+const DELIVER: u16 = 60;
+/// `basic.ack`, either way.
+const ACK: u16 = 80;
+/// `basic.reject`.
+const REJECT: u16 = 90;
+/// `basic.nack`, either way.
+const NACK: u16 = 120;
+
+/// Bytes of class and method.
+const IDS: usize = 4;
+
+/// A method that the broker sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// A message follows, for the consumer of the channel.
+    Deliver { tag: u64, redelivered: bool },
+    /// A message follows that we published to this key, and that no queue wanted.
+    Return { routing_key: String },
+    /// It took (or not) the publish with this number, or all up to it.
+    Confirm {
+        number: u64,
+        multiple: bool,
+        taken: bool,
+    },
+    /// It ended the consumer with this tag.
+    Cancel { consumer: String },
+    /// It closes the channel.
+    ChannelClose(Reason),
+    /// It closes the connection.
+    ConnectionClose(Reason),
+    /// It reads no more, or again.
+    Blocked(bool),
+    /// It begins the conversation, with a table that says who it is.
+    Start { properties: Vec<u8> },
+    /// Anything else.
+    Other,
+}
+
+/// Why a channel or connection is closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reason {
+    pub(crate) code: u16,
+    pub(crate) text: String,
+}
+
+/// The method in a payload; `None`: its arguments end too early, or are too deep to be decoded.
+pub(crate) fn read(payload: &[u8]) -> Option<Method> {
+    let arguments = payload.get(IDS..)?;
+    Some(match (u16_at(payload, 0)?, u16_at(payload, 2)?) {
+        (BASIC, DELIVER) => {
+            let (_, rest) = short(arguments)?;
+            Method::Deliver {
+                tag: u64_at(rest, 0)?,
+                redelivered: *rest.get(8)? != 0,
+            }
+        }
+        (BASIC, RETURN) => {
+            let (_, rest) = short(arguments.get(2..)?)?;
+            let (_, rest) = short(rest)?;
+            let routing_key = lossy(short(rest)?.0);
+            Method::Return { routing_key }
+        }
+        (BASIC, id @ (ACK | NACK)) => Method::Confirm {
+            number: u64_at(arguments, 0)?,
+            multiple: *arguments.get(8)? & 1 != 0,
+            taken: id == ACK,
+        },
+        (BASIC, 30) => Method::Cancel {
+            consumer: lossy(short(arguments)?.0),
+        },
+        (20, 40) => Method::ChannelClose(reason(arguments)?),
+        (10, 50) => Method::ConnectionClose(reason(arguments)?),
+        (10, 60) => Method::Blocked(true),
+        (10, 61) => Method::Blocked(false),
+        (10, 10) => {
+            let properties = arguments.get(2..)?;
+            let properties = &properties[4..long_extent(properties)?];
+            table::is_shallow(properties).then(|| Method::Start {
+                properties: properties.to_owned(),
+            })?
+        }
+        // Methods with tables that only clients send: connection.start-ok, exchange.declare, bind, unbind,
+        // queue.declare, bind, unbind, basic.consume. The library would decode them all the same.
+        (10, 11) | (40, 10 | 30 | 40) | (50, 10 | 20 | 50) | (BASIC, 20) => return None,
+        _ => Method::Other,
+    })
+}
+
+/// Puts `?` for each byte that is not UTF-8 in the strings of a method that is for the library, which
+/// decodes them or gives up the connection. Stops where the arguments end too early.
+pub(crate) fn mend(payload: &mut [u8]) {
+    // How many bytes come before a method's short string.
+    let skip = match (u16_at(payload, 0), u16_at(payload, 2)) {
+        // connection.close, channel.close
+        (Some(10), Some(50)) | (Some(20), Some(40)) => 2,
+        // connection.open-ok, blocked, queue.declare-ok, basic.consume-ok, cancel, cancel-ok
+        (Some(10), Some(41 | 60)) | (Some(50), Some(11)) | (Some(BASIC), Some(21 | 30 | 31)) => 0,
+        _ => return,
+    };
+    let string = payload.get_mut(IDS + skip..).unwrap_or_default();
+    if let Some(extent) = short_extent(string) {
+        mend_text(&mut string[1..extent]);
+    }
+}
+
+/// A text of the server properties in `connection.start`.
+pub(crate) fn server_property(properties: &[u8], name: &str) -> Option<String> {
+    let mut entries = Entries::new(properties);
+    let entry = entries.find(|entry| entry.key == name.as_bytes())?;
+    entry.text().map(str::to_owned)
+}
+
+/// Appends the frames that publish a message; none is larger than `frame_max`. Exchange, key and the short
+/// strings of the properties are known to fit.
+pub(crate) fn append_publish(
+    out: &mut Vec<u8>,
+    channel: u16,
+    frame_max: usize,
+    exchange: &str,
+    key: &str,
+    mandatory: bool,
+    message: &Message,
+) {
+    frame::append(out, METHOD, channel, |out| {
+        append_ids(out, PUBLISH);
+        out.extend_from_slice(&[0, 0]); // reserved
+        append_short(out, exchange.as_bytes());
+        append_short(out, key.as_bytes());
+        out.push(u8::from(mandatory));
+    });
+    frame::append(out, HEADER, channel, |out| {
+        content::append(out, message.body.len() as u64, &message.properties);
+    });
+    for part in message.body.chunks(frame_max - OVERHEAD) {
+        frame::append(out, BODY, channel, |out| out.extend_from_slice(part));
+    }
+}
+
+/// Appends the acknowledgement of one delivery, or of all up to it.
+pub(crate) fn append_ack(out: &mut Vec<u8>, channel: u16, tag: u64, multiple: bool) {
+    append_settlement(out, channel, ACK, tag, u8::from(multiple));
+}
+
+/// Appends the word that a delivery goes back to its queue.
+pub(crate) fn append_requeue(out: &mut Vec<u8>, channel: u16, tag: u64) {
+    append_settlement(out, channel, NACK, tag, 0b10);
+}
+
+/// Appends the word that a delivery is given up.
+pub(crate) fn append_reject(out: &mut Vec<u8>, channel: u16, tag: u64) {
+    append_settlement(out, channel, REJECT, tag, 0);
+}
+
+fn append_settlement(out: &mut Vec<u8>, channel: u16, method: u16, tag: u64, bits: u8) {
+    frame::append(out, METHOD, channel, |out| {
+        append_ids(out, method);
+        out.extend_from_slice(&tag.to_be_bytes());
+        out.push(bits);
+    });
+}
+
+fn append_ids(out: &mut Vec<u8>, method: u16) {
+    out.extend_from_slice(&BASIC.to_be_bytes());
+    out.extend_from_slice(&method.to_be_bytes());
+}
+
+fn reason(arguments: &[u8]) -> Option<Reason> {
+    Some(Reason {
+        code: u16_at(arguments, 0)?,
+        text: lossy(short(arguments.get(2..)?)?.0),
+    })
+}
+
+fn lossy(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
+}
+
+fn mend_text(mut bytes: &mut [u8]) {
+    while let Err(error) = std::str::from_utf8(bytes) {
+        let start = error.valid_up_to();
+        let end = error
+            .error_len()
+            .map_or(bytes.len(), |length| start + length);
+        bytes[start..end].fill(b'?');
+        bytes = &mut bytes[end..];
+    }
+}

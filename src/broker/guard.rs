@@ -1,0 +1,335 @@
+//! What stands between the socket and the AMQP library: messages are taken out of the stream and read here,
+//! and the library sees only what it can decode.
+//!
+//! The library keeps the conversation (handshake, heartbeats, channels, queues, consumers); messages, which
+//! may hold whatever anybody published, never reach it. See [`super::codec`] for why. What does reach it are
+//! whole method frames and heartbeats, with strings in UTF-8 and tables of bounded depth.
+//!
+//! Pure: bytes in, values out. State: the place within the current frame, at most one incomplete method or
+//! header frame of up to [`MAX_HEADER_FRAME`] bytes, and for each channel at most one message whose body has
+//! not come to its end. Promises, for any bytes and any split of them: no panic, no memory beyond that, and
+//! an outcome that does not depend on the split.
+
+use super::codec::content::{self, FIXED};
+use super::codec::frame::{BODY, END, HEAD, HEADER, HEARTBEAT, Head, METHOD};
+use super::codec::method::{self, Method, Reason};
+use super::inbox::{Arrival, Delivery, Returned};
+use super::Error;
+use crate::protocol::{Defect, Message};
+use std::collections::HashMap;
+
+/// The largest content header frame that is looked at, in bytes; of a larger one nothing but the body's
+/// size is kept. RabbitMQ splits bodies to our frame size, but passes headers on whole, as large as the
+/// sender's frame size let them be (128 KiB by default).
+pub(super) const MAX_HEADER_FRAME: usize = 256 * 1024;
+
+/// The largest method frame, in bytes: as much as the library's buffer holds for certain.
+const MAX_METHOD_FRAME: usize = 32 * 1024;
+
+/// The most memory that is set aside for a body before any of it has come.
+const BODY_AHEAD: u64 = 64 * 1024;
+
+/// What one read has brought.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    /// For the library, byte for byte.
+    pub(super) library: Vec<u8>,
+    /// For each channel, in the order in which they came.
+    pub(super) arrivals: Vec<(u16, Arrival)>,
+    /// What the broker says about itself: the contents of a table.
+    pub(super) server_properties: Option<Vec<u8>>,
+    /// Whether the broker reads no more, where it said so.
+    pub(super) blocked: Option<bool>,
+    /// Why the broker closes the connection, if it does.
+    pub(super) closed: Option<Reason>,
+}
+
+/// The stream makes no sense, or none that could be trusted; the connection has to be given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Broken(pub(super) &'static str);
+
+const UNENDED: Broken = Broken("a frame without its end");
+
+/// Splits the stream of one connection.
+#[derive(Debug)]
+pub(super) struct Guard {
+    max_body: Option<u64>,
+    state: State,
+    /// A frame that has not come to its end.
+    begun: Vec<u8>,
+    /// Messages that have not.
+    partial: HashMap<u16, Partial>,
+}
+
+/// Where in the stream the guard stands.
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Between two frames.
+    Boundary,
+    /// So many bytes of a body frame of this channel are to come.
+    Body(u16, u64),
+    /// So many bytes of a content header of this channel are not looked at.
+    Skip(u16, u64),
+    /// Before the end octet of a frame of this channel.
+    End(u16),
+}
+
+/// A message on its way.
+#[derive(Debug)]
+struct Partial {
+    from: Source,
+    /// How much of the body is to come; `None`: the content header is.
+    left: Option<u64>,
+    message: Message,
+}
+
+#[derive(Debug)]
+enum Source {
+    Delivery { tag: u64, redelivered: bool },
+    Return { routing_key: String },
+}
+
+impl Guard {
+    /// For a fresh connection. Bodies larger than `max_body` bytes are dropped on the way, at no cost in
+    /// memory, and their messages delivered with the [`Defect`]; `None`: no limit.
+    pub(super) fn new(max_body: Option<u64>) -> Self {
+        Self {
+            max_body,
+            state: State::Boundary,
+            begun: Vec::new(),
+            partial: HashMap::new(),
+        }
+    }
+
+    /// Takes what was read, and adds what it brings to `intake`. Not to be called again after an error.
+    pub(super) fn take(&mut self, bytes: &[u8], intake: &mut Intake) -> Result<(), Broken> {
+        if self.begun.is_empty() {
+            let used = self.process(bytes, intake)?;
+            self.begun.extend_from_slice(&bytes[used..]);
+        } else {
+            let mut begun = std::mem::take(&mut self.begun);
+            begun.extend_from_slice(bytes);
+            let used = self.process(&begun, intake)?;
+            begun.drain(..used);
+            self.begun = begun;
+        }
+        Ok(())
+    }
+
+    /// Goes through `bytes` as far as it can; returns how far that is.
+    fn process(&mut self, bytes: &[u8], intake: &mut Intake) -> Result<usize, Broken> {
+        let mut used = 0;
+        while used < bytes.len() {
+            let rest = &bytes[used..];
+            used += match self.state {
+                State::Boundary => match self.frame(rest, intake)? {
+                    Some(length) => length,
+                    None => break,
+                },
+                State::Body(channel, left) => {
+                    let part = at_most(left, rest.len());
+                    self.body(channel, &rest[..part])?;
+                    self.state = State::Body(channel, left - part as u64).or_end();
+                    part
+                }
+                State::Skip(channel, left) => {
+                    let part = at_most(left, rest.len());
+                    self.state = State::Skip(channel, left - part as u64).or_end();
+                    part
+                }
+                State::End(channel) => {
+                    if rest[0] != END {
+                        return Err(UNENDED);
+                    }
+                    self.state = State::Boundary;
+                    self.finish(channel, intake);
+                    1
+                }
+            };
+        }
+        Ok(used)
+    }
+
+    /// Looks at the frame at the front of `bytes`: how much of it is dealt with, or `None`, where more of it
+    /// has to come.
+    fn frame(&mut self, bytes: &[u8], intake: &mut Intake) -> Result<Option<usize>, Broken> {
+        match bytes[0] {
+            METHOD | HEADER | BODY | HEARTBEAT => {}
+            // The protocol header, with which a broker answers one that it does not speak.
+            b'A' => return Err(Broken("another version of AMQP")),
+            _ => return Err(Broken("what is no AMQP frame")),
+        }
+        let Some(head) = Head::read(bytes) else {
+            return Ok(None);
+        };
+        if head.kind == BODY {
+            self.state = State::Body(head.channel, head.size.into()).or_end();
+            return self.body(head.channel, &[]).map(|()| Some(HEAD));
+        }
+        if head.kind == HEADER && head.total() > MAX_HEADER_FRAME as u64 {
+            let Some(fixed) = bytes.get(HEAD..HEAD + FIXED) else {
+                return Ok(None);
+            };
+            self.header(head.channel, fixed)?;
+            self.state = State::Skip(head.channel, u64::from(head.size) - FIXED as u64);
+            return Ok(Some(HEAD + FIXED));
+        }
+        let total = at_most(head.total(), usize::MAX);
+        if head.kind != HEADER && total > MAX_METHOD_FRAME {
+            return Err(Broken("a method larger than any"));
+        }
+        let Some(frame) = bytes.get(..total) else {
+            return Ok(None);
+        };
+        let [_, _, _, _, _, _, _, payload @ .., END] = frame else {
+            return Err(UNENDED);
+        };
+        match head.kind {
+            METHOD => self.method(head.channel, payload, frame, intake)?,
+            HEADER => {
+                self.header(head.channel, payload)?;
+                self.finish(head.channel, intake);
+            }
+            _ => intake.library.extend_from_slice(frame),
+        }
+        Ok(Some(total))
+    }
+
+    fn method(
+        &mut self,
+        channel: u16,
+        payload: &[u8],
+        frame: &[u8],
+        intake: &mut Intake,
+    ) -> Result<(), Broken> {
+        if self.partial.contains_key(&channel) {
+            return Err(Broken("a method within a message"));
+        }
+        let method = method::read(payload).ok_or(Broken("a method that cannot be decoded"))?;
+        let arrival = match method {
+            Method::Deliver { tag, redelivered } => {
+                self.begin(channel, Source::Delivery { tag, redelivered });
+                return Ok(());
+            }
+            Method::Return { routing_key } => {
+                self.begin(channel, Source::Return { routing_key });
+                return Ok(());
+            }
+            Method::Confirm {
+                number,
+                multiple,
+                taken,
+            } => {
+                let confirmed = Arrival::Confirmed {
+                    number,
+                    multiple,
+                    taken,
+                };
+                intake.arrivals.push((channel, confirmed));
+                return Ok(());
+            }
+            Method::Cancel { .. } => Some(Arrival::Cancelled),
+            Method::ChannelClose(reason) => {
+                let error = Error::closed("channel closed", reason.code, &reason.text);
+                Some(Arrival::Failed(error))
+            }
+            Method::ConnectionClose(reason) => {
+                intake.closed = Some(reason);
+                None
+            }
+            Method::Blocked(blocked) => {
+                intake.blocked = Some(blocked);
+                None
+            }
+            Method::Start { properties } => {
+                intake.server_properties = Some(properties);
+                None
+            }
+            Method::Other => None,
+        };
+        intake.arrivals.extend(arrival.map(|arrival| (channel, arrival)));
+        let at = intake.library.len();
+        intake.library.extend_from_slice(frame);
+        method::mend(&mut intake.library[at + HEAD..]);
+        Ok(())
+    }
+
+    fn begin(&mut self, channel: u16, from: Source) {
+        let partial = Partial {
+            from,
+            left: None,
+            message: Message::default(),
+        };
+        self.partial.insert(channel, partial);
+    }
+
+    fn header(&mut self, channel: u16, payload: &[u8]) -> Result<(), Broken> {
+        let partial = self.partial.get_mut(&channel);
+        let Some(partial) = partial.filter(|partial| partial.left.is_none()) else {
+            return Err(Broken("a content header without a message"));
+        };
+        let size = content::body_size(payload).ok_or(Broken("a content header cut short"))?;
+        partial.left = Some(size);
+        partial.message.properties = content::read(payload);
+        if self.max_body.is_some_and(|max| size > max) {
+            partial.message.properties.defect = Some(Defect::Body(size));
+        } else {
+            partial.message.body.reserve_exact(at_most(size.min(BODY_AHEAD), usize::MAX));
+        }
+        Ok(())
+    }
+
+    /// A part of a body; it may be empty.
+    fn body(&mut self, channel: u16, part: &[u8]) -> Result<(), Broken> {
+        let partial = self.partial.get_mut(&channel);
+        let Some((partial, left)) = partial.and_then(|partial| {
+            let left = partial.left?;
+            Some((partial, left))
+        }) else {
+            return Err(Broken("a body without a message"));
+        };
+        let left = left.checked_sub(part.len() as u64);
+        partial.left = Some(left.ok_or(Broken("a body longer than announced"))?);
+        if !matches!(partial.message.properties.defect, Some(Defect::Body(_))) {
+            partial.message.body.extend_from_slice(part);
+        }
+        Ok(())
+    }
+
+    /// Hands on the message of a channel, if it is complete.
+    fn finish(&mut self, channel: u16, intake: &mut Intake) {
+        let complete = |partial: &Partial| partial.left == Some(0);
+        if !self.partial.get(&channel).is_some_and(complete) {
+            return;
+        }
+        let Some(Partial { from, message, .. }) = self.partial.remove(&channel) else {
+            return;
+        };
+        let arrival = match from {
+            Source::Delivery { tag, redelivered } => Arrival::Delivered(Delivery {
+                tag,
+                redelivered,
+                message,
+            }),
+            Source::Return { routing_key } => Arrival::Returned(Returned {
+                message_id: message.properties.message_id,
+                routing_key,
+            }),
+        };
+        intake.arrivals.push((channel, arrival));
+    }
+}
+
+impl State {
+    /// Where nothing is left of a part, the frame's end comes next.
+    fn or_end(self) -> Self {
+        match self {
+            Self::Body(channel, 0) | Self::Skip(channel, 0) => Self::End(channel),
+            state => state,
+        }
+    }
+}
+
+fn at_most(left: u64, bytes: usize) -> usize {
+    usize::try_from(left).map_or(bytes, |left| left.min(bytes))
+}
