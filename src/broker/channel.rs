@@ -79,7 +79,10 @@ impl Channel {
 
     /// Switches publisher confirms on.
     pub async fn confirm_select(&self) -> Result<(), Error> {
-        let select = self.inner.library.confirm_select(ConfirmSelectOptions::default());
+        let select = self
+            .inner
+            .library
+            .confirm_select(ConfirmSelectOptions::default());
         self.bounded("cannot switch confirms on", select).await
     }
 
@@ -194,7 +197,10 @@ impl Channel {
     /// Stops the consumer; deliveries that were on their way are in the inbox when this is done.
     pub async fn cancel(&self, tag: &str) -> Result<(), Error> {
         let tag = short("the consumer tag", tag)?;
-        let cancel = self.inner.library.basic_cancel(tag, BasicCancelOptions::default());
+        let cancel = self
+            .inner
+            .library
+            .basic_cancel(tag, BasicCancelOptions::default());
         self.bounded("cannot cancel the consumer", cancel).await
     }
 
@@ -254,7 +260,9 @@ impl Channel {
 
     /// Closes the channel within `limit`; everything sent on it before has then reached the broker.
     pub async fn close(&self, limit: Duration) -> Result<(), Error> {
-        if let Ok(closed) = tokio::time::timeout(limit, self.inner.library.close(200, "bye".into())).await {
+        if let Ok(closed) =
+            tokio::time::timeout(limit, self.inner.library.close(200, "bye".into())).await
+        {
             closed.map_err(|error| Error::from_lapin("cannot close the channel", &error))
         } else {
             self.cut();

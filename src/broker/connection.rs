@@ -4,8 +4,8 @@
 //! a socket nor the AMQP library's thread for it outlives its owner.
 
 use super::guard::Guard;
-use super::link::{LibraryEnd, Link, Pump};
-use super::{Channel, Error, Inbox, Kind, runtime, transport};
+use super::link::{self, LibraryEnd, Link, Pump};
+use super::{Channel, Error, Inbox, Kind, transport};
 use crate::config::{self, BrokerUrl, Scheme};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
@@ -112,7 +112,7 @@ impl Connection {
             Guard::new(options.max_body),
         ));
         let end = Mutex::new(Some(LibraryEnd(link.clone())));
-        let connect = async move |_: AMQPUri, _: runtime::Runtime| {
+        let connect = async move |_: AMQPUri, _: link::Runtime| {
             let end = end.lock().unwrap_or_else(PoisonError::into_inner).take();
             // Asked once, since the library's own recovery is off.
             end.map(AsyncTcpStream::Plain).ok_or_else(|| {
@@ -124,7 +124,7 @@ impl Connection {
             .with_connection_name(options.name.into())
             .with_client_property("product".into(), "fibrpc".into())
             .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
-        let inner = lapin::Connection::connector(uri, runtime::runtime(), connect, properties)
+        let inner = lapin::Connection::connector(uri, link::runtime(), connect, properties)
             .await
             .map_err(|error| refused(url, settings, &link, &error))?;
         let events = Mutex::new(Box::pin(inner.events_listener()) as _);
@@ -150,10 +150,7 @@ impl Connection {
         self.open_channel(false)
     }
 
-    fn open_channel(
-        &self,
-        vital: bool,
-    ) -> impl Future<Output = Opened> + Send + 'static + use<> {
+    fn open_channel(&self, vital: bool) -> impl Future<Output = Opened> + Send + 'static + use<> {
         let (inner, link, limit) = (
             Arc::clone(&self.inner),
             self.link.clone(),
@@ -165,9 +162,13 @@ impl Connection {
         };
         async move {
             match tokio::time::timeout(limit, inner.create_channel()).await {
-                Ok(Ok(channel)) => {
-                    Ok(Channel::new(channel, frame_max as usize, link, vital, limit))
-                }
+                Ok(Ok(channel)) => Ok(Channel::new(
+                    channel,
+                    frame_max as usize,
+                    link,
+                    vital,
+                    limit,
+                )),
                 Ok(Err(error)) => Err(Error::from_lapin("cannot open a channel", &error)),
                 Err(_) => {
                     if vital {
@@ -184,7 +185,10 @@ impl Connection {
 
     /// The next event. Pends for ever where nothing happens.
     pub async fn event(&mut self) -> Event {
-        let events = self.events.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let events = self
+            .events
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
         loop {
             match events.next().await {
                 Some(lapin::Event::ConnectionBlocked(reason)) => return Event::Blocked(reason),
@@ -324,14 +328,12 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// Why the broker did not take the connection, with what to do.
-fn refused(
-    url: &BrokerUrl,
-    settings: &config::Broker,
-    link: &Link,
-    error: &lapin::Error,
-) -> Error {
+fn refused(url: &BrokerUrl, settings: &config::Broker, link: &Link, error: &lapin::Error) -> Error {
     let address = url.address();
-    if let Some(failure) = link.failure().filter(|failure| failure.kind == Kind::Protocol) {
+    if let Some(failure) = link
+        .failure()
+        .filter(|failure| failure.kind == Kind::Protocol)
+    {
         return failure.with_cure("is that an AMQP port?");
     }
     let failure = Error::from_lapin(&format!("broker {address} refused the connection"), error);

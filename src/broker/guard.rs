@@ -10,11 +10,11 @@
 //! not come to its end. Promises, for any bytes and any split of them: no panic, no memory beyond that, and
 //! an outcome that does not depend on the split.
 
+use super::Error;
 use super::codec::content::{self, FIXED};
 use super::codec::frame::{BODY, END, HEAD, HEADER, HEARTBEAT, Head, METHOD};
 use super::codec::method::{self, Method, Reason};
 use super::inbox::{Arrival, Delivery, Returned};
-use super::Error;
 use crate::protocol::{Defect, Message};
 use std::collections::HashMap;
 
@@ -247,7 +247,9 @@ impl Guard {
             }
             Method::Other => None,
         };
-        intake.arrivals.extend(arrival.map(|arrival| (channel, arrival)));
+        intake
+            .arrivals
+            .extend(arrival.map(|arrival| (channel, arrival)));
         let at = intake.library.len();
         intake.library.extend_from_slice(frame);
         method::mend(&mut intake.library[at + HEAD..]);
@@ -274,7 +276,10 @@ impl Guard {
         if self.max_body.is_some_and(|max| size > max) {
             partial.message.properties.defect = Some(Defect::Body(size));
         } else {
-            partial.message.body.reserve_exact(at_most(size.min(BODY_AHEAD), usize::MAX));
+            partial
+                .message
+                .body
+                .reserve_exact(at_most(size.min(BODY_AHEAD), usize::MAX));
         }
         Ok(())
     }
@@ -333,3 +338,6 @@ impl State {
 fn at_most(left: u64, bytes: usize) -> usize {
     usize::try_from(left).map_or(bytes, |left| left.min(bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,40 +1,32 @@
 //! One connection's bytes: who reads and writes them, and what they mean to whom.
 //!
-//! [`Link`] is the shared state; the session writes messages into it, the AMQP library reads and writes its
-//! part of the conversation through [`LibraryEnd`], and [`Pump`], a task of the connection's own, moves all
-//! of it through the socket. So a message crosses no thread: what the socket brings is read, split by the
-//! [`Guard`] and put into the [`Letterbox`]es in one go, and what a session publishes goes out with the next
+//! [`Link`] is the shared state; sessions write messages into it, the AMQP library reads and writes its part
+//! of the conversation through [`LibraryEnd`], and [`Pump`], a task of the connection's own, moves all of it
+//! through the socket. So a message crosses no thread: what the socket brings is read, split by the
+//! [guard](super::guard) and put into the [`Letterbox`]es in one go, and what a session publishes goes out with the next
 //! write, however many messages that are.
 //!
 //! Promises: frames go out whole and in the order in which they were written; once the link has ended, by a
 //! fault, by the peer, or by [`Link::kill`], everybody who waits on it knows at once.
 
-use super::codec::frame::{A_HEARTBEAT, Head};
+mod library;
+mod pump;
+
+pub(super) use library::{LibraryEnd, Runtime, runtime};
+pub(super) use pump::Pump;
+
+use super::codec::frame::Head;
 use super::codec::method::{self, Reason};
-use super::guard::{Broken, Guard, Intake};
+use super::guard::Intake;
 use super::inbox::{Arrival, Inbox, Letterbox};
-use super::transport::Stream;
 use super::{Error, Kind};
 use std::collections::HashMap;
-use std::future::Future;
-use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
+use std::task::Waker;
 
 /// The protocol header, which the library sends before its first frame, in bytes.
 const PROTOCOL_HEADER: u64 = 8;
-
-/// As much as is read at once, in bytes.
-const READ: usize = 64 * 1024;
-
-/// The largest buffer that is kept for the next write, in bytes.
-const KEEP: usize = 256 * 1024;
-
-/// The library has to hear of life on the connection this often, or it takes it for dead.
-const WORD_OF_LIFE: Duration = Duration::from_millis(500);
 
 /// The shared state of a connection. All clones are the same one.
 #[derive(Debug, Clone)]
@@ -227,194 +219,92 @@ impl State {
     }
 }
 
-/// What the AMQP library reads from and writes to. Dropped, it lets the connection end once all that the
-/// library has said is out.
-#[derive(Debug)]
-pub(super) struct LibraryEnd(pub(super) Link);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::codec::frame::A_HEARTBEAT;
+    use futures_io::{AsyncRead as _, AsyncWrite as _};
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
 
-impl futures_io::AsyncRead for LibraryEnd {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut state = self.0.state();
-        let waiting = &state.inbound[state.inbound_at..];
-        if waiting.is_empty() {
-            if let Some(ended) = &state.ended {
-                return Poll::Ready(Err(aborted(ended)));
-            }
-            state.reader = Some(context.waker().clone());
-            return Poll::Pending;
+    const GREETING: &[u8] = b"AMQP\0\0\x09\x01";
+
+    fn context() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    fn say(library: &mut LibraryEnd, bytes: &[u8]) {
+        let written = Pin::new(library).poll_write(&mut context(), bytes);
+        assert!(matches!(written, Poll::Ready(Ok(length)) if length == bytes.len()));
+    }
+
+    fn hear(library: &mut LibraryEnd) -> Poll<io::Result<usize>> {
+        Pin::new(library).poll_read(&mut context(), &mut [0; 16])
+    }
+
+    /// Our frames are never put into the middle of one of the library's.
+    #[test]
+    fn frames_go_out_whole() {
+        let link = Link::new("mq:5672".into());
+        let mut library = LibraryEnd(link.clone());
+        let said = [GREETING, &A_HEARTBEAT, &A_HEARTBEAT].concat();
+        for byte in said.chunks(1) {
+            link.write(|out| out.push(b'+'));
+            say(&mut library, byte);
         }
-        let read = waiting.len().min(bytes.len());
-        bytes[..read].copy_from_slice(&waiting[..read]);
-        state.inbound_at += read;
-        Poll::Ready(Ok(read))
+        let sent = String::from_utf8(
+            link.state()
+                .outbound
+                .clone()
+                .iter()
+                .map(|byte| if *byte == b'+' { b'+' } else { b'.' })
+                .collect(),
+        )
+        .unwrap();
+        assert_eq!(sent, "++++++++........++++++++........++++++++........");
     }
-}
 
-impl futures_io::AsyncWrite for LibraryEnd {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut state = self.0.state();
-        if let Some(ended) = &state.ended {
-            return Poll::Ready(Err(aborted(ended)));
+    #[test]
+    fn who_waits_is_told_of_the_end_once() {
+        let link = Link::new("mq:5672".into());
+        let mut library = LibraryEnd(link.clone());
+        let mut before = link.inbox(1);
+        assert!(before.try_next().is_none());
+        assert!(hear(&mut library).is_pending());
+        link.kill();
+        link.end(Kind::Protocol, "too late".into());
+        let mut after = link.inbox(2);
+        for inbox in [&mut before, &mut after] {
+            let Some(Arrival::Failed(error)) = inbox.try_next() else {
+                panic!("not told")
+            };
+            assert_eq!(error.message, "connection to mq:5672 lost: it was cut");
+            assert!(inbox.try_next().is_none());
         }
-        // Taken without a bound: the library says little, and waits for an answer to most of it.
-        state.begun.extend_from_slice(bytes);
-        state.take_whole_frames();
-        state.wake_pump();
-        Poll::Ready(Ok(bytes.len()))
+        assert!(matches!(hear(&mut library), Poll::Ready(Err(_))));
+        let spoken = Pin::new(&mut library).poll_write(&mut context(), b"x");
+        assert!(matches!(spoken, Poll::Ready(Err(_))));
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for LibraryEnd {
-    fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.library_gone = true;
-        state.wake_pump();
-    }
-}
-
-fn aborted(ended: &Ended) -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, ended.cause.clone())
-}
-
-/// The task of a connection. It ends with the connection, and then the socket is closed.
-#[derive(Debug)]
-pub(super) struct Pump {
-    link: Link,
-    stream: Stream,
-    guard: Guard,
-    intake: Intake,
-    buffer: Box<[u8]>,
-    /// On its way out, from `sent` on.
-    sending: Vec<u8>,
-    sent: usize,
-    /// When the library last read something.
-    word: Instant,
-}
-
-impl Pump {
-    /// The task that moves the bytes of `link` through `stream`.
-    pub(super) fn new(link: Link, stream: Stream, guard: Guard) -> Self {
-        Self {
-            link,
-            stream,
-            guard,
-            intake: Intake::default(),
-            buffer: vec![0; READ].into(),
-            sending: Vec::new(),
-            sent: 0,
-            word: Instant::now(),
-        }
-    }
-
-    /// Writes and reads as much as the socket lets it. Ready once the connection has ended, and of what.
-    fn turn(&mut self, context: &mut Context<'_>) -> Poll<(Kind, String)> {
-        // Takes note of whom to wake before it looks whether there is something to do.
-        let library_gone = {
-            let mut state = self.link.state();
-            if state.ended.is_some() {
-                return Poll::Ready((Kind::Lost, String::new()));
-            }
-            state.pump = Some(context.waker().clone());
-            state.library_gone
+    #[test]
+    fn what_the_broker_closes_with_says_more_than_what_follows() {
+        let link = Link::new("mq:5672".into());
+        let mut inbox = link.inbox(1);
+        let mut intake = Intake {
+            closed: Some(Reason {
+                code: 320,
+                text: "shutdown".into(),
+            }),
+            ..Intake::default()
         };
-        match self.write(context) {
-            Poll::Ready(Err(error)) => return Poll::Ready((Kind::Lost, error.to_string())),
-            Poll::Ready(Ok(())) if library_gone => {
-                return Poll::Ready((Kind::Lost, "it was closed".into()));
-            }
-            Poll::Ready(Ok(())) | Poll::Pending => {}
-        }
-        match ready!(self.read(context)) {
-            Ok(Broken(what)) => Poll::Ready((Kind::Protocol, format!("the broker sent {what}"))),
-            Err(error) => Poll::Ready((Kind::Lost, error.to_string())),
-        }
-    }
-
-    /// Writes all there is. Ready once it is out.
-    fn write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            if self.sent == self.sending.len() {
-                self.sent = 0;
-                self.sending.clear();
-                if self.sending.capacity() > KEEP {
-                    self.sending = Vec::new();
-                }
-                std::mem::swap(&mut self.sending, &mut self.link.state().outbound);
-                if self.sending.is_empty() {
-                    return self.stream.poll_flush(context);
-                }
-            }
-            let rest = &self.sending[self.sent..];
-            let written = ready!(self.stream.poll_write(context, rest))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.sent += written;
-            self.link
-                .0
-                .bytes_out
-                .fetch_add(written as u64, Ordering::Relaxed);
-        }
-    }
-
-    /// Reads until there is no more for now. Ready once there never will be.
-    fn read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Broken>> {
-        loop {
-            let read = ready!(self.stream.poll_read(context, &mut self.buffer))?;
-            if read == 0 {
-                let closed = "the broker closed it";
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, closed)));
-            }
-            self.link
-                .0
-                .bytes_in
-                .fetch_add(read as u64, Ordering::Relaxed);
-            let taken = self.guard.take(&self.buffer[..read], &mut self.intake);
-            self.give_word_of_life();
-            if let Some(blocked) = self.intake.blocked.take() {
-                self.stream.expect_progress(!blocked);
-            }
-            self.link.deliver(&mut self.intake);
-            if let Err(broken) = taken {
-                return Poll::Ready(Ok(broken));
-            }
-        }
-    }
-
-    /// Brokers send no heartbeats while they send other things, of which the library sees nothing.
-    fn give_word_of_life(&mut self) {
-        let now = Instant::now();
-        if self.intake.library.is_empty() && now - self.word >= WORD_OF_LIFE {
-            self.intake.library.extend_from_slice(&A_HEARTBEAT);
-        }
-        if !self.intake.library.is_empty() {
-            self.word = now;
-        }
-    }
-}
-
-impl Future for Pump {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let (kind, cause) = ready!(self.turn(context));
-        self.link.end(kind, cause);
-        Poll::Ready(())
+        link.deliver(&mut intake);
+        link.end(Kind::Lost, "the broker closed it".into());
+        let failure = link.failure().unwrap().message;
+        assert_eq!(failure, "connection to mq:5672 lost: shutdown");
+        assert!(
+            matches!(inbox.try_next(), Some(Arrival::Failed(error)) if error.message == failure)
+        );
+        assert!(inbox.try_next().is_none());
     }
 }

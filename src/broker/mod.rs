@@ -13,7 +13,6 @@ pub mod error;
 mod guard;
 mod inbox;
 mod link;
-mod runtime;
 mod tls;
 pub mod topology;
 mod transport;

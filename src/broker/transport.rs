@@ -18,10 +18,7 @@ use tokio_rustls::client::TlsStream;
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Connects to the broker, with TLS where the URL says so. The caller bounds the time.
-pub(super) async fn open(
-    url: &BrokerUrl,
-    settings: &config::Broker,
-) -> Result<Stream, Error> {
+pub(super) async fn open(url: &BrokerUrl, settings: &config::Broker) -> Result<Stream, Error> {
     let tcp = connect(url).await?;
     tune(&tcp, settings.heartbeat).map_err(|error| {
         Error::new(

@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often a client that waits for a queue asks again.
 const PARKED: Duration = Duration::from_millis(250);
 
-type Opened = Result<(Session, Option<Result<QueueStatus, Error>>), Error>;
+type Opened = Result<(Box<Session>, Option<Result<QueueStatus, Error>>), Error>;
 
 /// The connection, or the attempt to get one.
 enum Link {
@@ -91,7 +91,7 @@ impl Driver {
     ) -> Result<Self, Status> {
         let mut endpoints = Endpoints::new(&settings.broker.url);
         let (link, seen) = match open_any(&mut endpoints, &settings).await {
-            Ok((session, seen)) => (Link::Up(Box::new(session)), seen),
+            Ok((session, seen)) => (Link::Up(session), seen),
             Err(error) if settings.wait_for_server && !error.needs_operator() => {
                 (Link::Down(Box::pin(async { Err(error) })), None)
             }
@@ -325,7 +325,7 @@ impl Driver {
         match opened {
             Ok((session, _)) => {
                 tracing::info!("connected");
-                self.link = Link::Up(Box::new(session));
+                self.link = Link::Up(session);
                 self.state.send_replace(State::Ready);
                 self.known = None;
                 self.patient_until = Some(Instant::now() + self.settings.broker.reconnect.max);

@@ -188,7 +188,10 @@ async fn gather(
                 }
             }
             Arrival::Cancelled => {
-                return Err(Error::new(Kind::Cancelled, "the broker ended the subscription"));
+                return Err(Error::new(
+                    Kind::Cancelled,
+                    "the broker ended the subscription",
+                ));
             }
             Arrival::Failed(error) => return Err(error),
         }

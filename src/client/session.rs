@@ -63,7 +63,7 @@ impl Session {
         url: BrokerUrl,
         settings: &Settings,
         check: bool,
-    ) -> Result<(Self, Option<Result<QueueStatus, Error>>), Error> {
+    ) -> Result<(Box<Self>, Option<Result<QueueStatus, Error>>), Error> {
         let options = Options {
             name: settings.name.clone(),
             operation_timeout: settings.broker.confirm_timeout,
@@ -92,11 +92,16 @@ impl Session {
             refused: Vec::new(),
             check: None,
         };
-        Ok((session, seen))
+        Ok((Box::new(session), seen))
     }
 
     /// Sends a request; what becomes of it comes out of [`Session::event`].
-    pub(super) fn publish(&mut self, id: Uuid, queue: &str, message: &Message) -> Result<(), Error> {
+    pub(super) fn publish(
+        &mut self,
+        id: Uuid,
+        queue: &str,
+        message: &Message,
+    ) -> Result<(), Error> {
         let number = self.channel.publish(queue, true, message)?;
         self.unconfirmed.add(number, id);
         Ok(())

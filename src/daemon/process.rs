@@ -1,7 +1,7 @@
 //! The event loop: the server, signals, reloads and systemd, one thing after the other.
 //!
-//! Everything runs in one task. The server is polled beside the rest until it ends by itself, so a
-//! drain goes on while its STATUS counts down, and nothing is ever left running.
+//! The server is a task of its own that this one waits for until it ends by itself, so a drain goes on while
+//! its STATUS counts down, and nothing is ever left running.
 
 use super::Exit;
 use super::fibonacci_service::Fibonacci;
@@ -45,10 +45,16 @@ pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Loggin
     };
     let mut tick = tokio::time::interval(process.notify.interval());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // A task of its own: woken by the tasks of its connections, it runs next, and not after a look at all that
+    // is waited for here.
     let mut server = tokio::spawn(server.run());
     let outcome = loop {
         tokio::select! {
-            outcome = &mut server => break outcome.unwrap_or_default(),
+            outcome = &mut server => match outcome {
+                Ok(outcome) => break outcome,
+                // A panic, which was logged by the hook. What it left half done ends with the process.
+                Err(_) => return Exit::Internal,
+            },
             signal = signals.next() => process.signalled(signal),
             Ok(()) = state.changed() => {}
             _ = tick.tick() => {}

@@ -46,18 +46,11 @@ pub struct Properties {
     pub persistent: bool,
     /// The headers that the protocol knows (see [`header`]), in no particular order.
     pub headers: Vec<(&'static str, HeaderValue)>,
-    /// What the guard had to take away from the message so that it could be read, if anything.
+    /// What could not be read of the message, if that matters.
     pub defect: Option<Defect>,
 }
 
 impl Properties {
-    /// Whether the correlation id is not text, so that it needs the guard's help on the wire.
-    pub fn has_raw_correlation_id(&self) -> bool {
-        self.correlation_id
-            .as_ref()
-            .is_some_and(|id| std::str::from_utf8(id).is_err())
-    }
-
     /// The value of a header, if the message carries it.
     pub fn header(&self, name: &str) -> Option<&HeaderValue> {
         self.headers
@@ -70,9 +63,7 @@ impl Properties {
 /// What was wrong with a message that could be delivered only in part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Defect {
-    /// Some header was too deep, malformed or not UTF-8 and was dropped; the rest is whole.
-    Headers,
-    /// `reply_to` was not UTF-8 and was dropped.
+    /// There is a `reply_to`, and it is not UTF-8 or not where it should be.
     ReplyTo,
     /// The body was larger than the receiver takes and was dropped; its size in bytes.
     Body(u64),

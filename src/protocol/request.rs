@@ -342,10 +342,8 @@ mod tests {
                 ..Properties::default()
             })
         };
-        for harmless in [Defect::Headers, Defect::ReplyTo] {
-            assert_eq!(with(harmless).number(), Ok(30));
-            assert_eq!(with(harmless).defect, Some(harmless));
-        }
+        assert_eq!(with(Defect::ReplyTo).number(), Ok(30));
+        assert_eq!(with(Defect::ReplyTo).defect, Some(Defect::ReplyTo));
         let status = with(Defect::Body(104_857_600)).number().unwrap_err();
         assert_eq!(status.code, Code::InvalidArgument);
         assert!(status.message.contains("104857600 bytes"), "{status}");

@@ -60,6 +60,11 @@ impl AckWindow {
         self.close(tag, Slot::Told);
     }
 
+    /// How many are settled and wait for the next flush.
+    pub(super) fn settled(&self) -> usize {
+        self.fresh.len()
+    }
+
     /// How many are neither acknowledged nor handed back.
     pub(super) fn outstanding(&self) -> usize {
         self.open

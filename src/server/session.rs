@@ -205,7 +205,9 @@ impl<'a, S: Service> Session<'a, S> {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.flush_acks();
+            if self.acks_are_due() {
+                self.flush_acks();
+            }
             self.update_gauges();
             if let Some(drain) = self.draining
                 && self.is_drained()
@@ -333,8 +335,17 @@ impl<'a, S: Service> Session<'a, S> {
         Ok(())
     }
 
-    /// Once a second: signs of life, and the deadline of confirms.
+    /// Whether to acknowledge what is settled, or to let more of it come together: a quarter of the window,
+    /// as long as confirms are on their way. What that saves is the broker's time.
+    fn acks_are_due(&self) -> bool {
+        let more_is_coming =
+            !self.pending.is_empty() && self.blocked_since.is_none() && self.draining.is_none();
+        !more_is_coming || self.window.settled() * 4 >= usize::from(self.settings.server.prefetch)
+    }
+
+    /// Once a second: signs of life, the deadline of confirms, and acks that have waited for others.
     fn on_tick(&mut self) -> Result<(), Error> {
+        self.flush_acks();
         Counters::add(&self.context.counters.loop_beats);
         self.pool.beat();
         self.context.refusals.log_overdue();

@@ -102,7 +102,11 @@ pub(crate) fn append(out: &mut Vec<u8>, body_size: u64, properties: &Properties)
     writer.headers(&properties.headers);
     writer.byte(
         DELIVERY_MODE,
-        if properties.persistent { PERSISTENT } else { TRANSIENT },
+        if properties.persistent {
+            PERSISTENT
+        } else {
+            TRANSIENT
+        },
     );
     writer.string(CORRELATION_ID, properties.correlation_id.as_deref());
     writer.text(REPLY_TO, properties.reply_to.as_deref());

@@ -43,12 +43,7 @@ impl Head {
 }
 
 /// Appends a whole frame, whose payload `write` appends.
-pub(crate) fn append(
-    out: &mut Vec<u8>,
-    kind: u8,
-    channel: u16,
-    write: impl FnOnce(&mut Vec<u8>),
-) {
+pub(crate) fn append(out: &mut Vec<u8>, kind: u8, channel: u16, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(kind);
     out.extend_from_slice(&channel.to_be_bytes());
     append_sized(out, write);

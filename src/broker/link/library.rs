@@ -1,0 +1,126 @@
+//! The AMQP library's side of a link: its end of the stream, and the runtime that it is given, which is
+//! tokio's but for the connections.
+
+use super::{Ended, Link};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+/// What the AMQP library reads from and writes to. Dropped, it lets the connection end once all that the
+/// library has said is out.
+#[derive(Debug)]
+pub(in crate::broker) struct LibraryEnd(pub(in crate::broker) Link);
+
+impl futures_io::AsyncRead for LibraryEnd {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut state = self.0.state();
+        let waiting = &state.inbound[state.inbound_at..];
+        if waiting.is_empty() {
+            if let Some(ended) = &state.ended {
+                return Poll::Ready(Err(aborted(ended)));
+            }
+            state.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        let read = waiting.len().min(bytes.len());
+        bytes[..read].copy_from_slice(&waiting[..read]);
+        state.inbound_at += read;
+        Poll::Ready(Ok(read))
+    }
+}
+
+impl futures_io::AsyncWrite for LibraryEnd {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut state = self.0.state();
+        if let Some(ended) = &state.ended {
+            return Poll::Ready(Err(aborted(ended)));
+        }
+        // Taken without a bound: the library says little, and waits for an answer to most of it.
+        state.begun.extend_from_slice(bytes);
+        state.take_whole_frames();
+        state.wake_pump();
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for LibraryEnd {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.library_gone = true;
+        state.wake_pump();
+    }
+}
+
+fn aborted(ended: &Ended) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, ended.cause.clone())
+}
+
+/// Timers and sockets for the AMQP library, from tokio; it never opens a connection itself.
+#[derive(Debug, Clone)]
+pub(in crate::broker) struct Reactor(async_rs::Tokio);
+
+/// The runtime that the AMQP library gets: tokio's executor, our reactor.
+pub(in crate::broker) type Runtime =
+    async_rs::Runtime<async_rs::util::RuntimeParts<async_rs::Tokio, Reactor>>;
+
+/// The AMQP library's view of the current tokio runtime.
+pub(in crate::broker) fn runtime() -> Runtime {
+    let tokio = async_rs::Tokio::current();
+    async_rs::Runtime::new(async_rs::util::RuntimeParts::new(
+        tokio.clone(),
+        Reactor(tokio),
+    ))
+}
+
+impl async_rs::traits::Reactor for Reactor {
+    type TcpStream = LibraryEnd;
+    type Sleep = tokio::time::Sleep;
+
+    fn register<
+        H: io::Read + io::Write + std::os::fd::AsFd + std::os::fd::AsRawFd + Send + 'static,
+    >(
+        &self,
+        socket: H,
+    ) -> io::Result<impl futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static>
+    {
+        self.0.register(socket)
+    }
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.0.sleep(duration)
+    }
+
+    fn interval(
+        &self,
+        period: Duration,
+    ) -> impl futures_core::Stream<Item = Instant> + Send + 'static {
+        self.0.interval(period)
+    }
+
+    fn tcp_connect_addr(
+        &self,
+        _: SocketAddr,
+    ) -> impl Future<Output = io::Result<LibraryEnd>> + Send + 'static {
+        std::future::ready(Err(io::Error::other(
+            "connections are opened by fibrpc alone",
+        )))
+    }
+}

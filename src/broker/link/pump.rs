@@ -1,0 +1,149 @@
+//! The task that moves a link's bytes through its socket.
+
+use super::Link;
+use crate::broker::Kind;
+use crate::broker::codec::frame::A_HEARTBEAT;
+use crate::broker::guard::{Broken, Guard, Intake};
+use crate::broker::transport::Stream;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+/// As much as is read at once, in bytes.
+const READ: usize = 64 * 1024;
+
+/// The largest buffer that is kept for the next write, in bytes.
+const KEEP: usize = 256 * 1024;
+
+/// The library has to hear of life on the connection this often, or it takes it for dead.
+const WORD_OF_LIFE: Duration = Duration::from_millis(500);
+
+/// The task of a connection. It ends with the connection, and then the socket is closed.
+#[derive(Debug)]
+pub(in crate::broker) struct Pump {
+    link: Link,
+    stream: Stream,
+    guard: Guard,
+    intake: Intake,
+    buffer: Box<[u8]>,
+    /// On its way out, from `sent` on.
+    sending: Vec<u8>,
+    sent: usize,
+    /// When the library last read something.
+    word: Instant,
+}
+
+impl Pump {
+    /// The task that moves the bytes of `link` through `stream`.
+    pub(in crate::broker) fn new(link: Link, stream: Stream, guard: Guard) -> Self {
+        Self {
+            link,
+            stream,
+            guard,
+            intake: Intake::default(),
+            buffer: vec![0; READ].into(),
+            sending: Vec::new(),
+            sent: 0,
+            word: Instant::now(),
+        }
+    }
+
+    /// Writes and reads as much as the socket lets it. Ready once the connection has ended, and of what.
+    fn turn(&mut self, context: &mut Context<'_>) -> Poll<(Kind, String)> {
+        // Takes note of whom to wake before it looks whether there is something to do.
+        let library_gone = {
+            let mut state = self.link.state();
+            if state.ended.is_some() {
+                return Poll::Ready((Kind::Lost, String::new()));
+            }
+            state.pump = Some(context.waker().clone());
+            state.library_gone
+        };
+        match self.write(context) {
+            Poll::Ready(Err(error)) => return Poll::Ready((Kind::Lost, error.to_string())),
+            Poll::Ready(Ok(())) if library_gone => {
+                return Poll::Ready((Kind::Lost, "it was closed".into()));
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+        }
+        match ready!(self.read(context)) {
+            Ok(Broken(what)) => Poll::Ready((Kind::Protocol, format!("the broker sent {what}"))),
+            Err(error) => Poll::Ready((Kind::Lost, error.to_string())),
+        }
+    }
+
+    /// Writes all there is. Ready once it is out.
+    fn write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.sent == self.sending.len() {
+                self.sent = 0;
+                self.sending.clear();
+                if self.sending.capacity() > KEEP {
+                    self.sending = Vec::new();
+                }
+                std::mem::swap(&mut self.sending, &mut self.link.state().outbound);
+                if self.sending.is_empty() {
+                    return self.stream.poll_flush(context);
+                }
+            }
+            let rest = &self.sending[self.sent..];
+            let written = ready!(self.stream.poll_write(context, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += written;
+            self.link
+                .0
+                .bytes_out
+                .fetch_add(written as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Reads until there is no more for now. Ready once there never will be.
+    fn read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Broken>> {
+        loop {
+            let read = ready!(self.stream.poll_read(context, &mut self.buffer))?;
+            if read == 0 {
+                let closed = "the broker closed it";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, closed)));
+            }
+            self.link
+                .0
+                .bytes_in
+                .fetch_add(read as u64, Ordering::Relaxed);
+            let taken = self.guard.take(&self.buffer[..read], &mut self.intake);
+            self.give_word_of_life();
+            if let Some(blocked) = self.intake.blocked.take() {
+                self.stream.expect_progress(!blocked);
+            }
+            self.link.deliver(&mut self.intake);
+            if let Err(broken) = taken {
+                return Poll::Ready(Ok(broken));
+            }
+        }
+    }
+
+    /// Brokers send no heartbeats while they send other things, of which the library sees nothing.
+    fn give_word_of_life(&mut self) {
+        let now = Instant::now();
+        if self.intake.library.is_empty() && now - self.word >= WORD_OF_LIFE {
+            self.intake.library.extend_from_slice(&A_HEARTBEAT);
+        }
+        if !self.intake.library.is_empty() {
+            self.word = now;
+        }
+    }
+}
+
+impl Future for Pump {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let (kind, cause) = ready!(self.turn(context));
+        self.link.end(kind, cause);
+        Poll::Ready(())
+    }
+}
