@@ -98,6 +98,8 @@ struct Context<S> {
     isolation: Isolation,
     refusals: events::Refusals,
     instance: String,
+    /// Our own id of the next reply, which is its `message_id`; no two replies of a process share one.
+    next_reply: u64,
     reporter: report::Reporter,
 }
 
@@ -155,6 +157,7 @@ impl<S: Service> Server<S> {
             isolation: Isolation::load(self.state_directory.as_deref(), prefetch),
             refusals: events::Refusals::default(),
             reporter: report::Reporter::new(&instance),
+            next_reply: 1,
             instance,
         };
         let outcome = Box::pin(supervise(&mut context)).await;

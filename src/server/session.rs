@@ -77,8 +77,6 @@ pub(super) struct Session<'a, S: Service> {
     pending: Unconfirmed<Pending>,
     /// Replies that the broker has refused and that are offered again.
     refused: FuturesUnordered<Pin<Box<dyn Future<Output = Pending> + Send>>>,
-    /// Our own id of the next reply, which is its `message_id`.
-    next_reply: u64,
     blocked_since: Option<Instant>,
     unblocked_at: Instant,
     draining: Option<Drain>,
@@ -144,7 +142,6 @@ impl<'a, S: Service> Session<'a, S> {
             window: AckWindow::default(),
             pending: Unconfirmed::default(),
             refused: FuturesUnordered::new(),
-            next_reply: 1,
             blocked_since: None,
             unblocked_at: Instant::now(),
             draining: None,

@@ -154,14 +154,14 @@ impl<S: Service> Session<'_, S> {
             queued: admission::queued(request),
             compute,
         };
-        let message = reply::write(request, outcome, &trailer, self.next_reply);
+        let message = reply::write(request, outcome, &trailer, self.context.next_reply);
         self.send(tag, request, address, message)
     }
 
     /// Answers a ping: no computation, else the way of all requests.
     fn pong(&mut self, tag: u64, request: &Request, address: Address) -> Result<(), Error> {
         Counters::add(&self.context.counters.pinged);
-        let message = pong(request, &self.report(), self.next_reply);
+        let message = pong(request, &self.report(), self.context.next_reply);
         self.send(tag, request, address, message)
     }
 
@@ -192,7 +192,7 @@ impl<S: Service> Session<'_, S> {
         address: Address,
         message: Message,
     ) -> Result<(), Error> {
-        self.next_reply += 1;
+        self.context.next_reply += 1;
         self.publish(Pending {
             tag,
             to: request.reply_to.clone().unwrap_or_default(),
@@ -264,7 +264,7 @@ impl<S: Service> Session<'_, S> {
             .and_then(|id| std::str::from_utf8(id).ok());
         let known = id
             .and_then(|id| id.parse::<u64>().ok())
-            .is_some_and(|id| id < self.next_reply);
+            .is_some_and(|id| id < self.context.next_reply);
         if known {
             Counters::add(&self.context.counters.returned);
             tracing::debug!(reply_to = %returned.routing_key, "the caller has gone");

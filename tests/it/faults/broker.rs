@@ -131,10 +131,6 @@ fn permissions_may_go_and_come_back() {
     ));
     scene.wait_for_line("connected to", SOON);
     scene.load.wait_for_answers(20, SOON);
-
-    // FIXME: more answers came twice than were in flight, 26 where 17 are the bound, in a run beside other
-    // work. Until that is understood this asserts only that nothing is lost and nothing wrong.
-    scene.forgotten = scene.load.answers();
     scene.finish(broker);
 }
 

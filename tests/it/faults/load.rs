@@ -134,8 +134,8 @@ struct Asker {
     open: BTreeMap<String, bool>,
     /// By the number of the publish on the present connection.
     unconfirmed: BTreeMap<u64, String>,
-    /// Replies, by the request's id and their own properties.
-    answered: BTreeSet<(String, Vec<u8>)>,
+    /// Replies, by who sent them and the number that they have there.
+    answered: BTreeSet<(Option<String>, Option<Vec<u8>>)>,
 }
 
 impl Asker {
@@ -190,9 +190,11 @@ impl Asker {
                 client.ack(reply.tag, false)?;
                 self.open.remove(&id);
                 // What we have seen and could not ack comes again, the very same reply: no fault of the
-                // daemon, each reply of which has a number of its own.
-                let reply_id = reply.properties.encode(0);
-                if self.answered.insert((id.clone(), reply_id)) {
+                // daemon, each reply of which has a number of its own. (By its other properties it cannot be
+                // told, since a quorum queue counts in its headers how often it delivers it.)
+                let server = reply.properties.find_text("fibrpc-server");
+                let number = reply.properties.message_id.clone();
+                if self.answered.insert((server, number)) {
                     let mut ledger = lock(&self.shared.ledger);
                     ledger.answered_with(&id, &reply.body, |n| {
                         self.numbers[usize::try_from(n).unwrap()].clone()
