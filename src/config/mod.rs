@@ -125,7 +125,7 @@ impl QueueKind {
 pub struct Server {
     /// Unacknowledged deliveries the broker may send ahead, 1 to 65535.
     pub prefetch: u16,
-    /// Large computations at once; 0 means one a core.
+    /// Large computations at once; 0 means one for each core but one, which is left to serve.
     pub concurrency: usize,
     /// The largest n that is answered.
     pub max_n: u64,

@@ -81,10 +81,12 @@ impl<S: Service> Pool<S> {
         pool
     }
 
-    /// Jobs at once; 0 means one a core.
+    /// Jobs at once; 0 means one for each core but one. Where all cores compute, who serves may have to wait
+    /// for the kernel's next tick to get one of them back, whatever the priorities.
     pub(super) fn set_concurrency(&mut self, concurrency: usize) {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         self.concurrency = match concurrency {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            0 => (cores() - 1).max(1),
             some => some,
         };
         self.start();
