@@ -14,7 +14,6 @@ use lapin::uri::{
     AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism,
 };
 use lapin::{ConnectionProperties, ErrorKind};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -76,8 +75,8 @@ impl Connection {
         // Cuts the half-open connection where this future is dropped before it is done.
         let cut = CutOnDrop(Some(switch.clone()));
         let deadline = Instant::now() + settings.connect_timeout;
-        let opened = timeout_at(deadline, Self::establish(url, settings, options, switch)).await;
-        let connection = opened.unwrap_or_else(|_| {
+        let establishing = Self::establish(url, settings, options, switch.clone());
+        let opened = timeout_at(deadline, establishing).await.unwrap_or_else(|_| {
             Err(Error::new(
                 Kind::Timeout,
                 format!(
@@ -86,6 +85,11 @@ impl Connection {
                     settings.connect_timeout
                 ),
             ))
+        });
+        // Where something else listens there, that is the cause, however it showed.
+        let connection = opened.map_err(|error| match switch.stranger() {
+            Some(what) => no_broker(url, what),
+            None => error,
         })?;
         cut.disarm();
         Ok(connection)
@@ -285,7 +289,7 @@ fn password(settings: &config::Broker, url: &BrokerUrl) -> Result<String, Error>
     if let Some(warning) = found.warning {
         tracing::warn!("{warning}");
     }
-    if url.scheme == Scheme::Amqp && !is_loopback(&url.host) {
+    if url.scheme == Scheme::Amqp && !url.is_loopback() {
         let address = url.address();
         tracing::warn!(
             "the password goes to broker {address} in cleartext; use amqps:// in broker.url"
@@ -294,11 +298,15 @@ fn password(settings: &config::Broker, url: &BrokerUrl) -> Result<String, Error>
     Ok(found.secret.expose().to_owned())
 }
 
-fn is_loopback(host: &str) -> bool {
-    host == "localhost"
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+/// Something else listens there.
+fn no_broker(url: &BrokerUrl, what: &str) -> Error {
+    Error::new(
+        Kind::Lost,
+        format!(
+            "what listens at {} {what}; check scheme and port in broker.url",
+            url.address()
+        ),
+    )
 }
 
 /// Why the broker did not take the connection, with what to do.

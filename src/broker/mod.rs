@@ -4,6 +4,7 @@
 //! a hung socket is cut and never waited for.
 
 pub mod backoff;
+pub mod certificate;
 mod channel;
 mod connection;
 mod convert;

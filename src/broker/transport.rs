@@ -95,6 +95,23 @@ impl KillSwitch {
         Some(String::from_utf8_lossy(value).into_owned())
     }
 
+    /// What the peer does in place of AMQP 0-9-1, where its first bytes show that. AMQP begins with a
+    /// method frame, whose type is 1.
+    pub(super) fn stranger(&self) -> Option<&'static str> {
+        let greeting = self
+            .0
+            .greeting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match greeting.as_slice() {
+            [] | [1, ..] => None,
+            [b'A', b'M', b'Q', b'P', ..] => Some("speaks another version of AMQP"),
+            [b'H', b'T', b'T', b'P', ..] | [b'<', ..] => Some("is a web server"),
+            [0x15, 3, ..] => Some("speaks TLS"),
+            _ => Some("does not speak AMQP"),
+        }
+    }
+
     /// Fails once the switch was pulled; else remembers whom to wake when it is.
     fn watch(&self, side: usize, context: &Context<'_>) -> io::Result<()> {
         if !self.0.killed.load(Ordering::SeqCst) {
@@ -154,23 +171,26 @@ pub(super) async fn open(
     })
 }
 
+/// The addresses of the broker, in the order of trying them.
+pub(super) async fn resolve(url: &BrokerUrl) -> Result<Vec<SocketAddr>, Error> {
+    let found = tokio::net::lookup_host((url.host.as_str(), url.port)).await;
+    let found = found.map_err(|error| {
+        Error::new(
+            Kind::Unreachable,
+            format!(
+                "cannot find the address of broker {}: {error}; check broker.url",
+                url.host
+            ),
+        )
+    })?;
+    Ok(found.collect())
+}
+
 /// The first address that answers; each next one is tried when the one before has failed, or has not
 /// answered within its head start.
 async fn connect(url: &BrokerUrl) -> Result<TcpStream, Error> {
     let address = url.address();
-    let found = tokio::net::lookup_host((url.host.as_str(), url.port)).await;
-    let mut addresses = found
-        .map_err(|error| {
-            Error::new(
-                Kind::Unreachable,
-                format!(
-                    "cannot find the address of broker {}: {error}; check broker.url",
-                    url.host
-                ),
-            )
-        })?
-        .collect::<Vec<SocketAddr>>()
-        .into_iter();
+    let mut addresses = resolve(url).await?.into_iter();
     let mut attempts = FuturesUnordered::new();
     let mut last = None;
     loop {
