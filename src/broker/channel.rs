@@ -1,5 +1,7 @@
 //! A channel: the operations that we use, each under a deadline, in our own types.
 
+mod permission;
+
 use super::connection::short;
 use super::convert;
 use super::transport::KillSwitch;

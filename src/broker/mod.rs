@@ -11,6 +11,7 @@ mod convert;
 pub mod endpoint;
 pub mod error;
 pub mod guard;
+pub mod stages;
 mod tls;
 pub mod topology;
 mod transport;
