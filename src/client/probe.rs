@@ -115,8 +115,11 @@ impl Approach {
 /// connection that publishes is told that the broker takes no messages, and is read from no more.
 pub async fn look(mut connection: Connection, queue: &Queue, limit: Duration) -> Sight {
     let mut sight = inspect(&connection, queue).await;
-    let channels = (connection.side_channel(), connection.side_channel());
-    let publishing = tokio::time::timeout(limit, publish(channels.0, channels.1, &mut sight.write));
+    let channels = [connection.side_channel(), connection.side_channel()];
+    // To be dropped after the connection's close: the library closes them then, and must not do it meanwhile.
+    let mut opened = Vec::new();
+    let publishing = publish(channels, &mut opened, &mut sight.write);
+    let publishing = tokio::time::timeout(limit, publishing);
     let stopped = tokio::select! {
         published = publishing => published.map_err(|_| Error::new(
             Kind::Timeout,
@@ -128,10 +131,15 @@ pub async fn look(mut connection: Connection, queue: &Queue, limit: Duration) ->
         sight.write.get_or_insert(Err(error));
     }
     if sight.blocked.is_none() {
-        // Whoever closes has no more use for the connection: a failure here changes nothing.
-        let _ = connection.close(CLOSE).await;
+        close(connection).await;
     }
     sight
+}
+
+/// Closes a connection in order, or cuts it where that takes too long.
+pub async fn close(connection: Connection) {
+    // Whoever closes has no more use for the connection: a failure here changes nothing.
+    let _ = connection.close(CLOSE).await;
 }
 
 /// Looks at the queue, on channels of their own, since the broker closes one on which it refuses something.
@@ -170,12 +178,13 @@ async fn inspect(connection: &Connection, queue: &Queue) -> Sight {
 
 /// Publishes what goes nowhere, and comes back once the broker reads on after that.
 async fn publish(
-    channel: impl Future<Output = Result<Channel, Error>>,
-    another: impl Future<Output = Result<Channel, Error>>,
+    [channel, another]: [impl Future<Output = Result<Channel, Error>>; 2],
+    opened: &mut Vec<Channel>,
     outcome: &mut Option<Result<(), Error>>,
 ) {
     let publish = async {
         let channel = channel.await?;
+        opened.push(channel.clone());
         channel.confirm_select().await?;
         let nowhere = format!("fibrpc.doctor.{}", Uuid::new_v4());
         let published = channel.publish(nowhere, true, Message::default()).await;
@@ -183,7 +192,7 @@ async fn publish(
     };
     *outcome = Some(publish.await);
     // That it fails says nothing, but that the broker answers says that it reads.
-    let _ = another.await;
+    opened.extend(another.await.ok());
 }
 
 /// Why the broker takes no messages, or that the connection is lost; pends while neither is so.

@@ -43,15 +43,17 @@ struct Report {
 }
 
 fn doctor(settings: &Settings) -> Report {
-    let output = Fibrpc::new(settings).args(["doctor", "--json"]).run(SOON);
-    let parse = |line| serde_json::from_str(line).unwrap();
-    let findings: Vec<Value> = output.stdout.lines().map(parse).collect();
-    let report = Report { findings, output };
-    assert_eq!(report.output.stderr, "", "{report:#?}");
-    report
+    Report::read(Fibrpc::new(settings).args(["doctor", "--json"]).run(SOON))
 }
 
 impl Report {
+    fn read(output: Output) -> Self {
+        let parse = |line| serde_json::from_str(line).unwrap();
+        let findings = output.stdout.lines().map(parse).collect();
+        assert_eq!(output.stderr, "");
+        Self { findings, output }
+    }
+
     fn of(&self, check: &str) -> Vec<&Value> {
         let findings = self.findings.iter();
         findings
@@ -133,13 +135,14 @@ fn all_is_well() {
         ("config", "fibrpc.toml"),
         ("broker", "RabbitMQ 3."),
         ("type", "durable quorum"),
-        ("consumers", "1 consumer"),
         ("ping", env!("CARGO_PKG_VERSION")),
         ("answer", "832040"),
     ] {
         let message = report.of(check)[0]["message"].as_str().unwrap();
         assert!(message.contains(word), "{message}");
     }
+
+    assert_eq!(report.of("consumers")[0]["message"], "1 consumer");
 
     let output = Fibrpc::new(&settings).args(["doctor"]).run(SOON);
     assert_eq!((output.code(), output.stderr.as_str()), (0, ""));
@@ -190,6 +193,39 @@ fn a_server_that_is_none_of_ours_or_says_nothing() {
     let report = doctor(&settings);
     report.assert_problem("ping", &["no reply", "within 1s", "busy or stuck"]);
     assert_eq!(report.verdict("consumers"), "ok");
+}
+
+#[test]
+fn a_server_whose_clock_is_wrong() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut server = wire::Client::connect(broker.port(), &vhost).unwrap();
+    server.declare("rpc_queue", &Declare::quorum()).unwrap();
+    server.consume("rpc_queue", true).unwrap();
+    let arguments = ["doctor", "--json", "--timeout", "20s"];
+    let (process, _folder) = Fibrpc::new(&Settings::new(broker, &vhost))
+        .args(arguments)
+        .start();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    let tomorrow = (now + Duration::from_secs(30 * 3_600)).as_millis();
+    let pong = format!("{{\"instance\":\"blue\",\"clock_ms\":{tomorrow}}}");
+    for (kind, body) in [(Some("fibrpc.pong"), pong.as_str()), (None, "832040")] {
+        let request = server.next_delivery(SOON).unwrap();
+        let to = String::from_utf8(request.properties.reply_to.clone().unwrap()).unwrap();
+        let mut properties = Properties::new().correlation_id(request.correlation_id());
+        properties.kind = kind.map(Into::into);
+        server.publish(&to, &properties, body.as_bytes()).unwrap();
+    }
+    let report = Report::read(process.output(SOON));
+    report.assert_first(
+        "problem",
+        "clock",
+        &["1 day ahead", "every request for late", "set the clocks"],
+    );
+    // That it was answered nevertheless is no contradiction: by a server that does not look at deadlines.
+    assert_eq!((report.verdict("answer"), report.output.code()), ("ok", 2));
 }
 
 #[test]
@@ -427,7 +463,11 @@ fn one_broker_of_two() {
     let _daemon = Daemon::start_consuming(broker, &vhost, &Settings::new(broker, &vhost));
     let closed = Ports::<1>::reserve();
     let closed = format!("127.0.0.1:{}", closed.first());
-    let urls = vec![format!("amqp://{closed}"), broker.url(&vhost)];
+    let urls = vec![
+        format!("amqp://{closed}"),
+        broker.url(&vhost),
+        broker.url(&vhost).replace("127.0.0.1", "localhost"),
+    ];
     let settings = Settings::default().set("broker.url", urls);
     let report = doctor(&settings);
     report.assert_warning("tcp", &["refused the connection"]);
@@ -436,7 +476,10 @@ fn one_broker_of_two() {
         (&tcp[0]["broker"], &tcp[0]["verdict"]),
         (&closed.as_str().into(), &"warning".into())
     );
-    assert_eq!(tcp[1]["verdict"], "ok");
+    assert_eq!(
+        (&tcp[1]["verdict"], &tcp[2]["verdict"]),
+        (&"ok".into(), &"ok".into())
+    );
     let output = Fibrpc::new(&settings).args(["doctor"]).run(SOON);
     let line = format!("warning  tcp        {closed}: {closed} refused");
     assert!(output.stdout.contains(&line), "{output:?}");

@@ -104,6 +104,9 @@ async fn examine(
         return Ok(());
     };
     let mut settings = call::settings(config);
+    // Nobody waits longer for an operation than for an answer, either.
+    let operations = &mut settings.broker.confirm_timeout;
+    *operations = config.client.timeout.min(*operations);
     let approaching = settings.broker.url.iter().cloned();
     let approaching = join_all(approaching.map(|url| probe::approach(url, &settings)));
     let approaches = Notice::new(common)
@@ -112,7 +115,7 @@ async fn examine(
     report
         .add(route::judge(&approaches, config, SystemTime::now()))
         .await?;
-    let Some((url, connection)) = usable(approaches) else {
+    let Some((url, connection)) = usable(approaches).await else {
         return Ok(());
     };
     let looking = probe::look(connection, &config.queue, settings.broker.connect_timeout);
@@ -131,10 +134,13 @@ async fn examine(
     ask(report, common, config, settings).await
 }
 
-/// The first broker that can be used.
-fn usable(approaches: Vec<Approach>) -> Option<(BrokerUrl, Connection)> {
+/// The first broker that can be used; takes leave of the others.
+async fn usable(approaches: Vec<Approach>) -> Option<(BrokerUrl, Connection)> {
     let connected = |approach: Approach| Some((approach.url, approach.connection?.ok()?));
-    approaches.into_iter().find_map(connected)
+    let mut connected = approaches.into_iter().filter_map(connected);
+    let first = connected.next();
+    join_all(connected.map(|(_, connection)| probe::close(connection))).await;
+    first
 }
 
 /// Makes real round trips.

@@ -52,7 +52,10 @@ fn findings(approach: &Approach, config: &Config, now: SystemTime) -> Vec<Findin
             findings.push(Check::Login.ok(format!("user {:?} is accepted", url.user)));
             findings.push(Check::Vhost.ok(format!("{:?} is open to the user", url.vhost)));
             let (product, version) = connection.broker_version();
-            findings.push(Check::Broker.ok(format!("{product} {version}")));
+            findings.push(Check::Broker.ok(match product.as_str() {
+                "" => "it does not say what it is".to_owned(),
+                _ => format!("{product} {version}"),
+            }));
             findings.extend(limits::judge(&product, &version, config));
         }
         Some(Err(error)) => findings.extend(refused(url, error)),
