@@ -186,6 +186,11 @@ fn refused(url: &BrokerUrl, error: &Error) -> Vec<Finding> {
             Check::Login.ok(format!("user {:?} is accepted", url.user)),
             Check::Vhost.failed(message),
         ]
+    } else if error.kind == Kind::Credentials && url.user == "guest" && !url.is_loopback() {
+        vec![Check::Login.problem(
+            format!("broker {url} refused user \"guest\" or its password"),
+            "brokers let guest in from their own machine only, if not told otherwise: make another user",
+        )]
     } else if error.kind == Kind::Timeout {
         vec![Check::Login.problem(message, port_hint(url))]
     } else {
@@ -371,6 +376,15 @@ mod tests {
             port: 15_672,
             ..BrokerUrl::default()
         };
+        let far = BrokerUrl {
+            host: "mq1".into(),
+            ..BrokerUrl::default()
+        };
+        let guest = refused(&far, &Error::new(Kind::Credentials, "refused; check"));
+        assert!(
+            text(&guest[0]).1.contains("from their own machine only"),
+            "{guest:?}"
+        );
         for (kind, message, check, words) in [
             (
                 Kind::Credentials,
