@@ -1,6 +1,8 @@
 //! A channel: the operations that we use. What the broker answers is awaited under a deadline; messages and
 //! acknowledgements go out at once, and what comes of them arrives in the channel's [`Inbox`].
 
+mod permission;
+
 use super::codec::method;
 use super::connection::{check_short, short};
 use super::link::Link;

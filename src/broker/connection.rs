@@ -15,7 +15,6 @@ use lapin::uri::{
     AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism,
 };
 use lapin::{ConnectionProperties, ErrorKind};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -311,20 +310,13 @@ fn password(settings: &config::Broker, url: &BrokerUrl) -> Result<String, Error>
     if let Some(warning) = found.warning {
         tracing::warn!("{warning}");
     }
-    if url.scheme == Scheme::Amqp && !is_loopback(&url.host) {
+    if url.scheme == Scheme::Amqp && !url.is_loopback() {
         let address = url.address();
         tracing::warn!(
             "the password goes to broker {address} in cleartext; use amqps:// in broker.url"
         );
     }
     Ok(found.secret.expose().to_owned())
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost"
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Why the broker did not take the connection, with what to do.
@@ -334,7 +326,7 @@ fn refused(url: &BrokerUrl, settings: &config::Broker, link: &Link, error: &lapi
         .failure()
         .filter(|failure| failure.kind == Kind::Protocol)
     {
-        return failure.with_cure("is that an AMQP port?");
+        return failure.with_cure("check scheme and port in broker.url");
     }
     let failure = Error::from_lapin(&format!("broker {address} refused the connection"), error);
     match failure.kind {

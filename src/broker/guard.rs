@@ -157,6 +157,9 @@ impl Guard {
             METHOD | HEADER | BODY | HEARTBEAT => {}
             // The protocol header, with which a broker answers one that it does not speak.
             b'A' => return Err(Broken("another version of AMQP")),
+            b'H' | b'<' => return Err(Broken("no AMQP but HTTP, as a web server does")),
+            // An alert, with which a port for TLS answers what is none.
+            0x15 => return Err(Broken("no AMQP but TLS")),
             _ => return Err(Broken("what is no AMQP frame")),
         }
         let Some(head) = Head::read(bytes) else {

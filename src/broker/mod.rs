@@ -5,6 +5,7 @@
 //! hung socket is never waited for.
 
 pub mod backoff;
+pub mod certificate;
 mod channel;
 mod codec;
 mod connection;
@@ -13,6 +14,7 @@ pub mod error;
 mod guard;
 mod inbox;
 mod link;
+pub mod stages;
 mod tls;
 pub mod topology;
 mod transport;

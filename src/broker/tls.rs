@@ -2,8 +2,10 @@
 //!
 //! Certificates and keys are read afresh for each connection, so that rotating them needs no restart.
 
+use super::certificate::{self, Certificate};
 use super::{Error, Kind};
 use crate::config::{BrokerUrl, Tls};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -11,7 +13,32 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, version};
+use tokio_rustls::rustls::{ClientConfig, ProtocolVersion, RootCertStore, crypto::ring, version};
+
+/// What a handshake has shown of the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// For example `TLS 1.3`.
+    pub version: &'static str,
+    /// Its certificate, where it could be read.
+    pub certificate: Option<Certificate>,
+}
+
+impl Peer {
+    /// Of a stream whose handshake is done.
+    pub(super) fn of(stream: &TlsStream<TcpStream>) -> Self {
+        let (_, session) = stream.get_ref();
+        let leaf = session.peer_certificates().and_then(<[_]>::first);
+        Self {
+            version: match session.protocol_version() {
+                Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+                Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+                _ => "TLS",
+            },
+            certificate: leaf.and_then(|leaf| Certificate::read(leaf)),
+        }
+    }
+}
 
 /// Encrypts a connection. The caller bounds the time.
 pub(super) async fn handshake(
@@ -37,15 +64,29 @@ pub(super) async fn handshake(
     TlsConnector::from(Arc::new(config))
         .connect(server_name, tcp)
         .await
-        .map_err(|error| {
-            Error::new(
-                Kind::Tls,
-                format!(
-                    "TLS with broker {} failed: {error}; check its certificate and broker.tls",
-                    url.address()
-                ),
-            )
-        })
+        .map_err(|error| failed(url, &error))
+}
+
+/// The client's own certificate, where there is one.
+pub(super) fn own_certificate(settings: &Tls) -> Result<Option<Certificate>, Error> {
+    let Some(path) = &settings.cert_file else {
+        return Ok(None);
+    };
+    let chain = certificates("broker.tls.cert_file", path)?;
+    Ok(chain.first().and_then(|leaf| Certificate::read(leaf)))
+}
+
+/// Why TLS failed, in one line.
+pub(super) fn failed(url: &BrokerUrl, error: &io::Error) -> Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let (cause, cure) = inner.map_or_else(
+        || (error.to_string(), "is that a port for TLS?"),
+        certificate::refusal,
+    );
+    Error::new(
+        Kind::Tls,
+        format!("TLS with broker {} failed: {cause}; {cure}", url.address()),
+    )
 }
 
 fn client_config(settings: &Tls) -> Result<ClientConfig, Error> {

@@ -1,6 +1,6 @@
 //! The request queue: looked at first and adopted as it is, declared where it is missing.
 
-use super::{Connection, Error, Kind, QueueStatus};
+use super::{Channel, Connection, Error, Kind, QueueStatus};
 use crate::config::Queue;
 
 /// Finds or makes the request queue. Uses channels of its own, since a refusal closes the channel.
@@ -19,8 +19,7 @@ pub async fn prepare(connection: &Connection, queue: &Queue) -> Result<QueueStat
     declared.map_err(|error| explain(error, queue))
 }
 
-/// The type of the queue that was found or made, if the broker tells: only a declare does, which it
-/// either accepts as equivalent or refuses with what is different. For those alone who may make the
+/// The type of the queue that was found or made, if the broker tells. For those alone who may make the
 /// queue, in case it has just gone.
 pub fn queue_type(
     connection: &Connection,
@@ -34,34 +33,74 @@ pub fn queue_type(
             return None;
         }
         let (channel, _) = channel.await.ok()?;
-        let declared = channel
-            .declare(&queue.name, queue.kind, queue.durable)
-            .await;
-        match declared {
-            Ok(_) => Some(queue.kind.name()),
-            Err(error) if error.kind == Kind::Mismatch => type_in(&error.message),
+        match difference(&channel, &queue).await {
+            Ok(None) => Some(queue.kind.name()),
+            Ok(Some(difference)) => difference.queue_type(),
             Err(_) => None,
         }
     }
 }
 
-/// What a refusal such as `inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received
-/// 'quorum' but current is 'classic'` says.
-fn type_in(refusal: &str) -> Option<&'static str> {
-    let (argument, current) = refusal.rsplit_once(" but current is ")?;
-    let argument = argument.split("inequivalent arg '").nth(1)?;
-    let argument = argument.split('\'').next()?;
-    let current = current.trim_start_matches(['\'', '"']);
-    match argument {
-        "x-queue-type" => ["quorum", "classic", "stream"]
-            .into_iter()
-            .find(|name| current.starts_with(name))
-            // Queues of brokers that know no other types.
-            .or_else(|| current.starts_with("none").then_some("classic")),
-        // Queues of the other types are always durable and shared.
-        "durable" if current.starts_with("false") => Some("classic"),
-        "auto_delete" | "exclusive" if current.starts_with("true") => Some("classic"),
-        _ => None,
+/// One thing in which a queue is not as it is configured, in the broker's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// A property such as `durable`, or an argument such as `x-queue-type`.
+    pub argument: String,
+    /// What is configured, `none` where that is nothing.
+    pub wanted: String,
+    /// What the queue has.
+    pub current: String,
+}
+
+/// In what an existing queue differs from the configuration: the first thing that the broker finds.
+///
+/// Only a declare shows that, which the broker takes for equivalent or refuses; it needs configure
+/// permission. [`Kind::Mismatch`] where the refusal says no more. Closes the channel.
+pub async fn difference(channel: &Channel, queue: &Queue) -> Result<Option<Difference>, Error> {
+    let declared = channel.declare(&queue.name, queue.kind, queue.durable);
+    match declared.await {
+        Ok(_) => Ok(None),
+        Err(error) if error.kind == Kind::Mismatch => match Difference::read(&error.message) {
+            Some(difference) => Ok(Some(difference)),
+            None => Err(error),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+impl Difference {
+    /// Reads a refusal such as `inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received
+    /// 'quorum' but current is 'classic'`. A value may also be `none` or `the value '5' of type 'long'`.
+    fn read(refusal: &str) -> Option<Self> {
+        let (rest, current) = refusal.rsplit_once(" but current is ")?;
+        let (rest, wanted) = rest.rsplit_once(": received ")?;
+        let argument = rest
+            .split("inequivalent arg '")
+            .nth(1)?
+            .split('\'')
+            .next()?;
+        let bare = |value: &str| value.split('\'').nth(1).unwrap_or(value).to_owned();
+        Some(Self {
+            argument: argument.to_owned(),
+            wanted: bare(wanted),
+            current: bare(current),
+        })
+    }
+
+    /// The queue's type, where it follows.
+    pub fn queue_type(&self) -> Option<&'static str> {
+        let current = self.current.as_str();
+        match self.argument.as_str() {
+            "x-queue-type" => ["quorum", "classic", "stream"]
+                .into_iter()
+                .find(|name| *name == current)
+                // Queues of brokers that know no other types.
+                .or_else(|| (current == "none").then_some("classic")),
+            // Queues of the other types are always durable and shared.
+            "durable" if current == "false" => Some("classic"),
+            "auto_delete" | "exclusive" if current == "true" => Some("classic"),
+            _ => None,
+        }
     }
 }
 
@@ -92,42 +131,59 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_tells_the_type() {
-        for (what, expected) in [
+    fn a_refusal_tells_what_differs_and_the_type() {
+        for (what, difference, queue_type) in [
             (
                 "'x-queue-type' for queue 'q' in vhost '/': received 'quorum' but current is 'classic'",
+                ("x-queue-type", "quorum", "classic"),
                 Some("classic"),
             ),
             (
                 "'x-queue-type' for queue 'q' in vhost '/': received the value 'quorum' of type 'longstr' but current is none",
+                ("x-queue-type", "quorum", "none"),
                 Some("classic"),
             ),
             (
                 "'x-queue-type' for queue 'q' in vhost '/': received 'classic' but current is 'stream'",
+                ("x-queue-type", "classic", "stream"),
                 Some("stream"),
             ),
             (
                 "'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'",
+                ("durable", "true", "false"),
                 Some("classic"),
             ),
             (
                 "'durable' for queue 'q' in vhost '/': received 'false' but current is 'true'",
+                ("durable", "false", "true"),
                 None,
             ),
             (
-                "'x-max-length' for queue 'q' in vhost '/': received none but current is '5'",
+                "'x-max-length' for queue 'q' in vhost '/': received none but current is the value '5' of type 'signedint'",
+                ("x-max-length", "none", "5"),
                 None,
             ),
             (
                 "'x-queue-type' for queue ' but current is 'quorum'' in vhost '/': received 'quorum' but current is 'classic'",
+                ("x-queue-type", "quorum", "classic"),
                 Some("classic"),
             ),
         ] {
             let refusal = format!(
                 "cannot declare queue \"q\": PRECONDITION_FAILED - inequivalent arg {what}"
             );
-            assert_eq!(type_in(&refusal), expected, "{refusal}");
+            let read = Difference::read(&refusal).unwrap();
+            let parts = (
+                read.argument.as_str(),
+                read.wanted.as_str(),
+                read.current.as_str(),
+            );
+            assert_eq!(parts, difference, "{refusal}");
+            assert_eq!(read.queue_type(), queue_type, "{refusal}");
         }
-        assert_eq!(type_in("PRECONDITION_FAILED - something else"), None);
+        assert_eq!(
+            Difference::read("PRECONDITION_FAILED - something else"),
+            None
+        );
     }
 }

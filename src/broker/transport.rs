@@ -36,23 +36,26 @@ pub(super) async fn open(url: &BrokerUrl, settings: &config::Broker) -> Result<S
     })
 }
 
+/// The addresses of the broker, in the order of trying them.
+pub(super) async fn resolve(url: &BrokerUrl) -> Result<Vec<SocketAddr>, Error> {
+    let found = tokio::net::lookup_host((url.host.as_str(), url.port)).await;
+    let found = found.map_err(|error| {
+        Error::new(
+            Kind::Unreachable,
+            format!(
+                "cannot find the address of broker {}: {error}; check broker.url",
+                url.host
+            ),
+        )
+    })?;
+    Ok(found.collect())
+}
+
 /// The first address that answers; each next one is tried when the one before has failed, or has not
 /// answered within its head start.
 async fn connect(url: &BrokerUrl) -> Result<TcpStream, Error> {
     let address = url.address();
-    let found = tokio::net::lookup_host((url.host.as_str(), url.port)).await;
-    let mut addresses = found
-        .map_err(|error| {
-            Error::new(
-                Kind::Unreachable,
-                format!(
-                    "cannot find the address of broker {}: {error}; check broker.url",
-                    url.host
-                ),
-            )
-        })?
-        .collect::<Vec<SocketAddr>>()
-        .into_iter();
+    let mut addresses = resolve(url).await?.into_iter();
     let mut attempts = FuturesUnordered::new();
     let mut last = None;
     loop {

@@ -30,6 +30,8 @@ Examples:
 const AFTER_LONG_HELP: &str = "\
 Exit status:
    0  every number was answered
+   1  fibrpc doctor has warnings
+   2  fibrpc doctor has found a problem
   64  wrong usage
   65  a number is malformed, negative or out of range
   69  no broker, no such queue, or no server on it
@@ -47,6 +49,12 @@ With --json each number gets one object on standard output, in the order asked: 
 
 Files: /etc/fibrpc.toml, /etc/fibrpc.toml.d/*.toml, $XDG_CONFIG_HOME/fibrpc/fibrpc.toml.
 Environment: FIBRPC_SECTION__KEY, for example FIBRPC_BROKER__URL. Manual: fibrpc(1).";
+
+const DOCTOR: &str = "\
+Exit status: 0 where all is well, 1 for warnings, 2 for problems.
+
+With --json each finding gets one object: \"check\", \"verdict\", \"message\" and, where there is something
+to do, \"fix\"; for what is checked of each broker also \"broker\".";
 
 /// Ask for Fibonacci numbers by RPC over RabbitMQ.
 #[derive(Debug, Clone, Parser)]
@@ -88,6 +96,16 @@ pub(super) enum Command {
     /// switched off or no permission for it, and servers of another kind are counted as silent.
     #[command(after_help = "Exit status: 69 where nobody serves the queue.")]
     Status(Watch),
+
+    /// Find out what is wrong between here and an answer
+    ///
+    /// Checks, in this order: configuration, name lookup, TCP, TLS, login, vhost, the broker and its known
+    /// limits, alarms, permissions, the queue and its type, its consumers, and real round trips. A line for
+    /// each, "ok", "warning" or "problem" with what to do, or "skipped" where a problem stands
+    /// before it: the first problem is the cause. No step takes longer than client.timeout; no request is
+    /// touched.
+    #[command(after_help = DOCTOR)]
+    Doctor,
 }
 
 /// Flags of `fibrpc ping`.

@@ -3,6 +3,7 @@
 
 mod args;
 mod call;
+mod doctor;
 mod output;
 mod ping;
 mod status;
@@ -43,10 +44,6 @@ fn run(args: &Args) -> u8 {
     if args.common.verbose > 1 {
         log();
     }
-    let loaded = match configuration(&args.common) {
-        Ok(loaded) => loaded,
-        Err(status) => return status,
-    };
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -57,17 +54,20 @@ fn run(args: &Args) -> u8 {
             return EXIT_SYSTEM;
         }
     };
-    let (common, config) = (&args.common, &loaded.config);
+    let common = &args.common;
+    let config = || configuration(common).map(|loaded| loaded.config);
     let status = runtime.block_on(async {
-        match &args.command {
-            None => call::run(args, config).await,
-            Some(Command::Ping(flags)) => ping::run(flags, common, config).await,
-            Some(Command::Status(flags)) => status::run(flags, common, config).await,
-        }
+        Ok(match &args.command {
+            None => call::run(args, &config()?).await,
+            Some(Command::Ping(flags)) => ping::run(flags, common, &config()?).await,
+            Some(Command::Status(flags)) => status::run(flags, common, &config()?).await,
+            // A wrong configuration is part of its report.
+            Some(Command::Doctor) => doctor::run(common).await,
+        })
     });
     // A name lookup that hangs must not keep the process.
     runtime.shutdown_background();
-    status
+    status.unwrap_or_else(|status| status)
 }
 
 /// Loads the configuration; prints what is wrong with it and gives the exit status where it cannot.
@@ -84,17 +84,21 @@ fn configuration(common: &Common) -> Result<Loaded, u8> {
             for problem in problems {
                 complain(&problem.to_string());
             }
-            // Where all is well without the flags, they are what is wrong.
-            let files = Overrides {
-                values: Vec::new(),
-                ..overrides
-            };
-            Err(if load(Program::Client, &files).is_ok() {
-                EXIT_USAGE
-            } else {
-                EXIT_CONFIG
-            })
+            Err(blame(overrides))
         }
+    }
+}
+
+/// The exit status where nothing can be loaded: where all is well without the flags, they are what is wrong.
+fn blame(overrides: Overrides) -> u8 {
+    let files = Overrides {
+        values: Vec::new(),
+        ..overrides
+    };
+    if load(Program::Client, &files).is_ok() {
+        EXIT_USAGE
+    } else {
+        EXIT_CONFIG
     }
 }
 

@@ -25,6 +25,7 @@ mod failure;
 mod fleet;
 mod pending;
 mod ping;
+pub mod probe;
 mod session;
 
 pub use fleet::{Fleet, View};

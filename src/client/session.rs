@@ -21,7 +21,7 @@ use uuid::Uuid;
 pub(super) const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 /// How long an orderly close may take before the connection is cut.
-const CLOSE: Duration = Duration::from_secs(1);
+pub(super) const CLOSE: Duration = Duration::from_secs(1);
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

@@ -6,7 +6,7 @@
 
 use super::Secret;
 use std::fmt::Write as _;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// Whether the connection is encrypted.
@@ -82,6 +82,12 @@ impl BrokerUrl {
         } else {
             format!("{}:{}", self.host, self.port)
         }
+    }
+
+    /// Whether the broker is on this machine, as far as the host tells.
+    pub fn is_loopback(&self) -> bool {
+        let address = self.host.parse::<IpAddr>();
+        self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
     /// The whole URL in its canonical form, the password as `***`. Only RabbitMQ's factory setting

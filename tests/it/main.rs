@@ -18,6 +18,7 @@ mod call;
 mod check;
 mod client;
 mod control;
+mod doctor;
 mod faults;
 mod harness;
 mod harness_proxy;

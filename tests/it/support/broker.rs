@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::certificates::{Authority, Identity};
 use super::ports::Ports;
 use super::process::send_signal;
 use super::{SOON, guard, until, wire};
@@ -72,6 +73,41 @@ impl Broker {
                 <<"guest">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"tests">>)"#
         ));
         name
+    }
+
+    /// A new user, whose password is the name, with permissions (configure, write, read) on a virtual host.
+    pub fn user(&self, vhost: &str, permissions: [&str; 3]) -> String {
+        let name = format!("{vhost}-{}", self.vhosts.fetch_add(1, Ordering::Relaxed));
+        let permissions = permissions.map(|pattern| format!("<<\"{pattern}\">>"));
+        self.eval(&format!(
+            r#"rabbit_auth_backend_internal:add_user(<<"{name}">>, <<"{name}">>, <<"tests">>),
+            rabbit_auth_backend_internal:set_permissions(
+                <<"{name}">>, <<"{vhost}">>, {}, <<"tests">>)"#,
+            permissions.join(", ")
+        ));
+        name
+    }
+
+    /// Opens one more port, for TLS; it stays open as long as the node runs.
+    pub fn listen_with_tls(&self, identity: &Identity, clients: Option<&Authority>) -> Ports<1> {
+        let ports = Ports::reserve();
+        let port = ports.first();
+        let file = |name: &str, text: &str| {
+            let file = self.folder.join(format!("{port}-{name}.pem"));
+            std::fs::write(&file, text).expect("the node's folder is writable");
+            file.display().to_string()
+        };
+        let certificate = file("certificate", &identity.certificate);
+        let key = file("key", &identity.key);
+        let clients = clients.map_or_else(String::new, |authority| {
+            let file = file("clients", authority.certificate());
+            format!(r#", {{cacertfile, "{file}"}}, {{verify, verify_peer}}, {{fail_if_no_peer_cert, true}}"#)
+        });
+        self.eval(&format!(
+            r#"rabbit_networking:start_ssl_listener({{"127.0.0.1", {port}}},
+                [{{certfile, "{certificate}"}}, {{keyfile, "{key}"}}{clients}], 1)"#
+        ));
+        ports
     }
 
     /// Where to find a virtual host, as `guest`.

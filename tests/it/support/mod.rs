@@ -10,6 +10,7 @@
 )]
 
 pub mod broker;
+pub mod certificates;
 pub mod guard;
 pub mod ledger;
 pub mod notify;
@@ -20,6 +21,7 @@ pub mod proxy;
 pub mod wire;
 
 pub use broker::{Broker, Exclusive};
+pub use certificates::{Authority, Identity};
 pub use ledger::{Ledger, fibonacci};
 pub use notify::Notify;
 pub use process::{Output, Process};

@@ -198,6 +198,9 @@ fn program(path: &str, home: &Path) -> Command {
 fn write(settings: &Settings, folder: &Path) -> std::path::PathBuf {
     let file = folder.join("fibrpc.toml");
     std::fs::write(&file, settings.text()).expect("a file in a temporary folder");
+    // There may be a password in it, of which the programs would warn.
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, private).expect("it is ours");
     file
 }
 

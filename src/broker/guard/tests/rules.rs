@@ -343,7 +343,7 @@ fn what_makes_no_sense_breaks_the_connection() {
     for (stream, what) in [
         (
             b"HTTP/1.1 400 Bad Request\r\n".to_vec(),
-            "what is no AMQP frame",
+            "no AMQP but HTTP, as a web server does",
         ),
         (b"AMQP\0\0\x09\x01".to_vec(), "another version of AMQP"),
         (

@@ -1,0 +1,314 @@
+//! What a check has found, and how that reads: for people in columns, for programs as JSON. Pure.
+
+use crate::cli::output::line_of;
+use crate::cli::text::safe;
+use serde::{Serialize, Serializer};
+
+/// The checks, in the order of the report: each is a step further from the user to an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Check {
+    /// The configuration, and where it is from.
+    Config,
+    /// The broker's addresses.
+    Dns,
+    /// Connections to them.
+    Tcp,
+    /// Encryption and certificates.
+    Tls,
+    /// User and password.
+    Login,
+    /// The virtual host.
+    Vhost,
+    /// Product and version.
+    Broker,
+    /// What brokers of this version are known for.
+    Limits,
+    /// Whether the broker takes messages.
+    Alarm,
+    /// Permission to publish.
+    Write,
+    /// The request queue.
+    Queue,
+    /// Its type and arguments against the configuration.
+    Type,
+    /// Permission to consume.
+    Read,
+    /// Who serves it.
+    Consumers,
+    /// A round trip without a computation.
+    Ping,
+    /// The server's clock against ours.
+    Clock,
+    /// A round trip with one.
+    Answer,
+}
+
+impl Check {
+    /// All of them.
+    pub(super) const ALL: [Self; 17] = [
+        Self::Config,
+        Self::Dns,
+        Self::Tcp,
+        Self::Tls,
+        Self::Login,
+        Self::Vhost,
+        Self::Broker,
+        Self::Limits,
+        Self::Alarm,
+        Self::Write,
+        Self::Queue,
+        Self::Type,
+        Self::Read,
+        Self::Consumers,
+        Self::Ping,
+        Self::Clock,
+        Self::Answer,
+    ];
+
+    /// Those that are made for each broker.
+    pub(super) const OF_A_BROKER: &[Self] = &[
+        Self::Dns,
+        Self::Tcp,
+        Self::Tls,
+        Self::Login,
+        Self::Vhost,
+        Self::Broker,
+        Self::Limits,
+    ];
+
+    /// The name, in `--json` too.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Dns => "dns",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Login => "login",
+            Self::Vhost => "vhost",
+            Self::Broker => "broker",
+            Self::Limits => "limits",
+            Self::Alarm => "alarm",
+            Self::Write => "write",
+            Self::Queue => "queue",
+            Self::Type => "type",
+            Self::Read => "read",
+            Self::Consumers => "consumers",
+            Self::Ping => "ping",
+            Self::Clock => "clock",
+            Self::Answer => "answer",
+        }
+    }
+
+    /// All is well.
+    pub(super) fn ok(self, message: impl Into<String>) -> Finding {
+        self.finding(Verdict::Ok, message, None)
+    }
+
+    /// It works, but not as it should or not for ever.
+    pub(super) fn warning(self, message: impl Into<String>, fix: impl Into<String>) -> Finding {
+        self.finding(Verdict::Warning, message, Some(fix.into()))
+    }
+
+    /// It does not work.
+    pub(super) fn problem(self, message: impl Into<String>, fix: impl Into<String>) -> Finding {
+        self.finding(Verdict::Problem, message, Some(fix.into()))
+    }
+
+    /// A problem in the words of the rest of the program, which end with what to do about it.
+    pub(super) fn failed(self, what_cause_and_cure: &str) -> Finding {
+        self.said(Verdict::Problem, what_cause_and_cure)
+    }
+
+    /// Anything in such words.
+    pub(super) fn said(self, verdict: Verdict, what_cause_and_cure: &str) -> Finding {
+        let parts = what_cause_and_cure.rsplit_once("; ");
+        let (message, fix) = parts.map_or((what_cause_and_cure, None), |(message, fix)| {
+            (message, Some(fix.to_owned()))
+        });
+        self.finding(verdict, message, fix)
+    }
+
+    /// It was not looked at.
+    pub(super) fn skipped(self, message: impl Into<String>) -> Finding {
+        self.finding(Verdict::Skipped, message, None)
+    }
+
+    fn finding(self, verdict: Verdict, message: impl Into<String>, fix: Option<String>) -> Finding {
+        Finding {
+            check: self,
+            broker: None,
+            verdict,
+            message: message.into(),
+            fix,
+        }
+    }
+}
+
+/// How bad it is, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verdict {
+    /// Not looked at, since that would say nothing.
+    Skipped,
+    /// Well.
+    Ok,
+    /// Works, but deserves attention.
+    Warning,
+    /// Does not work.
+    Problem,
+}
+
+impl Verdict {
+    /// The word for it, in `--json` too.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Skipped => "skipped",
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Problem => "problem",
+        }
+    }
+
+    /// The exit status of a report in which nothing is worse.
+    pub(super) const fn exit_status(self) -> u8 {
+        match self {
+            Self::Skipped | Self::Ok => 0,
+            Self::Warning => 1,
+            Self::Problem => 2,
+        }
+    }
+}
+
+/// What a check has found, a line of the report. With `--json`, fields are added, never renamed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    #[serde(serialize_with = "check_name")]
+    pub(super) check: Check,
+    /// The broker's address, for checks that are made for each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) broker: Option<String>,
+    #[serde(serialize_with = "verdict_word")]
+    pub(super) verdict: Verdict,
+    pub(super) message: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fix: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde asks for it")]
+fn check_name<S: Serializer>(check: &Check, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(check.name())
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde asks for it")]
+fn verdict_word<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(verdict.word())
+}
+
+impl Finding {
+    /// As JSON.
+    pub(super) fn json(&self) -> String {
+        line_of(self)
+    }
+
+    /// For people; with the broker's address where there are several.
+    pub(super) fn line(&self, several_brokers: bool) -> String {
+        let (verdict, check) = (self.verdict.word(), self.check.name());
+        let mut text = String::new();
+        if let Some(broker) = self.broker.as_ref().filter(|_| several_brokers) {
+            text = format!("{broker}: ");
+        }
+        text += &self.message;
+        if let Some(fix) = &self.fix {
+            text = format!("{text}; {fix}");
+        }
+        format!("{verdict:<7}  {check:<9}  {}", safe(&text))
+    }
+}
+
+/// Adds what is missing of `checks` as skipped, because of the first problem in `findings`.
+pub(super) fn skip_the_rest(findings: &mut Vec<Finding>, checks: &[Check]) {
+    let is_problem = |finding: &&Finding| finding.verdict == Verdict::Problem;
+    let Some(cause) = findings.iter().find(is_problem) else {
+        return;
+    };
+    let message = format!("not looked at, because of {}", cause.check.name());
+    for check in checks {
+        if findings.iter().all(|finding| finding.check != *check) {
+            findings.push(check.skipped(message.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_in_columns_and_safe() {
+        let mut finding = Check::Tcp.problem("a\u{1b}[2J: refused", "is it running?");
+        assert_eq!(
+            finding.line(false),
+            "problem  tcp        a\\u{1b}[2J: refused; is it running?"
+        );
+        finding.broker = Some("mq1:5672".into());
+        assert_eq!(
+            finding.line(true),
+            "problem  tcp        mq1:5672: a\\u{1b}[2J: refused; is it running?"
+        );
+        assert_eq!(
+            Check::Consumers.ok("1 consumer").line(true),
+            "ok       consumers  1 consumer"
+        );
+        for check in Check::ALL {
+            assert!(check.name().len() <= 9, "{check:?}");
+        }
+    }
+
+    #[test]
+    fn json_has_one_object_a_line() {
+        let mut finding = Check::Tls.warning("a\nb", "c");
+        finding.broker = Some("mq1:5671".into());
+        assert_eq!(
+            finding.json(),
+            r#"{"check":"tls","broker":"mq1:5671","verdict":"warning","message":"a\nb","fix":"c"}"#
+        );
+        assert_eq!(
+            Check::Alarm.ok("none").json(),
+            r#"{"check":"alarm","verdict":"ok","message":"none"}"#
+        );
+    }
+
+    #[test]
+    fn words_of_others_are_parted_at_what_to_do() {
+        let finding = Check::Login.failed("what: cause; and more; do this");
+        assert_eq!(finding.message, "what: cause; and more");
+        assert_eq!(finding.fix.as_deref(), Some("do this"));
+        assert_eq!(Check::Login.failed("what: cause").fix, None);
+    }
+
+    #[test]
+    fn what_depends_on_a_problem_is_skipped() {
+        let mut findings = vec![Check::Config.ok(""), Check::Dns.problem("", "")];
+        skip_the_rest(&mut findings, &[Check::Config, Check::Dns, Check::Tcp]);
+        assert_eq!(findings.len(), 3);
+        assert_eq!(
+            findings[2],
+            Check::Tcp.skipped("not looked at, because of dns")
+        );
+        let mut well = vec![Check::Config.ok("")];
+        skip_the_rest(&mut well, &Check::ALL);
+        assert_eq!(well.len(), 1);
+    }
+
+    #[test]
+    fn the_worst_decides_the_exit_status() {
+        let mut verdicts = [
+            Verdict::Warning,
+            Verdict::Ok,
+            Verdict::Problem,
+            Verdict::Skipped,
+        ];
+        verdicts.sort();
+        assert_eq!(verdicts.map(Verdict::exit_status), [0, 0, 1, 2]);
+    }
+}

@@ -1,0 +1,133 @@
+//! What brokers of a product and version are known for, where it matters to fibrpc. Pure.
+//!
+//! What is only to be known is ok; what does not go together with the configuration is a warning. From the
+//! release notes of RabbitMQ, and the sources of RabbitMQ and `LavinMQ`.
+
+use super::finding::{Check, Finding};
+use crate::config::{Config, QueueKind, keys};
+
+const MIB: u64 = 1 << 20;
+
+/// Everything that is known, one finding each; one that says so where that is nothing.
+pub(super) fn judge(product: &str, version: &str, config: &Config) -> Vec<Finding> {
+    let mut findings = match (product, parse(version)) {
+        ("RabbitMQ", Some(version)) => rabbitmq(version, config),
+        ("LavinMQ", _) => lavinmq(config),
+        _ => vec![Check::Limits.ok("nothing is known of this broker")],
+    };
+    if findings.is_empty() {
+        findings.push(Check::Limits.ok("none that matters here"));
+    }
+    findings
+}
+
+/// Major and minor version.
+fn parse(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.split('.').map(str::parse);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+}
+
+fn rabbitmq(version: (u32, u32), config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if version < (4, 0) {
+        findings.push(
+            Check::Limits.ok("RabbitMQ 3.x: its makers support it no longer, a distribution may"),
+        );
+    }
+    if version < (3, 8) && config.queue.kind == QueueKind::Quorum {
+        findings.push(Check::Limits.warning(
+            "RabbitMQ before 3.8 has no quorum queues",
+            "set queue.type to \"classic\"",
+        ));
+    }
+    findings.push(Check::Limits.ok(if version < (4, 2) {
+        "direct reply-to before RabbitMQ 4.2: mandatory replies come back although they arrive"
+    } else {
+        "direct reply-to from RabbitMQ 4.2 on: replies are taken even where the caller has gone"
+    }));
+    if version >= (4, 3) && !config.queue.durable {
+        findings.push(Check::Limits.warning(
+            "RabbitMQ from 4.3 on may deny transient queues that are shared",
+            "set queue.durable to true",
+        ));
+    }
+    let largest = match version {
+        (4.., _) => 16 * MIB,
+        _ => 128 * MIB,
+    };
+    if config.server.max_reply_bytes > largest {
+        let ours = keys::find("server.max_reply_bytes").and_then(|key| key.value(config));
+        findings.push(Check::Limits.warning(
+            format!(
+                "replies may be larger (server.max_reply_bytes = {}) than the {}MiB that this RabbitMQ \
+                 takes where it is not told otherwise",
+                ours.unwrap_or_else(|| "".into()),
+                largest / MIB
+            ),
+            "lower server.max_reply_bytes, or raise max_message_size in rabbitmq.conf",
+        ));
+    }
+    findings
+}
+
+fn lavinmq(config: &Config) -> Vec<Finding> {
+    let quorum = config.queue.kind == QueueKind::Quorum;
+    let note = "LavinMQ makes a classic queue where a quorum queue is asked for";
+    quorum.then(|| Check::Limits.ok(note)).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Verdict;
+    use super::*;
+
+    fn with(change: impl FnOnce(&mut Config)) -> Config {
+        let mut config = Config::default();
+        change(&mut config);
+        config
+    }
+
+    #[test]
+    fn what_is_known_of_each_version() {
+        let default = Config::default();
+        let transient = with(|config| {
+            config.queue.durable = false;
+            config.queue.kind = QueueKind::Classic;
+        });
+        let large = with(|config| config.server.max_reply_bytes = 20 * MIB);
+        let (old, new) = ("before RabbitMQ 4.2", "from RabbitMQ 4.2 on");
+        for (product, version, config, expected) in [
+            ("RabbitMQ", "3.10.8", &default, &["3.x", old][..]),
+            ("RabbitMQ", "3.7.1", &default, &["3.x", "WARN quorum", old]),
+            ("RabbitMQ", "4.0.0-rc.1", &default, &[old]),
+            ("RabbitMQ", "4.2.0", &default, &[new]),
+            ("RabbitMQ", "4.3.6", &default, &[new]),
+            ("RabbitMQ", "4.2.9", &transient, &[new]),
+            ("RabbitMQ", "4.3.0", &transient, &[new, "WARN transient"]),
+            ("RabbitMQ", "3.13.7", &large, &["3.x", old]),
+            (
+                "RabbitMQ",
+                "4.1.0",
+                &large,
+                &[
+                    old,
+                    "WARN (server.max_reply_bytes = \"20MiB\") than the 16MiB",
+                ],
+            ),
+            ("RabbitMQ", "new", &default, &["nothing is known"]),
+            ("LavinMQ", "2.4.0", &default, &["classic queue"]),
+            ("LavinMQ", "2.4.0", &transient, &["none that matters"]),
+            ("", "", &default, &["nothing is known"]),
+        ] {
+            let findings = judge(product, version, config);
+            assert_eq!(findings.len(), expected.len(), "{version}: {findings:#?}");
+            for (finding, expected) in findings.iter().zip(expected) {
+                let text = expected.trim_start_matches("WARN ");
+                assert!(finding.message.contains(text), "{text}: {finding:?}");
+                let warns = finding.verdict == Verdict::Warning;
+                assert_eq!(warns, expected.starts_with("WARN"), "{finding:?}");
+                assert_eq!(finding.fix.is_some(), warns, "{finding:?}");
+            }
+        }
+    }
+}

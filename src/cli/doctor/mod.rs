@@ -1,0 +1,182 @@
+//! `fibrpc doctor`: one look at everything between the user and an answer.
+//!
+//! The checks go from the configuration to a real answer, each a step further, and a line of the report for
+//! each. Where there is a problem, what depends on it is not looked at: so the first problem is the cause.
+//! What is looked at takes the way of all requests ([`crate::client::probe`], [`Client`]); what it means is said
+//! by pure functions, one module a part of the way. No step takes longer than `client.timeout`.
+
+mod answer;
+mod finding;
+mod limits;
+mod route;
+mod settings;
+mod sight;
+
+use super::args::Common;
+use super::call::{self, Notice};
+use super::output::{Closed, Output, Style, complain};
+use crate::broker::Connection;
+use crate::client::probe::{self, Approach};
+use crate::client::{Client, Settings};
+use crate::config::{BrokerUrl, Config, Loaded, Problem, Program, load};
+use finding::{Check, Finding, Verdict, skip_the_rest};
+use futures_util::future::join_all;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Examines everything; gives the exit status: 0 where all is well, 1 for warnings, 2 for problems.
+pub(super) async fn run(common: &Common) -> u8 {
+    let overrides = common.overrides();
+    let loaded = load(Program::Client, &overrides);
+    if let Err(problems) = &loaded
+        && super::blame(overrides) == super::EXIT_USAGE
+    {
+        for problem in problems {
+            complain(&problem.0);
+        }
+        return super::EXIT_USAGE;
+    }
+    let brokers = loaded
+        .as_ref()
+        .map_or(0, |loaded| loaded.config.broker.url.len());
+    let mut report = Report {
+        output: Output::start(Style::default()),
+        json: common.json,
+        several_brokers: brokers > 1,
+        findings: Vec::new(),
+    };
+    // Where nobody reads any more there is nobody to tell.
+    let _ = examine(&mut report, common, &loaded).await;
+    let _ = report.rest().await;
+    let findings = report.findings.iter();
+    let worst = findings.map(|finding| finding.verdict).max();
+    match report.output.finish().await {
+        0 => worst.unwrap_or(Verdict::Ok).exit_status(),
+        cannot_write => cannot_write,
+    }
+}
+
+/// The report so far, printed as it grows.
+struct Report {
+    output: Output,
+    json: bool,
+    several_brokers: bool,
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    async fn add(&mut self, findings: impl IntoIterator<Item = Finding>) -> Result<(), Closed> {
+        for finding in findings {
+            let line = if self.json {
+                finding.json()
+            } else {
+                finding.line(self.several_brokers)
+            };
+            self.findings.push(finding);
+            self.output.line(line).await?;
+        }
+        Ok(())
+    }
+
+    /// What was not looked at.
+    async fn rest(&mut self) -> Result<(), Closed> {
+        let mut findings = std::mem::take(&mut self.findings);
+        let known = findings.len();
+        skip_the_rest(&mut findings, &Check::ALL);
+        let rest = findings.split_off(known);
+        self.findings = findings;
+        self.add(rest).await
+    }
+
+    fn has_problem(&self) -> bool {
+        let is_problem = |finding: &Finding| finding.verdict == Verdict::Problem;
+        self.findings.iter().any(is_problem)
+    }
+}
+
+/// Looks further and further, up to the first problem.
+async fn examine(
+    report: &mut Report,
+    common: &Common,
+    loaded: &Result<Loaded, Vec<Problem>>,
+) -> Result<(), Closed> {
+    report.add(settings::judge(loaded)).await?;
+    let Ok(Loaded { config, .. }) = loaded else {
+        return Ok(());
+    };
+    let mut settings = call::settings(config);
+    // Nobody waits longer for an operation than for an answer, either.
+    let operations = &mut settings.broker.confirm_timeout;
+    *operations = config.client.timeout.min(*operations);
+    let approaching = settings.broker.url.iter().cloned();
+    let approaching = join_all(approaching.map(|url| probe::approach(url, &settings)));
+    let approaches = Notice::new(common)
+        .after_patience(approaching, || call::waiting_for_broker(config))
+        .await;
+    report
+        .add(route::judge(&approaches, config, SystemTime::now()))
+        .await?;
+    let Some((url, connection)) = usable(approaches).await else {
+        return Ok(());
+    };
+    let looking = probe::look(connection, &config.queue, settings.broker.connect_timeout);
+    let sight = Notice::new(common)
+        .after_patience(looking, || {
+            format!("looking at queue {:?}", config.queue.name)
+        })
+        .await;
+    report
+        .add(sight::judge(&sight, &url, &config.queue))
+        .await?;
+    if report.has_problem() {
+        return Ok(());
+    }
+    settings.broker.url = vec![url];
+    ask(report, common, config, settings).await
+}
+
+/// The first broker that can be used; takes leave of the others.
+async fn usable(approaches: Vec<Approach>) -> Option<(BrokerUrl, Connection)> {
+    let connected = |approach: Approach| Some((approach.url, approach.connection?.ok()?));
+    let mut connected = approaches.into_iter().filter_map(connected);
+    let first = connected.next();
+    join_all(connected.map(|(_, connection)| probe::close(connection))).await;
+    first
+}
+
+/// Makes real round trips.
+async fn ask(
+    report: &mut Report,
+    common: &Common,
+    config: &Config,
+    settings: Settings,
+) -> Result<(), Closed> {
+    let timeout = config.client.timeout;
+    let client = match Client::connect(settings).await {
+        Ok(client) => client,
+        Err(status) => return report.add([Check::Ping.failed(&status.message)]).await,
+    };
+    let waiting = || format!("waiting for a reply from queue {:?}", config.queue.name);
+    let pong = Notice::new(common)
+        .after_patience(client.ping(timeout), waiting)
+        .await;
+    let received_ms = unix_ms();
+    let mut findings = vec![answer::ping(&pong)];
+    if let Ok(pong) = &pong {
+        findings.push(answer::clock(pong, received_ms, timeout));
+    }
+    report.add(findings).await?;
+    if pong.is_ok() {
+        let calling = client.call(answer::QUESTION.0, timeout);
+        let reply = Notice::new(common).after_patience(calling, waiting).await;
+        report.add([answer::answer(&reply)]).await?;
+    }
+    client.close().await;
+    Ok(())
+}
+
+fn unix_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,212 @@
+//! What the way to a broker says: name, connection, TLS, login, virtual host. Pure.
+
+use super::finding::{Check, Finding, Verdict, skip_the_rest};
+use super::limits;
+use crate::broker::certificate::{Certificate, span};
+use crate::broker::stages::{Dial, Peer};
+use crate::broker::{Error, Kind};
+use crate::client::probe::Approach;
+use crate::config::{BrokerUrl, Config, Scheme};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+/// A certificate that has less than this left, and less than a third of its life, should have been renewed.
+const RENEW: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// Judges the ways to all brokers. One that cannot be used is no more than a warning where another can:
+/// that one is used.
+pub(super) fn judge(approaches: &[Approach], config: &Config, now: SystemTime) -> Vec<Finding> {
+    let usable = |approach: &Approach| matches!(approach.connection, Some(Ok(_)));
+    let any = approaches.iter().any(usable);
+    let mut all = Vec::new();
+    for approach in approaches {
+        let mut findings = findings(approach, config, now);
+        skip_the_rest(&mut findings, Check::OF_A_BROKER);
+        for finding in &mut findings {
+            finding.broker = Some(approach.url.address());
+            if any && finding.verdict == Verdict::Problem {
+                finding.verdict = Verdict::Warning;
+            }
+        }
+        all.extend(findings);
+    }
+    all
+}
+
+fn findings(approach: &Approach, config: &Config, now: SystemTime) -> Vec<Finding> {
+    let url = &approach.url;
+    let mut findings = vec![dns(url, &approach.addresses)];
+    if approach.addresses.is_ok() {
+        findings.push(tcp(&approach.dials));
+    }
+    let own = approach.own_certificate.as_ref();
+    findings.extend(own.and_then(|own| own_certificate(own, now)));
+    match &approach.tls {
+        Some(Ok(peer)) => findings.push(tls(peer, now)),
+        Some(Err(error)) => findings.push(Check::Tls.failed(&error.message)),
+        None if approach.connection.is_some() => findings.push(cleartext(url)),
+        None => {}
+    }
+    match &approach.connection {
+        Some(Ok(connection)) => {
+            findings.push(Check::Login.ok(format!("user {:?} is accepted", url.user)));
+            findings.push(Check::Vhost.ok(format!("{:?} is open to the user", url.vhost)));
+            let (product, version) = connection.broker_version();
+            findings.push(Check::Broker.ok(match product.as_str() {
+                "" => "it does not say what it is".to_owned(),
+                _ => format!("{product} {version}"),
+            }));
+            findings.extend(limits::judge(&product, &version, config));
+        }
+        Some(Err(error)) => findings.extend(refused(url, error)),
+        None => {}
+    }
+    findings
+}
+
+fn dns(url: &BrokerUrl, addresses: &Result<Vec<SocketAddr>, Error>) -> Finding {
+    let host = &url.host;
+    match addresses {
+        Err(error) => Check::Dns.failed(&error.message),
+        Ok(addresses) if addresses.is_empty() => Check::Dns.problem(
+            format!("{host} has no address"),
+            "check the host in broker.url",
+        ),
+        Ok(_) if host.parse::<IpAddr>().is_ok() => Check::Dns.ok(format!("{host} is an address")),
+        Ok(addresses) => {
+            let addresses: Vec<_> = addresses.iter().map(|at| at.ip().to_string()).collect();
+            Check::Dns.ok(format!("{host} is {}", addresses.join(", ")))
+        }
+    }
+}
+
+fn tcp(dials: &[(SocketAddr, Dial)]) -> Finding {
+    let outcome = |(address, dial): &(SocketAddr, Dial)| match dial {
+        Dial::Connected(after) => format!("{address} connected within {after:.1?}"),
+        Dial::Refused => format!("{address} refused the connection"),
+        Dial::Silent(limit) => format!("no answer from {address} within {limit:?}"),
+        Dial::Failed(why) => format!("{address}: {why}"),
+    };
+    let message = dials.iter().map(outcome).collect::<Vec<_>>().join(", ");
+    let any = |is: fn(&Dial) -> bool| dials.iter().any(|(_, dial)| is(dial));
+    let silent = any(|dial| matches!(dial, Dial::Silent(_)));
+    if any(|dial| matches!(dial, Dial::Connected(_))) {
+        return if silent {
+            Check::Tcp.warning(
+                message,
+                "a firewall may drop it, or the name has an address too many; it costs time at each connect",
+            )
+        } else {
+            Check::Tcp.ok(message)
+        };
+    }
+    let fix = if silent {
+        "a firewall may drop it, or the host is down"
+    } else if any(|dial| matches!(dial, Dial::Refused)) {
+        "is rabbitmq-server running there? check the port in broker.url"
+    } else {
+        "check the network, and the host in broker.url"
+    };
+    Check::Tcp.problem(message, fix)
+}
+
+fn cleartext(url: &BrokerUrl) -> Finding {
+    if url.is_loopback() {
+        Check::Tls.ok("not used, nor needed within this machine")
+    } else {
+        Check::Tls.warning(
+            "not used: password and requests go in cleartext",
+            "use amqps:// in broker.url",
+        )
+    }
+}
+
+fn tls(peer: &Peer, now: SystemTime) -> Finding {
+    let version = peer.version;
+    let Some(certificate) = &peer.certificate else {
+        return Check::Tls.ok(format!("{version}; the broker's certificate is trusted"));
+    };
+    let names = certificate.names.join(", ");
+    let message = |left| format!("{version}; the broker's certificate is for {names} and {left}");
+    match left(certificate, now) {
+        (Verdict::Ok, left) => Check::Tls.ok(message(left)),
+        (_, left) => Check::Tls.warning(message(left), "renew it"),
+    }
+}
+
+/// Our own certificate, where it will not do much longer. The broker judges it, perhaps only after the handshake.
+fn own_certificate(certificate: &Certificate, now: SystemTime) -> Option<Finding> {
+    let fix = "renew the one in broker.tls.cert_file";
+    match left(certificate, now) {
+        (Verdict::Problem, left) => {
+            Some(Check::Tls.problem(format!("our own certificate {left}"), fix))
+        }
+        (Verdict::Warning, left) => {
+            Some(Check::Tls.warning(format!("our own certificate {left}"), fix))
+        }
+        _ => None,
+    }
+}
+
+/// How long a certificate is good, and whether that is long enough.
+fn left(certificate: &Certificate, now: SystemTime) -> (Verdict, String) {
+    let Certificate {
+        not_before,
+        not_after,
+        ..
+    } = *certificate;
+    let whole = not_after.duration_since(not_before).unwrap_or_default();
+    match not_after.duration_since(now) {
+        Err(expired) => (
+            Verdict::Problem,
+            format!("expired {} ago", span(expired.duration())),
+        ),
+        Ok(left) if left < RENEW.min(whole / 3) => {
+            (Verdict::Warning, format!("expires in {}", span(left)))
+        }
+        Ok(left) => (Verdict::Ok, format!("valid for {} more", span(left))),
+    }
+}
+
+/// The AMQP handshake has failed: before, in or after the login.
+fn refused(url: &BrokerUrl, error: &Error) -> Vec<Finding> {
+    let message = &error.message;
+    // What brokers say of virtual hosts, that they are missing, down, full or not for this user, they say
+    // once they know who it is.
+    if message.contains("via localhost") {
+        vec![Check::Login.problem(
+            format!(
+                "user {:?} may log in from the broker's own machine only",
+                url.user
+            ),
+            "make another user for other machines",
+        )]
+    } else if message.contains("vhost") {
+        vec![
+            Check::Login.ok(format!("user {:?} is accepted", url.user)),
+            Check::Vhost.failed(message),
+        ]
+    } else if error.kind == Kind::Credentials && url.user == "guest" && !url.is_loopback() {
+        vec![Check::Login.problem(
+            format!("broker {url} refused user \"guest\" or its password"),
+            "brokers let guest in from their own machine only, if not told otherwise: make another user",
+        )]
+    } else if error.kind == Kind::Timeout {
+        vec![Check::Login.problem(message, port_hint(url))]
+    } else {
+        vec![Check::Login.failed(message)]
+    }
+}
+
+/// What the number of a port gives away.
+fn port_hint(url: &BrokerUrl) -> &'static str {
+    match (url.scheme, url.port) {
+        (Scheme::Amqp, 5671) => "5671 is the port for TLS; use amqps:// in broker.url",
+        (_, 15671 | 15672) => "that is the port of the management interface; AMQP is at 5672",
+        (_, 4369 | 25672) => "that is a port that brokers have for each other; AMQP is at 5672",
+        _ => "is that an AMQP port? a broker that hangs looks like this, too",
+    }
+}
+
+#[cfg(test)]
+mod tests;

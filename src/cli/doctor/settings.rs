@@ -1,0 +1,44 @@
+//! What the configuration says of itself. Reads nothing but the password's file.
+
+use super::finding::{Check, Finding, Verdict};
+use crate::config::{BrokerUrl, Loaded, Problem, password};
+
+/// The files, and where the broker's URL is from; what is wrong or deserves a warning, a finding each.
+pub(super) fn judge(loaded: &Result<Loaded, Vec<Problem>>) -> Vec<Finding> {
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            let problems = problems.iter();
+            return problems
+                .map(|problem| Check::Config.failed(&problem.0))
+                .collect();
+        }
+    };
+    let files: Vec<_> = loaded
+        .files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    let files = match files.as_slice() {
+        [] => "no file".to_owned(),
+        files => files.join(", "),
+    };
+    let broker = &loaded.config.broker;
+    let urls: Vec<_> = broker.url.iter().map(BrokerUrl::redacted).collect();
+    let mut findings = vec![Check::Config.ok(format!(
+        "{files} read; broker.url = {} ({})",
+        urls.join(", "),
+        loaded.origin("broker.url")
+    ))];
+    let mut warnings = loaded.warnings.clone();
+    // A password that cannot be read stands in the way at the login, and is told there.
+    let passwords = broker
+        .url
+        .iter()
+        .filter_map(|url| password(broker, url).ok());
+    warnings.extend(passwords.filter_map(|password| password.warning));
+    warnings.dedup();
+    let warnings = warnings.iter();
+    findings.extend(warnings.map(|warning| Check::Config.said(Verdict::Warning, warning)));
+    findings
+}

@@ -1,0 +1,422 @@
+//! `fibrpc doctor`: each thing that can be wrong is brought about for real, and the report has to name it first.
+
+mod certificates;
+mod report;
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+
+use report::{CHECKS, Report, doctor};
+
+use crate::call::Server;
+use crate::support::ports::Ports;
+use crate::support::wire::{self, Declare, Properties, properties::value};
+use crate::support::{Broker, Daemon, Fibrpc, SOON, Settings, python, until};
+
+/// The settings with another user.
+fn log_in(broker: &Broker, vhost: &str, user: &str, password: &str) -> Settings {
+    let url = broker.url(vhost);
+    Settings::at(&url.replace("guest:guest", &format!("{user}:{password}")))
+}
+
+#[test]
+fn all_is_well() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost);
+    let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
+
+    let report = doctor(&settings);
+    let well = |finding: &Value| finding["verdict"] == "ok" && finding.get("fix").is_none();
+    assert!(report.findings.iter().all(well), "{report:#?}");
+    assert_eq!(report.output.code(), 0);
+    let address = format!("127.0.0.1:{}", broker.port());
+    for finding in &report.findings {
+        let of_a_broker = CHECKS[1..8].iter().any(|check| finding["check"] == *check);
+        let expected = of_a_broker.then_some(address.as_str());
+        assert_eq!(
+            finding.get("broker").and_then(Value::as_str),
+            expected,
+            "{finding}"
+        );
+    }
+    for (check, word) in [
+        ("config", "fibrpc.toml"),
+        ("broker", "RabbitMQ 3."),
+        ("type", "durable quorum"),
+        ("ping", env!("CARGO_PKG_VERSION")),
+        ("answer", "832040"),
+    ] {
+        let message = report.of(check)[0]["message"].as_str().unwrap();
+        assert!(message.contains(word), "{message}");
+    }
+
+    assert_eq!(report.of("consumers")[0]["message"], "1 consumer");
+
+    let output = Fibrpc::new(&settings).args(["doctor"]).run(SOON);
+    assert_eq!((output.code(), output.stderr.as_str()), (0, ""));
+    let columns: Vec<_> = output
+        .stdout
+        .lines()
+        .map(|line| line.split_at(20))
+        .collect();
+    assert_eq!(columns.len(), report.findings.len(), "{output:?}");
+    for ((columns, _), finding) in columns.iter().zip(&report.findings) {
+        let check = finding["check"].as_str().unwrap();
+        assert_eq!(*columns, format!("ok       {check:<9}  "));
+    }
+}
+
+#[test]
+fn a_plain_server_is_well_too() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let _server = python("tutorial_server.py", broker, &vhost, &["--quorum"]);
+    broker.wait_for_consumers(&vhost, "rpc_queue", 1);
+    let report = doctor(&Settings::new(broker, &vhost));
+    assert_eq!(report.output.code(), 0, "{report:#?}");
+    let message = report.of("ping")[0]["message"].as_str().unwrap();
+    assert!(message.contains("plain server"), "{message}");
+    assert_eq!(report.verdict("clock"), "skipped");
+}
+
+#[test]
+fn a_server_that_is_none_of_ours_or_says_nothing() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let server = python(
+        "tutorial_server.py",
+        broker,
+        &vhost,
+        &["--quorum", "--reply", "7"],
+    );
+    broker.wait_for_consumers(&vhost, "rpc_queue", 1);
+    let report = doctor(&Settings::new(broker, &vhost));
+    report.assert_first("warning", "answer", &["30 gives 7", "832040"]);
+    assert_eq!(report.output.code(), 1);
+
+    drop(server);
+    broker.wait_for_consumers(&vhost, "rpc_queue", 0);
+    let _silent = Server::start_on(broker, &vhost, &Declare::quorum());
+    let settings = Settings::new(broker, &vhost).set("client.timeout", "1s");
+    let report = doctor(&settings);
+    report.assert_problem("ping", &["no reply", "within 1s", "busy or stuck"]);
+    assert_eq!(report.verdict("consumers"), "ok");
+}
+
+#[test]
+fn a_server_whose_clock_is_wrong() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut server = wire::Client::connect(broker.port(), &vhost).unwrap();
+    server.declare("rpc_queue", &Declare::quorum()).unwrap();
+    server.consume("rpc_queue", true).unwrap();
+    let arguments = ["doctor", "--json", "--timeout", "20s"];
+    let (process, _folder) = Fibrpc::new(&Settings::new(broker, &vhost))
+        .args(arguments)
+        .start();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    let tomorrow = (now + Duration::from_secs(30 * 3_600)).as_millis();
+    let pong = format!("{{\"instance\":\"blue\",\"clock_ms\":{tomorrow}}}");
+    for (kind, body) in [(Some("fibrpc.pong"), pong.as_str()), (None, "832040")] {
+        let request = server.next_delivery(SOON).unwrap();
+        let to = String::from_utf8(request.properties.reply_to.clone().unwrap()).unwrap();
+        let mut properties = Properties::new().correlation_id(request.correlation_id());
+        properties.kind = kind.map(Into::into);
+        server.publish(&to, &properties, body.as_bytes()).unwrap();
+    }
+    let report = Report::read(process.output(SOON));
+    report.assert_first(
+        "problem",
+        "clock",
+        &["1 day ahead", "every request for late", "set the clocks"],
+    );
+    // That it was answered nevertheless is no contradiction: by a server that does not look at deadlines.
+    assert_eq!((report.verdict("answer"), report.output.code()), ("ok", 2));
+}
+
+#[test]
+fn nobody_on_the_queue_and_no_queue() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost);
+    doctor(&settings).assert_problem("queue", &["no queue 'rpc_queue'", "start fibrpcd"]);
+    assert_eq!(broker.depth(&vhost, "rpc_queue"), None, "it was not made");
+
+    let mut client = wire::Client::connect(broker.port(), &vhost).unwrap();
+    client.declare("rpc_queue", &Declare::quorum()).unwrap();
+    client.confirm_select().unwrap();
+    for _ in 0..3 {
+        client
+            .publish("rpc_queue", &Properties::new().persistent(), b"30")
+            .unwrap();
+    }
+    client.wait_for_confirms(SOON).unwrap();
+    broker.wait_for_depth(&vhost, "rpc_queue", SOON, |depth| depth.ready == 3);
+    let report = doctor(&settings);
+    report.assert_problem("consumers", &["nobody serves", "start fibrpcd"]);
+    let message = report.of("queue")[0]["message"].as_str().unwrap();
+    assert!(message.contains("3 messages waiting"), "{message}");
+    assert_eq!(report.verdict("read"), "ok");
+    // Nobody has touched them.
+    for _ in 0..3 {
+        assert!(!client.get("rpc_queue", true).unwrap().unwrap().redelivered);
+    }
+    assert!(client.get("rpc_queue", true).unwrap().is_none());
+}
+
+#[test]
+fn who_may_not_log_in() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let report = doctor(&log_in(broker, &vhost, "guest", "k4nary"));
+    report.assert_problem(
+        "login",
+        &["user \\\"guest\\\" or its password", "check broker.url"],
+    );
+    assert!(!report.output.stdout.contains("k4nary"), "{report:#?}");
+
+    let absent = Settings::new(broker, &vhost).set("broker.password_file", "/nonexistent/password");
+    doctor(&absent).assert_problem("login", &["broker.password_file", "no such file"]);
+
+    let missing = Settings::at(&broker.url("missing"));
+    let report = doctor(&missing);
+    report.assert_problem("vhost", &["missing not found", "check that vhost"]);
+    assert_eq!(report.verdict("login"), "ok");
+
+    let stranger = broker.user(&broker.vhost(), [".*", ".*", ".*"]);
+    let report = doctor(&log_in(broker, &vhost, &stranger, &stranger));
+    report.assert_problem("vhost", &["refused for user", "permissions"]);
+}
+
+#[test]
+fn permissions() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost);
+    let daemon = Daemon::start_consuming(broker, &vhost, &settings);
+
+    let mute = broker.user(&vhost, [".*", "amq.gen.*", ".*"]);
+    let report = doctor(&log_in(broker, &vhost, &mute, &mute));
+    report.assert_problem(
+        "write",
+        &["may not publish", "write permission on amq.default"],
+    );
+    assert_eq!(report.verdict("alarm"), "ok");
+
+    // All that a client needs; so there is nothing to warn of, as long as somebody else serves.
+    let client = broker.user(&vhost, ["", "amq.default", ""]);
+    let settings = log_in(broker, &vhost, &client, &client);
+    let report = doctor(&settings);
+    assert_eq!(report.output.code(), 0, "{report:#?}");
+    assert_eq!(
+        (report.verdict("type"), report.verdict("read")),
+        ("skipped", "ok")
+    );
+    let message = report.of("read")[0]["message"].as_str().unwrap();
+    assert!(message.contains("may not consume"), "{message}");
+
+    drop(daemon);
+    broker.wait_for_consumers(&vhost, "rpc_queue", 0);
+    let report = doctor(&settings);
+    report.assert_problem("consumers", &["nobody serves"]);
+    report.assert_first("warning", "read", &["may not consume", "read permission"]);
+}
+
+#[test]
+fn a_queue_of_another_type() {
+    let broker = Broker::shared();
+    for (queue, words) in [
+        (
+            Declare::durable(),
+            ["the queue is classic", "queue.type is quorum"],
+        ),
+        (
+            Declare::classic(),
+            ["durable = false", "queue.durable is true"],
+        ),
+    ] {
+        let vhost = broker.vhost();
+        let mut owner = wire::Client::connect(broker.port(), &vhost).unwrap();
+        owner.declare("rpc_queue", &queue).unwrap();
+        let settings = Settings::new(broker, &vhost);
+        let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
+        doctor(&settings).assert_warning("type", &words);
+    }
+
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost);
+    let mut owner = wire::Client::connect(broker.port(), &vhost).unwrap();
+    let stream = Declare::durable().argument("x-queue-type", value::text("stream"));
+    owner.declare("rpc_queue", &stream).unwrap();
+    doctor(&settings).assert_problem("type", &["is a stream", "queue.name"]);
+
+    owner.delete("rpc_queue").unwrap();
+    let limited = Declare::quorum().argument("x-max-length", value::integer(5));
+    owner.declare("rpc_queue", &limited).unwrap();
+    let report = doctor(&settings);
+    let of_type = report.of("type")[0];
+    let message = of_type["message"].as_str().unwrap();
+    assert!(message.contains("x-max-length = 5"), "{message}");
+    assert_eq!(of_type["verdict"], "ok");
+
+    owner.delete("rpc_queue").unwrap();
+    owner.declare("rpc_queue", &Declare::exclusive()).unwrap();
+    doctor(&settings).assert_problem("queue", &["RESOURCE_LOCKED", "another connection's own"]);
+}
+
+#[test]
+fn a_broker_short_of_memory_or_frozen_or_stopped() {
+    let broker = Broker::exclusive();
+    let vhost = broker.vhost();
+    let settings = Settings::new(&broker, &vhost).set("client.timeout", "2s");
+    let _server = Server::start_on(&broker, &vhost, &Declare::quorum());
+    broker.memory_alarm(true);
+    let report = doctor(&settings);
+    broker.memory_alarm(false);
+    report.assert_problem(
+        "alarm",
+        &["takes no messages", "low on memory", "free memory"],
+    );
+    // What can be known is known.
+    assert_eq!(
+        (report.verdict("type"), report.verdict("consumers")),
+        ("ok", "ok")
+    );
+
+    broker.suspend();
+    let report = doctor(&settings);
+    broker.resume();
+    report.assert_problem("login", &["did not complete the handshake", "hangs"]);
+    assert!(
+        report.output.elapsed < Duration::from_secs(10),
+        "{report:#?}"
+    );
+
+    broker.kill();
+    let port = (Ipv4Addr::LOCALHOST, broker.port());
+    until(SOON, "the end of its socket", || {
+        TcpStream::connect(port).err()
+    });
+    doctor(&settings).assert_problem(
+        "tcp",
+        &["refused the connection", "is rabbitmq-server running"],
+    );
+}
+
+/// Drops every SYN, as a firewall would: nobody accepts, and there is no room for one more who waits.
+struct Deaf {
+    address: SocketAddr,
+    _socket: Socket,
+    _waiting: Vec<TcpStream>,
+}
+
+impl Deaf {
+    fn new() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket
+            .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
+            .unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok();
+        let waiting: Vec<_> = std::iter::from_fn(connect).collect();
+        Self {
+            address,
+            _socket: socket,
+            _waiting: waiting,
+        }
+    }
+}
+
+#[test]
+fn a_firewall() {
+    let deaf = Deaf::new();
+    let settings = Settings::at(&format!("amqp://{}", deaf.address)).set("client.timeout", "1s");
+    let report = doctor(&settings);
+    let silence = format!("no answer from {} within 1s", deaf.address);
+    report.assert_problem("tcp", &[&silence, "a firewall may drop it"]);
+    assert!(
+        report.output.elapsed < Duration::from_secs(5),
+        "{report:#?}"
+    );
+}
+
+#[test]
+fn a_wrong_name_or_port() {
+    let settings = |url: &str| Settings::at(url).set("client.timeout", "3s");
+    let report = doctor(&settings("amqp://no-such-host.invalid"));
+    report.assert_problem("dns", &["no-such-host.invalid"]);
+
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let web_server = std::thread::spawn(move || {
+        let mut requests = listener.incoming().map(Result::unwrap);
+        // The first connection was only to see whether somebody is there.
+        requests.find_map(|mut request| {
+            let bytes = request.read(&mut [0; 8]).unwrap();
+            (bytes > 0).then(|| request.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+        })
+    });
+    let report = doctor(&settings(&format!("amqp://{address}")));
+    report.assert_problem("login", &["web server", "port in broker.url"]);
+    web_server.join().unwrap().unwrap().unwrap();
+}
+
+#[test]
+fn one_broker_of_two() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let _daemon = Daemon::start_consuming(broker, &vhost, &Settings::new(broker, &vhost));
+    let closed = Ports::<1>::reserve();
+    let closed = format!("127.0.0.1:{}", closed.first());
+    let urls = vec![
+        format!("amqp://{closed}"),
+        broker.url(&vhost),
+        broker.url(&vhost).replace("127.0.0.1", "localhost"),
+    ];
+    let settings = Settings::default().set("broker.url", urls);
+    let report = doctor(&settings);
+    report.assert_warning("tcp", &["refused the connection"]);
+    let tcp = report.of("tcp");
+    assert_eq!(
+        (&tcp[0]["broker"], &tcp[0]["verdict"]),
+        (&closed.as_str().into(), &"warning".into())
+    );
+    assert_eq!(
+        (&tcp[1]["verdict"], &tcp[2]["verdict"]),
+        (&"ok".into(), &"ok".into())
+    );
+    let output = Fibrpc::new(&settings).args(["doctor"]).run(SOON);
+    let line = format!("warning  tcp        {closed}: {closed} refused");
+    assert!(output.stdout.contains(&line), "{output:?}");
+}
+
+#[test]
+fn the_configuration() {
+    let settings = Settings::at("amqp://127.0.0.1:1");
+    let report = doctor(&settings.clone().set("client.timeuot", "5s"));
+    report.assert_problem(
+        "config",
+        &["client.timeuot", "did you mean client.timeout?"],
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let password = folder.path().join("password");
+    std::fs::write(&password, "guest").unwrap();
+    let readable = settings
+        .clone()
+        .set("broker.password_file", password.to_str().unwrap());
+    doctor(&readable).assert_first("warning", "config", &["others can read", "chmod"]);
+
+    let wrong = Fibrpc::new(&settings)
+        .args(["doctor", "--timeout", "soon"])
+        .run(SOON);
+    assert_eq!((wrong.code(), wrong.stdout.as_str()), (64, ""), "{wrong:?}");
+}
