@@ -7,6 +7,7 @@
 mod alarm;
 mod broker;
 mod connection;
+mod cut;
 mod load;
 mod order;
 mod soak;
