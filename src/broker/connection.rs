@@ -271,7 +271,7 @@ impl Drop for CutOnDrop {
 /// What the AMQP library needs to know of the URL; it never sees the scheme, since it must not choose
 /// between TLS and cleartext.
 fn uri(url: &BrokerUrl, settings: &config::Broker) -> Result<AMQPUri, Error> {
-    let external = url.scheme == Scheme::Amqps && settings.tls.cert_file.is_some();
+    let external = is_external(url, settings);
     let password = if external {
         String::new()
     } else {
@@ -301,6 +301,11 @@ fn uri(url: &BrokerUrl, settings: &config::Broker) -> Result<AMQPUri, Error> {
             ..AMQPQueryString::default()
         },
     })
+}
+
+/// Whether the login is the certificate's, and not a password's.
+fn is_external(url: &BrokerUrl, settings: &config::Broker) -> bool {
+    url.scheme == Scheme::Amqps && settings.tls.cert_file.is_some()
 }
 
 /// The password, with a word of warning where it is, or will be, in the open.
@@ -333,18 +338,21 @@ fn refused(url: &BrokerUrl, settings: &config::Broker, link: &Link, error: &lapi
         Kind::Denied
             if failure.message.contains("ACCESS_REFUSED") && !failure.message.contains("vhost") =>
         {
-            let key = if settings.password_file.is_some() {
-                "broker.password_file"
+            let message = if is_external(url, settings) {
+                format!(
+                    "broker {address} refused the login by certificate; check broker.tls.cert_file, and that the broker knows a user of its name"
+                )
             } else {
-                "broker.url"
-            };
-            Error::new(
-                Kind::Credentials,
+                let key = match settings.password_file {
+                    Some(_) => "broker.password_file",
+                    None => "broker.url",
+                };
                 format!(
                     "broker {address} refused user {:?} or its password; check {key}, and that the user may log in from here",
                     url.user
-                ),
-            )
+                )
+            };
+            Error::new(Kind::Credentials, message)
         }
         Kind::Denied => failure.with_cure(&format!(
             "check that vhost {:?} exists and that user {:?} has permissions on it",

@@ -29,3 +29,4 @@ mod poison;
 mod reload;
 mod serve;
 mod support;
+mod tls;

@@ -110,6 +110,32 @@ impl Broker {
         ports
     }
 
+    /// Gives the port another certificate, for connections that begin after this.
+    pub fn change_certificate(&self, port: &Ports<1>, identity: &Identity) {
+        for (name, text) in [
+            ("certificate", &identity.certificate),
+            ("key", &identity.key),
+        ] {
+            let file = self.folder.join(format!("{}-{name}.pem", port.first()));
+            std::fs::write(&file, text).expect("the node's folder is writable");
+        }
+        self.eval("ssl:clear_pem_cache()");
+    }
+
+    /// Lets clients log in with their certificates, as the user of the certificate's name. Exclusive nodes only.
+    pub fn allow_external_login(&self) {
+        // Whether certificates are verified is looked up in these options, and not in the port's.
+        self.eval(
+            r#"[Folder] = filelib:wildcard(
+                code:lib_dir(rabbit) ++ "/../rabbitmq_auth_mechanism_ssl-*/ebin"),
+            true = code:add_path(Folder),
+            ok = application:load(rabbitmq_auth_mechanism_ssl),
+            ok = application:set_env(rabbit, ssl_options, [{verify, verify_peer}]),
+            ok = application:set_env(rabbit, auth_mechanisms, ['PLAIN', 'EXTERNAL']),
+            rabbit_registry:register(auth_mechanism, <<"EXTERNAL">>, rabbit_auth_mechanism_ssl)"#,
+        );
+    }
+
     /// Where to find a virtual host, as `guest`.
     pub fn url(&self, vhost: &str) -> String {
         let vhost = vhost.replace('/', "%2f");
