@@ -231,15 +231,14 @@ async fn supervise<S: Service>(context: &mut Context<S>) -> Outcome {
         attempt += 1;
         events::disconnected(&endpoint, &error.message, delay, attempt);
         wait(context, endpoint, attempt, delay, error).await;
-        if context.config.has_changed().unwrap_or(false) {
-            let next = context.config.borrow_and_update().clone();
-            if next.broker != settings.broker {
-                endpoints = Endpoints::new(&next.broker.url);
-                backoff = Backoff::new(next.broker.reconnect.initial, next.broker.reconnect.max);
-                attempt = 1;
-            }
-            settings = next;
+        // Compared, and not asked whether it has changed: a session that died may have seen the change.
+        let next = context.config.borrow_and_update().clone();
+        if next.broker != settings.broker {
+            endpoints = Endpoints::new(&next.broker.url);
+            backoff = Backoff::new(next.broker.reconnect.initial, next.broker.reconnect.max);
+            attempt = 1;
         }
+        settings = next;
     }
 }
 

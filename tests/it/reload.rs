@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::support::wire::Client;
-use crate::support::{Broker, Daemon, Notify, SOON, Settings, until};
+use crate::support::wire::{Client, Properties};
+use crate::support::{Broker, Daemon, Notify, Proxy, SOON, Settings, until};
 
 /// A daemon whose configuration file can be written again.
 struct Reloadable {
@@ -125,4 +125,29 @@ fn a_bad_configuration_changes_nothing_and_is_said_everywhere() {
         let status = server.notify.last("STATUS")?;
         (!status.contains("refused")).then_some(())
     });
+}
+
+/// The session that is to give way dies first. What it was told must not be forgotten with it.
+#[test]
+fn a_new_broker_is_used_though_the_session_dies_while_it_drains() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let proxy = Proxy::new(broker.port());
+    let settings = Settings::at(&proxy.url(&vhost))
+        .set("server.max_n", 1_000_000_000)
+        .set("server.max_reply_bytes", "500MiB");
+    let mut server = Reloadable::start(&settings);
+    // Keeps the session from ending its drain.
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.confirm_select().unwrap();
+    let request = Properties::request("amq.gen-nobody", b"1");
+    client.publish("rpc_queue", &request, b"400000000").unwrap();
+    client.wait_for_confirms(SOON).unwrap();
+    server.notify.wait_for_status("1 in flight", SOON);
+    server.reload(&settings.set("broker.url", broker.url(&vhost)).text());
+    // It consumes no more: the drain has begun.
+    broker.wait_for_depth(&vhost, "rpc_queue", SOON, |depth| depth.consumers == 0);
+    assert!(proxy.reset(None) > 0);
+    let address = format!("consuming rpc_queue on 127.0.0.1:{}", broker.port());
+    server.notify.wait_for_status(&address, SOON);
 }
