@@ -99,7 +99,7 @@ impl<'a, S: Service> Session<'a, S> {
         let options = |role: &str| Options {
             name: format!("fibrpcd {name} {role}"),
             operation_timeout: settings.broker.confirm_timeout,
-            max_body: Some(settings.server.max_request_bytes),
+            max_body: settings.server.max_request_bytes,
         };
         let (consuming, publishing) = future::try_join(
             Connection::open(&url, &settings.broker, options("consume")),
@@ -293,6 +293,9 @@ impl<'a, S: Service> Session<'a, S> {
         }
         if last.server.concurrency != self.settings.server.concurrency {
             self.pool.set_concurrency(self.settings.server.concurrency);
+        }
+        for connection in [&self.consuming, &self.publishing] {
+            connection.limit_bodies(self.settings.server.max_request_bytes);
         }
         self.policy = Policy::new(
             &self.settings.queue.name,
