@@ -57,7 +57,7 @@ pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Loggin
             },
             signal = signals.next() => process.signalled(signal),
             Ok(()) = state.changed() => {}
-            _ = tick.tick() => {}
+            _ = tick.tick() => logging.write_overdue(),
         }
         process.notify_systemd();
     };

@@ -9,7 +9,6 @@ mod admission;
 mod control;
 pub mod events;
 mod isolation;
-mod limiter;
 mod pool;
 mod report;
 pub mod service;
@@ -96,7 +95,6 @@ struct Context<S> {
     state: watch::Sender<State>,
     counters: Arc<Counters>,
     isolation: Isolation,
-    refusals: events::Refusals,
     instance: String,
     /// Our own id of the next reply, which is its `message_id`; no two replies of a process share one.
     next_reply: u64,
@@ -155,7 +153,6 @@ impl<S: Service> Server<S> {
             state: self.state,
             counters: self.counters,
             isolation: Isolation::load(self.state_directory.as_deref(), prefetch),
-            refusals: events::Refusals::default(),
             reporter: report::Reporter::new(&instance),
             next_reply: 1,
             instance,

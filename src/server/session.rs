@@ -348,7 +348,6 @@ impl<'a, S: Service> Session<'a, S> {
         self.flush_acks();
         Counters::add(&self.context.counters.loop_beats);
         self.pool.beat();
-        self.context.refusals.log_overdue();
         if self.blocked_since.is_some() {
             return Ok(());
         }

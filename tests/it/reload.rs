@@ -74,6 +74,27 @@ fn a_good_configuration_applies_without_a_new_process() {
     assert!(line.contains("server.max_n, log.level"), "{line}");
     let refusal = client.call("rpc_queue", b"30", SOON).unwrap().text();
     assert!(refusal.starts_with("error: OUT_OF_RANGE"), "{refusal}");
+    server.daemon.wait_for_line("answered", SOON);
+    // Smaller requests, and larger ones again: in the same session.
+    let padded = [b' '; 100]
+        .iter()
+        .chain(b"30")
+        .copied()
+        .collect::<Vec<u8>>();
+    for (limit, expect) in [
+        ("64B", "error: INVALID_ARGUMENT: the body of 102 bytes"),
+        ("1KiB", "832040"),
+    ] {
+        server.reload(
+            &settings
+                .clone()
+                .set("server.max_request_bytes", limit)
+                .text(),
+        );
+        let answer = client.call("rpc_queue", &padded, SOON).unwrap().text();
+        assert!(answer.starts_with(expect), "{limit}: {answer}");
+    }
+    assert_eq!(client.report("rpc_queue", SOON).unwrap()["sessions"], 1);
     // Another queue takes another session, in the same process.
     server.reload(&settings.clone().set("queue.name", "jobs").text());
     server.notify.wait_for_status("consuming jobs on ", SOON);
