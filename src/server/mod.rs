@@ -6,6 +6,7 @@
 
 mod acks;
 mod admission;
+mod beats;
 mod control;
 pub mod events;
 mod isolation;
@@ -22,6 +23,7 @@ use crate::broker::backoff::Backoff;
 use crate::broker::endpoint::Endpoints;
 use crate::broker::{Error, Kind};
 use crate::config::Config;
+use beats::Beats;
 use isolation::Isolation;
 use session::{End, Session};
 use std::path::PathBuf;
@@ -184,10 +186,11 @@ async fn supervise<S: Service>(context: &mut Context<S>) -> Outcome {
         });
         let began = Instant::now();
         let mut stop = context.stop.clone();
+        let beats = Beats::of_operations(&context.counters, &settings.broker);
         let opened = tokio::select! {
             biased;
             _ = stop.changed() => continue,
-            opened = with_beats(context.counters.clone(), Session::open(context, url)) => opened,
+            opened = beats.during(Session::open(context, url)) => opened,
         };
         let error = match opened {
             Err(error) => error,
@@ -268,28 +271,12 @@ async fn wait<S>(
     });
     let mut stop = context.stop.clone();
     let mut config = context.config.clone();
-    let sleep = with_beats(context.counters.clone(), tokio::time::sleep(delay));
+    let sleep = Beats::new(&context.counters, delay).during(tokio::time::sleep(delay));
     tokio::select! {
         biased;
         _ = stop.changed() => {}
         _ = config.changed() => {}
         () = sleep => {}
-    }
-}
-
-/// Runs `future` with a sign of life a second: the supervisor's own waiting is progress too.
-async fn with_beats<T>(counters: Arc<Counters>, future: impl Future<Output = T>) -> T {
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    let mut future = std::pin::pin!(future);
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut future => return done,
-            _ = tick.tick() => {
-                Counters::add(&counters.loop_beats);
-                Counters::add(&counters.pool_beats);
-            }
-        }
     }
 }
 

@@ -11,6 +11,7 @@ mod drain;
 mod requests;
 
 use super::acks::AckWindow;
+use super::beats::{self, Beats};
 use super::control::Control;
 use super::pool::Pool;
 use super::service::Service;
@@ -26,7 +27,7 @@ use futures_util::future;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::time::{MissedTickBehavior, sleep_until};
 
 /// How a session ended.
@@ -199,7 +200,7 @@ impl<'a, S: Service> Session<'a, S> {
     }
 
     async fn run(&mut self) -> Result<End, Error> {
-        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        let mut tick = tokio::time::interval(beats::INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if self.acks_are_due() {
@@ -265,8 +266,17 @@ impl<'a, S: Service> Session<'a, S> {
         Ok(())
     }
 
+    /// Signs of life while the broker is waited for.
+    fn beats(&self) -> Beats {
+        Beats::of_operations(&self.context.counters, &self.settings.broker)
+    }
+
     /// Consumes anew, with the prefetch that now holds (a consumer keeps the one that it began with).
     async fn resubscribe(&mut self) -> Result<(), Error> {
+        self.beats().during(self.consume_anew()).await
+    }
+
+    async fn consume_anew(&mut self) -> Result<(), Error> {
         self.one_at_a_time = self.context.isolation.active();
         self.incoming.cancel(&self.consumer_tag).await?;
         let prefetch = if self.one_at_a_time {

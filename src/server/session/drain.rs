@@ -32,7 +32,8 @@ impl<S: Service> Session<'_, S> {
                 until: since + limit,
             });
         }
-        let handed_back = tokio::time::timeout(limit, self.hand_back()).await;
+        let handing_back = self.beats().during(self.hand_back());
+        let handed_back = tokio::time::timeout(limit, handing_back).await;
         handed_back.unwrap_or(Ok(()))
     }
 
