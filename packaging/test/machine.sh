@@ -15,6 +15,52 @@ need_tools() {
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 }
 
+# What this machine must let root do. Said here, by name, and not found out by a machine that does not boot.
+need_capabilities() {
+	local probe=$PWD/target/package/probe
+	mkdir -p "$probe"
+	# In a mount namespace of its own, so that nothing is left mounted.
+	can 'make namespaces (CAP_SYS_ADMIN)' unshare --mount --uts --ipc --net --pid --fork true
+	can 'mount a file system (CAP_SYS_ADMIN)' unshare --mount mount -t tmpfs probe "$probe"
+	# shellcheck disable=SC2016 # expanded inside
+	can 'mount an overlay over a tmpfs' unshare --mount sh -ec '
+		mount -t tmpfs probe "$1"
+		mkdir "$1/lower" "$1/upper" "$1/work" "$1/root"
+		mount -t overlay -o "lowerdir=$1/lower,upperdir=$1/upper,workdir=$1/work" probe "$1/root"' - "$probe"
+	# shellcheck disable=SC2016 # expanded inside
+	can 'make device nodes (CAP_MKNOD)' unshare --mount sh -ec '
+		mount -t tmpfs probe "$1"
+		mknod "$1/null" c 1 3
+		: >"$1/null"' - "$probe"
+	local folder
+	folder=$(control_group)
+	[ -d /run/systemd/system ] || can 'make a control group' sh -ec 'mkdir "$1" && rmdir "$1"' - "$folder/probe"
+	rmdir "$probe"
+	local controller
+	for controller in memory pids; do
+		[ -d "/sys/fs/cgroup/$controller" ] || grep -qw $controller "$folder/cgroup.controllers" 2>/dev/null ||
+			fail "no $controller controller in $folder: limits of the unit could not be tested here"
+	done
+}
+
+can() { # WHAT COMMAND...
+	local what=$1 said
+	shift
+	said=$("$@" 2>&1) || fail "this machine does not let root $what, which a container with systemd needs: $said"
+}
+
+# The folder of our own control group, in the hierarchy that systemd uses.
+control_group() {
+	local own
+	if [ -d /sys/fs/cgroup/systemd ]; then
+		own=$(sed -n 's/^[0-9]*:name=systemd://p' /proc/self/cgroup)
+		say "/sys/fs/cgroup/systemd${own%/}"
+	else
+		own=$(sed -n 's/^0:://p' /proc/self/cgroup)
+		say "/sys/fs/cgroup${own%/}"
+	fi
+}
+
 # The mirror that this machine's apt uses.
 mirror() {
 	local found
@@ -94,11 +140,16 @@ machine_start() {
 			mkdir -p "$(legacy_folder "$controller")"
 			say "$BASHPID" >"$(legacy_folder "$controller")/cgroup.procs"
 		done
-		exec systemd-nspawn --quiet --register=no "${registered[@]}" --private-network --link-journal=no \
+		# bpf: with it systemd filters addresses.
+		exec systemd-nspawn --quiet --system-call-filter=bpf --register=no "${registered[@]}" --private-network --link-journal=no \
 			--console=pipe --machine="fibrpc-$release" --directory="$root" "${init[@]}"
 	) </dev/null >"$work/log/console" 2>&1 9>&- &
 	say $! >"$work/nspawn"
-	wait_until 90 booted || fail "the machine does not boot: see $work/log/console"
+	wait_until 90 booted || {
+		tail -n 20 "$work/log/console" >&2
+		[ ! -s "$work/leader" ] || inside systemctl --no-pager --failed >&2 || true
+		fail "the machine of $release does not boot within 90 s; its last words are above"
+	}
 }
 
 # Finds the process that is 1 inside, and waits until it has started everything.
