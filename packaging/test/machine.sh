@@ -32,33 +32,14 @@ need_capabilities() {
 		mount -t tmpfs probe "$1"
 		mknod "$1/null" c 1 3
 		: >"$1/null"' - "$probe"
-	local folder
-	folder=$(control_group)
-	[ -d /run/systemd/system ] || can 'make a control group' sh -ec 'mkdir "$1" && rmdir "$1"' - "$folder/probe"
+	groups_prepare
 	rmdir "$probe"
-	local controller
-	for controller in memory pids; do
-		[ -d "/sys/fs/cgroup/$controller" ] || grep -qw $controller "$folder/cgroup.controllers" 2>/dev/null ||
-			fail "no $controller controller in $folder: limits of the unit could not be tested here"
-	done
 }
 
 can() { # WHAT COMMAND...
 	local what=$1 said
 	shift
 	said=$("$@" 2>&1) || fail "this machine does not let root $what, which a container with systemd needs: $said"
-}
-
-# The folder of our own control group, in the hierarchy that systemd uses.
-control_group() {
-	local own
-	if [ -d /sys/fs/cgroup/systemd ]; then
-		own=$(sed -n 's/^[0-9]*:name=systemd://p' /proc/self/cgroup)
-		say "/sys/fs/cgroup/systemd${own%/}"
-	else
-		own=$(sed -n 's/^0:://p' /proc/self/cgroup)
-		say "/sys/fs/cgroup${own%/}"
-	fi
 }
 
 # The mirror that this machine's apt uses.
@@ -99,32 +80,17 @@ make_tree() {
 	say "$tree_version" >"$work/tree.version"
 }
 
-# On a host with one control group hierarchy the machine gets its part of it from systemd-nspawn. On one
-# with the older hierarchies it gets them read-only; this makes a part of memory and tasks its own, so that
-# the unit's limits hold and can be read.
-legacy_controllers() {
-	local controller
-	for controller in memory pids; do
-		[ ! -d "/sys/fs/cgroup/$controller" ] || say "$controller"
-	done
-}
-
-legacy_folder() { # CONTROLLER
-	local own
-	own=$(sed -n "s/^[0-9]*:$1://p" /proc/self/cgroup)
-	say "/sys/fs/cgroup/$1${own%/}/fibrpc-$release"
-}
-
 machine_start() {
-	local root=$work/root fresh=$work/fresh controller init=(--boot) registered=()
+	local root=$work/root fresh=$work/fresh init=(--boot) registered=()
 	rm -rf "$work/log"
 	mkdir -p "$root" "$fresh" "$work/log"
 	mount -t tmpfs -o size=2g,mode=755 fibrpc-test "$fresh"
 	mkdir "$fresh/upper" "$fresh/work"
 	mount -t overlay -o "lowerdir=$work/tree,upperdir=$fresh/upper,workdir=$fresh/work" fibrpc-test "$root"
 	# Without systemd on the host there is nobody to ask for a scope.
-	[ -d /run/systemd/system ] || registered=(--keep-unit)
-	if [ -n "$(legacy_controllers)" ]; then
+	groups_by_systemd || registered=(--keep-unit)
+	if ! one_hierarchy; then
+		# systemd-nspawn hands these controllers on read-only. They are this machine's own.
 		cat >"$root/sbin/init-with-controllers" <<-'END'
 			#!/bin/sh
 			for controller in memory pids; do
@@ -136,10 +102,7 @@ machine_start() {
 		init=(--kill-signal=SIGRTMIN+3 /sbin/init-with-controllers)
 	fi
 	(
-		for controller in $(legacy_controllers); do
-			mkdir -p "$(legacy_folder "$controller")"
-			say "$BASHPID" >"$(legacy_folder "$controller")/cgroup.procs"
-		done
+		groups_enter
 		# bpf: with it systemd filters addresses.
 		exec systemd-nspawn --quiet --system-call-filter=bpf --register=no "${registered[@]}" --private-network --link-journal=no \
 			--console=pipe --machine="fibrpc-$release" --directory="$root" "${init[@]}"
@@ -172,7 +135,6 @@ inside() {
 }
 
 machine_end() {
-	local controller
 	trap '' INT TERM
 	if [ -s "$work/nspawn" ] && kill -0 "$(cat "$work/nspawn")" 2>/dev/null; then
 		# Nothing in it is worth an orderly end.
@@ -180,9 +142,7 @@ machine_end() {
 		wait_until 20 machine_gone || kill -KILL "$(cat "$work/nspawn")" || true
 	fi
 	rm -f "$work/nspawn" "$work/leader"
-	for controller in $(legacy_controllers); do
-		find "$(legacy_folder "$controller")" -depth -type d -exec rmdir {} + 2>/dev/null || true
-	done
+	groups_remove
 	umount "$work/root" 2>/dev/null || umount -l "$work/root" 2>/dev/null || true
 	umount "$work/fresh" 2>/dev/null || umount -l "$work/fresh" 2>/dev/null || true
 }

@@ -66,12 +66,16 @@ make_wedge() {
 	cp "${CARGO_TARGET_DIR:-target}/debug/fibrpcd" target/package/fibrpcd-wedge
 }
 
-# install SECONDS ARGUMENT...: apt, which must be back in time and content.
+# install SECONDS ARGUMENT...: apt, which must be back in time and content. One machine at a time: two
+# brokers that start would take the processor from each other.
 install() {
 	local limit=$1 began took
 	shift
+	exec 8>target/package/install.lock
+	flock 8
 	began=$(date +%s%N)
-	check inside apt-get install -qy "$@"
+	check inside apt-get install -qy "$@" 8>&-
+	exec 8>&-
 	took=$((($(date +%s%N) - began) / 1000000))
 	note "apt took $((took / 1000)).$((took % 1000 / 100)) s"
 	check [ "$took" -le $((limit * 1000)) ]

@@ -4,6 +4,7 @@
 step_start_and_ask() {
 	inside systemctl stop fibrpcd
 	check [ "$(inside sh -c 'systemctl start fibrpcd && fibrpc 30')" = 832040 ]
+	check [ "$(inside stat -c %U "/proc/$(show MainPID)")" = fibrpcd ]
 }
 
 step_status_is_true() {
@@ -110,7 +111,10 @@ step_stop_takes_longer_than_the_unit_allows() {
 	inside fibrpc --config /dev/null --timeout 60s 50000000 >"$work/log/digits" &
 	local asking=$! began=$SECONDS
 	within 5 status_has ', 1 in flight$'
-	check inside systemctl stop fibrpcd
+	inside systemctl stop fibrpcd &
+	local stopping=$!
+	within 3 status_has '^draining, 1 left, [0-9]+ s$'
+	wait "$stopping"
 	note "stopped after $((SECONDS - began)) s"
 	check [ $((SECONDS - began)) -gt 4 ]
 	check is Result success
