@@ -81,6 +81,8 @@ pub(super) struct Session<'a, S: Service> {
     blocked_since: Option<Instant>,
     unblocked_at: Instant,
     draining: Option<Drain>,
+    /// Deliveries that a drain found waiting for the pool: not begun, and not handed back yet.
+    untouched: Vec<u64>,
     settled: u64,
 }
 
@@ -88,6 +90,8 @@ pub(super) struct Session<'a, S: Service> {
 struct Drain {
     since: Instant,
     until: Instant,
+    /// When to hand back what was not begun; `None`: done.
+    hand_back_at: Option<Instant>,
     /// Whether the server stops after it.
     stopping: bool,
 }
@@ -146,6 +150,7 @@ impl<'a, S: Service> Session<'a, S> {
             blocked_since: None,
             unblocked_at: Instant::now(),
             draining: None,
+            untouched: Vec::new(),
             settled: 0,
         })
     }
@@ -172,7 +177,7 @@ impl<'a, S: Service> Session<'a, S> {
     pub(super) async fn serve(&mut self) -> End {
         self.announce();
         let ended = self.run().await;
-        let in_flight = self.window.outstanding() as u64;
+        let in_flight = self.in_flight();
         self.context
             .counters
             .in_flight
@@ -212,7 +217,7 @@ impl<'a, S: Service> Session<'a, S> {
             {
                 return Ok(self.finish(drain).await);
             }
-            let drain_end = self.draining.map(|drain| drain.until.into());
+            let drain_wakes = self.draining.map(|drain| drain.wakes().into());
             tokio::select! {
                 biased;
                 Ok(()) = self.context.stop.changed() => {
@@ -223,10 +228,13 @@ impl<'a, S: Service> Session<'a, S> {
                         Stop::Now => return Ok(self.leave()),
                     }
                 }
-                () = sleep_until(drain_end.unwrap_or_else(tokio::time::Instant::now)),
-                    if drain_end.is_some() => {
+                () = sleep_until(drain_wakes.unwrap_or_else(tokio::time::Instant::now)),
+                    if drain_wakes.is_some() => {
                     if let Some(drain) = self.draining {
-                        return Ok(self.finish(drain).await);
+                        if drain.hand_back_at.is_none() {
+                            return Ok(self.finish(drain).await);
+                        }
+                        self.hand_back(drain)?;
                     }
                 }
                 Ok(()) = self.context.config.changed(), if self.draining.is_none() => {
@@ -383,11 +391,15 @@ impl<'a, S: Service> Session<'a, S> {
         }
     }
 
+    /// Requests that were taken and neither settled nor left for somebody else.
+    fn in_flight(&self) -> u64 {
+        (self.window.outstanding() - self.untouched.len()) as u64
+    }
+
     fn update_gauges(&self) {
-        let outstanding = self.window.outstanding() as u64;
         self.context
             .counters
             .in_flight
-            .store(outstanding, std::sync::atomic::Ordering::Relaxed);
+            .store(self.in_flight(), std::sync::atomic::Ordering::Relaxed);
     }
 }
