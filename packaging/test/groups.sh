@@ -19,11 +19,14 @@ one_hierarchy() {
 # The group that this script was started in, one folder for each hierarchy that matters.
 own_groups=()
 find_own_groups() {
-	local hierarchy
+	local hierarchy own
+	own=$(sed -n 's/^0:://p' /proc/self/cgroup)
 	if one_hierarchy; then
-		own_groups=("/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)")
+		own_groups=("/sys/fs/cgroup$own")
 		return
 	fi
+	# Beside the older ones there may be the new one, without controllers, for systemd to count processes in.
+	[ ! -d /sys/fs/cgroup/unified ] || own_groups+=("/sys/fs/cgroup/unified$own")
 	for hierarchy in systemd "${controllers[@]}"; do
 		own_groups+=("/sys/fs/cgroup/$hierarchy$(sed -nE "s/^[0-9]+:(name=)?$hierarchy://p" /proc/self/cgroup)")
 	done

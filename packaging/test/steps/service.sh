@@ -83,13 +83,15 @@ step_manual_pages() {
 	check inside fibrpc --version
 }
 
-# The requests wait in the queue, and are slow enough that most of them are in flight when the stop comes.
+# The requests wait in the queue, and are answered one after the other, so that most of them are in flight
+# when the stop comes.
 step_stop_under_load() {
 	afresh
-	configure 10-test <<<$'[server]\nprefetch = 500'
+	configure 10-test <<<$'[server]\nprefetch = 500\nconcurrency = 1'
 	check inside systemctl stop fibrpcd
 	load_start 500 1000000
 	check inside systemctl start fibrpcd
+	within 5 status_has ', [45][0-9][0-9] in flight$'
 	journal_mark
 	check inside systemctl stop fibrpcd
 	check is Result success
@@ -98,6 +100,7 @@ step_stop_under_load() {
 	in_flight=$(journal -o json | sed -n 's/.*"FIBRPC_IN_FLIGHT" *: *"\([0-9]*\)".*/\1/p' | head -n 1)
 	note "$in_flight in flight at the stop"
 	check [ "$in_flight" -ge 400 ]
+	configure 10-test </dev/null
 	check inside systemctl start fibrpcd
 	load_result
 }
