@@ -6,6 +6,8 @@ tree_version=1
 
 need_tools() {
 	local packages=()
+	# A fresh machine may not know its mirror yet.
+	compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || apt-get update -qq
 	command -v debootstrap >/dev/null || packages+=(debootstrap)
 	command -v systemd-nspawn >/dev/null || packages+=(systemd-container)
 	command -v dpkg-deb >/dev/null || packages+=(dpkg)
@@ -48,7 +50,7 @@ mirror() {
 	# shellcheck disable=SC2016 # apt's own variables
 	found=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' |
 		sed -n 's/^Debian \(.*[^/]\)\/*$/\1/p' | head -n 1)
-	[ -n "$found" ] || fail 'apt on this machine knows no Debian mirror; run apt-get update'
+	[ -n "$found" ] || fail 'apt on this machine knows no Debian mirror'
 	say "$found"
 }
 
@@ -58,6 +60,9 @@ make_tree() {
 	local tree=$work/tree new=$work/tree.new
 	[ "$(cat "$work/tree.version" 2>/dev/null)" != "$tree_version" ] || return 0
 	say "making a tree of $release with debootstrap, once"
+	# By the way that apt on this machine takes.
+	http_proxy=${http_proxy:-$(apt-config dump --format '%v%n' Acquire::http::Proxy)}
+	[ -z "$http_proxy" ] || export http_proxy
 	rm -rf "$tree" "$new"
 	debootstrap --variant=minbase \
 		--include=systemd,systemd-sysv,dbus,iproute2,procps,openssl,ca-certificates,man-db,python3-pika \

@@ -5,6 +5,8 @@ step_start_and_ask() {
 	inside systemctl stop fibrpcd
 	check [ "$(inside sh -c 'systemctl start fibrpcd && fibrpc 30')" = 832040 ]
 	check [ "$(inside stat -c %U "/proc/$(show MainPID)")" = fibrpcd ]
+	# Everyone may read it, since it holds no secrets.
+	check [ "$(inside stat -c %a:%U /etc/fibrpc.toml)" = 644:root ]
 }
 
 step_status_is_true() {
@@ -19,8 +21,8 @@ step_status_is_true() {
 
 step_idle() {
 	afresh
-	# A few seconds, for what comes up after the start.
-	stays 5 is ActiveState active
+	# Long enough for the thread that has looked up the broker's address to end.
+	stays 12 is ActiveState active
 	local bytes
 	bytes=$(show MemoryCurrent)
 	note "memory $((bytes / 104858 / 10)).$((bytes / 104858 % 10)) MiB"
@@ -81,6 +83,16 @@ step_manual_pages() {
 	done
 	check inside fibrpcd --version
 	check inside fibrpc --version
+}
+
+step_completions() {
+	if ! grep -q '^    \["target/completions/' Cargo.toml; then
+		note 'the package has none yet'
+		return
+	fi
+	check inside bash -c '. /usr/share/bash-completion/completions/fibrpc && complete -p fibrpc'
+	check inside grep -q '^#compdef fibrpc' /usr/share/zsh/vendor-completions/_fibrpc
+	check inside grep -q 'complete -c fibrpc' /usr/share/fish/vendor_completions.d/fibrpc.fish
 }
 
 # The requests wait in the queue, and are answered one after the other, so that most of them are in flight
