@@ -33,8 +33,8 @@ pub struct Options {
     pub name: String,
     /// The limit for every later operation on it.
     pub operation_timeout: Duration,
-    /// Bodies larger than this are dropped by the guard and delivered as a defect.
-    pub max_body: u64,
+    /// Bodies larger than this are dropped by the guard and delivered as a defect; `None`: no limit.
+    pub max_body: Option<u64>,
 }
 
 /// What the broker says about a connection.
@@ -103,7 +103,7 @@ impl Connection {
         let address = url.address();
         let stream = transport::open(url, settings).await?;
         let link = Link::new(address.clone());
-        link.limit_bodies(options.max_body);
+        link.limit_bodies(options.max_body.unwrap_or(u64::MAX));
         // Dropped before it is done, this cuts the connection and with it what the library has begun.
         let cut = CutOnDrop(Some(link.clone()));
         let mut tasks = JoinSet::new();

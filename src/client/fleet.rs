@@ -63,7 +63,7 @@ impl Fleet {
             let options = Options {
                 name: settings.name.clone(),
                 operation_timeout: settings.broker.confirm_timeout,
-                max_body: u64::MAX,
+                max_body: None,
             };
             let url = endpoints.next_url();
             let error = match Connection::open(&url, &settings.broker, options).await {

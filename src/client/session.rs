@@ -67,7 +67,7 @@ impl Session {
         let options = Options {
             name: settings.name.clone(),
             operation_timeout: settings.broker.confirm_timeout,
-            max_body: u64::MAX,
+            max_body: None,
         };
         let connection = Connection::open(&url, &settings.broker, options).await?;
         let opening = connection.channel();

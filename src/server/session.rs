@@ -104,7 +104,7 @@ impl<'a, S: Service> Session<'a, S> {
         let options = |role: &str| Options {
             name: format!("fibrpcd {name} {role}"),
             operation_timeout: settings.broker.confirm_timeout,
-            max_body: settings.server.max_request_bytes,
+            max_body: Some(settings.server.max_request_bytes),
         };
         let (consuming, publishing) = future::try_join(
             Connection::open(&url, &settings.broker, options("consume")),

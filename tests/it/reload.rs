@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::support::wire::{Client, Properties};
 use crate::support::{Broker, Daemon, Notify, Proxy, SOON, Settings, until};
@@ -100,6 +101,33 @@ fn a_good_configuration_applies_without_a_new_process() {
     server.notify.wait_for_status("consuming jobs on ", SOON);
     assert_eq!(client.call("jobs", b"30", SOON).unwrap().text(), "832040");
     assert!(server.daemon.is_running());
+}
+
+#[test]
+fn more_computations_at_once_are_begun_at_once() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost)
+        .set("server.max_n", 1_000_000_000)
+        .set("server.max_reply_bytes", "500MiB")
+        .set("server.concurrency", 1);
+    let mut server = Reloadable::start(&settings);
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.confirm_select().unwrap();
+    // Its reply leaves room for others in the memory that replies may take.
+    let endless = Properties::request("amq.gen-nobody", b"1");
+    client.publish("rpc_queue", &endless, b"200000000").unwrap();
+    client.wait_for_confirms(SOON).unwrap();
+    server.notify.wait_for_status("1 in flight", SOON);
+    // Large enough for the pool, where it waits in line.
+    let large = Properties::new().correlation_id("large");
+    client.request("rpc_queue", large, b"50000").unwrap();
+    server.notify.wait_for_status("2 in flight", SOON);
+    let at_once = Duration::from_millis(500);
+    assert!(client.next_delivery(at_once).is_err(), "it did not wait");
+    server.reload(&settings.set("server.concurrency", 2).text());
+    let answer = client.next_delivery(SOON).unwrap();
+    assert_eq!(answer.correlation_id(), "large");
 }
 
 #[test]
