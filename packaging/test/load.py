@@ -1,21 +1,23 @@
 #!/usr/bin/python3
 """Callers of another kind: asks with pika, and counts what comes back.
 
-    load.py COUNT N [--steady SECONDS]
+    load.py COUNT N [--until FILE]
 
-Publishes COUNT requests for N, each confirmed, and says "sent" when the broker has them all. With --steady
-it keeps COUNT requests open for so long, each answer being followed by a new request. Then it waits until
-everything is answered and prints one line, {"sent": .., "answered": .., "missing": .., "duplicates": ..,
+Publishes COUNT requests for N, each confirmed, and says "sent" when the broker has them all. With --until
+it keeps COUNT requests open until there is such a file, each answer being followed by a new request. Then it
+waits until everything is answered and prints one line, {"sent": .., "answered": .., "missing": .., "duplicates": ..,
 "wrong": ..}; the exit status is 0 where nothing is missing, doubled or wrong.
 """
 
 import json
+import os
 import sys
 import time
 
 import pika
 
 LONGEST = 120  # seconds to wait for the last answer
+LONGEST_LOAD = 240  # seconds to go on without being told to end
 
 
 class Load:
@@ -66,15 +68,15 @@ def fibonacci(n):
 
 def main():
     count, n = int(sys.argv[1]), int(sys.argv[2])
-    steady = float(sys.argv[4]) if len(sys.argv) > 4 else 0
+    until = sys.argv[4] if len(sys.argv) > 4 else None
     load = Load(n)
     for _ in range(count):
         load.send()
     print("sent", flush=True)
-    end = time.monotonic() + steady
-    while time.monotonic() < end:
+    end = time.monotonic() + LONGEST_LOAD
+    while until and not os.path.exists(until) and time.monotonic() < end:
         load.listen(0.1)
-        while len(load.open) < count and time.monotonic() < end:
+        for _ in range(count - len(load.open)):
             load.send()
     end = time.monotonic() + LONGEST
     while load.open and time.monotonic() < end:

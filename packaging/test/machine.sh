@@ -6,6 +6,8 @@ tree_version=1
 
 need_tools() {
 	local packages=()
+	# A fresh machine may not know its mirror yet.
+	compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || apt-get update -qq
 	command -v debootstrap >/dev/null || packages+=(debootstrap)
 	command -v systemd-nspawn >/dev/null || packages+=(systemd-container)
 	command -v dpkg-deb >/dev/null || packages+=(dpkg)
@@ -15,13 +17,40 @@ need_tools() {
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 }
 
+# What this machine must let root do. Said here, by name, and not found out by a machine that does not boot.
+need_capabilities() {
+	local probe=$PWD/target/package/probe
+	mkdir -p "$probe"
+	# In a mount namespace of its own, so that nothing is left mounted.
+	can 'make namespaces (CAP_SYS_ADMIN)' unshare --mount --uts --ipc --net --pid --fork true
+	can 'mount a file system (CAP_SYS_ADMIN)' unshare --mount mount -t tmpfs probe "$probe"
+	# shellcheck disable=SC2016 # expanded inside
+	can 'mount an overlay over a tmpfs' unshare --mount sh -ec '
+		mount -t tmpfs probe "$1"
+		mkdir "$1/lower" "$1/upper" "$1/work" "$1/root"
+		mount -t overlay -o "lowerdir=$1/lower,upperdir=$1/upper,workdir=$1/work" probe "$1/root"' - "$probe"
+	# shellcheck disable=SC2016 # expanded inside
+	can 'make device nodes (CAP_MKNOD)' unshare --mount sh -ec '
+		mount -t tmpfs probe "$1"
+		mknod "$1/null" c 1 3
+		: >"$1/null"' - "$probe"
+	groups_prepare
+	rmdir "$probe"
+}
+
+can() { # WHAT COMMAND...
+	local what=$1 said
+	shift
+	said=$("$@" 2>&1) || fail "this machine does not let root $what, which a container with systemd needs: $said"
+}
+
 # The mirror that this machine's apt uses.
 mirror() {
 	local found
 	# shellcheck disable=SC2016 # apt's own variables
 	found=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' |
 		sed -n 's/^Debian \(.*[^/]\)\/*$/\1/p' | head -n 1)
-	[ -n "$found" ] || fail 'apt on this machine knows no Debian mirror; run apt-get update'
+	[ -n "$found" ] || fail 'apt on this machine knows no Debian mirror'
 	say "$found"
 }
 
@@ -31,6 +60,9 @@ make_tree() {
 	local tree=$work/tree new=$work/tree.new
 	[ "$(cat "$work/tree.version" 2>/dev/null)" != "$tree_version" ] || return 0
 	say "making a tree of $release with debootstrap, once"
+	# By the way that apt on this machine takes.
+	http_proxy=${http_proxy:-$(apt-config dump --format '%v%n' Acquire::http::Proxy)}
+	[ -z "$http_proxy" ] || export http_proxy
 	rm -rf "$tree" "$new"
 	debootstrap --variant=minbase \
 		--include=systemd,systemd-sysv,dbus,iproute2,procps,openssl,ca-certificates,man-db,python3-pika \
@@ -53,32 +85,17 @@ make_tree() {
 	say "$tree_version" >"$work/tree.version"
 }
 
-# On a host with one control group hierarchy the machine gets its part of it from systemd-nspawn. On one
-# with the older hierarchies it gets them read-only; this makes a part of memory and tasks its own, so that
-# the unit's limits hold and can be read.
-legacy_controllers() {
-	local controller
-	for controller in memory pids; do
-		[ ! -d "/sys/fs/cgroup/$controller" ] || say "$controller"
-	done
-}
-
-legacy_folder() { # CONTROLLER
-	local own
-	own=$(sed -n "s/^[0-9]*:$1://p" /proc/self/cgroup)
-	say "/sys/fs/cgroup/$1${own%/}/fibrpc-$release"
-}
-
 machine_start() {
-	local root=$work/root fresh=$work/fresh controller init=(--boot) registered=()
+	local root=$work/root fresh=$work/fresh init=(--boot) registered=()
 	rm -rf "$work/log"
 	mkdir -p "$root" "$fresh" "$work/log"
 	mount -t tmpfs -o size=2g,mode=755 fibrpc-test "$fresh"
 	mkdir "$fresh/upper" "$fresh/work"
 	mount -t overlay -o "lowerdir=$work/tree,upperdir=$fresh/upper,workdir=$fresh/work" fibrpc-test "$root"
 	# Without systemd on the host there is nobody to ask for a scope.
-	[ -d /run/systemd/system ] || registered=(--keep-unit)
-	if [ -n "$(legacy_controllers)" ]; then
+	groups_by_systemd || registered=(--keep-unit)
+	if ! one_hierarchy; then
+		# systemd-nspawn hands these controllers on read-only. They are this machine's own.
 		cat >"$root/sbin/init-with-controllers" <<-'END'
 			#!/bin/sh
 			for controller in memory pids; do
@@ -90,15 +107,17 @@ machine_start() {
 		init=(--kill-signal=SIGRTMIN+3 /sbin/init-with-controllers)
 	fi
 	(
-		for controller in $(legacy_controllers); do
-			mkdir -p "$(legacy_folder "$controller")"
-			say "$BASHPID" >"$(legacy_folder "$controller")/cgroup.procs"
-		done
-		exec systemd-nspawn --quiet --register=no "${registered[@]}" --private-network --link-journal=no \
+		groups_enter
+		# bpf: with it systemd filters addresses.
+		exec systemd-nspawn --quiet --system-call-filter=bpf --register=no "${registered[@]}" --private-network --link-journal=no \
 			--console=pipe --machine="fibrpc-$release" --directory="$root" "${init[@]}"
 	) </dev/null >"$work/log/console" 2>&1 9>&- &
 	say $! >"$work/nspawn"
-	wait_until 90 booted || fail "the machine does not boot: see $work/log/console"
+	wait_until 90 booted || {
+		tail -n 20 "$work/log/console" >&2
+		[ ! -s "$work/leader" ] || inside systemctl --no-pager --failed >&2 || true
+		fail "the machine of $release does not boot within 90 s; its last words are above"
+	}
 }
 
 # Finds the process that is 1 inside, and waits until it has started everything.
@@ -121,7 +140,6 @@ inside() {
 }
 
 machine_end() {
-	local controller
 	trap '' INT TERM
 	if [ -s "$work/nspawn" ] && kill -0 "$(cat "$work/nspawn")" 2>/dev/null; then
 		# Nothing in it is worth an orderly end.
@@ -129,9 +147,7 @@ machine_end() {
 		wait_until 20 machine_gone || kill -KILL "$(cat "$work/nspawn")" || true
 	fi
 	rm -f "$work/nspawn" "$work/leader"
-	for controller in $(legacy_controllers); do
-		find "$(legacy_folder "$controller")" -depth -type d -exec rmdir {} + 2>/dev/null || true
-	done
+	groups_remove
 	umount "$work/root" 2>/dev/null || umount -l "$work/root" 2>/dev/null || true
 	umount "$work/fresh" 2>/dev/null || umount -l "$work/fresh" 2>/dev/null || true
 }

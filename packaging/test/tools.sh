@@ -50,7 +50,7 @@ put_packages() { # DEB
 	local srv=$work/root/srv old=$work/fresh/old
 	cp "$1" "$srv/fibrpc.deb"
 	cp packaging/test/load.py packaging/test/dns.py "$srv/"
-	cp "$work/fibrpcd-wedge" "$srv/"
+	cp target/package/fibrpcd-wedge "$srv/"
 	rm -rf "$old"
 	dpkg-deb --raw-extract "$1" "$old"
 	sed -i 's/^Version: .*/Version: 0.0.1-1/' "$old/DEBIAN/control"
@@ -62,16 +62,20 @@ put_packages() { # DEB
 
 # A daemon of the same source that SIGUSR1 wedges.
 make_wedge() {
-	cargo build --quiet --locked --features test-wedge --bin fibrpcd
-	cp "${CARGO_TARGET_DIR:-target}/debug/fibrpcd" "$work/fibrpcd-wedge"
+	cargo build --quiet --locked --features test-wedge --bin fibrpcd || return 1
+	cp "${CARGO_TARGET_DIR:-target}/debug/fibrpcd" target/package/fibrpcd-wedge
 }
 
-# install SECONDS ARGUMENT...: apt, which must be back in time and content.
+# install SECONDS ARGUMENT...: apt, which must be back in time and content. One machine at a time: two
+# brokers that start would take the processor from each other.
 install() {
 	local limit=$1 began took
 	shift
+	exec 8>target/package/install.lock
+	flock 8
 	began=$(date +%s%N)
-	check inside apt-get install -qy "$@"
+	check inside apt-get install -qy "$@" 8>&-
+	exec 8>&-
 	took=$((($(date +%s%N) - began) / 1000000))
 	note "apt took $((took / 1000)).$((took % 1000 / 100)) s"
 	check [ "$took" -le $((limit * 1000)) ]
@@ -148,7 +152,7 @@ journal_says() { # PATTERN
 
 # Load ---------------------------------------------------------------------------------------------
 
-# load_start COUNT N [--steady SECONDS]: returns when the first COUNT are with the broker.
+# load_start COUNT N: returns when all are with the broker.
 load_start() {
 	# shellcheck disable=SC2016 # expanded inside
 	inside sh -c 'echo $$ >/run/load.pid; exec python3 /srv/load.py "$@"' - "$@" >"$work/log/load" 2>&1 &
@@ -156,9 +160,16 @@ load_start() {
 	within 30 grep -q sent "$work/log/load"
 }
 
-# load_result: waits for the end; every request must have been answered once and rightly.
+# load_keep COUNT N: the same, but each answer is followed by a new request until load_result.
+load_keep() {
+	inside rm -f /run/load.end
+	load_start "$@" --until /run/load.end
+}
+
+# load_result: ends the load; every request must have been answered once and rightly.
 load_result() {
 	local status=0
+	inside touch /run/load.end
 	wait "$load" || status=$?
 	inside rm -f /run/load.pid
 	cat "$work/log/load"

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
+use tracing::field::Empty;
 
 /// Bytes in a frame, as we ask for it. The AMQP library keeps 64 of them in buffers; small ones keep
 /// an idle daemon small, and large bodies travel as fast in many frames as in few.
@@ -102,14 +103,11 @@ impl Connection {
         let address = url.address();
         let stream = transport::open(url, settings).await?;
         let link = Link::new(address.clone());
+        link.limit_bodies(options.max_body.unwrap_or(u64::MAX));
         // Dropped before it is done, this cuts the connection and with it what the library has begun.
         let cut = CutOnDrop(Some(link.clone()));
         let mut tasks = JoinSet::new();
-        tasks.spawn(Pump::new(
-            link.clone(),
-            stream,
-            Guard::new(options.max_body),
-        ));
+        tasks.spawn(Pump::new(link.clone(), stream, Guard::new(None)));
         let end = Mutex::new(Some(LibraryEnd(link.clone())));
         let connect = async move |_: AMQPUri, _: link::Runtime| {
             let end = end.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -216,6 +214,11 @@ impl Connection {
         (property("product"), property("version"))
     }
 
+    /// Changes `max_body` for what arrives from now on.
+    pub fn limit_bodies(&self, max_body: u64) {
+        self.link.limit_bodies(max_body);
+    }
+
     /// Bytes received and sent.
     pub fn bytes(&self) -> (u64, u64) {
         self.link.bytes()
@@ -313,11 +316,12 @@ fn password(settings: &config::Broker, url: &BrokerUrl) -> Result<String, Error>
     let found = config::password(settings, url)
         .map_err(|problem| Error::new(Kind::Local, problem.to_string()))?;
     if let Some(warning) = found.warning {
-        tracing::warn!("{warning}");
+        tracing::warn!(fibrpc_left_out = Empty, "{warning}");
     }
     if url.scheme == Scheme::Amqp && !url.is_loopback() {
         let address = url.address();
         tracing::warn!(
+            fibrpc_left_out = Empty,
             "the password goes to broker {address} in cleartext; use amqps:// in broker.url"
         );
     }

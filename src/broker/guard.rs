@@ -101,6 +101,11 @@ impl Guard {
         }
     }
 
+    /// Changes `max_body`, for messages that begin from now on.
+    pub(super) fn limit_bodies(&mut self, max_body: u64) {
+        self.max_body = Some(max_body);
+    }
+
     /// Takes what was read, and adds what it brings to `intake`. Not to be called again after an error.
     pub(super) fn take(&mut self, bytes: &[u8], intake: &mut Intake) -> Result<(), Broken> {
         if self.begun.is_empty() {

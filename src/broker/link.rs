@@ -39,6 +39,8 @@ struct Shared {
     state: Mutex<State>,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    /// Larger bodies are left out.
+    max_body: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +80,7 @@ impl Link {
             state: Mutex::default(),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            max_body: AtomicU64::new(u64::MAX),
         }))
     }
 
@@ -96,6 +99,11 @@ impl Link {
     /// A text of the properties that the broker opened the conversation with.
     pub(super) fn server_property(&self, name: &str) -> Option<String> {
         method::server_property(&self.state().server_properties, name)
+    }
+
+    /// From now on bodies larger than this are left out.
+    pub(super) fn limit_bodies(&self, max_body: u64) {
+        self.0.max_body.store(max_body, Ordering::Relaxed);
     }
 
     /// Bytes read and written so far.

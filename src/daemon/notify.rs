@@ -18,8 +18,9 @@ const AFTER_DRAIN: Duration = Duration::from_secs(5);
 
 /// What systemd knows of us.
 pub(super) struct Notify {
-    /// When readiness no longer waits for the broker.
-    ready_by: Instant,
+    began: Instant,
+    /// How long readiness waits for the broker.
+    ready_timeout: Duration,
     ready: bool,
     stopping: bool,
     status: String,
@@ -33,7 +34,8 @@ impl Notify {
     /// Begins at `now`, with what systemd says about the watchdog in the environment.
     pub(super) fn new(ready_timeout: Duration, now: Instant) -> Self {
         Self {
-            ready_by: now + ready_timeout,
+            began: now,
+            ready_timeout,
             ready: false,
             stopping: false,
             status: String::new(),
@@ -71,6 +73,11 @@ impl Notify {
         }
     }
 
+    /// Changes how long readiness waits for the broker.
+    pub(super) fn ready_within(&mut self, ready_timeout: Duration) {
+        self.ready_timeout = ready_timeout;
+    }
+
     /// A reload is over: refused for this reason, or in force.
     pub(super) fn reloaded(&mut self, refused: Option<&str>) {
         self.refused = refused.map(one_line);
@@ -89,7 +96,8 @@ impl Notify {
     fn due(&mut self, state: &State, counters: &Counters, now: Instant) -> Vec<String> {
         let mut due = Vec::new();
         let serving = matches!(state, State::Consuming { .. } | State::Blocked { .. });
-        if !self.ready && !self.stopping && (serving || now >= self.ready_by) {
+        let late = now >= self.began + self.ready_timeout;
+        if !self.ready && !self.stopping && (serving || late) {
             self.ready = true;
             due.push(NotifyState::Ready.to_string());
         }
@@ -191,6 +199,9 @@ mod tests {
         patient.due(&waiting, &counters, now);
         let early = now + Duration::from_millis(9_999);
         assert!(patient.due(&waiting, &counters, early).is_empty());
+        patient.ready_within(Duration::from_secs(11));
+        assert!(patient.due(&waiting, &counters, late).is_empty());
+        patient.ready_within(Duration::from_secs(10));
         assert_eq!(patient.due(&waiting, &counters, late), ["READY=1"]);
         assert!(patient.due(&waiting, &counters, late).is_empty());
         let mut leaving = notify(None, now);

@@ -57,7 +57,7 @@ pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Loggin
             },
             signal = signals.next() => process.signalled(signal),
             Ok(()) = state.changed() => {}
-            _ = tick.tick() => {}
+            _ = tick.tick() => logging.write_overdue(),
         }
         process.notify_systemd();
     };
@@ -140,6 +140,7 @@ impl Process<'_> {
         let config = accepted.config;
         self.logging.set_level(config.log.level);
         self.max_n.store(config.server.max_n, Ordering::Relaxed);
+        self.notify.ready_within(config.server.ready_timeout);
         self.handle.reconfigure(config.clone());
         self.config = config;
         warn(&accepted.warnings);

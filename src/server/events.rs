@@ -7,11 +7,13 @@
 //! catalog (`packaging/systemd/fibrpcd.catalog`) explains cause and cure of each.
 //!
 //! Foreign text may be passed as it is; the log writer escapes what does not belong on a line.
-
-pub use super::limiter::Limiter;
+//!
+//! Events that others can cause again and again have an empty field `fibrpc_left_out`. Whoever writes
+//! them may leave some out, and says there how many; `fibrpcd` writes ten a minute of each.
 
 use std::fmt::{self, Display};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tracing::field::Empty;
 use tracing::{error, info, warn};
 
 /// The fixed `MESSAGE_ID` of each event, 128 random bits in hex.
@@ -82,6 +84,7 @@ pub fn connected(endpoint: &str, queue: &str, broker: &str) {
         fibrpc_endpoint = endpoint,
         fibrpc_queue = queue,
         fibrpc_broker = broker,
+        fibrpc_left_out = Empty,
         "connected to {endpoint} ({broker}), consuming {queue}"
     );
 }
@@ -94,6 +97,7 @@ pub fn disconnected(endpoint: &str, error: &str, next_try: Duration, attempt: u3
         fibrpc_error = error,
         fibrpc_attempt = attempt,
         fibrpc_next_try_ms = millis(next_try),
+        fibrpc_left_out = Empty,
         "disconnected from {endpoint}: {}; try {attempt} in {}",
         cause(error, endpoint),
         Span(next_try)
@@ -106,6 +110,7 @@ pub fn blocked(endpoint: &str, reason: &str) {
         message_id = id::BLOCKED,
         fibrpc_endpoint = endpoint,
         fibrpc_reason = reason,
+        fibrpc_left_out = Empty,
         "blocked by the broker {endpoint}: {reason}"
     );
 }
@@ -116,6 +121,7 @@ pub fn unblocked(endpoint: &str, lasted: Duration) {
         message_id = id::UNBLOCKED,
         fibrpc_endpoint = endpoint,
         fibrpc_lasted_ms = millis(lasted),
+        fibrpc_left_out = Empty,
         "unblocked by the broker {endpoint} after {}",
         Span(lasted)
     );
@@ -127,6 +133,7 @@ pub fn cancelled(endpoint: &str, queue: &str) {
         message_id = id::CANCELLED,
         fibrpc_endpoint = endpoint,
         fibrpc_queue = queue,
+        fibrpc_left_out = Empty,
         "cancelled by the broker {endpoint}: no longer consuming {queue}"
     );
 }
@@ -140,39 +147,18 @@ pub fn poisoned(fingerprint: u64, strikes: u32, reason: &str) {
         fibrpc_fingerprint = fingerprint,
         fibrpc_strikes = strikes,
         fibrpc_reason = reason,
+        fibrpc_left_out = Empty,
         "rejected request {fingerprint} for good after {strikes} sessions died with it: {reason}"
     );
 }
 
-/// Refused reply addresses, logged at a limited rate since whoever may publish can cause them.
-#[derive(Debug, Default)]
-pub struct Refusals {
-    limiter: Limiter,
-}
-
-impl Refusals {
-    /// Logs a refusal, or counts it where there were too many of late.
-    pub fn log(&mut self, reason: &dyn Display) {
-        if let Some(left_out) = self.limiter.pass(Instant::now()) {
-            reply_refused(&reason.to_string(), left_out);
-        }
-    }
-
-    /// Logs how many refusals were left out, once the flood is over. To be called now and then.
-    pub fn log_overdue(&mut self) {
-        if let Some(left_out) = self.limiter.overdue(Instant::now()) {
-            reply_refused("as reported before", left_out);
-        }
-    }
-}
-
-fn reply_refused(reason: &str, left_out: u64) {
+/// A request asked for its reply at an address that is not allowed, or at a full queue.
+pub fn reply_refused(reason: &dyn Display) {
     warn!(
         message_id = id::REPLY_REFUSED,
-        fibrpc_reason = reason,
-        fibrpc_left_out = left_out,
-        "refused a reply address: {reason}{}",
-        LeftOut(left_out)
+        fibrpc_reason = %reason,
+        fibrpc_left_out = Empty,
+        "refused a reply address: {reason}"
     );
 }
 
@@ -243,6 +229,7 @@ pub fn control_off(queue: &str, error: &str) {
         message_id = id::CONTROL_OFF,
         fibrpc_queue = queue,
         fibrpc_error = error,
+        fibrpc_left_out = Empty,
         "not listening for status requests of {queue}: {error}; serving goes on, `fibrpc status` will not show this daemon"
     );
 }
@@ -259,18 +246,6 @@ impl Display for Span {
             write!(f, "{seconds:.1} s")
         } else {
             write!(f, "{seconds:.0} s")
-        }
-    }
-}
-
-/// ` (3 more left out)`, or nothing.
-struct LeftOut(u64);
-
-impl Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => Ok(()),
-            n => write!(f, " ({n} more were left out before this)"),
         }
     }
 }

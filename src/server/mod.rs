@@ -6,10 +6,10 @@
 
 mod acks;
 mod admission;
+mod beats;
 mod control;
 pub mod events;
 mod isolation;
-mod limiter;
 mod pool;
 mod report;
 pub mod service;
@@ -23,6 +23,7 @@ use crate::broker::backoff::Backoff;
 use crate::broker::endpoint::Endpoints;
 use crate::broker::{Error, Kind};
 use crate::config::Config;
+use beats::Beats;
 use isolation::Isolation;
 use session::{End, Session};
 use std::path::PathBuf;
@@ -96,7 +97,6 @@ struct Context<S> {
     state: watch::Sender<State>,
     counters: Arc<Counters>,
     isolation: Isolation,
-    refusals: events::Refusals,
     instance: String,
     /// Our own id of the next reply, which is its `message_id`; no two replies of a process share one.
     next_reply: u64,
@@ -155,7 +155,6 @@ impl<S: Service> Server<S> {
             state: self.state,
             counters: self.counters,
             isolation: Isolation::load(self.state_directory.as_deref(), prefetch),
-            refusals: events::Refusals::default(),
             reporter: report::Reporter::new(&instance),
             next_reply: 1,
             instance,
@@ -187,10 +186,11 @@ async fn supervise<S: Service>(context: &mut Context<S>) -> Outcome {
         });
         let began = Instant::now();
         let mut stop = context.stop.clone();
+        let beats = Beats::of_operations(&context.counters, &settings.broker);
         let opened = tokio::select! {
             biased;
             _ = stop.changed() => continue,
-            opened = with_beats(context.counters.clone(), Session::open(context, url)) => opened,
+            opened = beats.during(Session::open(context, url)) => opened,
         };
         let error = match opened {
             Err(error) => error,
@@ -231,15 +231,14 @@ async fn supervise<S: Service>(context: &mut Context<S>) -> Outcome {
         attempt += 1;
         events::disconnected(&endpoint, &error.message, delay, attempt);
         wait(context, endpoint, attempt, delay, error).await;
-        if context.config.has_changed().unwrap_or(false) {
-            let next = context.config.borrow_and_update().clone();
-            if next.broker != settings.broker {
-                endpoints = Endpoints::new(&next.broker.url);
-                backoff = Backoff::new(next.broker.reconnect.initial, next.broker.reconnect.max);
-                attempt = 1;
-            }
-            settings = next;
+        // Compared, and not asked whether it has changed: a session that died may have seen the change.
+        let next = context.config.borrow_and_update().clone();
+        if next.broker != settings.broker {
+            endpoints = Endpoints::new(&next.broker.url);
+            backoff = Backoff::new(next.broker.reconnect.initial, next.broker.reconnect.max);
+            attempt = 1;
         }
+        settings = next;
     }
 }
 
@@ -272,28 +271,12 @@ async fn wait<S>(
     });
     let mut stop = context.stop.clone();
     let mut config = context.config.clone();
-    let sleep = with_beats(context.counters.clone(), tokio::time::sleep(delay));
+    let sleep = Beats::new(&context.counters, delay).during(tokio::time::sleep(delay));
     tokio::select! {
         biased;
         _ = stop.changed() => {}
         _ = config.changed() => {}
         () = sleep => {}
-    }
-}
-
-/// Runs `future` with a sign of life a second: the supervisor's own waiting is progress too.
-async fn with_beats<T>(counters: Arc<Counters>, future: impl Future<Output = T>) -> T {
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    let mut future = std::pin::pin!(future);
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut future => return done,
-            _ = tick.tick() => {
-                Counters::add(&counters.loop_beats);
-                Counters::add(&counters.pool_beats);
-            }
-        }
     }
 }
 

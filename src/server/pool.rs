@@ -235,3 +235,71 @@ pub(super) fn expired() -> Status {
 fn lower_priority() {
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    /// Jobs that hang: they ask whether to go on each time that they are told to, and end with the test.
+    struct Hang(Mutex<Receiver<()>>);
+
+    impl Service for Hang {
+        type Job = ();
+
+        fn admit(&self, _: &Request) -> Result<((), Cost), Status> {
+            Ok(((), Cost::default()))
+        }
+
+        fn run(&self, (): (), cancel: &Cancel) -> Result<Answer, Status> {
+            while self.0.lock().unwrap().recv().is_ok() {
+                cancel.is_cancelled();
+            }
+            Err(Status::new(Code::Internal, "the test is over"))
+        }
+    }
+
+    fn hanging(counters: &Arc<Counters>) -> (Pool<Hang>, Sender<()>) {
+        let (tell, told) = channel();
+        let pool = Pool::new(Arc::new(Hang(Mutex::new(told))), counters.clone(), 1);
+        (pool, tell)
+    }
+
+    fn task() -> Task<()> {
+        Task {
+            tag: 1,
+            request: Request::read(crate::protocol::Message::default()),
+            address: Address::Queue,
+            job: (),
+            cost: Cost::default(),
+            since: Instant::now(),
+            deadline: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pool_whose_threads_all_hang_gives_no_sign_of_life() {
+        let counters = Arc::new(Counters::default());
+        let beats = || Counters::get(&counters.pool_beats);
+        let (mut pool, tell) = hanging(&counters);
+        pool.beat();
+        assert_eq!(beats(), 1, "it has room");
+        pool.push(task());
+        pool.beat();
+        assert_eq!(beats(), 1, "its one thread is taken and says nothing");
+        tell.send(()).unwrap();
+        let end = Instant::now() + Duration::from_secs(20);
+        while beats() == 1 {
+            assert!(Instant::now() < end, "a job that asks is a sign of life");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // With room for another job it is well again, whatever the first one does.
+        pool.set_concurrency(2);
+        let before = beats();
+        pool.beat();
+        assert_eq!(beats(), before + 1);
+        drop(tell);
+        assert!(pool.next().await.outcome.is_err());
+    }
+}

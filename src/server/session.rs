@@ -11,6 +11,7 @@ mod drain;
 mod requests;
 
 use super::acks::AckWindow;
+use super::beats::{self, Beats};
 use super::control::Control;
 use super::pool::Pool;
 use super::service::Service;
@@ -26,7 +27,7 @@ use futures_util::future;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::time::{MissedTickBehavior, sleep_until};
 
 /// How a session ended.
@@ -80,6 +81,8 @@ pub(super) struct Session<'a, S: Service> {
     blocked_since: Option<Instant>,
     unblocked_at: Instant,
     draining: Option<Drain>,
+    /// Deliveries that a drain found waiting for the pool: not begun, and not handed back yet.
+    untouched: Vec<u64>,
     settled: u64,
 }
 
@@ -87,6 +90,8 @@ pub(super) struct Session<'a, S: Service> {
 struct Drain {
     since: Instant,
     until: Instant,
+    /// When to hand back what was not begun; `None`: done.
+    hand_back_at: Option<Instant>,
     /// Whether the server stops after it.
     stopping: bool,
 }
@@ -145,6 +150,7 @@ impl<'a, S: Service> Session<'a, S> {
             blocked_since: None,
             unblocked_at: Instant::now(),
             draining: None,
+            untouched: Vec::new(),
             settled: 0,
         })
     }
@@ -171,7 +177,7 @@ impl<'a, S: Service> Session<'a, S> {
     pub(super) async fn serve(&mut self) -> End {
         self.announce();
         let ended = self.run().await;
-        let in_flight = self.window.outstanding() as u64;
+        let in_flight = self.in_flight();
         self.context
             .counters
             .in_flight
@@ -199,7 +205,7 @@ impl<'a, S: Service> Session<'a, S> {
     }
 
     async fn run(&mut self) -> Result<End, Error> {
-        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        let mut tick = tokio::time::interval(beats::INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if self.acks_are_due() {
@@ -211,7 +217,7 @@ impl<'a, S: Service> Session<'a, S> {
             {
                 return Ok(self.finish(drain).await);
             }
-            let drain_end = self.draining.map(|drain| drain.until.into());
+            let drain_wakes = self.draining.map(|drain| drain.wakes().into());
             tokio::select! {
                 biased;
                 Ok(()) = self.context.stop.changed() => {
@@ -222,10 +228,13 @@ impl<'a, S: Service> Session<'a, S> {
                         Stop::Now => return Ok(self.leave()),
                     }
                 }
-                () = sleep_until(drain_end.unwrap_or_else(tokio::time::Instant::now)),
-                    if drain_end.is_some() => {
+                () = sleep_until(drain_wakes.unwrap_or_else(tokio::time::Instant::now)),
+                    if drain_wakes.is_some() => {
                     if let Some(drain) = self.draining {
-                        return Ok(self.finish(drain).await);
+                        if drain.hand_back_at.is_none() {
+                            return Ok(self.finish(drain).await);
+                        }
+                        self.hand_back(drain)?;
                     }
                 }
                 Ok(()) = self.context.config.changed(), if self.draining.is_none() => {
@@ -265,8 +274,17 @@ impl<'a, S: Service> Session<'a, S> {
         Ok(())
     }
 
+    /// Signs of life while the broker is waited for.
+    fn beats(&self) -> Beats {
+        Beats::of_operations(&self.context.counters, &self.settings.broker)
+    }
+
     /// Consumes anew, with the prefetch that now holds (a consumer keeps the one that it began with).
     async fn resubscribe(&mut self) -> Result<(), Error> {
+        self.beats().during(self.consume_anew()).await
+    }
+
+    async fn consume_anew(&mut self) -> Result<(), Error> {
         self.one_at_a_time = self.context.isolation.active();
         self.incoming.cancel(&self.consumer_tag).await?;
         let prefetch = if self.one_at_a_time {
@@ -293,6 +311,9 @@ impl<'a, S: Service> Session<'a, S> {
         }
         if last.server.concurrency != self.settings.server.concurrency {
             self.pool.set_concurrency(self.settings.server.concurrency);
+        }
+        for connection in [&self.consuming, &self.publishing] {
+            connection.limit_bodies(self.settings.server.max_request_bytes);
         }
         self.policy = Policy::new(
             &self.settings.queue.name,
@@ -345,7 +366,6 @@ impl<'a, S: Service> Session<'a, S> {
         self.flush_acks();
         Counters::add(&self.context.counters.loop_beats);
         self.pool.beat();
-        self.context.refusals.log_overdue();
         if self.blocked_since.is_some() {
             return Ok(());
         }
@@ -371,11 +391,15 @@ impl<'a, S: Service> Session<'a, S> {
         }
     }
 
+    /// Requests that were taken and neither settled nor left for somebody else.
+    fn in_flight(&self) -> u64 {
+        (self.window.outstanding() - self.untouched.len()) as u64
+    }
+
     fn update_gauges(&self) {
-        let outstanding = self.window.outstanding() as u64;
         self.context
             .counters
             .in_flight
-            .store(outstanding, std::sync::atomic::Ordering::Relaxed);
+            .store(self.in_flight(), std::sync::atomic::Ordering::Relaxed);
     }
 }

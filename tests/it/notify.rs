@@ -1,9 +1,10 @@
 //! What systemd is told, and what signals do: the real daemon with a socket in systemd's place.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::support::wire::Client;
-use crate::support::{Broker, Daemon, Notify, SOON, Settings};
+use crate::support::{Broker, Daemon, Notify, Proxy, SOON, Settings, until};
 
 /// An address where nothing listens.
 const NOBODY: &str = "amqp://127.0.0.1:1";
@@ -66,6 +67,43 @@ fn the_watchdog_is_fed_while_the_broker_is_down() {
     });
     daemon.signal("TERM");
     assert_eq!(daemon.wait(SOON).code(), Some(0));
+}
+
+/// A broker that does not answer is no hang, whatever the session is asking it for.
+#[test]
+fn the_watchdog_is_fed_while_a_frozen_broker_is_asked_for_something() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let proxy = Proxy::new(broker.port());
+    let settings = Settings::at(&proxy.url(&vhost));
+    let notify = Notify::new();
+    let mut file = None;
+    let daemon = Daemon::start_with(&settings, |command| {
+        command.env("NOTIFY_SOCKET", notify.path());
+        command.env("WATCHDOG_USEC", "900000");
+        file = command.get_args().last().map(PathBuf::from);
+    });
+    notify.wait_for_status("consuming", SOON);
+    proxy.set(|faults| faults.hold_broker = true);
+    // Takes a new consumer, and so two answers of the broker.
+    let changed = settings.set("server.prefetch", 7);
+    std::fs::write(file.unwrap(), changed.text()).unwrap();
+    daemon.signal("HUP");
+    daemon.wait_for_line("reloaded the configuration", SOON);
+    let fed = || {
+        let all = notify.all();
+        all.iter().filter(|one| one.contains("WATCHDOG=1")).count()
+    };
+    let before = fed();
+    // Long before the connection counts as dead.
+    until(SOON / 2, "three words to the watchdog", || {
+        (fed() >= before + 3).then_some(())
+    });
+    // And it was still waiting then.
+    let consumers = broker.depth(&vhost, "rpc_queue").unwrap().consumers;
+    assert_eq!(consumers, 0, "the new consumer was there too early");
+    proxy.set(|faults| faults.hold_broker = false);
+    broker.wait_for_consumers(&vhost, "rpc_queue", 1);
 }
 
 #[test]

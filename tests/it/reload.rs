@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::support::wire::Client;
-use crate::support::{Broker, Daemon, Notify, SOON, Settings, until};
+use crate::support::wire::{Client, Properties};
+use crate::support::{Broker, Daemon, Notify, Proxy, SOON, Settings, until};
 
 /// A daemon whose configuration file can be written again.
 struct Reloadable {
@@ -74,11 +75,59 @@ fn a_good_configuration_applies_without_a_new_process() {
     assert!(line.contains("server.max_n, log.level"), "{line}");
     let refusal = client.call("rpc_queue", b"30", SOON).unwrap().text();
     assert!(refusal.starts_with("error: OUT_OF_RANGE"), "{refusal}");
+    server.daemon.wait_for_line("answered", SOON);
+    // Smaller requests, and larger ones again: in the same session.
+    let padded = [b' '; 100]
+        .iter()
+        .chain(b"30")
+        .copied()
+        .collect::<Vec<u8>>();
+    for (limit, expect) in [
+        ("64B", "error: INVALID_ARGUMENT: the body of 102 bytes"),
+        ("1KiB", "832040"),
+    ] {
+        server.reload(
+            &settings
+                .clone()
+                .set("server.max_request_bytes", limit)
+                .text(),
+        );
+        let answer = client.call("rpc_queue", &padded, SOON).unwrap().text();
+        assert!(answer.starts_with(expect), "{limit}: {answer}");
+    }
+    assert_eq!(client.report("rpc_queue", SOON).unwrap()["sessions"], 1);
     // Another queue takes another session, in the same process.
     server.reload(&settings.clone().set("queue.name", "jobs").text());
     server.notify.wait_for_status("consuming jobs on ", SOON);
     assert_eq!(client.call("jobs", b"30", SOON).unwrap().text(), "832040");
     assert!(server.daemon.is_running());
+}
+
+#[test]
+fn more_computations_at_once_are_begun_at_once() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost)
+        .set("server.max_n", 1_000_000_000)
+        .set("server.max_reply_bytes", "500MiB")
+        .set("server.concurrency", 1);
+    let mut server = Reloadable::start(&settings);
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.confirm_select().unwrap();
+    // Its reply leaves room for others in the memory that replies may take.
+    let endless = Properties::request("amq.gen-nobody", b"1");
+    client.publish("rpc_queue", &endless, b"200000000").unwrap();
+    client.wait_for_confirms(SOON).unwrap();
+    server.notify.wait_for_status("1 in flight", SOON);
+    // Large enough for the pool, where it waits in line.
+    let large = Properties::new().correlation_id("large");
+    client.request("rpc_queue", large, b"50000").unwrap();
+    server.notify.wait_for_status("2 in flight", SOON);
+    let at_once = Duration::from_millis(500);
+    assert!(client.next_delivery(at_once).is_err(), "it did not wait");
+    server.reload(&settings.set("server.concurrency", 2).text());
+    let answer = client.next_delivery(SOON).unwrap();
+    assert_eq!(answer.correlation_id(), "large");
 }
 
 #[test]
@@ -125,4 +174,29 @@ fn a_bad_configuration_changes_nothing_and_is_said_everywhere() {
         let status = server.notify.last("STATUS")?;
         (!status.contains("refused")).then_some(())
     });
+}
+
+/// The session that is to give way dies first. What it was told must not be forgotten with it.
+#[test]
+fn a_new_broker_is_used_though_the_session_dies_while_it_drains() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let proxy = Proxy::new(broker.port());
+    let settings = Settings::at(&proxy.url(&vhost))
+        .set("server.max_n", 1_000_000_000)
+        .set("server.max_reply_bytes", "500MiB");
+    let mut server = Reloadable::start(&settings);
+    // Keeps the session from ending its drain.
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.confirm_select().unwrap();
+    let request = Properties::request("amq.gen-nobody", b"1");
+    client.publish("rpc_queue", &request, b"400000000").unwrap();
+    client.wait_for_confirms(SOON).unwrap();
+    server.notify.wait_for_status("1 in flight", SOON);
+    server.reload(&settings.set("broker.url", broker.url(&vhost)).text());
+    // It consumes no more: the drain has begun.
+    broker.wait_for_depth(&vhost, "rpc_queue", SOON, |depth| depth.consumers == 0);
+    assert!(proxy.reset(None) > 0);
+    let address = format!("consuming rpc_queue on 127.0.0.1:{}", broker.port());
+    server.notify.wait_for_status(&address, SOON);
 }

@@ -58,3 +58,19 @@ step_broker_away_for_two_minutes() {
 	check is MainPID "$pid"
 	check is NRestarts 0
 }
+
+# Short of memory, the broker reads nothing from those who publish.
+step_blocked_by_the_broker() {
+	afresh
+	journal_mark
+	load_keep 40 200000
+	check inside rabbitmqctl -q set_vm_memory_high_watermark 0
+	within 20 status_has '^blocked by the broker: low on memory$'
+	stays 5 is NRestarts 0
+	check inside rabbitmqctl -q set_vm_memory_high_watermark 0.4
+	within 20 status_has '^consuming rpc_queue on localhost:5672'
+	load_result
+	journal -x >"$work/log/blocked"
+	check grep -q 'Subject: The broker at localhost:5672 takes no replies for now' "$work/log/blocked"
+	check grep -q 'Subject: The broker at localhost:5672 takes replies again' "$work/log/blocked"
+}

@@ -18,6 +18,25 @@ password_file() { # PASSWORD OWNER
 	inside sh -c 'umask 077; cat >/etc/fibrpc/broker-password; chown "$1" /etc/fibrpc/broker-password' - "$2" <<<"$1"
 }
 
+# The attempt that comes next, and in how many seconds, as STATUS has it.
+next_attempt() {
+	show StatusText | sed -n 's/.*, try \([0-9]*\) in \([0-9]*\) s: .*/\1 \2/p'
+}
+
+# It counts down with the clock: what it says is never older than 2 s.
+status_is_fresh() {
+	local first second began passed
+	began=$(date +%s%N)
+	first=$(next_attempt)
+	sleep 4
+	second=$(next_attempt)
+	passed=$((($(date +%s%N) - began) / 1000000000))
+	say "first: $first, after $passed s: $second"
+	check [ "${first% *}" = "${second% *}" ]
+	check [ $((${second#* } + passed - ${first#* })) -ge -2 ]
+	check [ $((${second#* } + passed - ${first#* })) -le 2 ]
+}
+
 step_wrong_password() {
 	afresh
 	tester
@@ -32,6 +51,8 @@ step_wrong_password() {
 	within 10 status_has 'waiting for broker localhost:5672.*(refused|password|credentials)'
 	note "$(show StatusText)"
 	within 10 journal_says '(refused|password|credentials)'
+	# Nothing but an operator helps, so that this wait is 15 s at least.
+	status_is_fresh
 	within 20 is ActiveState active
 	# The attempts become rare, and nothing restarts.
 	journal_mark
@@ -112,8 +133,12 @@ step_tls_and_dns_under_the_filter() {
 		password_file = "/etc/fibrpc/broker-password"
 		tls.ca_file = "/etc/fibrpc/ca.pem"
 	END
+	# In place of an error that the daemon might get over, the filter ends it.
+	drop_in filter <<<$'[Service]\nSystemCallErrorNumber='
 	check inside systemctl restart fibrpcd
 	within 20 status_has '^consuming rpc_queue on mq.fibrpc.test:5671'
+	local pid
+	pid=$(show MainPID)
 	check inside rabbitmqctl -q list_connections user ssl
 	check serves
 	# The client by the same way.
@@ -124,6 +149,10 @@ step_tls_and_dns_under_the_filter() {
 	within 20 journal_says 'broker.heartbeat'
 	within 20 status_has '^consuming rpc_queue on mq.fibrpc.test:5671'
 	check serves
+	check is MainPID "$pid"
+	# That it is in force: the priority of a large computation may not be lowered.
+	ask 1000000 >/dev/null || true
+	within 10 is NRestarts 1
 }
 
 # Searched after all the steps that have used the password.

@@ -4,13 +4,16 @@
 step_start_and_ask() {
 	inside systemctl stop fibrpcd
 	check [ "$(inside sh -c 'systemctl start fibrpcd && fibrpc 30')" = 832040 ]
+	check [ "$(inside stat -c %U "/proc/$(show MainPID)")" = fibrpcd ]
+	# Everyone may read it, since it holds no secrets.
+	check [ "$(inside stat -c %a:%U /etc/fibrpc.toml)" = 644:root ]
 }
 
 step_status_is_true() {
 	within 3 status_has '^consuming rpc_queue on localhost:5672, 0 in flight$'
 	check inside systemctl status fibrpcd | tee "$work/log/status"
 	check grep -q 'Status: "consuming rpc_queue on localhost:5672, 0 in flight"' "$work/log/status"
-	load_start 40 1000000 --steady 4
+	load_keep 40 200000
 	within 3 status_has '^consuming rpc_queue on localhost:5672, [1-9][0-9]* in flight$'
 	load_result
 	within 3 status_has ', 0 in flight$'
@@ -18,8 +21,8 @@ step_status_is_true() {
 
 step_idle() {
 	afresh
-	# A few seconds, for what comes up after the start.
-	stays 5 is ActiveState active
+	# Long enough for the thread that has looked up the broker's address to end.
+	stays 12 is ActiveState active
 	local bytes
 	bytes=$(show MemoryCurrent)
 	note "memory $((bytes / 104858 / 10)).$((bytes / 104858 % 10)) MiB"
@@ -45,11 +48,19 @@ step_journal_has_fields() {
 	# Of the event "connected".
 	grep 46642ac6820d4923b17b44943eef139c "$work/log/journal.json" >"$work/log/connected.json"
 	cat "$work/log/connected.json"
+	# All that is ours is told from what is systemd's by its name.
+	check [ "$(grep '"SYSLOG_IDENTIFIER" *: *"fibrpcd"' "$work/log/journal.json" | field_names |
+		grep -vE '^(_.*|FIBRPC_[A-Z0-9_]+|MESSAGE|MESSAGE_ID|PRIORITY|SYSLOG_IDENTIFIER|CODE_FILE|CODE_LINE|TARGET)$')" = '' ]
 	local field
 	for field in '"FIBRPC_ENDPOINT":"localhost:5672"' '"FIBRPC_QUEUE":"rpc_queue"' '"SYSLOG_IDENTIFIER":"fibrpcd"' \
 		'"PRIORITY":"[56]"' '"_TRANSPORT":"journal"'; do
 		check grep -Eq "$(sed 's/":"/" *: *"/' <<<"$field")" "$work/log/connected.json"
 	done
+}
+
+field_names() {
+	python3 -c 'import json, sys
+for line in sys.stdin: print("\n".join(json.loads(line)))' | sort -u
 }
 
 step_journal_explains() {
@@ -74,26 +85,62 @@ step_manual_pages() {
 	check inside fibrpc --version
 }
 
-# Slow enough that most of the requests are in flight when the stop comes.
+step_completions() {
+	if ! grep -q '^    \["target/completions/' Cargo.toml; then
+		note 'the package has none yet'
+		return
+	fi
+	check inside bash -c '. /usr/share/bash-completion/completions/fibrpc && complete -p fibrpc'
+	check inside grep -q '^#compdef fibrpc' /usr/share/zsh/vendor-completions/_fibrpc
+	check inside grep -q 'complete -c fibrpc' /usr/share/fish/vendor_completions.d/fibrpc.fish
+}
+
+# The requests wait in the queue, and are answered one after the other, so that most of them are in flight
+# when the stop comes.
 step_stop_under_load() {
 	afresh
-	configure 10-test <<<$'[server]\nprefetch = 500'
-	check inside systemctl reload fibrpcd
-	within 10 prefetch_is 500
-	journal_mark
+	configure 10-test <<<$'[server]\nprefetch = 500\nconcurrency = 1'
+	check inside systemctl stop fibrpcd
 	load_start 500 1000000
+	check inside systemctl start fibrpcd
+	within 5 status_has ', [45][0-9][0-9] in flight$'
+	journal_mark
 	check inside systemctl stop fibrpcd
 	check is Result success
 	check is ExecMainStatus 0
-	note "$(journal -o json | sed -n 's/.*"FIBRPC_IN_FLIGHT" *: *"\([0-9]*\)".*/\1/p' | head -n 1) in flight at the stop"
+	local in_flight
+	in_flight=$(journal -o json | sed -n 's/.*"FIBRPC_IN_FLIGHT" *: *"\([0-9]*\)".*/\1/p' | head -n 1)
+	note "$in_flight in flight at the stop"
+	check [ "$in_flight" -ge 400 ]
+	configure 10-test </dev/null
 	check inside systemctl start fibrpcd
 	load_result
+}
+
+# As far as the daemon knows the unit allows 45 s. This one allows less, so that the test need not wait.
+step_stop_takes_longer_than_the_unit_allows() {
+	afresh
+	drop_in stop <<<$'[Service]\nTimeoutStopSec=3s'
+	configure 10-test <<<$'[server]\ndrain_timeout = "41s"\nmax_n = 50000000'
+	check inside systemctl restart fibrpcd
+	inside fibrpc --config /dev/null --timeout 60s 50000000 >"$work/log/digits" &
+	local asking=$! began=$SECONDS
+	within 5 status_has ', 1 in flight$'
+	inside systemctl stop fibrpcd &
+	local stopping=$!
+	within 3 status_has '^draining, 1 left, [0-9]+ s$'
+	wait "$stopping"
+	note "stopped after $((SECONDS - began)) s"
+	check [ $((SECONDS - began)) -gt 4 ]
+	check is Result success
+	wait "$asking"
+	check [ "$(wc -c <"$work/log/digits")" = 10449383 ]
 }
 
 step_restart_under_load() {
 	afresh
 	local round
-	load_start 100 20000 --steady 60
+	load_keep 100 20000
 	for round in $(seq 20); do
 		check inside systemctl restart fibrpcd
 		say "restart $round"
@@ -111,7 +158,7 @@ step_reload_good() {
 	local pid
 	pid=$(show MainPID)
 	check prefetch_is 64
-	load_start 200 20000 --steady 15
+	load_keep 200 20000
 	configure 10-test <<<$'[server]\nprefetch = 7'
 	check inside systemctl reload fibrpcd
 	within 10 prefetch_is 7
@@ -121,6 +168,37 @@ step_reload_good() {
 	within 20 prefetch_is 9
 	check is MainPID "$pid"
 	load_result
+	# What an operator does first when something is wrong: at once, and for as long as it is wanted.
+	journal_mark
+	check inside fibrpc 31
+	check [ "$(journal_says '^answered')" = '' ]
+	configure 20-log <<<$'[log]\nlevel = "debug"'
+	check inside systemctl reload fibrpcd
+	check inside fibrpc 31
+	within 5 journal_says '^answered'
+	check is MainPID "$pid"
+}
+
+# A later systemd sends the signal itself and waits for READY=1 with the time of its own RELOADING=1.
+step_reload_of_type_notify_reload() {
+	afresh
+	if [ "$release" = bookworm ]; then
+		note 'not known to this systemd'
+		return
+	fi
+	drop_in type <<<$'[Service]\nType=notify-reload\nExecReload='
+	check inside systemctl restart fibrpcd
+	local pid
+	pid=$(show MainPID)
+	configure 10-test <<<$'[server]\nprefetch = 7'
+	check inside systemctl reload fibrpcd
+	check is ActiveState active
+	within 10 prefetch_is 7
+	configure 10-test <<<$'[server]\nprefetch = 0'
+	inside systemctl reload fibrpcd || true
+	within 5 status_has 'reload refused: .*server\.prefetch'
+	check is ActiveState active
+	check is MainPID "$pid"
 }
 
 step_reload_bad() {

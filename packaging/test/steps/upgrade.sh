@@ -9,15 +9,22 @@ step_upgrade_keeps_edited_conffile() {
 	inside sed -i 's/^#prefetch = .*/prefetch = 33/' /etc/fibrpc.toml
 	check inside systemctl restart fibrpcd
 	within 20 prefetch_is 33
-	local pid
+	# A further instance is upgraded with it.
+	inside mkdir -p /etc/fibrpc
+	inside tee /etc/fibrpc/reports.toml <<<$'[queue]\nname = "reports"'
+	check inside systemctl start fibrpcd@reports
+	local pid instance
 	pid=$(show MainPID)
+	instance=$(show MainPID fibrpcd@reports)
 	journal_mark
-	load_start 100 20000 --steady 10
+	load_keep 100 20000
 	check inside apt-get install -qy --no-install-recommends -o Dpkg::Options::=--force-confold /srv/fibrpc.deb
 	check inside grep -qx 'prefetch = 33' /etc/fibrpc.toml
 	load_result
 	check [ "$(show MainPID)" != "$pid" ]
 	check prefetch_is 33
+	check [ "$(show MainPID fibrpcd@reports)" != "$instance" ]
+	check [ "$(ask --queue reports 30)" = 832040 ]
 	# "Started" once, and before it "finished its work".
 	check [ "$(journal -o json | grep -c 148f8c7be36749b5aad921d65b0024d8)" = 1 ]
 	check [ "$(journal -o json | grep -c 0f6de8c071ed41f48ce1f3734b80b10b)" = 1 ]
@@ -26,6 +33,7 @@ step_upgrade_keeps_edited_conffile() {
 step_remove_stops() {
 	check inside apt-get remove -qy fibrpc
 	check [ "$(inside systemctl is-active fibrpcd)" != active ]
+	check [ "$(inside systemctl is-active fibrpcd@reports)" != active ]
 	check [ "$(inside pgrep -c fibrpcd)" = 0 ]
 	check inside test -e /etc/fibrpc.toml
 }

@@ -114,6 +114,8 @@ impl Pump {
                 .0
                 .bytes_in
                 .fetch_add(read as u64, Ordering::Relaxed);
+            let max_body = self.link.0.max_body.load(Ordering::Relaxed);
+            self.guard.limit_bodies(max_body);
             let taken = self.guard.take(&self.buffer[..read], &mut self.intake);
             self.give_word_of_life();
             if let Some(blocked) = self.intake.blocked.take() {

@@ -1,10 +1,12 @@
 //! Copies events, so that another thread can write them.
 
 use super::super::text::one_line;
-use std::fmt::{self, Debug};
+use super::limits::{LEFT_OUT, Limits};
+use std::fmt::{self, Debug, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::time::Instant;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -23,7 +25,7 @@ pub(super) struct Record {
 
 impl Record {
     /// Copies an event.
-    fn of(event: &Event<'_>) -> Self {
+    pub(super) fn of(event: &Event<'_>) -> Self {
         let mut record = Self {
             metadata: event.metadata(),
             time: String::new(),
@@ -41,6 +43,22 @@ impl Record {
             .iter()
             .find(|(field, _)| field.name() == name)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// Says that so many events like this one were left out before it.
+    pub(super) fn count(&mut self, left_out: u64) {
+        let Some(field) = self.metadata.fields().field(LEFT_OUT) else {
+            return;
+        };
+        if left_out == 0 {
+            return;
+        }
+        let message = |(field, _): &&mut (Field, String)| field.name() == "message";
+        if let Some((_, message)) = self.values.iter_mut().find(message) {
+            // Writing to a string cannot fail.
+            let _ = write!(message, " ({left_out} more were left out before this)");
+        }
+        self.values.push((field, left_out.to_string()));
     }
 }
 
@@ -62,15 +80,35 @@ impl fmt::Debug for Record {
 }
 
 /// Puts a copy of each event into the queue. Never waits: what finds the queue full is counted.
+#[derive(Clone)]
 pub(super) struct Capture {
-    pub(super) queue: SyncSender<Option<Record>>,
+    queue: SyncSender<Option<Record>>,
     pub(super) lost: Arc<AtomicU64>,
+    pub(super) limits: Arc<Limits>,
+}
+
+impl Capture {
+    /// Into this queue, counting in `lost`.
+    pub(super) fn new(queue: SyncSender<Option<Record>>, lost: Arc<AtomicU64>) -> Self {
+        Self {
+            queue,
+            lost,
+            limits: Arc::default(),
+        }
+    }
+
+    /// Has a record written.
+    pub(super) fn write(&self, record: Record) {
+        if self.queue.try_send(Some(record)).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl<S: Subscriber> Layer<S> for Capture {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if self.queue.try_send(Some(Record::of(event))).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        if let Some(record) = self.limits.admit(event, Instant::now()) {
+            self.write(record);
         }
     }
 }

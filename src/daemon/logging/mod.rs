@@ -5,15 +5,17 @@
 //! or a pipe that nobody reads costs log lines, which are counted, and never holds up a request.
 
 mod capture;
+mod limiter;
+mod limits;
 mod target;
 mod writer;
 
 use super::text::one_line;
 use crate::config::{Level, Log, LogTarget};
-use crate::server::events::Limiter;
+use capture::Capture;
 use std::io;
-use std::sync::Mutex;
 use std::time::Instant;
+use tracing::field::Empty;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Registry, reload};
@@ -24,6 +26,7 @@ pub(super) use target::stderr_is_journal;
 /// The running log. Dropping it writes what is queued, for a second at most.
 pub(super) struct Logging {
     filter: reload::Handle<Targets, Registry>,
+    capture: Capture,
     _writer: Writer,
 }
 
@@ -47,7 +50,7 @@ impl Logging {
         };
         let (filter, handle) = reload::Layer::new(targets(log.level));
         let (writer, capture) = Writer::start(sink)?;
-        let subscriber = Registry::default().with(filter).with(capture);
+        let subscriber = Registry::default().with(filter).with(capture.clone());
         tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
         log_panics();
         if let Some(error) = problem {
@@ -55,8 +58,17 @@ impl Logging {
         }
         Ok(Self {
             filter: handle,
+            capture,
             _writer: writer,
         })
+    }
+
+    /// Writes what repeated too often to be written at once, where that is over. To be called once a
+    /// second.
+    pub(super) fn write_overdue(&self) {
+        for record in self.capture.limits.overdue(Instant::now()) {
+            self.capture.write(record);
+        }
     }
 
     /// Changes the level of a running log.
@@ -79,18 +91,19 @@ fn targets(level: Level) -> Targets {
     Targets::new().with_target("fibrpc", level)
 }
 
-/// A panic is one line in the log, at a limited rate since a request may cause it.
-fn log_panics() {
-    let limiter = Mutex::new(Limiter::default());
-    std::panic::set_hook(Box::new(move |panic| {
-        let left_out = match limiter.lock() {
-            Ok(mut limiter) => limiter.pass(Instant::now()),
-            Err(_) => None,
-        };
-        if let Some(left_out) = left_out {
-            let what = one_line(&panic.to_string().replace('\n', " "));
-            tracing::error!(fibrpc_left_out = left_out, "{what}");
+impl Drop for Logging {
+    fn drop(&mut self) {
+        for record in self.capture.limits.rest() {
+            self.capture.write(record);
         }
+    }
+}
+
+/// A panic is one line in the log; limited in number, since a request may cause it.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let what = one_line(&panic.to_string().replace('\n', " "));
+        tracing::error!(fibrpc_left_out = Empty, "{what}");
     }));
 }
 

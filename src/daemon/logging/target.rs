@@ -1,6 +1,7 @@
 //! Where log records end: the journal, by its native protocol, or lines on stderr.
 
 use super::capture::Record;
+use super::limits::LEFT_OUT;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
@@ -96,7 +97,8 @@ fn line(record: &Record, style: Style) -> String {
     if record.value("message_id").is_none() {
         for (field, value) in &record.values {
             let name = field.name();
-            if name == "message" {
+            // The message says how many were left out.
+            if name == "message" || name == LEFT_OUT {
                 continue;
             }
             let name = name.strip_prefix("fibrpc_").unwrap_or(name);
@@ -126,13 +128,12 @@ fn priority(level: Level) -> u8 {
 mod tests {
     use super::super::capture::Capture;
     use super::*;
-    use std::sync::mpsc;
+    use std::sync::{Arc, mpsc};
 
     /// The records that `body` makes.
     fn records(body: impl FnOnce()) -> Vec<Record> {
         let (queue, records) = mpsc::sync_channel(100);
-        let lost = std::sync::Arc::default();
-        let capture = Registry::default().with(Capture { queue, lost });
+        let capture = Registry::default().with(Capture::new(queue, Arc::default()));
         tracing::subscriber::with_default(capture, body);
         records.try_iter().flatten().collect()
     }
@@ -166,8 +167,7 @@ mod tests {
     fn a_replayed_event_is_the_event() {
         let original = records(|| crate::server::events::blocked("mq1:5672", "low on memory"));
         let (queue, replayed) = mpsc::sync_channel(100);
-        let lost = std::sync::Arc::default();
-        let subscriber = Registry::default().with(Capture { queue, lost });
+        let subscriber = Registry::default().with(Capture::new(queue, Arc::default()));
         replay(&original[0], &subscriber);
         let replayed = replayed.try_recv().unwrap().unwrap();
         assert_eq!(format!("{replayed:?}"), format!("{:?}", original[0]));

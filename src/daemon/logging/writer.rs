@@ -29,10 +29,7 @@ impl Writer {
         let (queue, records) = mpsc::sync_channel(QUEUE);
         let (ending, ended) = mpsc::channel();
         let lost = Arc::new(AtomicU64::new(0));
-        let capture = Capture {
-            queue: queue.clone(),
-            lost: lost.clone(),
-        };
+        let capture = Capture::new(queue.clone(), lost.clone());
         let thread = std::thread::Builder::new()
             .name("log".into())
             .spawn(move || {

@@ -1,5 +1,5 @@
-//! How a session ends in order: it stops consuming, hands back what was not begun, finishes what was,
-//! and closes the channel that acks first, since its close-ok says that every ack has arrived.
+//! How a session ends in order: it stops consuming, finishes what was begun, hands back what was not, and
+//! closes the channel that acks first, since its close-ok says that every ack has arrived.
 
 use super::{Drain, End, Session};
 use crate::broker::{Arrival, Error};
@@ -9,11 +9,16 @@ use crate::server::state::State;
 use futures_util::future;
 use std::time::{Duration, Instant};
 
+/// How long what was not begun is kept. Most drains are over by then, and the end of the channel hands
+/// it back at no cost. To hand back one by one costs the broker a command each, and a quorum queue that
+/// has too many of them to do when the channel ends forgets the acks among them (seen with RabbitMQ 3.10).
+const KEPT: Duration = Duration::from_millis(200);
+
 /// How long closing in order may take once everything is settled, or the drain time is over.
 const CLOSING: Duration = Duration::from_millis(900);
 
 impl<S: Service> Session<'_, S> {
-    /// Stops consuming and hands back what was not begun; what was goes on until the drain time ends.
+    /// Stops consuming; what was begun goes on until the drain time ends.
     pub(super) async fn begin_drain(&mut self, stopping: bool) -> Result<(), Error> {
         if let Some(drain) = &mut self.draining {
             drain.stopping |= stopping;
@@ -24,48 +29,51 @@ impl<S: Service> Session<'_, S> {
         self.draining = Some(Drain {
             since,
             until: since + limit,
+            hand_back_at: Some(since + KEPT),
             stopping,
         });
         if stopping {
-            events::draining(self.window.outstanding() as u64, limit);
+            events::draining(self.in_flight(), limit);
             self.context.state.send_replace(State::Draining {
                 until: since + limit,
             });
         }
-        let handed_back = tokio::time::timeout(limit, self.hand_back()).await;
-        handed_back.unwrap_or(Ok(()))
+        self.untouched = self.pool.clear();
+        let cancelled = self.incoming.cancel(&self.consumer_tag);
+        let cancelled = tokio::time::timeout(limit, self.beats().during(cancelled)).await;
+        cancelled.unwrap_or(Ok(()))
     }
 
-    async fn hand_back(&mut self) -> Result<(), Error> {
-        self.incoming.cancel(&self.consumer_tag).await?;
+    /// Hands back what was not begun: from the line for the pool, and what had not been looked at.
+    pub(super) fn hand_back(&mut self, drain: Drain) -> Result<(), Error> {
+        self.draining = Some(Drain {
+            hand_back_at: None,
+            ..drain
+        });
         while let Some(arrival) = self.deliveries.try_next() {
             match arrival {
                 Arrival::Delivered(delivery) => {
                     self.window.open(delivery.tag);
-                    self.give_back(delivery.tag);
+                    self.untouched.push(delivery.tag);
                 }
                 Arrival::Failed(error) => return Err(error),
                 _ => {}
             }
         }
-        for tag in self.pool.clear() {
-            self.give_back(tag);
+        for tag in std::mem::take(&mut self.untouched) {
+            self.incoming.requeue(tag);
+            self.window.told(tag);
         }
         Ok(())
     }
 
-    fn give_back(&mut self, tag: u64) {
-        self.incoming.requeue(tag);
-        self.window.told(tag);
-    }
-
     pub(super) fn is_drained(&self) -> bool {
-        self.window.outstanding() == 0
+        self.in_flight() == 0
     }
 
     /// Closes in order: channel first, since its close-ok says that every ack has arrived.
     pub(super) async fn finish(&mut self, drain: Drain) -> End {
-        let abandoned = self.window.outstanding() as u64;
+        let abandoned = self.in_flight();
         self.pool.cancel();
         let closing = async {
             let _ = self.incoming.close(CLOSING).await;
@@ -89,7 +97,7 @@ impl<S: Service> Session<'_, S> {
 
     /// Leaves at once.
     pub(super) fn leave(&mut self) -> End {
-        let abandoned = self.window.outstanding() as u64;
+        let abandoned = self.in_flight();
         if abandoned > 0 {
             events::abandoned(abandoned);
         }
@@ -104,5 +112,13 @@ impl<S: Service> Session<'_, S> {
             ..
         } = self;
         let _ = future::join(consuming.close(CLOSING), publishing.close(CLOSING)).await;
+    }
+}
+
+impl Drain {
+    /// When there is something to be done whatever else happens.
+    pub(super) fn wakes(&self) -> Instant {
+        self.hand_back_at
+            .map_or(self.until, |at| at.min(self.until))
     }
 }

@@ -7,7 +7,7 @@ use super::{Pending, Session};
 use crate::broker::{Arrival, Delivery, Error, Kind, Returned};
 use crate::protocol::control::{Question, Report, pong};
 use crate::protocol::reply_to::Address;
-use crate::protocol::{Answer, Message, Request, Status, reply};
+use crate::protocol::{Answer, Code, Message, Request, Status, reply};
 use crate::server::Context;
 use crate::server::admission::{self, Admitted};
 use crate::server::control::Asked;
@@ -73,13 +73,14 @@ impl<S: Service> Session<'_, S> {
             Ok(Some(address)) => address,
             Ok(None) => {
                 Counters::add(&counters.unanswerable);
+                tracing::debug!("a request without a reply address");
                 self.settle(tag);
                 return Ok(());
             }
             Err(refusal) => {
                 Counters::add(&counters.unanswerable);
                 Counters::add(&counters.refused);
-                self.context.refusals.log(&refusal);
+                events::reply_refused(&refusal);
                 self.settle(tag);
                 return Ok(());
             }
@@ -139,12 +140,26 @@ impl<S: Service> Session<'_, S> {
         compute: Option<Duration>,
     ) -> Result<(), Error> {
         let outcome = admission::fitting(outcome, &self.settings.server);
+        tracing::debug!(
+            fibrpc_code = outcome
+                .as_ref()
+                .map_or_else(|status| status.code, |_| Code::Ok)
+                .name(),
+            fibrpc_reply_to = request.reply_to.as_deref(),
+            fibrpc_correlation_id = request
+                .correlation_id
+                .as_deref()
+                .map(String::from_utf8_lossy)
+                .as_deref(),
+            fibrpc_compute_us = compute.map(|time| time.as_micros()),
+            "answered"
+        );
         let counters = &self.context.counters;
         match &outcome {
             Ok(_) => Counters::add(&counters.served),
             Err(status) => {
                 Counters::add(&counters.failed);
-                if status.code == crate::protocol::Code::DeadlineExceeded {
+                if status.code == Code::DeadlineExceeded {
                     Counters::add(&counters.expired);
                 }
             }
@@ -169,7 +184,7 @@ impl<S: Service> Session<'_, S> {
     pub(super) fn on_status(&mut self, asked: &Asked) {
         let report = self.report();
         if let Err(refusal) = self.control.answer(asked, &self.policy, &report) {
-            self.context.refusals.log(&refusal);
+            events::reply_refused(&refusal);
         }
     }
 
@@ -249,7 +264,7 @@ impl<S: Service> Session<'_, S> {
                 pending
             }));
         } else {
-            self.context.refusals.log(&"the reply queue is full");
+            events::reply_refused(&"the reply queue is full");
             // Nobody can be told, so the request goes where the queue's owner wants such requests.
             self.reject(pending.tag);
         }
@@ -267,7 +282,7 @@ impl<S: Service> Session<'_, S> {
             .is_some_and(|id| id < self.context.next_reply);
         if known {
             Counters::add(&self.context.counters.returned);
-            tracing::debug!(reply_to = %returned.routing_key, "the caller has gone");
+            tracing::debug!(fibrpc_reply_to = %returned.routing_key, "the caller has gone");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Held, PREFETCH, QUEUE, Scene, full, prefetch};
+use super::{CONSUMING, Held, PREFETCH, QUEUE, Scene, full, prefetch};
 use crate::support::proxy::Confirms;
 use crate::support::wire::{Client, Properties};
 use crate::support::{Broker, Daemon, SOON, Settings};
@@ -19,11 +19,11 @@ fn an_alarm_is_waited_out() {
     });
     broker.memory_alarm(true);
     scene.proxy.set(|faults| faults.confirms = Confirms::Pass);
-    scene.wait_for_line("blocked by the broker", SOON);
+    scene.wait_for_status("blocked by the broker", SOON);
     std::thread::sleep(Duration::from_secs(if full() { 60 } else { 3 })); // the fault itself
     let began = Instant::now();
     broker.memory_alarm(false);
-    scene.wait_for_line("unblocked", SOON);
+    scene.wait_for_status(CONSUMING, SOON);
     scene.load.wait_for_answers(1, SOON);
     assert!(began.elapsed() < Duration::from_secs(5));
     scene.load.wait_for_answers(40, SOON);

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::load::Load;
-use super::{Held, PREFETCH, QUEUE, Scene, full, prefetch, times};
+use super::{CONSUMING, Held, NO_SESSION, PREFETCH, QUEUE, Scene, full, prefetch, times};
 use crate::support::wire::{Client, Properties};
-use crate::support::{Broker, Daemon, Ledger, Proxy, SOON, Settings, until};
+use crate::support::{Broker, Daemon, Ledger, Notify, Proxy, SOON, Settings, until};
 
 /// From the moment that a broker is back.
 const BACK: Duration = Duration::from_secs(35);
@@ -25,16 +25,16 @@ fn a_broker_may_die_or_restart_under_load() {
         // In order first: RabbitMQ 3.10 forgets quorum queues that were made shortly before it is killed.
         scene.faults += 1;
         broker.stop_app();
-        scene.wait_for_line("disconnected from", SOON);
+        scene.wait_for_status(NO_SESSION, SOON);
         broker.start_app();
-        scene.wait_for_line("connected to", BACK);
+        scene.wait_for_status(CONSUMING, BACK);
         scene.load.wait_for_answers(20, RECOVERED);
 
         scene.faults += 1;
         broker.kill();
-        scene.wait_for_line("disconnected from", SOON);
+        scene.wait_for_status(NO_SESSION, SOON);
         broker.start();
-        scene.wait_for_line("connected to", BACK);
+        scene.wait_for_status(CONSUMING, BACK);
         scene.load.wait_for_answers(20, RECOVERED);
     }
     held.assert_returned(&scene.daemon);
@@ -57,11 +57,11 @@ fn a_frozen_broker_is_waited_for_and_then_given_up() {
     let began = Instant::now();
     broker.suspend();
     hasty.faults += 1;
-    hasty.wait_for_line("disconnected from", Duration::from_secs(5));
+    hasty.wait_for_status(NO_SESSION, Duration::from_secs(5));
     let five = Duration::from_secs(5).saturating_sub(began.elapsed());
     std::thread::sleep(five); // the fault itself
     broker.resume();
-    hasty.wait_for_line("connected to", BACK);
+    hasty.wait_for_status(CONSUMING, BACK);
     hasty.load.wait_for_answers(20, SOON);
     patient.load.wait_for_answers(20, SOON);
     let log = patient.daemon.stderr().join("\n");
@@ -72,10 +72,10 @@ fn a_frozen_broker_is_waited_for_and_then_given_up() {
         broker.suspend();
         patient.faults += 1;
         hasty.faults += 1;
-        patient.wait_for_line("disconnected from", Duration::from_secs(25));
+        patient.wait_for_status(NO_SESSION, Duration::from_secs(25));
         std::thread::sleep(Duration::from_secs(60).saturating_sub(began.elapsed()));
         broker.resume();
-        patient.wait_for_line("connected to", BACK);
+        patient.wait_for_status(CONSUMING, BACK);
         patient.load.wait_for_answers(20, SOON);
     }
     hasty.finish(&broker);
@@ -90,9 +90,8 @@ fn a_queue_that_is_deleted_is_made_again_and_served() {
     let settings = Settings::at(&proxy.url(&vhost))
         .set("queue.type", "classic")
         .set("server.prefetch", prefetch());
-    let daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
-    let mut line = 0;
     for round in 0..times(5, 50) {
         for index in 0..2 * PREFETCH {
             // Those that are in the queue when it goes are lost with it, by its owner's wish.
@@ -101,8 +100,7 @@ fn a_queue_that_is_deleted_is_made_again_and_served() {
             client.request(QUEUE, request, b"30").unwrap();
         }
         client.delete(QUEUE).unwrap();
-        (line, _) = daemon.wait_for_line_from(line, "disconnected from", SOON);
-        (line, _) = daemon.wait_for_line_from(line, "connected to", SOON);
+        broker.wait_for_consumers(&vhost, QUEUE, 1);
         assert_eq!(client.call(QUEUE, b"30", SOON).unwrap().text(), "832040");
     }
     proxy.assert_clean();
@@ -120,16 +118,16 @@ fn permissions_may_go_and_come_back() {
     ));
     scene.faults += 1;
     broker.close_connections(&vhost);
-    let line = scene.wait_for_line("refused the connection", SOON);
+    let status = scene.wait_for_status("refused the connection", SOON);
     assert!(
-        line.contains("permissions") && line.contains(&vhost),
-        "{line}"
+        status.contains("permissions") && status.contains(&vhost),
+        "{status}"
     );
     broker.eval(&format!(
         r#"rabbit_auth_backend_internal:set_permissions(
             <<"guest">>, <<"{vhost}">>, <<".*">>, <<".*">>, <<".*">>, <<"tests">>)"#
     ));
-    scene.wait_for_line("connected to", SOON);
+    scene.wait_for_status(CONSUMING, SOON);
     scene.load.wait_for_answers(20, SOON);
     scene.finish(broker);
 }
@@ -198,25 +196,26 @@ fn a_password_may_change_without_a_restart() {
         .set("queue.type", "classic")
         .set("server.prefetch", prefetch())
         .set("broker.reconnect.max", "1s");
-    let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let notify = Notify::new();
+    let mut daemon = Daemon::start_notifying(&settings, &notify);
     let load = Load::start(broker.port(), &vhost);
     load.wait_for_answers(20, SOON);
 
     broker.ctl(&["change_password", &user, "new"]);
     load.wait_for_answers(20, SOON); // those who are in stay in
     proxy.reset(None);
-    let (line, text) = daemon.wait_for_line_from(0, "or its password", SOON);
+    let (told, text) = notify.wait_for_status_from(0, "or its password", SOON);
     assert!(text.contains("broker.password_file"), "{text}");
     write("new");
-    let (line, _) = daemon.wait_for_line_from(line, "connected to", SOON);
+    let (told, _) = notify.wait_for_status_from(told, CONSUMING, SOON);
     load.wait_for_answers(20, SOON);
 
     // And back, on the broker's side alone.
     broker.ctl(&["change_password", &user, "old"]);
     proxy.reset(None);
-    let (line, _) = daemon.wait_for_line_from(line, "or its password", SOON);
+    let (told, _) = notify.wait_for_status_from(told, "or its password", SOON);
     broker.ctl(&["change_password", &user, "new"]);
-    daemon.wait_for_line_from(line, "connected to", SOON);
+    notify.wait_for_status_from(told, CONSUMING, SOON);
     load.wait_for_answers(20, SOON);
 
     let ledger: Ledger = load.finish(SOON);
@@ -268,12 +267,12 @@ fn a_request_that_takes_longer_than_the_broker_allows_is_not_the_end() {
         faults.confirms = crate::support::proxy::Confirms::Hold;
     });
     scene.faults += 1;
-    let line = scene.wait_for_line("disconnected from", Duration::from_secs(200));
-    assert!(line.contains("acknowledgement"), "{line}");
+    let limit = Duration::from_secs(200);
+    scene.daemon.wait_for_line("acknowledgement", limit);
     scene.proxy.set(|faults| {
         faults.confirms = crate::support::proxy::Confirms::Pass;
     });
-    scene.wait_for_line("connected to", SOON);
+    scene.wait_for_status(CONSUMING, SOON);
     scene.load.wait_for_answers(20, SOON);
     broker.eval("application:set_env(rabbit, consumer_timeout, 1800000)");
     scene.finish(&broker);

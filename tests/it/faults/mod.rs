@@ -14,10 +14,16 @@ mod soak;
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Broker, Daemon, Proxy, SOON, Settings};
+use crate::support::{Broker, Daemon, Notify, Proxy, SOON, Settings};
 use load::Load;
 
 const QUEUE: &str = "rpc_queue";
+
+/// STATUS of a daemon without a session: it waits for the broker, or connects to it.
+const NO_SESSION: &str = " broker ";
+
+/// STATUS of a daemon with a session.
+const CONSUMING: &str = "consuming ";
 
 /// Unacknowledged deliveries that the daemons of these tests may have.
 const PREFETCH: u64 = 16;
@@ -41,10 +47,12 @@ fn times(quick: usize, in_full: usize) -> usize {
 struct Scene {
     load: Load,
     daemon: Daemon,
+    /// What the daemon says of itself, all of it: of events that repeat its log has only some.
+    notify: Notify,
     proxy: Proxy,
     vhost: String,
-    /// Where to go on in the daemon's log.
-    line: usize,
+    /// Where to go on in that.
+    told: usize,
     /// Faults that may each have had as many deliveries in flight as there are at most.
     faults: u64,
     /// Requests whose acks a broker may have forgotten when it was killed: it takes acks before it has
@@ -64,34 +72,43 @@ impl Scene {
         let settings = Settings::at(&proxy.url(&vhost))
             .set("server.prefetch", prefetch())
             .set("queue.type", "classic");
-        let daemon = Daemon::start_consuming(broker, &vhost, &change(settings));
-        let (line, _) = daemon.wait_for_line_from(0, "connected to", SOON);
+        let notify = Notify::new();
+        let daemon = Daemon::start_notifying(&change(settings), &notify);
+        let (told, _) = notify.wait_for_status_from(0, CONSUMING, SOON);
         let load = Load::start(broker.port(), &vhost);
         load.wait_for_answers(20, SOON);
         Self {
             load,
             daemon,
+            notify,
             proxy,
             vhost,
-            line,
+            told,
             faults: 0,
             forgotten: 0,
         }
     }
 
-    /// Waits for a line of the daemon's log after those that were waited for so far.
-    fn wait_for_line(&mut self, pattern: &str, limit: Duration) -> String {
-        let (line, text) = self.daemon.wait_for_line_from(self.line, pattern, limit);
-        self.line = line;
+    /// Waits for a STATUS of the daemon after those that were waited for so far.
+    fn wait_for_status(&mut self, pattern: &str, limit: Duration) -> String {
+        let (told, text) = self.notify.wait_for_status_from(self.told, pattern, limit);
+        self.told = told;
         text
+    }
+
+    /// Forgets what the daemon has said so far.
+    fn skip(&mut self) {
+        self.told = self.notify.all().len();
     }
 
     /// Does something that ends the session; returns how long it took to consume again, at most `limit`.
     fn fault(&mut self, limit: Duration, make: impl FnOnce(&Self)) -> Duration {
+        self.skip();
         let began = Instant::now();
         make(self);
         self.faults += 1;
-        self.wait_for_line("connected to", limit);
+        self.wait_for_status(NO_SESSION, limit);
+        self.wait_for_status(CONSUMING, limit);
         let took = began.elapsed();
         assert!(took < limit, "consuming again after {took:?}");
         took
@@ -107,9 +124,7 @@ impl Scene {
         self.proxy.assert_clean();
         assert_eq!(self.proxy.unanswered(), 0, "acked without a reply");
         // A broker that comes back may end a session once more before it has settled.
-        let established = |line: &&String| line.contains(" connected to ");
-        let sessions = self.daemon.stderr().iter().filter(established).count() as u64;
-        let ends = self.faults.max(sessions.saturating_sub(1));
+        let ends = self.faults.max(self.notify.sessions().saturating_sub(1));
         // One more than the prefetch: deliveries taken one at a time come before the full window.
         ledger.assert_clean(ends * (PREFETCH + 1) + self.forgotten)
     }

@@ -33,13 +33,18 @@ fn lost_confirms_cost_the_session_and_no_request() {
     let mut scene = Scene::with(broker, |settings| {
         settings.set("broker.confirm_timeout", "1s")
     });
+    let mut line = 0;
     for _ in 0..2 {
         scene
             .proxy
             .set(|faults| faults.confirms = Confirms::Swallow);
         scene.faults += 1;
-        let line = scene.wait_for_line("disconnected from", Duration::from_secs(10));
-        assert!(line.contains("broker.confirm_timeout"), "{line}");
+        let text;
+        (line, text) =
+            scene
+                .daemon
+                .wait_for_line_from(line, "disconnected from", Duration::from_secs(10));
+        assert!(text.contains("broker.confirm_timeout"), "{text}");
         scene.proxy.set(|faults| faults.confirms = Confirms::Pass);
         scene.load.wait_for_answers(40, SOON);
         // The next session may have met the fault, too.

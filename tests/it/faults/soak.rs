@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Held, PREFETCH, QUEUE, Scene, full, prefetch};
+use super::{CONSUMING, Held, NO_SESSION, PREFETCH, QUEUE, Scene, full, prefetch};
 use crate::support::proxy::{Accept, Confirms, Cut};
 use crate::support::{Broker, Daemon, Proxy, Role, SOON, Settings, until};
 
@@ -93,7 +93,7 @@ impl Soak<'_> {
             Fault::BlackHole => {
                 self.scene.proxy.black_hole();
                 self.scene
-                    .wait_for_line("disconnected from", Duration::from_secs(8));
+                    .wait_for_status(NO_SESSION, Duration::from_secs(8));
                 std::thread::sleep(pause);
                 true
             }
@@ -115,7 +115,7 @@ impl Soak<'_> {
                 self.scene
                     .proxy
                     .set(|faults| faults.confirms = Confirms::Swallow);
-                self.scene.wait_for_line("broker.confirm_timeout", SOON);
+                self.scene.wait_for_status(NO_SESSION, SOON);
                 true
             }
             Fault::KillBroker => {
@@ -133,7 +133,7 @@ impl Soak<'_> {
             Fault::Suspend => {
                 self.broker.suspend();
                 self.scene
-                    .wait_for_line("disconnected from", Duration::from_secs(8));
+                    .wait_for_status(NO_SESSION, Duration::from_secs(8));
                 std::thread::sleep(pause);
                 self.broker.resume();
                 true
@@ -168,13 +168,16 @@ impl Soak<'_> {
     /// Makes a fault, ends it, and waits until all is as before.
     fn suffer(&mut self, fault: Fault, random: &mut fastrand::Rng) {
         let pause = Duration::from_millis(random.u64(200..3000));
-        self.scene.line = self.scene.daemon.stderr().len();
+        self.scene.skip();
+        let before = self.scene.told;
         let ends_session = self.make(fault, pause);
         self.scene.proxy.heal();
         let healed = Instant::now();
         if ends_session {
-            self.scene
-                .wait_for_line("connected to", Duration::from_secs(35));
+            let limit = Duration::from_secs(35);
+            self.scene.told = before;
+            self.scene.wait_for_status(NO_SESSION, limit);
+            self.scene.wait_for_status(CONSUMING, limit);
             self.again.push(healed.elapsed());
         }
         self.scene
@@ -188,12 +191,10 @@ impl Soak<'_> {
 
     /// Ends of sessions and of daemons, each of which may have cost a window of duplicates.
     fn ends(&self, rounds: u64) -> u64 {
-        let lines = self.scene.daemon.stderr();
-        let ends = lines
-            .iter()
-            .filter(|line| line.contains("disconnected from"));
+        let told = self.scene.notify.all();
+        let attempts = told.iter().filter(|one| one.contains("STATUS=connecting"));
         // The other daemon ends when the broker does, and by faults of its own.
-        2 * (ends.count() as u64 + rounds)
+        2 * (attempts.count() as u64 + rounds)
     }
 }
 

@@ -2,19 +2,28 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::{guard, until};
 
-/// A notification socket, and what arrived on it.
+/// A notification socket, and what arrived on it. Read all the time, as systemd does: a few datagrams
+/// that nobody reads would hold up who sends them.
 pub struct Notify {
-    socket: UnixDatagram,
     path: PathBuf,
-    received: Mutex<Vec<String>>,
+    shared: Arc<Shared>,
+    reader: Option<JoinHandle<()>>,
     _folder: TempDir,
+}
+
+#[derive(Default)]
+struct Shared {
+    received: Mutex<Vec<String>>,
+    ended: AtomicBool,
 }
 
 impl Notify {
@@ -25,11 +34,19 @@ impl Notify {
         guard::watch_folder(folder.path());
         let path = folder.path().join("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket");
-        socket.set_nonblocking(true).expect("a socket option");
+        let turn = Duration::from_millis(50);
+        socket
+            .set_read_timeout(Some(turn))
+            .expect("a socket option");
+        let shared = Arc::new(Shared::default());
+        let reader = std::thread::spawn({
+            let shared = shared.clone();
+            move || shared.read(&socket)
+        });
         Self {
-            socket,
             path,
-            received: Mutex::default(),
+            shared,
+            reader: Some(reader),
             _folder: folder,
         }
     }
@@ -41,12 +58,7 @@ impl Notify {
 
     /// Every datagram so far.
     pub fn all(&self) -> Vec<String> {
-        let mut received = self.received.lock().unwrap();
-        let mut buffer = [0; 4096];
-        while let Ok(length) = self.socket.recv(&mut buffer) {
-            received.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
-        }
-        received.clone()
+        self.shared.received.lock().unwrap().clone()
     }
 
     /// The latest value of an assignment such as `STATUS`.
@@ -71,4 +83,64 @@ impl Notify {
                 .filter(|status| status.contains(pattern))
         })
     }
+
+    /// Waits until, after the first `from` datagrams, there was one whose `STATUS` contains `pattern`;
+    /// returns how many there are up to it, and that `STATUS`.
+    pub fn wait_for_status_from(
+        &self,
+        from: usize,
+        pattern: &str,
+        limit: Duration,
+    ) -> (usize, String) {
+        until(limit, &format!("STATUS with {pattern:?}"), || {
+            let all = self.shared.received.lock().unwrap();
+            let mut later = all.iter().enumerate().skip(from);
+            later.find_map(|(index, datagram)| {
+                let status = status(datagram)?;
+                let found = status.contains(pattern);
+                found.then(|| (index + 1, status.to_owned()))
+            })
+        })
+    }
+
+    /// How often a session began: `STATUS` said that it connects, and then that it consumes.
+    pub fn sessions(&self) -> u64 {
+        let mut connecting = false;
+        let mut sessions = 0;
+        for status in self.all().iter().filter_map(|datagram| status(datagram)) {
+            if status.starts_with("connecting to broker") {
+                connecting = true;
+            } else if status.starts_with("consuming ") && connecting {
+                connecting = false;
+                sessions += 1;
+            }
+        }
+        sessions
+    }
+}
+
+impl Shared {
+    fn read(&self, socket: &UnixDatagram) {
+        let mut buffer = [0; 4096];
+        while !self.ended.load(Ordering::Relaxed) {
+            if let Ok(length) = socket.recv(&mut buffer) {
+                let datagram = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                self.received.lock().unwrap().push(datagram);
+            }
+        }
+    }
+}
+
+impl Drop for Notify {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Relaxed);
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+fn status(datagram: &str) -> Option<&str> {
+    let mut lines = datagram.lines();
+    lines.find_map(|line| line.strip_prefix("STATUS="))
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// Lets so many events pass in each interval and counts the others.
 #[derive(Debug, Clone)]
-pub struct Limiter {
+pub(super) struct Limiter {
     per: u32,
     interval: Duration,
     begun: Option<Instant>,
@@ -16,7 +16,7 @@ pub struct Limiter {
 }
 
 impl Default for Limiter {
-    /// Ten a minute, as each operator event is limited.
+    /// Ten a minute.
     fn default() -> Self {
         Self::new(10, Duration::from_secs(60))
     }
@@ -24,7 +24,7 @@ impl Default for Limiter {
 
 impl Limiter {
     /// Lets `per` events pass in each `interval`.
-    pub const fn new(per: u32, interval: Duration) -> Self {
+    const fn new(per: u32, interval: Duration) -> Self {
         Self {
             per,
             interval,
@@ -36,7 +36,7 @@ impl Limiter {
 
     /// Asks for one event at `now`: `Some(n)` lets it pass and says how many were left out before
     /// it; `None` leaves it out.
-    pub fn pass(&mut self, now: Instant) -> Option<u64> {
+    pub(super) fn pass(&mut self, now: Instant) -> Option<u64> {
         if self.is_over(now) {
             self.begun = Some(now);
             self.passed = 0;
@@ -52,11 +52,16 @@ impl Limiter {
 
     /// How many events were left out, once the interval that left them out is over: for the summary
     /// line after a flood that has ended. Says each number once.
-    pub fn overdue(&mut self, now: Instant) -> Option<u64> {
-        if self.left_out == 0 || !self.is_over(now) {
-            return None;
+    pub(super) fn overdue(&mut self, now: Instant) -> Option<u64> {
+        if self.is_over(now) { self.rest() } else { None }
+    }
+
+    /// How many events were left out and not told of so far.
+    pub(super) fn rest(&mut self) -> Option<u64> {
+        match std::mem::take(&mut self.left_out) {
+            0 => None,
+            left_out => Some(left_out),
         }
-        Some(std::mem::take(&mut self.left_out))
     }
 
     fn is_over(&self, now: Instant) -> bool {

@@ -1,0 +1,50 @@
+# The drop-ins that come with the package, as their first lines say how to install them. Those for
+# credentials are in secrets.sh.
+# shellcheck shell=bash
+
+example() { # NAME
+	cat "$work/root/usr/share/doc/fibrpc/examples/$1.conf"
+}
+
+# What the kernel has for the service.
+kernel_memory_limit() {
+	local group
+	group=$(show ControlGroup)
+	inside sh -c 'cat "/sys/fs/cgroup/memory$1/memory.limit_in_bytes" 2>/dev/null ||
+		cat "/sys/fs/cgroup$1/memory.max"' - "$group"
+}
+
+step_example_memory() {
+	afresh
+	check [ "$(kernel_memory_limit)" = $((512 << 20)) ]
+	example memory | drop_in memory
+	check inside systemctl restart fibrpcd
+	within 20 serves
+	check [ "$(kernel_memory_limit)" = $((2 << 30)) ]
+}
+
+# The addresses in the example are nobody's; here they, and one more, are this machine's.
+step_example_ip_address_allow() {
+	afresh
+	tester
+	local address
+	for address in 192.0.2.10 192.0.2.99; do
+		inside ip address replace "$address/32" dev lo
+	done
+	example ip-address-allow | drop_in ip-address-allow
+	configure 20-broker <<<"[broker]
+url = \"amqp://tester:$canary@192.0.2.10\""
+	journal_mark
+	check inside systemctl restart fibrpcd
+	within 20 status_has '^consuming rpc_queue on 192.0.2.10:5672'
+	check serves
+	configure 20-broker <<<"[broker]
+url = \"amqp://tester:$canary@192.0.2.99\""
+	check inside systemctl reload fibrpcd
+	if [ "$(inside stat -f -c %T /sys/fs/cgroup)" != cgroup2fs ]; then
+		note 'systemd filters addresses with one control group hierarchy only, which this host has not got'
+		return
+	fi
+	within 20 status_has '^waiting for broker 192.0.2.99:5672'
+	note "$(show StatusText)"
+}
