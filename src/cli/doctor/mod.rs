@@ -22,9 +22,10 @@ use crate::config::{BrokerUrl, Config, Loaded, Problem, Program, load};
 use finding::{Check, Finding, Verdict, skip_the_rest};
 use futures_util::future::join_all;
 use std::time::{SystemTime, UNIX_EPOCH};
+use tokio_util::sync::CancellationToken;
 
 /// Examines everything; gives the exit status: 0 where all is well, 1 for warnings, 2 for problems.
-pub(super) async fn run(common: &Common) -> u8 {
+pub(super) async fn run(common: &Common, stop: &CancellationToken) -> u8 {
     let overrides = common.overrides();
     let loaded = load(Program::Client, &overrides);
     if let Err(problems) = &loaded
@@ -44,8 +45,9 @@ pub(super) async fn run(common: &Common) -> u8 {
         several_brokers: brokers > 1,
         findings: Vec::new(),
     };
+    let examining = Box::pin(examine(&mut report, common, &loaded));
     // Where nobody reads any more there is nobody to tell.
-    let _ = examine(&mut report, common, &loaded).await;
+    let _ = stop.run_until_cancelled(examining).await;
     let _ = report.rest().await;
     let findings = report.findings.iter();
     let worst = findings.map(|finding| finding.verdict).max();
