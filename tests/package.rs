@@ -239,43 +239,54 @@ mod manuals {
         }
     }
 
-    fn help(program: &str, command: Option<&str>) -> String {
-        let words: Vec<&str> = command.into_iter().chain(["--help"]).collect();
-        text(&tool(program, &words).unwrap())
+    fn help(program: &str, command: &[String]) -> String {
+        let words = command.iter().map(String::as_str).chain(["--help"]);
+        text(&tool(program, &words.collect::<Vec<_>>()).unwrap())
     }
 
-    /// The commands that a program's own help lists.
-    fn commands(program: &str) -> BTreeSet<String> {
-        let help = help(program, None);
+    /// The commands below one that a program's own help lists.
+    fn below(program: &str, command: &[String]) -> Vec<Vec<String>> {
+        let help = help(program, command);
         let (_, list) = help.split_once("Commands:\n").unwrap_or_default();
         let list = list.lines().take_while(|line| line.starts_with("  "));
-        let name = |line: &str| {
-            line.split_whitespace()
-                .next()
-                .unwrap_or_default()
-                .to_owned()
-        };
         // Deeper lines go on with what a command does.
-        list.filter(|line| !line.starts_with("   "))
-            .map(name)
-            .collect()
+        let list = list.filter(|line| !line.starts_with("   "));
+        list.map(|line| {
+            let name = line.split_whitespace().next().unwrap_or_default();
+            [command, &[name.to_owned()]].concat()
+        })
+        .collect()
     }
 
-    /// The flags that a program's own help, or that of one of its commands, names at the beginning
-    /// of its lines.
-    fn flags(program: &str) -> BTreeSet<String> {
-        let mut flags = BTreeSet::new();
-        let commands = commands(program);
-        let commands = commands.iter().filter(|name| *name != "help");
-        for command in std::iter::once(None).chain(commands.map(|name| Some(&name[..]))) {
-            for line in help(program, command).lines() {
-                let words = line.trim_start().split([' ', ',', '.']);
-                let is_flag = |word: &&str| word.starts_with('-') && word.len() > 1;
-                let words = words.filter(|word| !word.is_empty()).take_while(is_flag);
-                flags.extend(words.map(|flag| flag.trim_start_matches('-').to_owned()));
-            }
+    /// A program and all its commands, each as the words that follow the program; those that print help
+    /// on others are left out below the first level.
+    fn commands(program: &str) -> Vec<Vec<String>> {
+        let mut found = vec![Vec::new()];
+        let mut next = 0;
+        while let Some(command) = found.get(next).cloned() {
+            let is_help = |command: &Vec<String>| command.last().is_some_and(|word| word == "help");
+            let mut below = below(program, &command);
+            below.retain(|below| !is_help(below) || below.len() == 1);
+            found.extend(
+                below
+                    .into_iter()
+                    .filter(|below| !found.contains(below))
+                    .collect::<Vec<_>>(),
+            );
+            next += 1;
         }
-        assert!(flags.contains("version"), "{flags:?}");
+        found
+    }
+
+    /// The flags that the help of a command names at the beginning of its lines.
+    fn flags(program: &str, command: &[String]) -> BTreeSet<String> {
+        let mut flags = BTreeSet::new();
+        for line in help(program, command).lines() {
+            let words = line.trim_start().split([' ', ',', '.']);
+            let is_flag = |word: &&str| word.starts_with('-') && word.len() > 1;
+            let words = words.filter(|word| !word.is_empty()).take_while(is_flag);
+            flags.extend(words.map(|flag| flag.trim_start_matches('-').to_owned()));
+        }
         flags
     }
 
@@ -291,7 +302,15 @@ mod manuals {
                 let name = |flag: &str| flag.split_whitespace().next().unwrap().to_owned();
                 written.extend(flags.map(|flag| name(flag).trim_start_matches('-').to_owned()));
             }
-            assert_eq!(written, flags(program), "{page}");
+            let commands = commands(program);
+            let is_help =
+                |command: &&Vec<String>| command.last().is_some_and(|word| word == "help");
+            let commands = commands.iter().filter(|command| !is_help(command));
+            let flags: BTreeSet<String> = commands
+                .flat_map(|command| flags(program, command))
+                .collect();
+            assert!(flags.contains("version"), "{flags:?}");
+            assert_eq!(written, flags, "{page}");
         }
     }
 
@@ -299,8 +318,49 @@ mod manuals {
     fn every_command_and_no_other() {
         let terms = terms(CLIENT, "DESCRIPTION");
         let written = terms.iter().filter_map(|term| term.strip_prefix("Cm "));
-        let written: BTreeSet<String> = written.map(str::to_owned).collect();
-        assert_eq!(written, commands(env!("CARGO_BIN_EXE_fibrpc")));
+        let name = |term: &str| term.split(" Ar ").next().unwrap_or_default().to_owned();
+        let written: BTreeSet<String> = written.map(name).collect();
+        let commands = commands(env!("CARGO_BIN_EXE_fibrpc"));
+        // Those that have others below them do nothing by themselves.
+        let leads = |command: &&Vec<String>| {
+            !commands
+                .iter()
+                .any(|other| other.len() > command.len() && other.starts_with(command))
+        };
+        let leaves: BTreeSet<String> = commands
+            .iter()
+            .filter(leads)
+            .map(|command| command.join(" "))
+            .collect();
+        assert!(leaves.contains("config show"), "{leaves:?}");
+        assert_eq!(written, leaves);
+    }
+
+    /// A command's own flags stand below it in the page, those of all commands do not.
+    #[test]
+    fn flags_are_written_with_their_command() {
+        let text = read(CLIENT).replace("\\-", "-");
+        let program = env!("CARGO_BIN_EXE_fibrpc");
+        let common = flags(program, &["config".into(), "show".into()]);
+        for command in commands(program).iter().skip(1) {
+            if command[0] == "help" {
+                continue;
+            }
+            let entry = text
+                .split(&format!("\n.It Cm {}", command.join(" ")))
+                .nth(1)
+                .unwrap_or_default();
+            let entry = entry.split("\n.It Cm ").next().unwrap_or_default();
+            for flag in flags(program, command).difference(&common) {
+                let found = entry.lines().any(|line| {
+                    line.starts_with(".It Fl")
+                        && line
+                            .split(' ')
+                            .any(|word| word.trim_start_matches('-') == flag)
+                });
+                assert!(found, "{command:?}: {flag}");
+            }
+        }
     }
 
     #[test]
@@ -317,12 +377,15 @@ mod manuals {
         };
         let daemon: BTreeSet<u8> = daemon.lines().filter_map(number).collect();
         // In the client's help a number, two blanks and what it means.
-        let help = help(env!("CARGO_BIN_EXE_fibrpc"), None);
+        let help = help(env!("CARGO_BIN_EXE_fibrpc"), &[]);
         let (_, help) = help.split_once("Exit status:").unwrap();
         let number = |line: &str| line.trim().split_once("  ")?.0.parse().ok();
         let mut client: BTreeSet<u8> = help.lines().filter_map(number).collect();
         // What is too rare for the help: `const EXIT_SYSTEM: u8 = 71;`.
-        let code = read("src/cli/mod.rs");
+        let mut code = String::new();
+        for file in fs::read_dir(root().join("src/cli")).unwrap() {
+            code += &fs::read_to_string(file.unwrap().path()).unwrap_or_default();
+        }
         let constants = code.lines().filter(|line| line.contains("const EXIT_"));
         let number = |line: &str| {
             line.rsplit_once(" = ")?
@@ -390,12 +453,13 @@ mod manuals {
     fn every_variable() {
         let of_sd_notify = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
         let both = ["FIBRPC_CONFIG", "FIBRPC_SECTION__KEY"];
+        let of_anstream = ["NO_COLOR", "TERM"];
         let mut daemon = variables(&["src/daemon", "src/server", "src/config", "src/broker"]);
         daemon.extend(of_sd_notify.into_iter().chain(both).map(str::to_owned));
         // Where the user's own file is: only the client reads it.
         daemon.retain(|name| name != "HOME" && name != "XDG_CONFIG_HOME");
         let mut client = variables(&["src/cli", "src/client", "src/config", "src/broker"]);
-        client.extend(both.map(str::to_owned));
+        client.extend(both.into_iter().chain(of_anstream).map(str::to_owned));
         for (page, variables) in [(DAEMON, daemon), (CLIENT, client)] {
             assert!(variables.contains("CREDENTIALS_DIRECTORY"), "{variables:?}");
             let terms = terms(page, "ENVIRONMENT").join(" ");
@@ -467,6 +531,26 @@ mod debian {
             }
             let path = root().join(source.replace("*.conf", ""));
             assert!(path.exists(), "{source}");
+        }
+    }
+
+    #[test]
+    fn completions_are_made_and_installed_where_each_shell_looks() {
+        let assets = metadata()["assets"].to_string();
+        let script = read("scripts/deb");
+        for (shell, file, installed) in [
+            ("bash", "fibrpc.bash", "bash-completion/completions/fibrpc"),
+            ("zsh", "_fibrpc", "zsh/vendor-completions/_fibrpc"),
+            (
+                "fish",
+                "fibrpc.fish",
+                "fish/vendor_completions.d/fibrpc.fish",
+            ),
+        ] {
+            let line = format!("\"target/completions/{file}\", \"usr/share/{installed}\"");
+            assert!(assets.contains(&line), "{line}: {assets}");
+            let line = format!("completions {shell} >target/completions/{file}");
+            assert!(script.contains(&line), "{line}");
         }
     }
 

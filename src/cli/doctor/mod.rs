@@ -29,7 +29,7 @@ pub(super) async fn run(common: &Common, stop: &CancellationToken) -> u8 {
     let overrides = common.overrides();
     let loaded = load(Program::Client, &overrides);
     if let Err(problems) = &loaded
-        && super::blame(overrides) == super::EXIT_USAGE
+        && super::blame(Program::Client, &overrides) == super::EXIT_USAGE
     {
         for problem in problems {
             complain(&problem.0);
