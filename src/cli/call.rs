@@ -80,9 +80,13 @@ async fn ask_all(
     input: &mut Input,
     answers: &mut Answers,
 ) -> Result<(), Closed> {
+    let reading = format!("waiting for numbers from {}", input.name());
+    let mut notice = Notice::new(&args.common);
+    notice.due &= !input.is_typed();
     // Nobody needs to be asked about what is no number.
     let first = loop {
-        let Some(item) = input.next().await else {
+        let next = notice.after_patience(input.next(), || reading.clone());
+        let Some(item) = next.await else {
             return Ok(());
         };
         match item.fault.clone() {
@@ -99,6 +103,7 @@ async fn ask_all(
                 client: client.insert(connected),
                 config,
                 window: args.ask.in_flight.unwrap_or(WINDOW).into(),
+                reading,
                 typed: input.is_typed(),
                 bar: wants_bar(&args.common, input),
             };
@@ -144,7 +149,9 @@ struct Asking<'a> {
     config: &'a Config,
     /// How many calls may be in flight.
     window: usize,
-    /// Whether somebody types the numbers.
+    /// Where numbers come from that are waited for, in words.
+    reading: String,
+    /// Whether somebody types them.
     typed: bool,
     bar: bool,
 }
@@ -211,7 +218,7 @@ impl Asking<'_> {
     fn waiting(&self, idle: bool) -> String {
         let timeout = self.config.client.timeout;
         match self.client.state() {
-            _ if idle => "waiting for numbers on standard input".into(),
+            _ if idle => self.reading.clone(),
             State::Ready => format!(
                 "waiting for a reply from queue {:?}, at most {timeout:?}",
                 self.config.queue.name
@@ -220,6 +227,7 @@ impl Asking<'_> {
         }
     }
 }
+
 /// What a client needs to know.
 pub(super) fn settings(config: &Config) -> Settings {
     let mut settings = Settings::new(config);

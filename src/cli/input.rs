@@ -76,6 +76,14 @@ impl Input {
             .map_err(fault)
     }
 
+    /// Where they come from, in words.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Words(_) => "the command line",
+            Self::Lines(reader) => &reader.name,
+        }
+    }
+
     /// How much there is: words, or bytes; `None` where nobody knows.
     pub(super) fn size(&self) -> Option<u64> {
         match self {

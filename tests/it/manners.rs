@@ -180,6 +180,22 @@ fn a_wait_of_a_second_is_explained_on_a_terminal() {
     assert!(!output.stdout.contains("waiting"), "{output:?}");
     assert_eq!(fibrpc(&settings, &["30"]).stderr.lines().count(), 1);
 
+    // A pipe to which nobody writes, and then one without a further number.
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let file = fifo.to_str().unwrap();
+    let waiting = format!("fibrpc: waiting for numbers from {file}\r\n");
+    let terminal = Terminal::new().see(&waiting).type_keys("\\x03");
+    let output = on_terminal(terminal, &settings, &["--file", file]);
+    assert_eq!(output.code(), 130, "{output:?}");
+
     // It listens, and says nothing.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = mute.local_addr().unwrap();
