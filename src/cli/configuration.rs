@@ -98,25 +98,27 @@ fn report(found: &Found, common: &Common) -> u8 {
 /// A line of `--json`. Fields are added to it, never renamed.
 #[derive(Serialize)]
 struct Finding<'a> {
-    severity: &'static str,
+    verdict: &'static str,
     message: &'a str,
-}
-
-/// The last line of `--json`.
-#[derive(Serialize)]
-struct Verdict<'a> {
-    good: bool,
-    files: &'a [PathBuf],
+    /// What was read, where all is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<&'a [PathBuf]>,
 }
 
 fn json(found: &Found) -> String {
-    let finding = |severity, message| line_of(&Finding { severity, message });
-    let problems = found.problems.iter().map(|text| finding("problem", text));
-    let warnings = found.warnings.iter().map(|text| finding("warning", text));
-    let verdict = line_of(&Verdict {
-        good: found.loaded.is_some(),
-        files: found.loaded.as_ref().map_or(&[], |loaded| &loaded.files),
-    });
-    let lines = problems.chain(warnings).chain([verdict]);
-    lines.map(|line| line + "\n").collect()
+    let problems = found.problems.iter();
+    let problems = problems.map(|text| finding("problem", text, None));
+    let warnings = found.warnings.iter();
+    let warnings = warnings.map(|text| finding("warning", text, None));
+    let good = found.loaded.as_ref();
+    let good = good.map(|loaded| finding("ok", &loaded.verdict(), Some(&loaded.files)));
+    problems.chain(warnings).chain(good).collect()
+}
+
+fn finding(verdict: &'static str, message: &str, files: Option<&[PathBuf]>) -> String {
+    line_of(&Finding {
+        verdict,
+        message,
+        files,
+    }) + "\n"
 }

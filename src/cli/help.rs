@@ -42,8 +42,8 @@ pub(super) const DOCTOR: &str = template! {
 pub(super) const AFTER_DOCTOR: &str = "\
 Exit status: 0 where all is well, 1 for warnings, 2 for problems.
 
-With --json each finding gets one object: \"check\", \"verdict\", \"message\" and, where there is something
-to do, \"fix\"; for what is checked of each broker also \"broker\".";
+With --json each finding gets one object: \"check\", \"verdict\", \"message\" and, where there is
+something to do, \"fix\"; for what is checked of each broker also \"broker\".";
 
 pub(super) const CONFIG: &str = template! {
     "fibrpc config show      all values in effect, each with where it comes from"

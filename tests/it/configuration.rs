@@ -9,6 +9,8 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::certificates::Authority;
+
 const FIBRPC: &str = env!("CARGO_BIN_EXE_fibrpc");
 const FIBRPCD: &str = env!("CARGO_BIN_EXE_fibrpcd");
 
@@ -20,10 +22,6 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    }
-    for file in ["certificate.pem", "key.pem", "other-key.pem"] {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls");
-        fs::copy(from.join(file), folder.path().join(file)).unwrap();
     }
     folder
 }
@@ -60,8 +58,13 @@ fn seen(folder: &TempDir, output: &Output) -> (Option<i32>, String, String) {
 
 #[test]
 fn both_programs_look_into_the_files_with_the_password_and_for_tls() {
+    let authority = Authority::new("tests");
+    let [one, other] = [(); 2].map(|()| authority.sign(&["localhost"], |_| {}));
     let files = [
         ("c.toml", ""),
+        ("certificate.pem", one.certificate.as_str()),
+        ("key.pem", &one.key),
+        ("other-key.pem", &other.key),
         ("empty", ""),
         ("good-password", "secret\n"),
         (
@@ -214,7 +217,7 @@ fn the_users_own_file_is_checked_and_cannot_hide_the_daemons() {
 }
 
 #[test]
-fn a_check_for_scripts_is_one_object_a_finding_and_a_verdict() {
+fn a_check_for_scripts_is_one_object_a_finding() {
     let folder = folder(&[
         ("good.toml", "broker.url = \"amqp://u@h\""),
         ("bad.toml", "server.prefetch = 0\nlog.levle = \"info\""),
@@ -233,17 +236,18 @@ fn a_check_for_scripts_is_one_object_a_finding_and_a_verdict() {
     };
     let (code, found) = objects("good.toml");
     assert_eq!((code, found.len()), (Some(0), 2), "{found:?}");
-    assert_eq!(found[0]["severity"], "warning");
-    assert_eq!(found[1], json!({"good": true, "files": ["good.toml"]}));
+    assert_eq!(found[0]["verdict"], "warning");
+    let good = json!({
+        "verdict": "ok",
+        "message": "configuration is good: good.toml",
+        "files": ["good.toml"],
+    });
+    assert_eq!(found[1], good);
     let (code, found) = objects("bad.toml");
-    assert_eq!((code, found.len()), (Some(78), 3), "{found:?}");
-    assert!(
-        found[..2]
-            .iter()
-            .all(|object| object["severity"] == "problem"),
-        "{found:?}"
-    );
-    assert_eq!(found[2], json!({"good": false, "files": []}));
+    assert_eq!((code, found.len()), (Some(78), 2), "{found:?}");
+    let is_problem =
+        |object: &Value| object["verdict"] == "problem" && object["message"].is_string();
+    assert!(found.iter().all(is_problem), "{found:?}");
 }
 
 #[test]

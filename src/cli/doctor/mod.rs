@@ -15,6 +15,7 @@ mod sight;
 use super::args::Common;
 use super::call::{self, Notice};
 use super::output::{Closed, Output, Style, complain};
+use super::terminal::stdout_has_color;
 use crate::broker::Connection;
 use crate::client::probe::{self, Approach};
 use crate::client::{Client, Settings};
@@ -42,6 +43,7 @@ pub(super) async fn run(common: &Common, stop: &CancellationToken) -> u8 {
     let mut report = Report {
         output: Output::start(Style::default()),
         json: common.json,
+        color: stdout_has_color(),
         several_brokers: brokers > 1,
         findings: Vec::new(),
     };
@@ -61,6 +63,7 @@ pub(super) async fn run(common: &Common, stop: &CancellationToken) -> u8 {
 struct Report {
     output: Output,
     json: bool,
+    color: bool,
     several_brokers: bool,
     findings: Vec<Finding>,
 }
@@ -71,7 +74,7 @@ impl Report {
             let line = if self.json {
                 finding.json()
             } else {
-                finding.line(self.several_brokers)
+                finding.line(self.several_brokers, self.color)
             };
             self.findings.push(finding);
             self.output.line(line).await?;
