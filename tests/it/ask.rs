@@ -354,6 +354,7 @@ fn a_reader_who_goes_ends_it_quietly_although_the_input_is_open() {
 /// A `fibrpc` that is written more than it can read, by a thread of ours, and that nobody reads.
 struct Stuck {
     process: Process,
+    written: Arc<AtomicU64>,
     _unread: PipeReader,
     _folder: TempDir,
 }
@@ -373,23 +374,26 @@ impl Stuck {
                 counter.fetch_add(1, Ordering::Relaxed);
             }
         });
-        let mut before = 0;
-        until(
-            Duration::from_secs(60),
-            "a client that takes no more",
-            || {
-                std::thread::sleep(Duration::from_secs(1));
-                let now = written.load(Ordering::Relaxed);
-                let stuck = now > 0 && std::mem::replace(&mut before, now) == now;
-                stuck.then_some(())
-            },
-        );
         Self {
             process,
+            written,
             _unread: unread,
             _folder: folder,
         }
     }
+}
+
+/// Waits until something that counts what is done has counted, and counts no more.
+fn wait_until_still<T: Default + PartialEq>(count: impl Fn() -> T) {
+    let (mut before, mut still) = (T::default(), 0);
+    until(Duration::from_secs(60), "an end of all work", || {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = count();
+        let counts = now != T::default() && now == before;
+        still = if counts { still + 1 } else { 0 };
+        before = now;
+        (still >= 4).then_some(())
+    });
 }
 
 #[test]
@@ -397,9 +401,10 @@ fn what_nobody_reads_is_not_asked_for() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost);
-    let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let daemon = Daemon::start_consuming(broker, &vhost, &settings);
     // 20,899 digits each: the pipe holds three of them.
     let stuck = Stuck::start(&settings, &["--in-flight", "10", "-"], "99999\n");
+    wait_until_still(|| daemon.processor_time());
     let peak = stuck.process.peak_resident();
     assert!(peak < 64 << 20, "{peak}");
 }
@@ -409,6 +414,7 @@ fn an_interrupt_does_not_wait_for_a_reader_who_has_stopped_and_a_second_one_for_
     let nowhere = Settings::at("amqp://127.0.0.1:1");
     for (signals, limit) in [(1, SOON), (2, Duration::from_secs(1))] {
         let mut stuck = Stuck::start(&nowhere, &["--json", "-"], "x\n");
+        wait_until_still(|| stuck.written.load(Ordering::Relaxed));
         let told = Instant::now();
         for _ in 0..signals {
             stuck.process.signal("INT");
