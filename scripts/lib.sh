@@ -27,6 +27,7 @@ has() {
 	rabbitmq) [ -x "${FIBRPC_RABBITMQ_SBIN:-/usr/lib/rabbitmq/bin}/rabbitmq-server" ] ;;
 	librabbitmq) [ -e /usr/include/amqp.h ] || [ -e /usr/include/rabbitmq-c/amqp.h ] ;;
 	mandoc) command -v mandoc >/dev/null ;;
+	shells) command -v bash >/dev/null && command -v zsh >/dev/null && command -v fish >/dev/null ;;
 	pika) /usr/bin/python3 -c 'import pika' 2>/dev/null || python3 -c 'import pika' 2>/dev/null ;;
 	esac
 }
@@ -37,6 +38,7 @@ packages_of() {
 	rabbitmq) say rabbitmq-server ;;
 	librabbitmq) say librabbitmq-dev ;;
 	mandoc) say mandoc ;;
+	shells) say bash zsh fish ;;
 	pika) say python3 python3-pika ;;
 	esac
 }
@@ -103,4 +105,28 @@ wait_until() {
 		[ $SECONDS -lt $end ] || return 1
 		sleep 0.1
 	done
+}
+
+# start_private_broker PORT: a broker for a benchmark, on loopback, which ends with the script, as do the
+# processes that it puts into `servers`. Sets `state`, a folder that is deleted then, and FIBRPC_BROKER__URL.
+start_private_broker() {
+	local used
+	for used in "$1" $(($1 + 1)) $(($1 + 2)); do
+		port_is_free "$used" || fail "port $used is in use: choose another with --port"
+	done
+	state=$(mktemp -d)
+	servers=()
+	trap stop_private_broker EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	scripts/private-broker start "$state/broker" "$1"
+	export FIBRPC_BROKER__URL="amqp://guest:guest@127.0.0.1:$1/%2f"
+}
+
+stop_private_broker() {
+	trap '' INT TERM
+	[ ${#servers[@]} -eq 0 ] || kill "${servers[@]}" 2>/dev/null || true
+	wait
+	[ ! -e "$state/broker/port" ] || scripts/private-broker kill "$state/broker"
+	rm -rf "$state"
 }

@@ -7,6 +7,7 @@
 pub mod backoff;
 pub mod certificate;
 mod channel;
+pub mod check;
 mod codec;
 mod connection;
 pub mod endpoint;

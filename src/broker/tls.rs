@@ -4,14 +4,14 @@
 
 use super::certificate::{self, Certificate};
 use super::{Error, Kind};
-use crate::config::{BrokerUrl, Tls};
-use std::io;
+use crate::config::{BrokerUrl, FileFault, Problem, Tls};
 use std::path::Path;
 use std::sync::Arc;
+use std::{fs, io};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ProtocolVersion, RootCertStore, crypto::ring, version};
 
@@ -72,7 +72,7 @@ pub(super) fn own_certificate(settings: &Tls) -> Result<Option<Certificate>, Err
     let Some(path) = &settings.cert_file else {
         return Ok(None);
     };
-    let chain = certificates("broker.tls.cert_file", path)?;
+    let chain = certificates(CERT_FILE, path)?;
     Ok(chain.first().and_then(|leaf| Certificate::read(leaf)))
 }
 
@@ -89,6 +89,39 @@ pub(super) fn failed(url: &BrokerUrl, error: &io::Error) -> Error {
     )
 }
 
+/// What is wrong with the files, each by itself, or with what they are together.
+pub(super) fn check(settings: &Tls) -> Vec<FileFault> {
+    let Tls {
+        ca_file,
+        cert_file,
+        key_file,
+        ..
+    } = settings;
+    let files = [
+        ca_file
+            .as_ref()
+            .map(|path| certificates(CA_FILE, path).err()),
+        cert_file
+            .as_ref()
+            .map(|path| certificates(CERT_FILE, path).err()),
+        key_file.as_ref().map(|path| private_key(path).err()),
+    ];
+    let mut faults: Vec<FileFault> = files.into_iter().flatten().flatten().collect();
+    if faults.is_empty()
+        && let Err(error) = client_config(settings)
+    {
+        faults.push(FileFault {
+            problem: Problem::new(&error.message),
+            denied: false,
+        });
+    }
+    faults
+}
+
+const CA_FILE: &str = "broker.tls.ca_file";
+const CERT_FILE: &str = "broker.tls.cert_file";
+const KEY_FILE: &str = "broker.tls.key_file";
+
 fn client_config(settings: &Tls) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
@@ -96,11 +129,9 @@ fn client_config(settings: &Tls) -> Result<ClientConfig, Error> {
         .with_root_certificates(roots(settings.ca_file.as_deref())?);
     match (&settings.cert_file, &settings.key_file) {
         (Some(cert_file), Some(key_file)) => {
-            let key = PrivateKeyDer::from_pem_file(key_file)
-                .map_err(|error| unreadable("broker.tls.key_file", key_file, &error))?;
-            builder
-                .with_client_auth_cert(certificates("broker.tls.cert_file", cert_file)?, key)
-                .map_err(|error| unreadable("broker.tls.cert_file", cert_file, &error))
+            let (chain, key) = (certificates(CERT_FILE, cert_file)?, private_key(key_file)?);
+            let config = builder.with_client_auth_cert(chain, key);
+            config.map_err(|error| unusable(CERT_FILE, cert_file, &error.to_string()).into())
         }
         _ => Ok(builder.with_no_client_auth()),
     }
@@ -110,10 +141,10 @@ fn client_config(settings: &Tls) -> Result<ClientConfig, Error> {
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = ca_file {
-        for certificate in certificates("broker.tls.ca_file", path)? {
+        for certificate in certificates(CA_FILE, path)? {
             roots
                 .add(certificate)
-                .map_err(|error| unreadable("broker.tls.ca_file", path, &error))?;
+                .map_err(|error| unusable(CA_FILE, path, &error.to_string()))?;
         }
     } else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -127,19 +158,63 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let certificates: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    let certificates = certificates.map_err(|error| unreadable(key, path, &error))?;
-    if certificates.is_empty() {
-        return Err(Error::new(
-            Kind::Local,
-            format!("{key}: {}: no certificate in it", path.display()),
-        ));
+fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, FileFault> {
+    let text = read(key, path)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => {
+            Err(unusable(key, path, "no certificate in it"))
+        }
+        Ok(certificates) => Ok(certificates),
+        Err(_) => Err(unusable(key, path, "not valid PEM")),
     }
-    Ok(certificates)
 }
 
-fn unreadable(key: &str, path: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::new(Kind::Local, format!("{key}: {}: {error}", path.display()))
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileFault> {
+    let text = read(KEY_FILE, path)?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        // The error's own words may quote the file.
+        let what = match error {
+            pem::Error::NoItemsFound => "no private key in it",
+            _ => "not valid PEM",
+        };
+        unusable(KEY_FILE, path, what)
+    })
+}
+
+fn read(key: &str, path: &Path) -> Result<Vec<u8>, FileFault> {
+    let read = || {
+        // Opening a FIFO would wait for a writer.
+        if path.metadata()?.is_file() {
+            fs::read(path)
+        } else {
+            Err(io::Error::other("is not a regular file"))
+        }
+    };
+    read().map_err(|error| {
+        let what = match error.kind() {
+            io::ErrorKind::NotFound => "no such file".into(),
+            io::ErrorKind::PermissionDenied => "permission denied".into(),
+            _ => error.to_string(),
+        };
+        FileFault {
+            denied: error.kind() == io::ErrorKind::PermissionDenied,
+            ..unusable(key, path, &what)
+        }
+    })
+}
+
+fn unusable(key: &str, path: &Path, what: &str) -> FileFault {
+    let path = path.display();
+    let help = "check the path and what is in it";
+    FileFault {
+        problem: Problem::new(&format!("{key}: cannot use {path}: {what}; {help}")),
+        denied: false,
+    }
+}
+
+impl From<FileFault> for Error {
+    fn from(fault: FileFault) -> Self {
+        Self::new(Kind::Local, fault.problem.0)
+    }
 }

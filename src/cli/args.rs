@@ -1,83 +1,73 @@
-//! The command line of `fibrpc`: its flags, its help, and its errors in one line.
+//! The flags of `fibrpc`.
 //!
-//! Bare numbers are the command for asking; the others are in [`Command`]. The flags in [`Common`] are `global` and hold for all of them.
+//! Bare numbers are the command for asking; the others are in [`Command`]. The flags in [`Common`] are
+//! `global` and hold for all of them; those in [`Ask`] for asking alone.
 
+use super::help;
+use super::terminal::Color;
 use crate::config::load::Overrides;
 use crate::config::parse_duration;
-use clap::{ArgAction, Args as Flags, Parser, Subcommand};
-use std::ffi::OsString;
+use clap::{ArgAction, Args as Flags, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What the tutorial's client asks for.
-const DEFAULT: &str = "30";
-
-const TEMPLATE: &str = "\
-{about}
-
-Examples:
-  fibrpc 30           print the 30th Fibonacci number
-  fibrpc 10 100 1000  ask for several at once, answers in this order
-  fibrpc --json 30    one JSON object a line
-  fibrpc ping -c 4    is a server there, and how fast?
-  fibrpc status       the queue and who serves it
-
-{usage-heading} {usage}
-
-{all-args}{after-help}
-";
-
-const AFTER_LONG_HELP: &str = "\
-Exit status:
-   0  every number was answered
-   1  fibrpc doctor has warnings
-   2  fibrpc doctor has found a problem
-  64  wrong usage
-  65  a number is malformed, negative or out of range
-  69  no broker, no such queue, or no server on it
-  70  the server failed
-  74  the answers could not be written
-  75  no answer in time, or the server is too busy; trying again may help
-  76  the reply was not an integer
-  77  the broker refused the user or the operation
-  78  wrong configuration
-  Where several numbers fail, the first of them in the order asked decides.
-
-With --json each number gets one object on standard output, in the order asked: its \"n\" and either
-\"value\" (text, of any length) or \"code\", \"message\" and \"retryable\"; where known also \"server\",
-\"queued_us\", \"compute_us\" and \"round_trip_us\".
-
-Files: /etc/fibrpc.toml, /etc/fibrpc.toml.d/*.toml, $XDG_CONFIG_HOME/fibrpc/fibrpc.toml.
-Environment: FIBRPC_SECTION__KEY, for example FIBRPC_BROKER__URL. Manual: fibrpc(1).";
-
-const DOCTOR: &str = "\
-Exit status: 0 where all is well, 1 for warnings, 2 for problems.
-
-With --json each finding gets one object: \"check\", \"verdict\", \"message\" and, where there is something
-to do, \"fix\"; for what is checked of each broker also \"broker\".";
-
-/// Ask for Fibonacci numbers by RPC over RabbitMQ.
+/// The command line.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "fibrpc",
     version,
-    help_template = TEMPLATE,
-    after_long_help = AFTER_LONG_HELP
+    about = "Ask for Fibonacci numbers by RPC over RabbitMQ",
+    override_usage = "fibrpc [OPTIONS] [N]...\n       fibrpc [OPTIONS] <COMMAND>",
+    help_template = help::ASK,
+    after_long_help = help::AFTER_ASK
 )]
 pub(super) struct Args {
-    /// Which numbers to ask for, all at once
-    #[arg(value_name = "N", allow_negative_numbers = true, default_value = DEFAULT)]
-    pub(super) numbers: Vec<String>,
-
-    /// Wait for broker, queue and server instead of failing at once
-    #[arg(long)]
-    pub(super) wait: bool,
+    #[command(flatten)]
+    pub(super) ask: Ask,
 
     #[command(flatten)]
     pub(super) common: Common,
 
     #[command(subcommand)]
     pub(super) command: Option<Command>,
+}
+
+/// Flags of asking.
+#[derive(Debug, Clone, Flags)]
+pub(super) struct Ask {
+    /// Which numbers to ask for, all at once; without any, 30. A single - reads them from standard
+    /// input
+    #[arg(
+        value_name = "N",
+        allow_negative_numbers = true,
+        conflicts_with = "file",
+        hide_short_help = true
+    )]
+    pub(super) numbers: Vec<String>,
+
+    /// Read one number a line from FILE; - is standard input. Empty lines are skipped, a bad one fails
+    /// alone
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath,
+        hide_short_help = true
+    )]
+    pub(super) file: Option<PathBuf>,
+
+    /// How many numbers may wait for their answers at once, 1 to 10000 [default: 256]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u16).range(1..=10_000),
+        value_hint = ValueHint::Other,
+        hide_short_help = true
+    )]
+    pub(super) in_flight: Option<u16>,
+
+    /// Wait for broker, queue and server instead of failing at once
+    #[arg(long)]
+    pub(super) wait: bool,
 }
 
 /// The other commands.
@@ -87,14 +77,20 @@ pub(super) enum Command {
     ///
     /// Sends requests that cost no computation through the request queue, and prints a line for each
     /// answer and a summary at the end. A server that does not know pings is shown as a plain one.
-    #[command(after_help = "Exit status: 0 where any answer came.")]
+    #[command(
+        help_template = help::PING,
+        after_help = "Exit status: 0 where any answer came."
+    )]
     Ping(Ping),
 
     /// Show the queue and the daemons that serve it
     ///
     /// Daemons describe themselves, over AMQP alone. Those that are older, that have server.control
     /// switched off or no permission for it, and servers of another kind are counted as silent.
-    #[command(after_help = "Exit status: 69 where nobody serves the queue.")]
+    #[command(
+        help_template = help::STATUS,
+        after_help = "Exit status: 69 where nobody serves the queue."
+    )]
     Status(Watch),
 
     /// Find out what is wrong between here and an answer
@@ -104,19 +100,40 @@ pub(super) enum Command {
     /// each, "ok", "warning" or "problem" with what to do, or "skipped" where a problem stands
     /// before it: the first problem is the cause. No step takes longer than client.timeout; no request is
     /// touched.
-    #[command(after_help = DOCTOR)]
+    #[command(help_template = help::DOCTOR, after_help = help::AFTER_DOCTOR)]
     Doctor,
+
+    /// Show or check the configuration
+    #[command(subcommand, help_template = help::CONFIG, arg_required_else_help = false)]
+    Config(Config),
+
+    /// Print a shell's completion script
+    #[command(help_template = help::COMPLETIONS)]
+    Completions(Completions),
 }
 
 /// Flags of `fibrpc ping`.
 #[derive(Debug, Clone, Flags)]
 pub(super) struct Ping {
     /// Stop after so many pings; without it, at Ctrl-C
-    #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        short,
+        long,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u64).range(1..),
+        value_hint = ValueHint::Other
+    )]
     pub(super) count: Option<u64>,
 
     /// The time from one ping to the next, at least 1ms
-    #[arg(short, long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
+    #[arg(
+        short,
+        long,
+        value_name = "DURATION",
+        default_value = "1s",
+        value_parser = interval,
+        value_hint = ValueHint::Other
+    )]
     pub(super) interval: Duration,
 }
 
@@ -126,6 +143,44 @@ pub(super) struct Watch {
     /// Look again every two seconds until Ctrl-C
     #[arg(short, long)]
     pub(super) watch: bool,
+}
+
+/// `fibrpc config`: what to do with the configuration.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(super) enum Config {
+    /// Show every value in effect, with where it comes from
+    ///
+    /// Prints what fibrpc itself would use, as TOML that loads to the same values but for the passwords in
+    /// URLs, which are shown as ***.
+    #[command(help_template = help::CONFIG_SHOW)]
+    Show,
+
+    /// Look for all that is wrong with it
+    ///
+    /// Looks at what fibrpcd would read, as fibrpcd --check does, and then at the user's own file as
+    /// well; and whether the files with the password and for TLS can be used, as far as this user may
+    /// read them. Asks nobody over the network.
+    #[command(
+        help_template = help::CONFIG_CHECK,
+        after_help = "Exit status: 78 where anything is wrong; warnings leave it at 0."
+    )]
+    Check,
+}
+
+/// `fibrpc completions`.
+#[derive(Debug, Clone, Copy, Flags)]
+pub(super) struct Completions {
+    /// The shell
+    pub(super) shell: Shell,
+}
+
+/// The shells that we know completions for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "their names say it, here and in the help")]
+pub(super) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
@@ -144,16 +199,32 @@ pub(super) struct Common {
     pub(super) json: bool,
 
     /// How long to wait for each answer, such as 500ms or 1m (client.timeout)
-    #[arg(long, value_name = "DURATION", global = true)]
+    #[arg(long, value_name = "DURATION", global = true, value_hint = ValueHint::Other)]
     pub(super) timeout: Option<String>,
 
     /// The queue to ask (queue.name)
-    #[arg(long, value_name = "NAME", global = true)]
+    #[arg(long, value_name = "NAME", global = true, value_hint = ValueHint::Other)]
     pub(super) queue: Option<String>,
 
     /// Read this file in place of the usual ones
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        global = true,
+        value_hint = ValueHint::FilePath,
+        hide_short_help = true
+    )]
     pub(super) config: Option<PathBuf>,
+
+    #[arg(
+        long,
+        value_name = "WHEN",
+        global = true,
+        default_value = "auto",
+        hide_short_help = true,
+        help = "Use colours; auto does on a terminal, but not with NO_COLOR or TERM=dumb"
+    )]
+    pub(super) color: Color,
 
     /// Say nothing on standard error but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -176,140 +247,5 @@ impl Common {
             config: self.config.clone(),
             values: flags.into_iter().filter_map(set).collect(),
         }
-    }
-}
-
-/// Parses the command line. Help and version come as an `Err`, too.
-pub(super) fn parse(
-    args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-) -> Result<Args, clap::Error> {
-    Args::try_parse_from(args)
-}
-
-/// clap's explanation, which has several paragraphs, in one line: what is wrong, then what to do.
-pub(super) fn one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let wrong = text.split("\n\nUsage:").next().unwrap_or_default();
-    let wrong = wrong
-        .split("\n\nFor more information")
-        .next()
-        .unwrap_or_default();
-    let mut parts: Vec<String> = Vec::new();
-    for paragraph in wrong.trim().split("\n\n") {
-        let words: Vec<&str> = paragraph.split_whitespace().collect();
-        let words = words.join(" ");
-        parts.push(
-            words
-                .trim_start_matches("error: ")
-                .trim_start_matches("tip: ")
-                .to_owned(),
-        );
-    }
-    if parts.len() < 2 {
-        parts.push("see fibrpc --help".to_owned());
-    }
-    parts.join("; ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory as _;
-
-    fn parsed(args: &[&str]) -> Result<Args, clap::Error> {
-        parse(["fibrpc"].iter().chain(args))
-    }
-
-    #[test]
-    fn the_command_is_sound() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn numbers_are_taken_as_they_are() {
-        for (args, numbers) in [
-            (&[][..], &["30"][..]),
-            (&["7"], &["7"]),
-            (&["3", "2", "1"], &["3", "2", "1"]),
-            (&["-1", "5"], &["-1", "5"]),
-            (&["abc", "1e3", ""], &["abc", "1e3", ""]),
-            (&["--json", "8", "-v", "9"], &["8", "9"]),
-            (&["--", "-x"], &["-x"]),
-        ] {
-            assert_eq!(parsed(args).unwrap().numbers, numbers, "{args:?}");
-        }
-    }
-
-    #[test]
-    fn commands_take_the_common_flags_before_and_after() {
-        for args in [
-            &["--json", "ping", "-c", "3", "--interval", "10ms"][..],
-            &["ping", "--json", "-c3", "-i10ms"],
-        ] {
-            let args = parsed(args).unwrap();
-            assert!(args.common.json);
-            let Some(Command::Ping(ping)) = args.command else {
-                panic!("{args:?}")
-            };
-            assert_eq!(ping.count, Some(3));
-            assert_eq!(ping.interval, Duration::from_millis(10));
-        }
-        let args = parsed(&["status", "--watch"]).unwrap();
-        assert!(matches!(args.command, Some(Command::Status(watch)) if watch.watch));
-        assert!(parsed(&["30"]).unwrap().command.is_none());
-        for wrong in ["0s", "soon", "-1s"] {
-            assert!(parsed(&["ping", "-i", wrong]).is_err(), "{wrong}");
-        }
-        assert!(parsed(&["ping", "-c", "0"]).is_err());
-    }
-
-    #[test]
-    fn flags_become_settings() {
-        let args = parsed(&["--timeout", "1s", "--queue", "jobs", "--config", "c.toml"]).unwrap();
-        let overrides = args.common.overrides();
-        assert_eq!(overrides.config, Some("c.toml".into()));
-        assert_eq!(
-            overrides.values,
-            [
-                ("client.timeout", "1s".into()),
-                ("queue.name", "jobs".into())
-            ]
-        );
-        assert!(parsed(&[]).unwrap().common.overrides().values.is_empty());
-    }
-
-    #[test]
-    fn errors_are_one_line_with_what_to_do() {
-        for (args, line) in [
-            (
-                &["--jsn"][..],
-                "unexpected argument '--jsn' found; a similar argument exists: '--json'",
-            ),
-            (
-                &["--queue"],
-                "a value is required for '--queue <NAME>' but none was supplied; see fibrpc --help",
-            ),
-            (
-                &["-q", "-v"],
-                "the argument '--quiet' cannot be used with '--verbose...'; see fibrpc --help",
-            ),
-        ] {
-            assert_eq!(one_line(&parsed(args).unwrap_err()), line, "{args:?}");
-        }
-    }
-
-    #[test]
-    fn the_short_help_fits_a_screen() {
-        let help = Args::command().render_help().to_string();
-        assert!(help.lines().count() <= 30, "{help}");
-        assert!(
-            help.lines().all(|line| line.chars().count() <= 100),
-            "{help}"
-        );
-        let examples = help.find("Examples:");
-        assert!(
-            examples.is_some() && examples < help.find("Usage:"),
-            "{help}"
-        );
     }
 }

@@ -1,18 +1,34 @@
 //! `fibrpc`: the process around the client. Standard output is data, everything else goes to
 //! standard error; every error is one line and decides the exit status (see [`crate::protocol::Code`]).
 
+mod answers;
 mod args;
 mod call;
+mod completions;
+mod configuration;
 mod doctor;
+mod help;
+mod input;
+mod interrupt;
+mod lines;
 mod output;
 mod ping;
+mod progress;
 mod status;
+mod terminal;
 mod text;
+mod usage;
 
 use crate::config::load::{Loaded, Overrides, Program, load};
+use crate::config::{Config, Problem};
 use args::{Args, Command, Common};
-use output::complain;
+use interrupt::Interrupt;
+use output::{complain, warn};
+use std::ffi::OsString;
 use std::process::ExitCode;
+use terminal::Color;
+use text::safe;
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -26,7 +42,9 @@ const EXIT_CONFIG: u8 = 78;
 
 /// The whole of `fibrpc`.
 pub fn main() -> ExitCode {
-    match args::parse(std::env::args_os()) {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    Color::scan(&args).choose();
+    match usage::parse(&args) {
         Ok(args) => run(&args).into(),
         // Help and version; where standard output is closed there is nobody to tell.
         Err(shown) if !shown.use_stderr() => {
@@ -34,40 +52,63 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(wrong) => {
-            complain(&args::one_line(&wrong));
+            complain(&safe(&usage::one_line(&wrong)));
             EXIT_USAGE.into()
         }
     }
 }
 
 fn run(args: &Args) -> u8 {
-    if args.common.verbose > 1 {
+    let common = &args.common;
+    if common.verbose > 1 {
         log();
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread()
+    match &args.command {
+        None => online(common, async |config, stop| {
+            call::run(args, config, stop).await
+        }),
+        Some(Command::Ping(flags)) => online(common, async |config, stop| {
+            ping::run(flags, common, config, stop).await
+        }),
+        Some(Command::Status(flags)) => online(common, async |config, stop| {
+            status::run(flags, common, config, stop).await
+        }),
+        // A wrong configuration is part of its report.
+        Some(Command::Doctor) => interruptible(async |stop| doctor::run(common, stop).await),
+        Some(Command::Config(command)) => configuration::run(*command, common),
+        Some(Command::Completions(flags)) => completions::run(flags.shell),
+    }
+}
+
+/// Runs a command that needs a good configuration, and most likely the broker.
+fn online(common: &Common, command: impl AsyncFnOnce(&Config, &CancellationToken) -> u8) -> u8 {
+    match configuration(common) {
+        Ok(loaded) => interruptible(async |stop| command(&loaded.config, stop).await),
+        Err(status) => status,
+    }
+}
+
+/// Runs a command until it is done or interrupted; gives the exit status.
+fn interruptible(command: impl AsyncFnOnce(&CancellationToken) -> u8) -> u8 {
+    let started = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-    {
-        Ok(runtime) => runtime,
+        .and_then(|runtime| {
+            let interrupt = runtime.block_on(async { Interrupt::catch() })?;
+            Ok((runtime, interrupt))
+        });
+    let (runtime, interrupt) = match started {
+        Ok(started) => started,
         Err(error) => {
             complain(&format!("cannot start: {error}"));
             return EXIT_SYSTEM;
         }
     };
-    let common = &args.common;
-    let config = || configuration(common).map(|loaded| loaded.config);
-    let status = runtime.block_on(async {
-        Ok(match &args.command {
-            None => call::run(args, &config()?).await,
-            Some(Command::Ping(flags)) => ping::run(flags, common, &config()?).await,
-            Some(Command::Status(flags)) => status::run(flags, common, &config()?).await,
-            // A wrong configuration is part of its report.
-            Some(Command::Doctor) => doctor::run(common).await,
-        })
-    });
+    let stop = interrupt.stop();
+    let ended = runtime.block_on(interrupt.watch(command(&stop)));
     // A name lookup that hangs must not keep the process.
     runtime.shutdown_background();
-    status.unwrap_or_else(|status| status)
+    ended.unwrap_or_else(interrupt::Signal::end_process)
 }
 
 /// Loads the configuration; prints what is wrong with it and gives the exit status where it cannot.
@@ -76,26 +117,27 @@ fn configuration(common: &Common) -> Result<Loaded, u8> {
     match load(Program::Client, &overrides) {
         Ok(loaded) => {
             for warning in loaded.warnings.iter().filter(|_| !common.quiet) {
-                complain(&format!("warning: {warning}"));
+                warn(warning);
             }
             Ok(loaded)
         }
         Err(problems) => {
-            for problem in problems {
-                complain(&problem.to_string());
+            for Problem(problem) in problems {
+                complain(&problem);
             }
-            Err(blame(overrides))
+            Err(blame(Program::Client, &overrides))
         }
     }
 }
 
-/// The exit status where nothing can be loaded: where all is well without the flags, they are what is wrong.
-fn blame(overrides: Overrides) -> u8 {
+/// The exit status for a configuration that cannot be loaded: the flags are what is wrong where all is
+/// well without them.
+fn blame(program: Program, overrides: &Overrides) -> u8 {
     let files = Overrides {
         values: Vec::new(),
-        ..overrides
+        ..overrides.clone()
     };
-    if load(Program::Client, &files).is_ok() {
+    if load(program, &files).is_ok() {
         EXIT_USAGE
     } else {
         EXIT_CONFIG

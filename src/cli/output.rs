@@ -1,21 +1,23 @@
-//! What `fibrpc` prints: answers on standard output, everything else on standard error.
+//! What `fibrpc` prints: data on standard output, everything else on standard error.
 //!
 //! A thread of its own writes, so that a reader who is slow or stops (`| less`) never keeps the client
 //! from its heartbeats. Lines come out in the order they were put; standard output is flushed as soon
-//! as nothing more is ready. [`Output::finish`] joins the thread.
+//! as nothing more is ready. [`Output::finish`] waits for the thread.
 
-use super::text::{safe, safe_json, shorten};
-use crate::client::{CallError, Reply};
-use crate::protocol::reply::Trailer;
+use super::progress::{Done, Progress};
+use super::terminal::{BAD, DOUBTFUL, painted, stderr_has_color};
+use super::text::{safe, safe_json};
 use crate::protocol::{Code, Status};
 use serde::Serialize;
-use std::io::{self, BufWriter, Write as _};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::io::{self, IsTerminal as _, Write as _};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// Lines on their way to the writer.
 const LINES: usize = 256;
+
+/// Bytes that are written at once, where so many are ready.
+const BUFFER: usize = 1 << 16;
 
 /// `EX_IOERR`: the answers could not be written.
 const EXIT_OUTPUT: u8 = 74;
@@ -35,67 +37,44 @@ pub(super) struct Style {
 
 #[derive(Debug)]
 enum Line {
+    /// Data.
     Out(String),
-    Err(String),
+    /// An error.
+    Error(String),
+    /// A message that is none.
+    Note(String),
+    /// Something for the bar to show.
+    Progress(Done),
 }
 
-/// Prints answers and failures, and remembers the exit status.
+/// Prints, and remembers the exit status.
 #[derive(Debug)]
 pub(super) struct Output {
-    style: Style,
+    pub(super) style: Style,
     lines: mpsc::Sender<Line>,
     writer: JoinHandle<io::Result<()>>,
     status: u8,
-    repeated: Repeated,
 }
 
 impl Output {
-    /// Starts the writer.
+    /// Starts the writer, on a blocking thread of the runtime.
     pub(super) fn start(style: Style) -> Self {
-        let (lines, receiver) = mpsc::channel(LINES);
+        Self::start_with(Progress::new(None), style)
+    }
+
+    /// The same with a bar for [`Output::progress`].
+    pub(super) fn start_with(progress: Progress, style: Style) -> Self {
+        let (lines, mut receiver) = mpsc::channel(LINES);
+        let write = move || {
+            let written = write(&mut receiver, &progress);
+            progress.end();
+            written
+        };
         Self {
             style,
             lines,
-            writer: std::thread::spawn(move || write(receiver)),
+            writer: tokio::task::spawn_blocking(write),
             status: 0,
-            repeated: Repeated::default(),
-        }
-    }
-
-    /// Prints what became of one number.
-    pub(super) async fn put(
-        &mut self,
-        n: &str,
-        outcome: Result<Reply, CallError>,
-    ) -> Result<(), Closed> {
-        if let Err(error) = &outcome {
-            self.failed(error.status.code);
-        }
-        match outcome {
-            outcome if self.style.json => self.send(Line::Out(json(n, &outcome))).await,
-            Ok(reply) => {
-                self.send(Line::Out(safe(&reply.value).into_owned()))
-                    .await?;
-                if self.style.verbose {
-                    let times = times(&reply.trailer, Some(reply.round_trip));
-                    self.send(Line::Err(format!("{n}: {times}"))).await?;
-                }
-                Ok(())
-            }
-            Err(error) => {
-                let Some(earlier) = self.repeated.next(&error.status) else {
-                    return Ok(());
-                };
-                self.summary(earlier).await?;
-                let line = format!("{}: {}", shorten(&safe(n)), safe(&error.status.message));
-                self.send(Line::Err(line)).await?;
-                if self.style.verbose && error.trailer != Trailer::default() {
-                    let times = times(&error.trailer, None);
-                    self.send(Line::Err(format!("{}: {times}", shorten(&safe(n)))))
-                        .await?;
-                }
-                Ok(())
-            }
         }
     }
 
@@ -114,67 +93,49 @@ impl Output {
         }
     }
 
-    /// Prints one line on standard error, in its place among the others.
+    /// Prints an error on standard error, in its place among the lines.
     pub(super) async fn complaint(&self, message: &str) -> Result<(), Closed> {
-        self.send(Line::Err(safe(message).into_owned())).await
+        self.send(Line::Error(safe(message).into_owned())).await
     }
 
-    /// Prints a failure that concerns all numbers.
-    pub(super) async fn put_for_all(
-        &mut self,
-        numbers: &[String],
-        status: &Status,
-    ) -> Result<(), Closed> {
-        self.failed(status.code);
-        if !self.style.json {
-            return self
-                .send(Line::Err(safe(&status.message).into_owned()))
-                .await;
-        }
-        for n in numbers {
-            self.send(Line::Out(json(n, &Err(status.clone().into()))))
-                .await?;
-        }
-        Ok(())
+    /// Prints what is no error on standard error, in its place among the lines.
+    pub(super) async fn note(&self, message: &str) -> Result<(), Closed> {
+        self.send(Line::Note(safe(message).into_owned())).await
+    }
+
+    /// Lets the bar show how far it is, unless other things wait to be printed.
+    pub(super) fn progress(&self, done: Done) {
+        // Where there is no room the next one will do.
+        let _ = self.lines.try_send(Line::Progress(done));
+    }
+
+    /// Waits until nobody reads any more.
+    pub(super) async fn closed(&self) {
+        self.lines.closed().await;
     }
 
     /// Writes what is left and gives the exit status.
-    pub(super) async fn finish(mut self) -> u8 {
-        let last = self.repeated.take();
-        // Where nobody reads any more there is nobody to tell.
-        let _ = self.summary(last).await;
+    pub(super) async fn finish(self) -> u8 {
         drop(self.lines);
-        match self.writer.join() {
+        match self.writer.await {
             Ok(Ok(())) => self.status,
-            Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => self.status,
-            Ok(Err(error)) => {
-                complain(&format!("cannot write to standard output: {error}"));
-                EXIT_OUTPUT
-            }
+            Ok(Err(error)) => match not_written(&error) {
+                0 => self.status,
+                status => status,
+            },
             Err(_) => Code::Internal.exit_status(),
         }
     }
 
     /// Remembers the exit status of this code, unless there is one.
     pub(super) fn failed(&mut self, code: Code) {
-        if self.status == 0 {
-            self.status = code.exit_status();
-        }
+        self.exit_with(code.exit_status());
     }
 
-    async fn summary(&self, more: u64) -> Result<(), Closed> {
-        match more {
-            0 => Ok(()),
-            1 => {
-                self.send(Line::Err("1 more number failed in the same way".into()))
-                    .await
-            }
-            more => {
-                self.send(Line::Err(format!(
-                    "{more} more numbers failed in the same way"
-                )))
-                .await
-            }
+    /// Remembers the exit status, unless there is one.
+    pub(super) fn exit_with(&mut self, status: u8) {
+        if self.status == 0 {
+            self.status = status;
         }
     }
 
@@ -183,99 +144,81 @@ impl Output {
     }
 }
 
-/// Prints one line on standard error.
+/// Prints an error on standard error.
 pub(super) fn complain(message: &str) {
+    message_line(&painted("fibrpc:", BAD, stderr_has_color()), message);
+}
+
+/// Prints a warning on standard error.
+pub(super) fn warn(message: &str) {
+    let warning = painted("warning:", DOUBTFUL, stderr_has_color());
+    message_line("fibrpc:", &format!("{warning} {message}"));
+}
+
+/// Prints what is no error on standard error.
+pub(super) fn note(message: &str) {
+    message_line("fibrpc:", message);
+}
+
+fn message_line(prefix: &str, message: &str) {
     // Where standard error is closed there is nobody to tell.
-    let _ = writeln!(io::stderr(), "fibrpc: {message}");
+    let _ = writeln!(io::stderr(), "{prefix} {message}");
 }
 
-/// Counts failures that repeat the one before word for word and say nothing of the number, so that a
-/// missing server is told once and not once a number.
-#[derive(Debug, Default)]
-struct Repeated {
-    last: Option<Status>,
-    more: u64,
+/// Prints all there is to print; gives the exit status.
+pub(super) fn print(text: &str) -> u8 {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_or_else(|error| not_written(&error), |()| 0)
 }
 
-impl Repeated {
-    /// `None` where `status` repeats the last one; else how often that was repeated, unsaid so far.
-    fn next(&mut self, status: &Status) -> Option<u64> {
-        let about_the_number = matches!(
-            status.code,
-            Code::InvalidArgument | Code::OutOfRange | Code::Internal | Code::Unknown
-        );
-        if !about_the_number && self.last.as_ref() == Some(status) {
-            self.more += 1;
-            return None;
+/// Says why standard output was not written, unless its reader has simply gone; gives the exit status.
+fn not_written(error: &io::Error) -> u8 {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return 0;
+    }
+    complain(&format!("cannot write to standard output: {error}"));
+    EXIT_OUTPUT
+}
+
+fn write(lines: &mut mpsc::Receiver<Line>, progress: &Progress) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let on_the_terminal = out.is_terminal();
+    let mut flush = |ready: &mut Vec<u8>, progress: &Progress| {
+        if ready.is_empty() {
+            return Ok(());
         }
-        self.last = Some(status.clone());
-        Some(self.take())
-    }
-
-    fn take(&mut self) -> u64 {
-        std::mem::take(&mut self.more)
-    }
-}
-
-fn write(mut lines: mpsc::Receiver<Line>) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        let mut write = || out.write_all(ready).and_then(|()| out.flush());
+        let written = if on_the_terminal {
+            progress.aside(write)
+        } else {
+            write()
+        };
+        ready.clear();
+        written
+    };
+    let mut ready = Vec::with_capacity(BUFFER);
     while let Some(line) = lines.blocking_recv() {
         match line {
             Line::Out(text) => {
-                out.write_all(text.as_bytes())?;
-                out.write_all(b"\n")?;
+                ready.extend_from_slice(text.as_bytes());
+                ready.push(b'\n');
             }
-            Line::Err(text) => {
-                out.flush()?;
-                complain(&text);
+            Line::Error(text) => {
+                flush(&mut ready, progress)?;
+                progress.aside(|| complain(&text));
             }
+            Line::Note(text) => {
+                flush(&mut ready, progress)?;
+                progress.aside(|| note(&text));
+            }
+            Line::Progress(done) => progress.draw(&done),
         }
-        if lines.is_empty() {
-            out.flush()?;
+        if ready.len() >= BUFFER || lines.is_empty() {
+            flush(&mut ready, progress)?;
         }
     }
-    out.flush()
-}
-
-/// Where the time went, for people.
-fn times(trailer: &Trailer, round_trip: Option<Duration>) -> String {
-    let Trailer {
-        server,
-        queued,
-        compute,
-    } = trailer;
-    let times = [
-        (round_trip, "round trip"),
-        (*queued, "queued"),
-        (*compute, "computed"),
-    ];
-    let times = times
-        .into_iter()
-        .filter_map(|(time, what)| Some(format!("{what} {:.1?}", time?)));
-    let server = server.as_deref().map(|name| format!("by {}", safe(name)));
-    times.chain(server).collect::<Vec<_>>().join(", ")
-}
-
-/// A line of `--json`. Fields are added to it, never renamed.
-#[derive(Serialize)]
-struct Record<'a> {
-    n: serde_json::Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retryable: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    server: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    queued_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    compute_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    round_trip_us: Option<u64>,
+    flush(&mut ready, progress)
 }
 
 /// What went wrong, in lines of `--json`.
@@ -300,107 +243,4 @@ impl<'a> From<&'a Status> for Failure<'a> {
 pub(super) fn line_of(record: &impl Serialize) -> String {
     // Text and numbers always serialise.
     safe_json(&serde_json::to_string(record).unwrap_or_default())
-}
-
-fn json(n: &str, outcome: &Result<Reply, CallError>) -> String {
-    let (status, trailer) = match outcome {
-        Ok(reply) => (None, &reply.trailer),
-        Err(error) => (Some(&error.status), &error.trailer),
-    };
-    let reply = outcome.as_ref().ok();
-    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    let record = Record {
-        // A number where it is one, else what was typed.
-        n: n.trim()
-            .parse::<u64>()
-            .map_or_else(|_| n.into(), serde_json::Value::from),
-        value: reply.map(|reply| reply.value.as_str()),
-        code: status.map(|status| status.code.name()),
-        message: status.map(|status| status.message.as_str()),
-        retryable: status.map(|status| status.code.retryable()),
-        server: trailer.server.as_deref(),
-        queued_us: trailer.queued.map(micros),
-        compute_us: trailer.compute.map(micros),
-        round_trip_us: reply.map(|reply| micros(reply.round_trip)),
-    };
-    line_of(&record)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reply() -> Reply {
-        Reply {
-            value: "832040".into(),
-            trailer: Trailer {
-                server: Some("a\u{202e}b".into()),
-                queued: Some(Duration::from_micros(1500)),
-                compute: Some(Duration::from_micros(20)),
-            },
-            round_trip: Duration::from_micros(2345),
-        }
-    }
-
-    #[test]
-    fn json_answers() {
-        assert_eq!(
-            json("30", &Ok(reply())),
-            r#"{"n":30,"value":"832040","server":"a\u202eb","queued_us":1500,"compute_us":20,"round_trip_us":2345}"#
-        );
-        let bare = Reply {
-            trailer: Trailer::default(),
-            ..reply()
-        };
-        assert_eq!(
-            json("+5", &Ok(bare)),
-            r#"{"n":5,"value":"832040","round_trip_us":2345}"#
-        );
-    }
-
-    #[test]
-    fn json_failures() {
-        let status = Status::new(Code::InvalidArgument, "not \"an\"\ninteger");
-        let line = json("1e3", &Err(status.into()));
-        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(value["n"], "1e3");
-        assert_eq!(value["code"], Code::InvalidArgument.name());
-        assert_eq!(value["message"], "not \"an\"\ninteger");
-        assert_eq!(value["retryable"], Code::InvalidArgument.retryable());
-        assert!(
-            !line.contains('\n') && value.get("value").is_none(),
-            "{line}"
-        );
-    }
-
-    #[test]
-    fn times_for_people() {
-        let reply = reply();
-        assert_eq!(
-            times(&reply.trailer, Some(reply.round_trip)),
-            "round trip 2.3ms, queued 1.5ms, computed 20.0µs, by a\\u{202e}b"
-        );
-        assert_eq!(
-            times(&Trailer::default(), Some(Duration::from_secs(1))),
-            "round trip 1.0s"
-        );
-    }
-
-    #[test]
-    fn the_same_failure_is_told_once_and_counted() {
-        let status = |message| Status::new(Code::Unavailable, message);
-        let mut repeated = Repeated::default();
-        assert_eq!(repeated.next(&status("a")), Some(0));
-        assert_eq!(repeated.next(&status("a")), None);
-        assert_eq!(repeated.next(&status("a")), None);
-        assert_eq!(repeated.next(&status("b")), Some(2));
-        assert_eq!(repeated.next(&status("a")), Some(0));
-        assert_eq!(repeated.next(&status("a")), None);
-        assert_eq!(repeated.take(), 1);
-        assert_eq!(repeated.take(), 0);
-        for _ in 0..2 {
-            let status = Status::new(Code::InvalidArgument, "not an integer");
-            assert_eq!(repeated.next(&status), Some(0));
-        }
-    }
 }

@@ -3,7 +3,8 @@
 use super::args::{Common, Watch};
 use super::call::{Notice, settings, waiting_for_broker};
 use super::output::{Closed, Failure, Output, Style, line_of};
-use super::text::safe;
+use super::terminal::{DOUBTFUL, GOOD, painted, stdout_has_color};
+use super::text::{safe, span};
 use crate::client::{Fleet, View};
 use crate::config::Config;
 use crate::protocol::control::Report;
@@ -11,6 +12,7 @@ use crate::protocol::{Code, Status};
 use serde::Serialize;
 use std::io::IsTerminal as _;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// The time from one look to the next.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -18,28 +20,45 @@ const REFRESH: Duration = Duration::from_secs(2);
 /// Moves the cursor home and clears what is below it.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
-/// Looks once, or again and again; gives the exit status.
-pub(super) async fn run(flags: &Watch, common: &Common, config: &Config) -> u8 {
+/// Looks once, or again and again until it is told to stop; gives the exit status.
+pub(super) async fn run(
+    flags: &Watch,
+    common: &Common,
+    config: &Config,
+    stop: &CancellationToken,
+) -> u8 {
     let mut output = Output::start(Style {
         json: common.json,
         ..Style::default()
     });
-    let mut notice = Notice::new(common);
     let mut fleet = None;
-    let mut first = true;
-    loop {
-        let looked = look(&mut fleet, &mut notice, config).await;
-        let shown = show(&mut output, flags, common, config, &looked, first).await;
-        if !flags.watch || shown.is_err() {
-            break;
-        }
-        first = false;
-        tokio::time::sleep(REFRESH).await;
-    }
+    let watching = watch(flags, common, config, &mut fleet, &mut output);
+    // Whether it is done, told to stop, or nobody reads any more: it is over.
+    let _ = stop.run_until_cancelled(watching).await;
     if let Some(fleet) = fleet {
         fleet.close().await;
     }
     output.finish().await
+}
+
+async fn watch(
+    flags: &Watch,
+    common: &Common,
+    config: &Config,
+    fleet: &mut Option<Fleet>,
+    output: &mut Output,
+) -> Result<(), Closed> {
+    let mut notice = Notice::new(common);
+    let mut first = true;
+    loop {
+        let looked = look(fleet, &mut notice, config).await;
+        show(output, flags, common, config, &looked, first).await?;
+        if !flags.watch {
+            return Ok(());
+        }
+        first = false;
+        tokio::time::sleep(REFRESH).await;
+    }
 }
 
 /// Takes a look, over a new connection where there is none.
@@ -87,7 +106,7 @@ async fn show(
     }
     match looked {
         Ok(view) => {
-            for line in lines(queue, view) {
+            for line in lines(queue, view, stdout_has_color()) {
                 output.line(line).await?;
             }
             Ok(())
@@ -113,7 +132,7 @@ fn verdict(looked: &Result<View, Status>) -> Option<Code> {
 }
 
 /// The view for people.
-fn lines(name: &str, view: &View) -> Vec<String> {
+fn lines(name: &str, view: &View, color: bool) -> Vec<String> {
     let none = Vec::new();
     let servers = view.servers.as_ref().unwrap_or(&none);
     let name = safe(name);
@@ -127,7 +146,7 @@ fn lines(name: &str, view: &View) -> Vec<String> {
         Err(status) => format!("queue {name}: {}", safe(&status.message)),
     }];
     if !servers.is_empty() {
-        lines.extend(table(servers));
+        lines.extend(table(servers, color));
     }
     let silent = view.silent();
     let consumers = view.queue.as_ref().map_or(0, |queue| queue.consumers);
@@ -162,7 +181,7 @@ fn plural(count: usize, what: &str) -> String {
 }
 
 /// One line a daemon under a line of headings; texts to the left, numbers to the right.
-fn table(servers: &[Report]) -> Vec<String> {
+fn table(servers: &[Report], color: bool) -> Vec<String> {
     const HEADINGS: [(&str, bool); 10] = [
         ("INSTANCE", false),
         ("VERSION", false),
@@ -182,7 +201,7 @@ fn table(servers: &[Report]) -> Vec<String> {
             text(&report.instance),
             text(&report.version),
             text(&report.host),
-            uptime(report.uptime_s),
+            span(report.uptime_s),
             text(&report.state),
             report.in_flight.to_string(),
             report.served.to_string(),
@@ -199,30 +218,22 @@ fn table(servers: &[Report]) -> Vec<String> {
         .collect();
     let line = |row: [String; 10]| {
         let cells = row.iter().zip(HEADINGS).zip(&widths);
-        let cells = cells.map(|((cell, (_, right)), width)| {
-            if right {
+        let cells = cells.map(|((cell, (heading, right)), width)| {
+            let padded = if right {
                 format!("{cell:>width$}")
             } else {
                 format!("{cell:<width$}")
+            };
+            match (heading, cell.as_str()) {
+                ("STATE", "STATE") => padded,
+                ("STATE", "consuming") => painted(&padded, GOOD, color),
+                ("STATE", _) => painted(&padded, DOUBTFUL, color),
+                _ => padded,
             }
         });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.into_iter().map(line).collect()
-}
-
-/// `42s`, `3m12s`, `5h7m`, `12d3h`.
-fn uptime(seconds: u64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    if days > 0 {
-        format!("{days}d{}h", hours % 24)
-    } else if hours > 0 {
-        format!("{hours}h{}m", minutes % 60)
-    } else if minutes > 0 {
-        format!("{minutes}m{}s", seconds % 60)
-    } else {
-        format!("{seconds}s")
-    }
 }
 
 fn time(us: u64) -> String {
@@ -320,7 +331,7 @@ mod tests {
         };
         let view = view(2, vec![report("blue"), idle]);
         assert_eq!(
-            lines("q", &view),
+            lines("q", &view, false),
             [
                 "queue q: quorum, 5 waiting, 2 consumers",
                 r"INSTANCE       VERSION  HOST  UPTIME  STATE      IN FLIGHT  SERVED  ERRORS     P50    P99",
@@ -329,6 +340,24 @@ mod tests {
             ]
         );
         assert_eq!(verdict(&Ok(view)), None);
+    }
+
+    #[test]
+    fn the_state_is_coloured_where_there_are_colours() {
+        let draining = Report {
+            state: "draining".into(),
+            ..report("green")
+        };
+        let lines = lines("q", &view(2, vec![report("blue"), draining]), true);
+        assert!(!lines[1].contains('\u{1b}'), "{lines:?}");
+        assert!(
+            lines[2].contains("  \u{1b}[32mconsuming\u{1b}[0m  "),
+            "{lines:?}"
+        );
+        assert!(
+            lines[3].contains("  \u{1b}[33mdraining \u{1b}[0m  "),
+            "{lines:?}"
+        );
     }
 
     #[test]
@@ -364,7 +393,7 @@ mod tests {
                 Some(Code::PermissionDenied),
             ),
         ] {
-            assert_eq!(lines("q", &view).last().unwrap(), last);
+            assert_eq!(lines("q", &view, false).last().unwrap(), last);
             assert_eq!(verdict(&Ok(view)), code, "{last}");
         }
     }
@@ -390,18 +419,5 @@ mod tests {
             json("q", &Err(Status::new(Code::Unavailable, "no queue"))),
             r#"{"code":"UNAVAILABLE","message":"no queue","retryable":true}"#
         );
-    }
-
-    #[test]
-    fn times_read_well() {
-        for (seconds, text) in [
-            (0, "0s"),
-            (59, "59s"),
-            (61, "1m1s"),
-            (3_600, "1h0m"),
-            (90_061, "1d1h"),
-        ] {
-            assert_eq!(uptime(seconds), text);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Text from elsewhere, made safe before it reaches a terminal. Pure.
+//! Text from elsewhere, made safe before it reaches a terminal; spans of time for people. Pure.
 //!
 //! Control characters could move the cursor or rewrite what stands above, and direction marks could
 //! make one text look like another; both are shown as escapes.
@@ -46,6 +46,20 @@ pub(super) fn shorten(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &text[..end]).into(),
         None => text.into(),
+    }
+}
+
+/// `42s`, `3m12s`, `5h7m`, `12d3h`.
+pub(super) fn span(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    if days > 0 {
+        format!("{days}d{}h", hours % 24)
+    } else if hours > 0 {
+        format!("{hours}h{}m", minutes % 60)
+    } else if minutes > 0 {
+        format!("{minutes}m{}s", seconds % 60)
+    } else {
+        format!("{seconds}s")
     }
 }
 
@@ -113,5 +127,18 @@ mod tests {
             shorten(&"ü".repeat(SHOWN + 1)),
             format!("{}...", "ü".repeat(SHOWN))
         );
+    }
+
+    #[test]
+    fn times_read_well() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (61, "1m1s"),
+            (3_600, "1h0m"),
+            (90_061, "1d1h"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
     }
 }

@@ -9,6 +9,8 @@ use std::path::Path;
 pub(super) enum ReadError {
     /// There is none.
     Missing,
+    /// There may be one, but not for this user.
+    Denied,
     /// Anything else, as it reads after "cannot read FILE: ".
     Failed(String),
 }
@@ -17,6 +19,7 @@ impl std::fmt::Display for ReadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Missing => f.write_str("no such file"),
+            Self::Denied => f.write_str("permission denied"),
             Self::Failed(reason) => f.write_str(reason),
         }
     }
@@ -26,7 +29,7 @@ impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing,
-            io::ErrorKind::PermissionDenied => Self::Failed("permission denied".into()),
+            io::ErrorKind::PermissionDenied => Self::Denied,
             _ => Self::Failed(error.to_string()),
         }
     }

@@ -57,6 +57,21 @@ impl Loaded {
     pub fn origin(&self, key: &str) -> &str {
         self.origins.get(key).map_or("default", String::as_str)
     }
+
+    /// Where it came from, in words.
+    pub fn sources(&self) -> String {
+        if self.files.is_empty() {
+            return "no file, built-in defaults".to_owned();
+        }
+        let files = self.files.iter().map(|file| file.display().to_string());
+        one_line(&files.collect::<Vec<_>>().join(", "))
+    }
+
+    /// What a check says of it where nothing is wrong.
+    pub fn verdict(&self) -> String {
+        format!("configuration is good: {}", self.sources())
+    }
+
     /// All keys with their values and origins, in the order of the key table.
     pub fn entries(&self) -> Vec<Entry> {
         let entry = |key: &'static super::Key| Entry {
@@ -145,7 +160,7 @@ impl Layers {
             Err(error) => {
                 return match ReadError::from(error) {
                     ReadError::Missing => {}
-                    failed @ ReadError::Failed(_) => self.unreadable(&folder, &failed, unreadable),
+                    failed => self.unreadable(&folder, &failed, unreadable),
                 };
             }
         };

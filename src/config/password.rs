@@ -1,7 +1,7 @@
 //! The broker's password: where it comes from, read afresh for each connection.
 
 use super::file::{self, ReadError};
-use super::problem::{Problem, one_line};
+use super::problem::{FileFault, Problem, one_line};
 use super::{Broker, BrokerUrl, Secret};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -24,8 +24,7 @@ pub struct Password {
 /// The password for a broker: from `broker.password_file`, else from the systemd credential
 /// `broker-password`, else from the URL. Call it at each connect, so that a changed file counts.
 pub fn password(broker: &Broker, url: &BrokerUrl) -> Result<Password, Problem> {
-    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    password_from(broker, url, folder.as_deref())
+    password_from(broker, url, credentials().as_deref())
 }
 
 /// The same with a given folder of credentials.
@@ -34,46 +33,55 @@ pub fn password_from(
     url: &BrokerUrl,
     credentials: Option<&Path>,
 ) -> Result<Password, Problem> {
-    if let Some(path) = &broker.password_file {
-        let secret = read(path).map_err(|error| {
-            let help = "check the path and its permissions";
-            problem(&format!("broker.password_file: {error}; {help}"))
-        })?;
-        return Ok(Password {
-            secret,
-            warning: exposed(path),
-        });
-    }
-    if let Some(path) = credentials.map(|folder| folder.join(CREDENTIAL)) {
-        match read(&path) {
-            // systemd guards that folder itself.
-            Ok(secret) => {
-                return Ok(Password {
-                    secret,
-                    warning: None,
-                });
-            }
-            Err(Unusable {
-                error: ReadError::Missing,
-                ..
-            }) => {}
-            Err(error) => {
-                let help = "check LoadCredential= in the unit";
-                return Err(problem(&format!(
-                    "credential {CREDENTIAL}: {error}; {help}"
-                )));
-            }
-        }
+    if let Some(found) = in_file(broker, credentials) {
+        return found.map_err(|fault| fault.problem);
     }
     match &url.password {
         Some(secret) => Ok(Password {
             secret: secret.clone(),
             warning: None,
         }),
-        None => Err(problem(&format!(
+        None => Err(Problem::new(&format!(
             "broker.url: has no password for user {:?} at {url}; set broker.password_file",
             url.user
         ))),
+    }
+}
+
+/// The password, where it is in a file: `None` where it is not.
+pub fn password_file(broker: &Broker) -> Option<Result<Password, FileFault>> {
+    in_file(broker, credentials().as_deref())
+}
+
+fn credentials() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
+fn in_file(broker: &Broker, credentials: Option<&Path>) -> Option<Result<Password, FileFault>> {
+    if let Some(path) = &broker.password_file {
+        let help = "check the path and its permissions";
+        let fault = |error: Unusable<'_>| error.fault("broker.password_file", help);
+        let found = read(path).map_err(fault).map(|secret| Password {
+            secret,
+            warning: exposed(path),
+        });
+        return Some(found);
+    }
+    let path = credentials?.join(CREDENTIAL);
+    match read(&path) {
+        // systemd guards that folder itself.
+        Ok(secret) => Some(Ok(Password {
+            secret,
+            warning: None,
+        })),
+        Err(Unusable {
+            error: ReadError::Missing,
+            ..
+        }) => None,
+        Err(error) => {
+            let help = "check LoadCredential= in the unit";
+            Some(Err(error.fault(&format!("credential {CREDENTIAL}"), help)))
+        }
     }
 }
 
@@ -82,9 +90,14 @@ struct Unusable<'a> {
     error: ReadError,
 }
 
-impl std::fmt::Display for Unusable<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "cannot use {}: {}", self.path.display(), self.error)
+impl Unusable<'_> {
+    fn fault(&self, of: &str, help: &str) -> FileFault {
+        let Self { path, error } = self;
+        let path = path.display();
+        FileFault {
+            problem: Problem::new(&format!("{of}: cannot use {path}: {error}; {help}")),
+            denied: matches!(error, ReadError::Denied),
+        }
     }
 }
 
@@ -110,8 +123,4 @@ fn exposed(path: &Path) -> Option<String> {
             "broker.password_file: others can read {path} (mode {mode:04o}); chmod it to 0600"
         ))
     })
-}
-
-fn problem(text: &str) -> Problem {
-    Problem::new(text)
 }

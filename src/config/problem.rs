@@ -10,9 +10,18 @@ pub struct Problem(pub String);
 
 impl Problem {
     /// Keeps the promise of one line, whatever paths and keys hold.
-    pub(super) fn new(text: &str) -> Self {
+    pub fn new(text: &str) -> Self {
         Self(one_line(text))
     }
+}
+
+/// A file that the configuration names and that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFault {
+    /// What is wrong with it.
+    pub problem: Problem,
+    /// Whether that is no more than that this user may not read it.
+    pub denied: bool,
 }
 
 /// Escapes control characters, a newline as `\n`.

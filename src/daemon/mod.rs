@@ -15,6 +15,7 @@ mod status;
 mod text;
 mod watchdog;
 
+use crate::broker::check::{Denied, check};
 use crate::config::{self, Loaded, Overrides, Problem, Program};
 use crate::server::events;
 use args::Args;
@@ -22,7 +23,6 @@ use clap::Parser as _;
 use logging::Logging;
 use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// How the process ends, in the numbers of sysexits.h, which systemd knows by name.
@@ -64,7 +64,10 @@ pub fn main() -> ExitCode {
     let overrides = args.overrides();
     let exit = match config::load(Program::Daemon, &overrides) {
         Err(problems) => refuse(&problems),
-        Ok(loaded) if args.check => approve(&loaded),
+        Ok(loaded) if args.check => match check(&loaded, Denied::IsProblem) {
+            Ok(warnings) => approve(&loaded, &warnings),
+            Err(problems) => refuse(&problems),
+        },
         Ok(loaded) => start(loaded, overrides),
     };
     exit.into()
@@ -79,27 +82,12 @@ fn refuse(problems: &[Problem]) -> Exit {
 }
 
 /// What `--check` says of a configuration that can.
-fn approve(loaded: &Loaded) -> Exit {
-    for warning in &loaded.warnings {
+fn approve(loaded: &Loaded, warnings: &[String]) -> Exit {
+    for warning in warnings {
         say(&format!("warning: {warning}"));
     }
-    say(&format!(
-        "configuration is good: {}",
-        sources(&loaded.files)
-    ));
+    say(&loaded.verdict());
     Exit::Done
-}
-
-/// Where a configuration came from, in words.
-fn sources(files: &[PathBuf]) -> String {
-    if files.is_empty() {
-        return "no file, built-in defaults".to_owned();
-    }
-    let files: Vec<String> = files
-        .iter()
-        .map(|file| file.display().to_string())
-        .collect();
-    files.join(", ")
 }
 
 /// One line on stderr, for what is said without a log.
@@ -136,7 +124,7 @@ fn start(loaded: Loaded, overrides: Overrides) -> Exit {
             return Exit::Internal;
         }
     };
-    events::started(env!("CARGO_PKG_VERSION"), &sources(&loaded.files));
+    events::started(env!("CARGO_PKG_VERSION"), &loaded.sources());
     // A panic that gets here was logged by the hook. What it left half done ends with the process.
     catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(process::serve(loaded, overrides, &logging))

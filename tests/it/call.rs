@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::ports::Ports;
+use crate::support::wire::properties::value;
 use crate::support::wire::{self, Declare, Delivery, Properties};
 use crate::support::{Broker, Fibrpc, Output, SOON, Settings, python, until};
 
@@ -32,6 +33,24 @@ impl Server {
         let properties = Properties::new().correlation_id(id);
         let to = String::from_utf8(to).unwrap();
         self.0.publish(&to, &properties, body).unwrap();
+    }
+
+    /// Answers with a typed error.
+    pub fn refuse(&mut self, request: &Delivery, code: &str, message: &str) {
+        let to = request.properties.reply_to.clone().unwrap();
+        let id = request.properties.correlation_id.clone().unwrap();
+        let mut properties = Properties::new()
+            .correlation_id(id)
+            .header("fibrpc-status", value::text(code));
+        properties.kind = Some(b"fibrpc.error".to_vec());
+        let body = format!("error: {code}: {message}");
+        let to = String::from_utf8(to).unwrap();
+        self.0.publish(&to, &properties, body.as_bytes()).unwrap();
+    }
+
+    /// Whether no further request comes for a while.
+    pub fn is_left_alone(&mut self) -> bool {
+        self.0.next_delivery(Duration::from_millis(300)).is_err()
     }
 }
 

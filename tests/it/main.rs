@@ -14,9 +14,12 @@
 )]
 
 mod alarm;
+mod ask;
 mod call;
 mod check;
 mod client;
+mod completions;
+mod configuration;
 mod control;
 mod doctor;
 mod faults;
@@ -24,6 +27,7 @@ mod harness;
 mod harness_proxy;
 mod hostile;
 mod load;
+mod manners;
 mod notify;
 mod poison;
 mod reload;

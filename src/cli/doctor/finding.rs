@@ -1,6 +1,7 @@
 //! What a check has found, and how that reads: for people in columns, for programs as JSON. Pure.
 
 use crate::cli::output::line_of;
+use crate::cli::terminal::{BAD, DOUBTFUL, GOOD, painted};
 use crate::cli::text::safe;
 use serde::{Serialize, Serializer};
 
@@ -210,9 +211,16 @@ impl Finding {
         line_of(self)
     }
 
-    /// For people; with the broker's address where there are several.
-    pub(super) fn line(&self, several_brokers: bool) -> String {
-        let (verdict, check) = (self.verdict.word(), self.check.name());
+    /// For people; with the broker's address where there are several, the verdict perhaps in colour.
+    pub(super) fn line(&self, several_brokers: bool, color: bool) -> String {
+        let verdict = format!("{:<7}", self.verdict.word());
+        let verdict = match self.verdict {
+            Verdict::Skipped => verdict,
+            Verdict::Ok => painted(&verdict, GOOD, color),
+            Verdict::Warning => painted(&verdict, DOUBTFUL, color),
+            Verdict::Problem => painted(&verdict, BAD, color),
+        };
+        let check = self.check.name();
         let mut text = String::new();
         if let Some(broker) = self.broker.as_ref().filter(|_| several_brokers) {
             text = format!("{broker}: ");
@@ -221,7 +229,7 @@ impl Finding {
         if let Some(fix) = &self.fix {
             text = format!("{text}; {fix}");
         }
-        format!("{verdict:<7}  {check:<9}  {}", safe(&text))
+        format!("{verdict}  {check:<9}  {}", safe(&text))
     }
 }
 
@@ -247,17 +255,21 @@ mod tests {
     fn lines_are_in_columns_and_safe() {
         let mut finding = Check::Tcp.problem("a\u{1b}[2J: refused", "is it running?");
         assert_eq!(
-            finding.line(false),
+            finding.line(false, false),
             "problem  tcp        a\\u{1b}[2J: refused; is it running?"
         );
         finding.broker = Some("mq1:5672".into());
         assert_eq!(
-            finding.line(true),
+            finding.line(true, false),
             "problem  tcp        mq1:5672: a\\u{1b}[2J: refused; is it running?"
         );
         assert_eq!(
-            Check::Consumers.ok("1 consumer").line(true),
+            Check::Consumers.ok("1 consumer").line(true, false),
             "ok       consumers  1 consumer"
+        );
+        assert_eq!(
+            Check::Queue.ok("empty").line(true, true),
+            "\u{1b}[32mok     \u{1b}[0m  queue      empty"
         );
         for check in Check::ALL {
             assert!(check.name().len() <= 9, "{check:?}");

@@ -15,6 +15,7 @@ mod sight;
 use super::args::Common;
 use super::call::{self, Notice};
 use super::output::{Closed, Output, Style, complain};
+use super::terminal::stdout_has_color;
 use crate::broker::Connection;
 use crate::client::probe::{self, Approach};
 use crate::client::{Client, Settings};
@@ -22,13 +23,14 @@ use crate::config::{BrokerUrl, Config, Loaded, Problem, Program, load};
 use finding::{Check, Finding, Verdict, skip_the_rest};
 use futures_util::future::join_all;
 use std::time::{SystemTime, UNIX_EPOCH};
+use tokio_util::sync::CancellationToken;
 
 /// Examines everything; gives the exit status: 0 where all is well, 1 for warnings, 2 for problems.
-pub(super) async fn run(common: &Common) -> u8 {
+pub(super) async fn run(common: &Common, stop: &CancellationToken) -> u8 {
     let overrides = common.overrides();
     let loaded = load(Program::Client, &overrides);
     if let Err(problems) = &loaded
-        && super::blame(overrides) == super::EXIT_USAGE
+        && super::blame(Program::Client, &overrides) == super::EXIT_USAGE
     {
         for problem in problems {
             complain(&problem.0);
@@ -41,11 +43,13 @@ pub(super) async fn run(common: &Common) -> u8 {
     let mut report = Report {
         output: Output::start(Style::default()),
         json: common.json,
+        color: stdout_has_color(),
         several_brokers: brokers > 1,
         findings: Vec::new(),
     };
+    let examining = Box::pin(examine(&mut report, common, &loaded));
     // Where nobody reads any more there is nobody to tell.
-    let _ = examine(&mut report, common, &loaded).await;
+    let _ = stop.run_until_cancelled(examining).await;
     let _ = report.rest().await;
     let findings = report.findings.iter();
     let worst = findings.map(|finding| finding.verdict).max();
@@ -59,6 +63,7 @@ pub(super) async fn run(common: &Common) -> u8 {
 struct Report {
     output: Output,
     json: bool,
+    color: bool,
     several_brokers: bool,
     findings: Vec<Finding>,
 }
@@ -69,7 +74,7 @@ impl Report {
             let line = if self.json {
                 finding.json()
             } else {
-                finding.line(self.several_brokers)
+                finding.line(self.several_brokers, self.color)
             };
             self.findings.push(finding);
             self.output.line(line).await?;

@@ -18,6 +18,7 @@ pub mod ports;
 pub mod process;
 pub mod programs;
 pub mod proxy;
+pub mod terminal;
 pub mod wire;
 
 pub use broker::{Broker, Exclusive};
@@ -27,6 +28,7 @@ pub use notify::Notify;
 pub use process::{Output, Process};
 pub use programs::{Daemon, Fibrpc, Settings, example, python};
 pub use proxy::{Proxy, Role};
+pub use terminal::Terminal;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,44 @@
+//! Whether a configuration can be used, as far as that can be told without the network: what
+//! `fibrpcd --check` and `fibrpc config check` share.
+
+use super::tls;
+use crate::config::{Loaded, Problem, Scheme, password_file};
+
+/// What it means that this user may not read a file that the configuration names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// The program that was asked about runs as this user, and could not do its work.
+    IsProblem,
+    /// It may run as another one: all that is known is that nobody looked.
+    IsWarning,
+}
+
+/// Looks into the files that hold the password, certificates and keys, where they are used. Gives all
+/// warnings, those of loading included, or all problems.
+pub fn check(loaded: &Loaded, denied: Denied) -> Result<Vec<String>, Vec<Problem>> {
+    let broker = &loaded.config.broker;
+    let mut faults = Vec::new();
+    let mut warnings = loaded.warnings.clone();
+    match password_file(broker) {
+        Some(Ok(password)) => warnings.extend(password.warning),
+        Some(Err(fault)) => faults.push(fault),
+        None => {}
+    }
+    if broker.url.iter().any(|url| url.scheme == Scheme::Amqps) {
+        faults.extend(tls::check(&broker.tls));
+    }
+    let mut problems = Vec::new();
+    for fault in faults {
+        let Problem(problem) = fault.problem;
+        if fault.denied && denied == Denied::IsWarning {
+            warnings.push(format!("{problem}; not checked any further"));
+        } else {
+            problems.push(Problem(problem));
+        }
+    }
+    if problems.is_empty() {
+        Ok(warnings)
+    } else {
+        Err(problems)
+    }
+}

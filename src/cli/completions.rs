@@ -1,0 +1,43 @@
+//! `fibrpc completions`: a shell's completion script, made from the same table as the flags themselves.
+
+use super::args::{Args, Shell};
+use super::output::print;
+use clap::{Arg, Command, CommandFactory as _};
+use clap_complete::generate;
+
+/// Prints the script; gives the exit status.
+pub(super) fn run(shell: Shell) -> u8 {
+    print(&script(shell))
+}
+
+fn script(shell: Shell) -> String {
+    let mut command = without_numbers(&Args::command());
+    let mut script = Vec::new();
+    let (shell, addition) = match shell {
+        Shell::Bash => (clap_complete::Shell::Bash, ""),
+        Shell::Zsh => (clap_complete::Shell::Zsh, ""),
+        Shell::Fish => (clap_complete::Shell::Fish, FISH),
+    };
+    generate(shell, &mut command, "fibrpc", &mut script);
+    String::from_utf8_lossy(&script).into_owned() + addition
+}
+
+/// The same command without its bare numbers: there is nothing to complete in them, and zsh would take
+/// every subcommand for one.
+fn without_numbers(command: &Command) -> Command {
+    let flags = command.get_arguments().filter(|arg| !arg.is_positional());
+    Command::new("fibrpc")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(flags.map(Arg::clone))
+        .subcommands(command.get_subcommands().cloned())
+}
+
+/// What is left out for fish: no files but where one is asked for, what an option takes that stands
+/// before the subcommand, and what a subcommand takes.
+const FISH: &str = "\
+complete -c fibrpc -f
+complete -c fibrpc -l file -r -F
+complete -c fibrpc -l config -r -F
+complete -c fibrpc -l color -x -a 'auto always never' -d 'Use colours'
+complete -c fibrpc -n '__fish_seen_subcommand_from completions' -f -a 'bash zsh fish'
+";

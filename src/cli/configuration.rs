@@ -1,0 +1,124 @@
+//! `fibrpc config show` and `fibrpc config check`: the configuration in effect, and what is wrong with it.
+//!
+//! `show` is about what `fibrpc` itself would use, so the user's own file counts. `check` is first of all
+//! the daemon's `--check`, whose files that one could hide, and looks at it all once more with it.
+
+use super::EXIT_CONFIG;
+use super::args::{Common, Config};
+use super::output::{complain, line_of, print, warn};
+use crate::broker::check::{Denied, check};
+use crate::config::{Loaded, Overrides, Problem, Program, load, show_json, show_toml};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Shows or checks; gives the exit status.
+pub(super) fn run(command: Config, common: &Common) -> u8 {
+    match command {
+        Config::Show => show(common),
+        Config::Check => report(&look(&common.overrides()), common),
+    }
+}
+
+fn show(common: &Common) -> u8 {
+    match super::configuration(common) {
+        Ok(loaded) if common.json => print(&show_json(&loaded)),
+        Ok(loaded) => print(&show_toml(&loaded)),
+        Err(status) => status,
+    }
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+struct Found {
+    problems: Vec<String>,
+    warnings: Vec<String>,
+    /// With all that was read, where nothing is wrong.
+    loaded: Option<Loaded>,
+    status: u8,
+}
+
+/// Loads and checks as the daemon would, then as `fibrpc` does.
+fn look(overrides: &Overrides) -> Found {
+    let mut found = Found::default();
+    for program in [Program::Daemon, Program::Client] {
+        let checked = load(program, overrides)
+            .map_err(|problems| (problems, super::blame(program, overrides)))
+            .and_then(|loaded| {
+                // Who runs the daemon is not told here.
+                let checked = check(&loaded, Denied::IsWarning);
+                let warnings = checked.map_err(|problems| (problems, EXIT_CONFIG))?;
+                Ok((loaded, warnings))
+            });
+        match checked {
+            Ok((loaded, warnings)) => {
+                add(&mut found.warnings, warnings);
+                found.loaded = Some(loaded);
+            }
+            Err((problems, status)) => {
+                let problems = problems.into_iter().map(|Problem(problem)| problem);
+                add(&mut found.problems, problems);
+                found.status = status;
+            }
+        }
+    }
+    found.loaded = found.loaded.filter(|_| found.problems.is_empty());
+    found
+}
+
+/// Both programs say the same of what both read.
+fn add(known: &mut Vec<String>, new: impl IntoIterator<Item = String>) {
+    for line in new {
+        if !known.contains(&line) {
+            known.push(line);
+        }
+    }
+}
+
+/// Prints it all; gives the exit status.
+fn report(found: &Found, common: &Common) -> u8 {
+    let written = if common.json {
+        print(&json(found))
+    } else {
+        for problem in &found.problems {
+            complain(problem);
+        }
+        for warning in found.warnings.iter().filter(|_| !common.quiet) {
+            warn(warning);
+        }
+        let verdict = found.loaded.as_ref().map(Loaded::verdict);
+        verdict.map_or(0, |verdict| print(&format!("{verdict}\n")))
+    };
+    if found.status == 0 {
+        written
+    } else {
+        found.status
+    }
+}
+
+/// A line of `--json`. Fields are added to it, never renamed.
+#[derive(Serialize)]
+struct Finding<'a> {
+    verdict: &'static str,
+    message: &'a str,
+    /// What was read, where all is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<&'a [PathBuf]>,
+}
+
+fn json(found: &Found) -> String {
+    let problems = found.problems.iter();
+    let problems = problems.map(|text| finding("problem", text, None));
+    let warnings = found.warnings.iter();
+    let warnings = warnings.map(|text| finding("warning", text, None));
+    let good = found.loaded.as_ref();
+    let good = good.map(|loaded| finding("ok", &loaded.verdict(), Some(&loaded.files)));
+    problems.chain(warnings).chain(good).collect()
+}
+
+fn finding(verdict: &'static str, message: &str, files: Option<&[PathBuf]>) -> String {
+    line_of(&Finding {
+        verdict,
+        message,
+        files,
+    }) + "\n"
+}

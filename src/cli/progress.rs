@@ -1,0 +1,150 @@
+//! The bar on a terminal while many numbers are asked for. Belongs to the thread that writes.
+
+use super::text::span;
+use indicatif::style::TemplateError;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::fmt::Write;
+use std::io::{self, IsTerminal as _};
+use std::time::Duration;
+
+/// After how long there is a bar.
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The time from one look of it to the next.
+pub(super) const REFRESH: Duration = Duration::from_millis(100);
+
+/// How far it has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Done {
+    /// Numbers, answered or failed.
+    pub(super) numbers: u64,
+    /// How much of the input that was, in the unit of its size.
+    pub(super) position: u64,
+    /// What is waited for, where that takes long.
+    pub(super) waiting: Option<String>,
+}
+
+/// A bar that nobody sees before it is drawn.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// The size of the input, where it is known.
+    size: Option<u64>,
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// Nothing is drawn yet; the time runs.
+    pub(super) fn new(size: Option<u64>) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        // A template of our own that did not parse would leave indicatif's.
+        let bar = match style(size.is_some()) {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        };
+        Self { size, bar }
+    }
+
+    /// Draws it.
+    pub(super) fn draw(&self, done: &Done) {
+        if self.bar.is_hidden() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        if let Some(total) = total(self.size, done) {
+            self.bar.set_length(total);
+        }
+        let waiting = done.waiting.as_ref();
+        let waiting = waiting.map_or(String::new(), |waiting| format!(": {waiting}"));
+        self.bar.set_message(waiting);
+        self.bar.set_position(done.numbers);
+        self.bar.tick();
+    }
+
+    /// Runs what writes to the terminal, where it may be; the bar makes room for it.
+    pub(super) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+
+    /// Takes it away.
+    pub(super) fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Whether standard error can show a bar.
+pub(super) fn is_possible() -> bool {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    io::stderr().is_terminal() && !dumb
+}
+
+/// How many numbers there will be, if the rest of the input is like what was read of it.
+fn total(size: Option<u64>, done: &Done) -> Option<u64> {
+    let Done {
+        numbers, position, ..
+    } = *done;
+    let total = u128::from(numbers) * u128::from(size?) / u128::from(position.max(1));
+    Some(u64::try_from(total).unwrap_or(u64::MAX).max(numbers))
+}
+
+fn style(size_is_known: bool) -> Result<ProgressStyle, TemplateError> {
+    let style = ProgressStyle::with_template(if size_is_known {
+        "{bar:24} {percent:>3}%  {human_pos} done, {rate}, {left}{msg}"
+    } else {
+        "{human_pos} done, {rate}, {elapsed}{msg}"
+    })?;
+    // Where a line of the terminal cannot be written nobody can be told.
+    let rate = |state: &ProgressState, w: &mut dyn Write| {
+        let _ = w.write_str(&rate(state.per_sec()));
+    };
+    let left = |state: &ProgressState, w: &mut dyn Write| {
+        let _ = w.write_str(&left(state.per_sec(), state.eta()));
+    };
+    let style = style.progress_chars("=> ");
+    Ok(style.with_key("rate", rate).with_key("left", left))
+}
+
+fn rate(per_second: f64) -> String {
+    let digits = usize::from(per_second < 10.0);
+    format!("{per_second:.digits$}/s")
+}
+
+fn left(per_second: f64, left: Duration) -> String {
+    if per_second > 0.0 {
+        format!("{} left", span(left.as_secs()))
+    } else {
+        "time left unknown".into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_is_guessed_by_what_was_read() {
+        let done = |numbers, position| Done {
+            numbers,
+            position,
+            waiting: None,
+        };
+        for (size, numbers, position, expect) in [
+            (None, 5, 10, None),
+            (Some(10), 5, 5, Some(10)),
+            (Some(1000), 10, 100, Some(100)),
+            (Some(1000), 0, 0, Some(0)),
+            (Some(10), 20, 15, Some(20)), // a file that has grown
+            (Some(u64::MAX), u64::MAX, 1, Some(u64::MAX)),
+        ] {
+            assert_eq!(total(size, &done(numbers, position)), expect);
+        }
+    }
+
+    #[test]
+    fn both_bars_can_be_drawn() {
+        assert!(style(true).is_ok() && style(false).is_ok());
+        for (per_second, text) in [(0.0, "0.0/s"), (3.21, "3.2/s"), (81_234.5, "81234/s")] {
+            assert_eq!(rate(per_second), text);
+        }
+        assert_eq!(left(0.0, Duration::ZERO), "time left unknown");
+        assert_eq!(left(1.0, Duration::from_secs(90)), "1m30s left");
+    }
+}

@@ -1,0 +1,102 @@
+//! From the words of the command line to [`Args`], or to one line that says what is wrong with them.
+
+use super::args::{Args, Command};
+use clap::CommandFactory as _;
+use clap::error::{Error, ErrorKind};
+use std::ffi::OsString;
+
+/// The name that stands for standard input.
+pub(super) const STDIN: &str = "-";
+
+/// Parses the command line. Help and version come as an `Err`, too.
+pub(super) fn parse(args: &[OsString]) -> Result<Args, Error> {
+    use clap::{FromArgMatches as _, Parser as _};
+    let parsed = Args::try_parse_from(args);
+    let wrong = match &parsed {
+        Ok(args) => confused(args),
+        Err(error) if error.use_stderr() => {
+            // What can be made out of the rest may explain the error.
+            let lenient = Args::command().ignore_errors(true);
+            let rest = lenient.try_get_matches_from(args);
+            let rest = rest.and_then(|rest| Args::from_arg_matches(&rest));
+            rest.ok().as_ref().and_then(misspelt)
+        }
+        Err(_) => None,
+    };
+    match wrong {
+        Some(wrong) => Err(Args::command().error(ErrorKind::InvalidValue, wrong)),
+        None => parsed,
+    }
+}
+
+/// What clap lets through.
+fn confused(args: &Args) -> Option<String> {
+    if let Some(misspelt) = misspelt(args) {
+        return Some(misspelt);
+    }
+    let ask = &args.ask;
+    if ask.numbers.len() > 1 && ask.numbers.iter().any(|n| n == STDIN) {
+        return Some("'-' reads the numbers from standard input, and goes with no others".into());
+    }
+    let of_asking = [
+        ask.numbers.first().map(String::as_str),
+        ask.file.is_some().then_some("--file"),
+        ask.in_flight.is_some().then_some("--in-flight"),
+        ask.wait.then_some("--wait"),
+    ];
+    let of_asking = of_asking.into_iter().flatten().next();
+    match (of_asking, &args.command) {
+        (_, Some(Command::Completions(_))) if args.common.json => {
+            Some("'--json' makes no sense of a shell's script".into())
+        }
+        (Some(word), Some(_)) => Some(format!("'{word}' goes with numbers, not with a command")),
+        _ => None,
+    }
+}
+
+/// A first word that was to be a command, most likely.
+fn misspelt(args: &Args) -> Option<String> {
+    let word = args.ask.numbers.first()?;
+    let near = near_command(word)?;
+    Some(format!("'{word}' is no command; did you mean '{near}'?"))
+}
+
+/// The command whose name this resembles.
+fn near_command(word: &str) -> Option<String> {
+    // The limit of clap's own suggestions, with a measure that forgives letters in the wrong order.
+    let command = Args::command();
+    let names = command.get_subcommands().map(clap::Command::get_name);
+    let near = |name: &str| strsim::damerau_levenshtein(name, word) <= name.len() / 3;
+    names
+        .filter(|name| near(name))
+        .min_by_key(|name| strsim::damerau_levenshtein(name, word))
+        .map(str::to_owned)
+}
+
+/// clap's explanation, which has several paragraphs, in one line: what is wrong, then what to do.
+pub(super) fn one_line(error: &Error) -> String {
+    let text = error.to_string();
+    let wrong = text.split("\n\nUsage:").next().unwrap_or_default();
+    let wrong = wrong
+        .split("\n\nFor more information")
+        .next()
+        .unwrap_or_default();
+    let mut parts: Vec<String> = Vec::new();
+    for paragraph in wrong.trim().split("\n\n") {
+        let words: Vec<&str> = paragraph.split_whitespace().collect();
+        let words = words.join(" ");
+        parts.push(
+            words
+                .trim_start_matches("error: ")
+                .trim_start_matches("tip: ")
+                .to_owned(),
+        );
+    }
+    if parts.len() < 2 && !wrong.contains("; ") {
+        parts.push("see fibrpc --help".to_owned());
+    }
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests;
