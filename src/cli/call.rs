@@ -11,6 +11,7 @@ use std::future::Future;
 use std::io::IsTerminal as _;
 use std::pin::pin;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Calls in flight at once. Enough to keep a server busy, few enough that none waits long in the
 /// queue, where its time runs.
@@ -20,7 +21,7 @@ const WINDOW: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asks and prints; gives the exit status.
-pub(super) async fn run(args: &Args, config: &Config) -> u8 {
+pub(super) async fn run(args: &Args, config: &Config, stop: &CancellationToken) -> u8 {
     let mut output = Output::start(Style {
         json: args.common.json,
         verbose: args.common.verbose > 0,
@@ -33,17 +34,17 @@ pub(super) async fn run(args: &Args, config: &Config) -> u8 {
     }
     let mut settings = settings(config);
     settings.wait_for_server = args.wait;
-    match notice
-        .after_patience(Client::connect(settings), || waiting_for_broker(config))
-        .await
-    {
-        Ok(client) => {
-            ask_all(args, config, Some(&client), &mut output, &mut notice).await;
+    let connecting = connect(settings, config, &mut notice);
+    match stop.run_until_cancelled(connecting).await {
+        Some(Ok(client)) => {
+            let asking = ask_all(args, config, Some(&client), &mut output, &mut notice);
+            stop.run_until_cancelled(asking).await;
             client.close().await;
             tracing::debug!(stats = ?client.stats(), "closed");
         }
         // Where nobody reads any more there is nobody to tell.
-        Err(status) => drop(output.put_for_all(&args.numbers, &status).await),
+        Some(Err(status)) => drop(output.put_for_all(&args.numbers, &status).await),
+        None => {}
     }
     output.finish().await
 }
@@ -54,6 +55,19 @@ pub(super) fn settings(config: &Config) -> Settings {
     // Nobody waits longer for the broker than for an answer.
     settings.broker.connect_timeout = settings.broker.connect_timeout.min(config.client.timeout);
     settings
+}
+
+/// Connects, and says so where that takes long.
+pub(super) async fn connect(
+    settings: Settings,
+    config: &Config,
+    notice: &mut Notice,
+) -> Result<Client, Status> {
+    // Boxed: what it takes to connect is large, and gone afterwards.
+    let connecting = Box::pin(Client::connect(settings));
+    notice
+        .after_patience(connecting, || waiting_for_broker(config))
+        .await
 }
 
 /// Where the client tries to connect to, in words.

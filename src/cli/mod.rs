@@ -4,6 +4,7 @@
 mod args;
 mod call;
 mod doctor;
+mod interrupt;
 mod output;
 mod ping;
 mod status;
@@ -11,6 +12,7 @@ mod text;
 
 use crate::config::load::{Loaded, Overrides, Program, load};
 use args::{Args, Command, Common};
+use interrupt::Interrupt;
 use output::complain;
 use std::process::ExitCode;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -44,30 +46,38 @@ fn run(args: &Args) -> u8 {
     if args.common.verbose > 1 {
         log();
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread()
+    let started = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-    {
-        Ok(runtime) => runtime,
+        .and_then(|runtime| {
+            let interrupt = runtime.block_on(async { Interrupt::catch() })?;
+            Ok((runtime, interrupt))
+        });
+    let (runtime, interrupt) = match started {
+        Ok(started) => started,
         Err(error) => {
             complain(&format!("cannot start: {error}"));
             return EXIT_SYSTEM;
         }
     };
-    let common = &args.common;
+    let (common, stop) = (&args.common, &interrupt.stop());
     let config = || configuration(common).map(|loaded| loaded.config);
-    let status = runtime.block_on(async {
+    let command = async {
         Ok(match &args.command {
-            None => call::run(args, &config()?).await,
-            Some(Command::Ping(flags)) => ping::run(flags, common, &config()?).await,
-            Some(Command::Status(flags)) => status::run(flags, common, &config()?).await,
+            None => call::run(args, &config()?, stop).await,
+            Some(Command::Ping(flags)) => ping::run(flags, common, &config()?, stop).await,
+            Some(Command::Status(flags)) => status::run(flags, common, &config()?, stop).await,
             // A wrong configuration is part of its report.
             Some(Command::Doctor) => doctor::run(common).await,
         })
-    });
+    };
+    let ended = runtime.block_on(interrupt.watch(async {
+        let status: Result<u8, u8> = command.await;
+        status.unwrap_or_else(|status| status)
+    }));
     // A name lookup that hangs must not keep the process.
     runtime.shutdown_background();
-    status.unwrap_or_else(|status| status)
+    ended.unwrap_or_else(interrupt::Signal::end_process)
 }
 
 /// Loads the configuration; prints what is wrong with it and gives the exit status where it cannot.

@@ -2,7 +2,7 @@
 //!
 //! A thread of its own writes, so that a reader who is slow or stops (`| less`) never keeps the client
 //! from its heartbeats. Lines come out in the order they were put; standard output is flushed as soon
-//! as nothing more is ready. [`Output::finish`] joins the thread.
+//! as nothing more is ready. [`Output::finish`] waits for the thread.
 
 use super::text::{safe, safe_json, shorten};
 use crate::client::{CallError, Reply};
@@ -10,9 +10,9 @@ use crate::protocol::reply::Trailer;
 use crate::protocol::{Code, Status};
 use serde::Serialize;
 use std::io::{self, BufWriter, Write as _};
-use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// Lines on their way to the writer.
 const LINES: usize = 256;
@@ -50,13 +50,13 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Starts the writer.
+    /// Starts the writer, on a blocking thread of the runtime.
     pub(super) fn start(style: Style) -> Self {
         let (lines, receiver) = mpsc::channel(LINES);
         Self {
             style,
             lines,
-            writer: std::thread::spawn(move || write(receiver)),
+            writer: tokio::task::spawn_blocking(move || write(receiver)),
             status: 0,
             repeated: Repeated::default(),
         }
@@ -144,7 +144,7 @@ impl Output {
         // Where nobody reads any more there is nobody to tell.
         let _ = self.summary(last).await;
         drop(self.lines);
-        match self.writer.join() {
+        match self.writer.await {
             Ok(Ok(())) => self.status,
             Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => self.status,
             Ok(Err(error)) => {

@@ -1,8 +1,8 @@
 //! `fibrpc ping`: round trips to a server, one line each and a summary at the end, as ping(8) does.
 
 use super::args::{Common, Ping};
-use super::call::{Notice, settings, waiting_for_broker};
-use super::output::{Closed, Failure, Output, Style, complain, line_of};
+use super::call::{Notice, connect, settings};
+use super::output::{Closed, Failure, Output, Style, line_of};
 use super::text::safe;
 use crate::client::{Answerer, Client, Pong};
 use crate::config::Config;
@@ -11,47 +11,36 @@ use crate::protocol::{Code, Status};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook_tokio::Signals;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
-/// Pings until the count is reached or a signal comes; gives the exit status. By a signal the process
-/// ends as if it had not been caught.
-pub(super) async fn run(flags: &Ping, common: &Common, config: &Config) -> u8 {
-    let mut signals = match Signals::new([SIGINT, SIGTERM]) {
-        Ok(signals) => signals,
-        Err(error) => {
-            complain(&format!("cannot start: {error}"));
-            return super::EXIT_SYSTEM;
-        }
-    };
+/// Pings until the count is reached or it is told to stop; gives the exit status.
+pub(super) async fn run(
+    flags: &Ping,
+    common: &Common,
+    config: &Config,
+    stop: &CancellationToken,
+) -> u8 {
     let mut output = Output::start(Style {
         json: common.json,
         ..Style::default()
     });
     let mut notice = Notice::new(common);
-    let connecting = notice.after_patience(Client::connect(settings(config)), || {
-        waiting_for_broker(config)
-    });
-    let client = tokio::select! {
-        connected = connecting => match connected {
-            Ok(client) => client,
-            Err(status) => {
-                // Where nobody reads any more there is nobody to tell.
-                let _ = output.failure(&status).await;
-                return output.finish().await;
-            }
-        },
-        Some(signal) = signals.next() => return end_by(signal),
+    let connecting = connect(settings(config), config, &mut notice);
+    let client = match stop.run_until_cancelled(connecting).await {
+        Some(Ok(client)) => client,
+        Some(Err(status)) => {
+            // Where nobody reads any more there is nobody to tell.
+            let _ = output.failure(&status).await;
+            return output.finish().await;
+        }
+        None => return output.finish().await,
     };
     let mut tally = Tally::new(common.json);
     let pinging = ping(&client, flags, config, &mut output, &mut tally);
-    let signal = tokio::select! {
-        // Where nobody reads any more there is nobody to tell.
-        _ = pinging => None,
-        Some(signal) = signals.next() => Some(signal),
-    };
+    // Whether it is done, told to stop, or nobody reads any more: there is a summary.
+    let _ = stop.run_until_cancelled(pinging).await;
     let _ = output.line(tally.summary()).await;
     if tally.received == 0
         && let Some(code) = tally.failure
@@ -59,18 +48,7 @@ pub(super) async fn run(flags: &Ping, common: &Common, config: &Config) -> u8 {
         output.failed(code);
     }
     client.close().await;
-    let status = output.finish().await;
-    match signal {
-        Some(signal) => end_by(signal),
-        None => status,
-    }
-}
-
-/// Ends the process by the signal, so that a shell sees what it was.
-fn end_by(signal: i32) -> u8 {
-    // Does not come back, but in a process where the signal is blocked.
-    let _ = signal_hook::low_level::emulate_default_handler(signal);
-    Code::Internal.exit_status()
+    output.finish().await
 }
 
 async fn ping(

@@ -11,6 +11,7 @@ use crate::protocol::{Code, Status};
 use serde::Serialize;
 use std::io::IsTerminal as _;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// The time from one look to the next.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -18,28 +19,45 @@ const REFRESH: Duration = Duration::from_secs(2);
 /// Moves the cursor home and clears what is below it.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
-/// Looks once, or again and again; gives the exit status.
-pub(super) async fn run(flags: &Watch, common: &Common, config: &Config) -> u8 {
+/// Looks once, or again and again until it is told to stop; gives the exit status.
+pub(super) async fn run(
+    flags: &Watch,
+    common: &Common,
+    config: &Config,
+    stop: &CancellationToken,
+) -> u8 {
     let mut output = Output::start(Style {
         json: common.json,
         ..Style::default()
     });
-    let mut notice = Notice::new(common);
     let mut fleet = None;
-    let mut first = true;
-    loop {
-        let looked = look(&mut fleet, &mut notice, config).await;
-        let shown = show(&mut output, flags, common, config, &looked, first).await;
-        if !flags.watch || shown.is_err() {
-            break;
-        }
-        first = false;
-        tokio::time::sleep(REFRESH).await;
-    }
+    let watching = watch(flags, common, config, &mut fleet, &mut output);
+    // Whether it is done, told to stop, or nobody reads any more: it is over.
+    let _ = stop.run_until_cancelled(watching).await;
     if let Some(fleet) = fleet {
         fleet.close().await;
     }
     output.finish().await
+}
+
+async fn watch(
+    flags: &Watch,
+    common: &Common,
+    config: &Config,
+    fleet: &mut Option<Fleet>,
+    output: &mut Output,
+) -> Result<(), Closed> {
+    let mut notice = Notice::new(common);
+    let mut first = true;
+    loop {
+        let looked = look(fleet, &mut notice, config).await;
+        show(output, flags, common, config, &looked, first).await?;
+        if !flags.watch {
+            return Ok(());
+        }
+        first = false;
+        tokio::time::sleep(REFRESH).await;
+    }
 }
 
 /// Takes a look, over a new connection where there is none.

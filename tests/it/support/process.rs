@@ -46,29 +46,39 @@ pub struct Process {
 impl Process {
     /// Starts `command` with `input` on its standard input.
     pub fn start(command: &mut Command, input: &[u8]) -> Self {
-        let started = Instant::now();
-        let mut child = command
-            .process_group(0)
-            .stdin(if input.is_empty() {
-                Stdio::null()
-            } else {
-                Stdio::piped()
-            })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        guard::watch_group(child.id());
-        if let Some(mut stdin) = child.stdin.take() {
+        let stdin = if input.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        };
+        let mut process = Self::start_with(command, stdin, Stdio::piped());
+        if let Some(mut stdin) = process.child.stdin.take() {
             let input = input.to_vec();
             // A process that ends without reading everything is no fault of the test.
             std::thread::spawn(move || stdin.write_all(&input));
         }
-        let mut stdout = child.stdout.take().expect("stdout is piped");
-        let stdout = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stdout.read_to_end(&mut bytes);
-            bytes
+        process
+    }
+
+    /// Starts `command` on these ends; what goes elsewhere than into a pipe of ours is not captured.
+    pub fn start_with(command: &mut Command, stdin: Stdio, stdout: Stdio) -> Self {
+        let started = Instant::now();
+        let mut child = command
+            .process_group(0)
+            .stdin(stdin)
+            .stdout(stdout)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        // The command would keep its ends of the test's pipes open.
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        guard::watch_group(child.id());
+        let stdout = child.stdout.take().map(|mut stdout| {
+            std::thread::spawn(move || {
+                let mut bytes = Vec::new();
+                let _ = stdout.read_to_end(&mut bytes);
+                bytes
+            })
         });
         let stderr = Arc::new(Lines::default());
         let pipe = BufReader::new(child.stderr.take().expect("stderr is piped"));
@@ -81,7 +91,7 @@ impl Process {
             child,
             status: None,
             started,
-            stdout: Some(stdout),
+            stdout,
             reader: Some(reader),
             stderr,
         }
@@ -122,7 +132,7 @@ impl Process {
     pub fn output(mut self, limit: Duration) -> Output {
         let status = self.wait(limit);
         let elapsed = self.started.elapsed();
-        let stdout = self.stdout.take().expect("only taken here").join();
+        let stdout = self.stdout.take().map_or(Ok(Vec::new()), JoinHandle::join);
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }

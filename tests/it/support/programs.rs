@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -144,6 +144,16 @@ impl Fibrpc {
     pub fn run(self, limit: Duration) -> Output {
         let (process, _folder) = self.start();
         process.output(limit)
+    }
+
+    /// Starts it on these ends. Its configuration is deleted with the second value.
+    pub fn start_with(
+        mut self,
+        stdin: impl Into<Stdio>,
+        stdout: impl Into<Stdio>,
+    ) -> (Process, TempDir) {
+        let process = Process::start_with(&mut self.command, stdin.into(), stdout.into());
+        (process, self.folder)
     }
 
     /// Starts it. Its configuration is deleted with the second value.
