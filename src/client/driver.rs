@@ -5,16 +5,16 @@
 //! where it came back and the client was told to wait. Whatever happens, each call is answered once,
 //! by its deadline.
 
-use super::call::{Call, Command, Stage};
+use super::call::{Call, Command, Question, Stage};
 use super::failure;
 use super::pending::Pending;
-use super::session::{Event, Session};
+use super::session::{Event, REPLY_TO, Session};
 use super::{Counters, Settings, State};
 use crate::broker::backoff::Backoff;
 use crate::broker::endpoint::Endpoints;
 use crate::broker::{Error, QueueStatus, Returned};
 use crate::config::Reconnect;
-use crate::protocol::{Code, Message, Status};
+use crate::protocol::{Code, Message, Status, request};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -252,7 +252,10 @@ impl Driver {
         let deadline_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
         let mut text = Uuid::encode_buffer();
         let text = id.hyphenated().encode_lower(&mut text).as_bytes();
-        let message = call.question.message(text, left_ms, deadline_ms);
+        let message = match &call.question {
+            Question::Number(n) if self.settings.plain => request::write_plain(n, text, REPLY_TO),
+            question => question.message(text, left_ms, deadline_ms),
+        };
         call.stage = Stage::Asked(now);
         match session.publish(id, &self.settings.queue, &message) {
             Ok(()) => count(&self.counters.asked),
@@ -331,7 +334,7 @@ impl Driver {
             queue = returned.routing_key,
             "a request came back: no such queue"
         );
-        let Some(id) = returned.message_id.as_deref().and_then(parse) else {
+        let Some(id) = returned.correlation_id.as_deref().and_then(parse) else {
             return;
         };
         let now = Instant::now();
