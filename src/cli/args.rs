@@ -2,12 +2,16 @@
 //!
 //! Bare numbers are the command for asking; the others are in [`Command`]. The flags in [`Common`] are `global` and hold for all of them.
 
+use super::bench::{Assertion, Mix};
 use crate::config::load::Overrides;
 use crate::config::parse_duration;
 use clap::{ArgAction, Args as Flags, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The longest that a command may be told to last.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What the tutorial's client asks for.
 const DEFAULT: &str = "30";
@@ -18,7 +22,6 @@ const TEMPLATE: &str = "\
 Examples:
   fibrpc 30           print the 30th Fibonacci number
   fibrpc 10 100 1000  ask for several at once, answers in this order
-  fibrpc --json 30    one JSON object a line
   fibrpc ping -c 4    is a server there, and how fast?
   fibrpc status       the queue and who serves it
 
@@ -30,7 +33,7 @@ Examples:
 const AFTER_LONG_HELP: &str = "\
 Exit status:
    0  every number was answered
-   1  fibrpc doctor has warnings
+   1  fibrpc doctor has warnings, or an assertion of fibrpc bench does not hold
    2  fibrpc doctor has found a problem
   64  wrong usage
   65  a number is malformed, negative or out of range
@@ -106,6 +109,14 @@ pub(super) enum Command {
     /// touched.
     #[command(after_help = DOCTOR)]
     Doctor,
+
+    /// Put a load on the servers, and measure how they bear it
+    ///
+    /// Keeps a number of requests in flight (closed loop) or, with --rate, sends at a rate whatever comes
+    /// back (open loop). Latencies are then measured from when a request was due, so that a stall of the
+    /// server shows in all requests that it kept waiting.
+    #[command(after_help = BENCH_AFTER_HELP)]
+    Bench(Bench),
 }
 
 /// Flags of `fibrpc ping`.
@@ -128,12 +139,88 @@ pub(super) struct Watch {
     pub(super) watch: bool,
 }
 
+/// Flags of `fibrpc bench`.
+#[derive(Debug, Clone, Flags)]
+pub(super) struct Bench {
+    /// Requests in flight at once; with --rate the most that may be [default: 100, with --rate 10000]
+    #[arg(short = 'f', long, value_name = "COUNT", value_parser = in_flight)]
+    pub(super) in_flight: Option<usize>,
+
+    /// Send so many requests a second
+    #[arg(short, long, value_name = "RATE", value_parser = rate)]
+    pub(super) rate: Option<f64>,
+
+    /// Measure for so long [default: 10s, or as long as --requests takes]
+    #[arg(short, long, value_name = "DURATION", value_parser = interval)]
+    pub(super) duration: Option<Duration>,
+
+    /// Measure so many requests
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) requests: Option<u64>,
+
+    /// Which numbers to ask for: 30, or 10,1000, or 1..100, or weighted 10:9,100000:1
+    #[arg(short, long, value_name = "MIX", default_value = DEFAULT)]
+    pub(super) n: Mix,
+
+    /// Leave out what is sent in the first so long
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub(super) warm_up: Duration,
+
+    /// Spread the requests over so many connections
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = connections)]
+    pub(super) connections: usize,
+
+    /// Ask as fibrpc does, with deadlines and confirms; otherwise as plainly as the tutorial's clients
+    #[arg(long)]
+    pub(super) full: bool,
+
+    /// Fail where this does not hold, such as 'p99<20ms' or 'errors==0'; may be repeated
+    #[arg(long = "assert", value_name = "CONDITION")]
+    pub(super) assertions: Vec<Assertion>,
+}
+
+const BENCH_AFTER_HELP: &str = "\
+Conditions: METRIC OPERATOR VALUE, with rate, errors, error-ratio, min, mean, max, or a percentile such
+as p50 or p99.9; < <= > >= or ==; times with their unit (us, ms, s).
+
+Exit status: 1 where a condition does not hold; where no request was answered, that of the failure.";
+
 fn interval(text: &str) -> Result<Duration, String> {
-    let interval = parse_duration(text).ok_or("not a duration such as 500ms or 2s")?;
+    let interval = duration(text)?;
     if interval.is_zero() {
         return Err("shorter than 1ms".into());
     }
     Ok(interval)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration(text).ok_or("not a duration such as 500ms or 2s")?;
+    if duration > A_YEAR {
+        return Err("longer than a year".into());
+    }
+    Ok(duration)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.strip_suffix("/s").unwrap_or(text).parse();
+    rate.ok()
+        .filter(|rate| (0.001..=1e6).contains(rate))
+        .ok_or_else(|| "not a number of requests a second, 0.001 to 1000000".into())
+}
+
+fn in_flight(text: &str) -> Result<usize, String> {
+    count(text, 1_000_000)
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    count(text, 1000)
+}
+
+fn count(text: &str, most: usize) -> Result<usize, String> {
+    let count = text.parse().ok();
+    count
+        .filter(|count| (1..=most).contains(count))
+        .ok_or_else(|| format!("not a number from 1 to {most}"))
 }
 
 /// Flags of every command.

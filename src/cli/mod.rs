@@ -2,6 +2,7 @@
 //! standard error; every error is one line and decides the exit status (see [`crate::protocol::Code`]).
 
 mod args;
+mod bench;
 mod call;
 mod doctor;
 mod interrupt;
@@ -67,6 +68,7 @@ fn run(args: &Args) -> u8 {
             None => call::run(args, &config()?, stop).await,
             Some(Command::Ping(flags)) => ping::run(flags, common, &config()?, stop).await,
             Some(Command::Status(flags)) => status::run(flags, common, &config()?, stop).await,
+            Some(Command::Bench(flags)) => bench::run(flags, common, &config()?, stop).await,
             // A wrong configuration is part of its report.
             Some(Command::Doctor) => doctor::run(common).await,
         })

@@ -18,7 +18,10 @@ use tokio::task::JoinHandle;
 const LINES: usize = 256;
 
 /// `EX_IOERR`: the answers could not be written.
-const EXIT_OUTPUT: u8 = 74;
+pub(super) const EXIT_OUTPUT: u8 = 74;
+
+/// Clears a terminal's line from the cursor on.
+const ERASE: &str = "\u{1b}[K";
 
 /// Nobody reads the output any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub(super) struct Style {
 enum Line {
     Out(String),
     Err(String),
+    /// Stays until the next line of any kind.
+    Live(String),
 }
 
 /// Prints answers and failures, and remembers the exit status.
@@ -102,6 +107,12 @@ impl Output {
     /// Prints a line of data.
     pub(super) async fn line(&self, text: String) -> Result<(), Closed> {
         self.send(Line::Out(text)).await
+    }
+
+    /// Shows a line on standard error, which is to be a terminal, until there is something else to print.
+    /// Left out where the terminal does not keep up.
+    pub(super) fn live(&self, text: String) {
+        let _ = self.lines.try_send(Line::Live(text));
     }
 
     /// Prints a failure that concerns no number, and remembers the exit status.
@@ -219,8 +230,16 @@ impl Repeated {
 
 fn write(mut lines: mpsc::Receiver<Line>) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let mut live = false;
     while let Some(line) = lines.blocking_recv() {
+        if std::mem::take(&mut live) {
+            let _ = write!(io::stderr(), "\r{ERASE}");
+        }
         match line {
+            Line::Live(text) => {
+                let _ = write!(io::stderr(), "{text}");
+                live = true;
+            }
             Line::Out(text) => {
                 out.write_all(text.as_bytes())?;
                 out.write_all(b"\n")?;

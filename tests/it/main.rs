@@ -14,6 +14,7 @@
 )]
 
 mod alarm;
+mod bench;
 mod call;
 mod check;
 mod client;
