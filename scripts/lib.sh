@@ -130,3 +130,30 @@ stop_private_broker() {
 	[ ! -e "$state/broker/port" ] || scripts/private-broker kill "$state/broker"
 	rm -rf "$state"
 }
+
+# Of the benchmarks.
+
+# build_peers FOLDER PROGRAM...: makes those of bench/peers in the folder.
+build_peers() {
+	local folder=$1 program
+	shift
+	mkdir -p "$folder"
+	for program in "$@"; do
+		cc -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -o "$folder/$program" "bench/peers/$program.c" -lrabbitmq
+	done
+}
+
+# median COLUMN: of standard input.
+median() {
+	sort -n -k "$1,$1" | awk -v column="$1" '{ value[NR] = $column } END { print value[int((NR + 1) / 2)] }'
+}
+
+# ratio WORDS A B: a line that says what A / B is.
+ratio() {
+	awk -v words="$1" -v a="$2" -v b="$3" 'BEGIN { printf "%-58s %.2f\n", words, a / b }'
+}
+
+# where_measured: a line on the machine.
+where_measured() {
+	say "$(date +%F), $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), RabbitMQ on the same machine"
+}

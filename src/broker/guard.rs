@@ -326,6 +326,7 @@ impl Guard {
             }),
             Source::Return { routing_key } => Arrival::Returned(Returned {
                 message_id: message.properties.message_id,
+                correlation_id: message.properties.correlation_id,
                 routing_key,
             }),
         };

@@ -46,6 +46,8 @@ pub struct Delivery {
 pub struct Returned {
     /// The `message_id` that it was published with.
     pub message_id: Option<Vec<u8>>,
+    /// The `correlation_id` that it was published with.
+    pub correlation_id: Option<Vec<u8>>,
     /// The routing key that it was published to.
     pub routing_key: String,
 }

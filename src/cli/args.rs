@@ -3,13 +3,18 @@
 //! Bare numbers are the command for asking; the others are in [`Command`]. The flags in [`Common`] are
 //! `global` and hold for all of them; those in [`Ask`] for asking alone.
 
+use super::bench::{Assertion, Mix};
 use super::help;
+use super::input::DEFAULT;
 use super::terminal::Color;
 use crate::config::load::Overrides;
 use crate::config::parse_duration;
 use clap::{ArgAction, Args as Flags, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The longest that a command may be told to last.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The command line.
 #[derive(Debug, Clone, Parser)]
@@ -103,6 +108,14 @@ pub(super) enum Command {
     #[command(help_template = help::DOCTOR, after_help = help::AFTER_DOCTOR)]
     Doctor,
 
+    /// Put a load on the servers, and measure how they bear it
+    ///
+    /// Keeps a number of requests in flight (closed loop) or, with --rate, sends at a rate whatever comes
+    /// back (open loop). Latencies are then measured from when a request was due, so that a stall of the
+    /// server shows in all requests that it kept waiting.
+    #[command(help_template = help::BENCH, after_help = help::AFTER_BENCH)]
+    Bench(Bench),
+
     /// Show or check the configuration
     #[command(subcommand, help_template = help::CONFIG, arg_required_else_help = false)]
     Config(Config),
@@ -145,6 +158,46 @@ pub(super) struct Watch {
     pub(super) watch: bool,
 }
 
+/// Flags of `fibrpc bench`.
+#[derive(Debug, Clone, Flags)]
+pub(super) struct Bench {
+    /// Requests in flight at once; with --rate the most that may be [default: 100, with --rate 10000]
+    #[arg(short = 'f', long, value_name = "COUNT", value_parser = in_flight)]
+    pub(super) in_flight: Option<usize>,
+
+    /// Send so many requests a second
+    #[arg(short, long, value_name = "RATE", value_parser = rate)]
+    pub(super) rate: Option<f64>,
+
+    /// Measure for so long [default: 10s, or as long as --requests takes]
+    #[arg(short, long, value_name = "DURATION", value_parser = interval)]
+    pub(super) duration: Option<Duration>,
+
+    /// Measure so many requests
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) requests: Option<u64>,
+
+    /// Which numbers to ask for: 30, or 10,1000, or 1..100, or weighted 10:9,100000:1
+    #[arg(short, long, value_name = "MIX", default_value = DEFAULT)]
+    pub(super) n: Mix,
+
+    /// Leave out what is sent in the first so long
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub(super) warm_up: Duration,
+
+    /// Spread the requests over so many connections
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = connections)]
+    pub(super) connections: usize,
+
+    /// Ask as fibrpc does, with deadlines and confirms; otherwise as plainly as the tutorial's clients
+    #[arg(long)]
+    pub(super) full: bool,
+
+    /// Fail where this does not hold, such as 'p99<20ms' or 'errors==0'; may be repeated
+    #[arg(long = "assert", value_name = "CONDITION")]
+    pub(super) assertions: Vec<Assertion>,
+}
+
 /// `fibrpc config`: what to do with the configuration.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(super) enum Config {
@@ -184,11 +237,41 @@ pub(super) enum Shell {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    let interval = parse_duration(text).ok_or("not a duration such as 500ms or 2s")?;
+    let interval = duration(text)?;
     if interval.is_zero() {
         return Err("shorter than 1ms".into());
     }
     Ok(interval)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration(text).ok_or("not a duration such as 500ms or 2s")?;
+    if duration > A_YEAR {
+        return Err("longer than a year".into());
+    }
+    Ok(duration)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.strip_suffix("/s").unwrap_or(text).parse();
+    rate.ok()
+        .filter(|rate| (0.001..=1e6).contains(rate))
+        .ok_or_else(|| "not a number of requests a second, 0.001 to 1000000".into())
+}
+
+fn in_flight(text: &str) -> Result<usize, String> {
+    count(text, 1_000_000)
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    count(text, 1000)
+}
+
+fn count(text: &str, most: usize) -> Result<usize, String> {
+    let count = text.parse().ok();
+    count
+        .filter(|count| (1..=most).contains(count))
+        .ok_or_else(|| format!("not a number from 1 to {most}"))
 }
 
 /// Flags of every command.

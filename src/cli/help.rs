@@ -45,6 +45,19 @@ Exit status: 0 where all is well, 1 for warnings, 2 for problems.
 With --json each finding gets one object: \"check\", \"verdict\", \"message\" and, where there is
 something to do, \"fix\"; for what is checked of each broker also \"broker\".";
 
+pub(super) const BENCH: &str = template! {
+    "fibrpc bench                          100 in flight for ten seconds"
+    "fibrpc bench -r 5000 -d 1m            5000 a second, whatever comes back"
+    "fibrpc bench --assert 'p99<20ms'      for scripts: exit status 1 where that does not hold"
+};
+
+/// What follows the flags in the help of `fibrpc bench`.
+pub(super) const AFTER_BENCH: &str = "\
+Conditions: METRIC OPERATOR VALUE, with rate, errors, error-ratio, min, mean, max, or a percentile such
+as p50 or p99.9; < <= > >= or ==; times with their unit (us, ms, s).
+
+Exit status: 1 where a condition does not hold; where no request was answered, that of the failure.";
+
 pub(super) const CONFIG: &str = template! {
     "fibrpc config show      all values in effect, each with where it comes from"
     "fibrpc config check     all that is wrong with them"
@@ -71,7 +84,7 @@ pub(super) const COMPLETIONS: &str = template! {
 pub(super) const AFTER_ASK: &str = "\
 Exit status:
    0  every number was answered
-   1  fibrpc doctor has warnings
+   1  fibrpc doctor has warnings, or an assertion of fibrpc bench does not hold
    2  fibrpc doctor has found a problem
   64  wrong usage
   65  a number is malformed, negative or out of range

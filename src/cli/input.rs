@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// What the tutorial's client asks for.
-const DEFAULT: &str = "30";
+pub(super) const DEFAULT: &str = "30";
 
 /// The most that is read at once, in bytes.
 const CHUNK: usize = 32 << 10;

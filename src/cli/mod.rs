@@ -3,6 +3,7 @@
 
 mod answers;
 mod args;
+mod bench;
 mod call;
 mod completions;
 mod configuration;
@@ -72,6 +73,9 @@ fn run(args: &Args) -> u8 {
         }),
         Some(Command::Status(flags)) => online(common, async |config, stop| {
             status::run(flags, common, config, stop).await
+        }),
+        Some(Command::Bench(flags)) => online(common, async |config, stop| {
+            bench::run(flags, common, config, stop).await
         }),
         // A wrong configuration is part of its report.
         Some(Command::Doctor) => interruptible(async |stop| doctor::run(common, stop).await),

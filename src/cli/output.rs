@@ -20,7 +20,7 @@ const LINES: usize = 256;
 const BUFFER: usize = 1 << 16;
 
 /// `EX_IOERR`: the answers could not be written.
-const EXIT_OUTPUT: u8 = 74;
+pub(super) const EXIT_OUTPUT: u8 = 74;
 
 /// Nobody reads the output any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,8 @@ enum Line {
     Note(String),
     /// Something for the bar to show.
     Progress(Done),
+    /// The same in words.
+    Live(String),
 }
 
 /// Prints, and remembers the exit status.
@@ -107,6 +109,12 @@ impl Output {
     pub(super) fn progress(&self, done: Done) {
         // Where there is no room the next one will do.
         let _ = self.lines.try_send(Line::Progress(done));
+    }
+
+    /// Shows a line on standard error, which is to be a terminal, until there is another one.
+    pub(super) fn live(&self, text: String) {
+        // Where there is no room the next one will do.
+        let _ = self.lines.try_send(Line::Live(text));
     }
 
     /// Waits until nobody reads any more.
@@ -213,6 +221,7 @@ fn write(lines: &mut mpsc::Receiver<Line>, progress: &Progress) -> io::Result<()
                 progress.aside(|| note(&text));
             }
             Line::Progress(done) => progress.draw(&done),
+            Line::Live(text) => progress.say(text),
         }
         if ready.len() >= BUFFER || lines.is_empty() {
             flush(&mut ready, progress)?;

@@ -1,4 +1,5 @@
-//! The bar on a terminal while many numbers are asked for. Belongs to the thread that writes.
+//! The bar on a terminal while many numbers are asked for, or a line of words in its place. Belongs to the
+//! thread that writes.
 
 use super::text::span;
 use indicatif::style::TemplateError;
@@ -44,11 +45,26 @@ impl Progress {
         Self { size, bar }
     }
 
+    /// The same for words alone.
+    pub(super) fn of_words() -> Self {
+        let bar = Self::new(None).bar;
+        let bar = match ProgressStyle::with_template("{msg}") {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        };
+        Self { size: None, bar }
+    }
+
+    /// Shows words.
+    pub(super) fn say(&self, words: String) {
+        self.appear();
+        self.bar.set_message(words);
+        self.bar.tick();
+    }
+
     /// Draws it.
     pub(super) fn draw(&self, done: &Done) {
-        if self.bar.is_hidden() {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
+        self.appear();
         if let Some(total) = total(self.size, done) {
             self.bar.set_length(total);
         }
@@ -57,6 +73,12 @@ impl Progress {
         self.bar.set_message(waiting);
         self.bar.set_position(done.numbers);
         self.bar.tick();
+    }
+
+    fn appear(&self) {
+        if self.bar.is_hidden() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
     }
 
     /// Runs what writes to the terminal, where it may be; the bar makes room for it.

@@ -5,18 +5,18 @@
 //! where it came back and the client was told to wait. Whatever happens, each call is answered once,
 //! by its deadline.
 
-use super::call::{Call, Command, Stage};
+use super::call::{Call, Command, Question, Stage};
 use super::failure;
 use super::pending::Pending;
-use super::session::{Event, Session};
+use super::session::{Event, REPLY_TO, Session};
 use super::{Counters, Settings, State};
 use crate::broker::backoff::Backoff;
 use crate::broker::endpoint::Endpoints;
 use crate::broker::{Error, QueueStatus, Returned};
 use crate::config::Reconnect;
-use crate::protocol::{Code, Message, Status};
+use crate::protocol::{Code, Message, Status, request};
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -34,6 +34,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// How often a client that waits for a queue asks again.
 const PARKED: Duration = Duration::from_millis(250);
+
+/// As many commands and events as are taken before the callers get their turn.
+const BATCH: usize = 256;
 
 type Opened = Result<(Box<Session>, Option<Result<QueueStatus, Error>>), Error>;
 
@@ -53,6 +56,13 @@ impl Link {
         match self {
             Self::Up(session) => LinkEvent::Session(session.event().await),
             Self::Down(attempt) => LinkEvent::Opened(attempt.await),
+        }
+    }
+
+    fn try_event(&mut self) -> Option<Event> {
+        match self {
+            Self::Up(session) => session.try_event(),
+            Self::Down(_) => None,
         }
     }
 }
@@ -119,28 +129,60 @@ impl Driver {
 
     /// Serves the client until it is closed or dropped.
     pub(super) async fn run(mut self) {
+        let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut set = None;
         loop {
-            let deadline = self.calls.next_deadline();
-            let ask_parked_at = self.ask_parked_at;
+            let due = [self.calls.next_deadline(), self.ask_parked_at];
+            let due = due.into_iter().flatten().min();
+            // Set for the most urgent, and left there when that was answered: a timer for each call would
+            // cost more than all else here.
+            if let Some(due) = due
+                && set.is_none_or(|set| due < set)
+            {
+                alarm.as_mut().reset(due.into());
+                set = Some(due);
+            }
+            let mut command = None;
             tokio::select! {
-                event = self.link.event() => match event {
-                    LinkEvent::Session(event) => self.happened(event),
-                    LinkEvent::Opened(opened) => self.opened(opened),
-                },
-                command = self.commands.recv() => match command {
-                    Some(Command::Ask { question, timeout, deadline, answer }) => {
-                        let call = Call { question, timeout, answer, stage: Stage::Held };
-                        self.accept(deadline, call);
-                    }
-                    Some(Command::Close) | None => break,
-                },
-                () = until(deadline), if deadline.is_some() => self.expire(Instant::now()),
-                () = until(ask_parked_at), if ask_parked_at.is_some() => {
-                    self.ask_parked_at = None;
-                    self.ask_all(|call| call.stage == Stage::Parked);
+                event = self.link.event() => self.linked(event),
+                received = self.commands.recv() => command = Some(received.unwrap_or(Command::Close)),
+                () = &mut alarm, if set.is_some() => {
+                    set = None;
+                    self.timed(Instant::now());
                 }
             }
+            // All that is there already is taken in one go, up to a measure.
+            for _ in 0..BATCH {
+                match command.take().or_else(|| self.commands.try_recv().ok()) {
+                    Some(Command::Ask {
+                        question,
+                        timeout,
+                        deadline,
+                        answer,
+                    }) => {
+                        let call = Call {
+                            question,
+                            timeout,
+                            answer,
+                            stage: Stage::Held,
+                        };
+                        self.accept(deadline, call);
+                    }
+                    Some(Command::Close) => return self.close().await,
+                    None => break,
+                }
+            }
+            for _ in 0..BATCH {
+                match self.link.try_event() {
+                    Some(event) => self.happened(event),
+                    None => break,
+                }
+            }
+            tokio::task::consume_budget().await;
         }
+    }
+
+    async fn close(mut self) {
         self.end_all(
             &Status::new(Code::Unavailable, "the client was closed"),
             |_| true,
@@ -151,6 +193,13 @@ impl Driver {
             } else {
                 session.close().await;
             }
+        }
+    }
+
+    fn linked(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Session(event) => self.happened(event),
+            LinkEvent::Opened(opened) => self.opened(opened),
         }
     }
 
@@ -203,7 +252,10 @@ impl Driver {
         let deadline_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
         let mut text = Uuid::encode_buffer();
         let text = id.hyphenated().encode_lower(&mut text).as_bytes();
-        let message = call.question.message(text, left_ms, deadline_ms);
+        let message = match &call.question {
+            Question::Number(n) if self.settings.plain => request::write_plain(n, text, REPLY_TO),
+            question => question.message(text, left_ms, deadline_ms),
+        };
         call.stage = Stage::Asked(now);
         match session.publish(id, &self.settings.queue, &message) {
             Ok(()) => count(&self.counters.asked),
@@ -282,7 +334,7 @@ impl Driver {
             queue = returned.routing_key,
             "a request came back: no such queue"
         );
-        let Some(id) = returned.message_id.as_deref().and_then(parse) else {
+        let Some(id) = returned.correlation_id.as_deref().and_then(parse) else {
             return;
         };
         let now = Instant::now();
@@ -360,7 +412,12 @@ impl Driver {
         std::mem::replace(&mut self.link, Link::Down(Box::pin(attempt)))
     }
 
-    fn expire(&mut self, now: Instant) {
+    /// Does what is due.
+    fn timed(&mut self, now: Instant) {
+        if self.ask_parked_at.is_some_and(|at| at <= now) {
+            self.ask_parked_at = None;
+            self.ask_all(|call| call.stage == Stage::Parked);
+        }
         while let Some(call) = self.calls.pop_expired(now) {
             let status = failure::too_late(
                 &self.settings.queue,
@@ -399,11 +456,4 @@ fn parse(id: &[u8]) -> Option<Uuid> {
 
 fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant.into()).await,
-        None => std::future::pending().await,
-    }
 }

@@ -63,6 +63,10 @@ pub struct Settings {
     /// Whether calls wait for a broker, a queue and a server until their deadline. Otherwise a call
     /// fails at once where there is no queue, or no server on it.
     pub wait_for_server: bool,
+    /// Whether numbers are asked for as plainly as the tutorial's clients do, which saves the broker a good
+    /// part of its work: without a deadline on the request, and without its word that it took it. A request
+    /// that it refuses (a full queue) then ends at its deadline here, as one that got lost.
+    pub plain: bool,
 }
 
 impl Settings {
@@ -73,6 +77,7 @@ impl Settings {
             queue: config.queue.name.clone(),
             name: format!("fibrpc {}", std::process::id()),
             wait_for_server: false,
+            plain: false,
         }
     }
 }

@@ -26,10 +26,12 @@ impl<T> Pending<T> {
 
     /// Adds a call; gives back the one that had this id before, if any.
     pub(super) fn insert(&mut self, id: Uuid, deadline: Instant, call: T) -> Option<T> {
-        let before = self.remove(id);
-        self.calls.insert(id, (deadline, call));
+        let before = self.calls.insert(id, (deadline, call));
+        if let Some((deadline, _)) = before {
+            self.deadlines.remove(&(deadline, id));
+        }
         self.deadlines.insert((deadline, id));
-        before
+        before.map(|(_, call)| call)
     }
 
     /// The call with this id and when it expires.

@@ -50,6 +50,8 @@ pub(super) struct Session {
     channel: Channel,
     inbox: Inbox,
     _replies: Subscription,
+    /// Whether the broker says what it made of requests.
+    confirmed: bool,
     unconfirmed: Unconfirmed<Uuid>,
     /// Requests that the broker has just refused.
     refused: Vec<Uuid>,
@@ -71,13 +73,14 @@ impl Session {
         };
         let connection = Connection::open(&url, &settings.broker, options).await?;
         let opening = connection.channel();
+        let confirmed = !settings.plain;
         let ready = async {
             let (channel, inbox) = opening.await?;
             let (confirms, replies) = tokio::join!(
-                channel.confirm_select(),
+                OptionFuture::from(confirmed.then(|| channel.confirm_select())),
                 channel.consume(REPLY_TO, "", true)
             );
-            confirms?;
+            confirms.transpose()?;
             Ok::<_, Error>((channel, inbox, replies?))
         };
         let look = OptionFuture::from(check.then(|| look(&connection, settings.queue.clone())));
@@ -88,6 +91,7 @@ impl Session {
             channel,
             inbox,
             _replies: replies,
+            confirmed,
             unconfirmed: Unconfirmed::default(),
             refused: Vec::new(),
             check: None,
@@ -103,7 +107,9 @@ impl Session {
         message: &Message,
     ) -> Result<(), Error> {
         let number = self.channel.publish(queue, true, message)?;
-        self.unconfirmed.add(number, id);
+        if self.confirmed {
+            self.unconfirmed.add(number, id);
+        }
         Ok(())
     }
 

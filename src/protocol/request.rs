@@ -158,6 +158,19 @@ pub fn write(n: &str, id: &[u8], reply_to: &str, timeout_ms: u64, deadline_ms: i
     }
 }
 
+/// The message that asks for `n` as the clients of RabbitMQ's tutorial send it, with nothing that the
+/// reply could do without.
+pub fn write_plain(n: &str, id: &[u8], reply_to: &str) -> Message {
+    Message {
+        body: n.as_bytes().to_vec(),
+        properties: Properties {
+            correlation_id: Some(id.to_vec()),
+            reply_to: Some(reply_to.into()),
+            ..Properties::default()
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,6 +381,13 @@ mod tests {
             ..request(Properties::default())
         };
         assert_eq!(read, expected);
+        let plain = Request::read(write_plain("30", b"id-1", "amq.gen-x"));
+        let expected = Request {
+            reply_to: Some("amq.gen-x".into()),
+            correlation_id: Some(b"id-1".to_vec()),
+            ..request(Properties::default())
+        };
+        assert_eq!(plain, expected);
         let endless = write("30", b"", "q", u64::MAX, i64::MAX);
         assert_eq!(endless.properties.expiration.as_deref(), Some("4294967295"));
     }

@@ -145,6 +145,42 @@ fn late_and_duplicate_replies_are_dropped_and_counted() {
 }
 
 #[test]
+fn a_plain_request_says_no_more_than_the_tutorials() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut server = Server::start_on(broker, &vhost, &Declare::exclusive());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut settings = library(broker, &vhost);
+        settings.plain = true;
+        let client = Client::connect(settings).await.unwrap();
+        let serve = tokio::task::spawn_blocking(move || {
+            let request = server.request();
+            server.reply(&request, b"55");
+            (request, server)
+        });
+        assert_eq!(client.call("10", SOON).await.unwrap().value, "55");
+        let (request, server) = serve.await.unwrap();
+        let mut properties = request.properties;
+        assert!(properties.correlation_id.take().is_some());
+        assert!(properties.reply_to.take().is_some());
+        let transient = wire::Properties {
+            delivery_mode: Some(1),
+            ..wire::Properties::new()
+        };
+        assert_eq!((&request.body[..], properties), (&b"10"[..], transient));
+        // The queue goes with its server; a request that finds none comes back.
+        drop(server);
+        let gone = client.call("10", SOON).await.unwrap_err();
+        assert!(gone.status.message.starts_with("no queue "), "{gone}");
+        client.close().await;
+    });
+}
+
+#[test]
 fn a_server_that_goes_and_comes_is_noticed_by_a_client_that_stays() {
     let broker = Broker::shared();
     let vhost = broker.vhost();

@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -457,4 +459,31 @@ fn a_watch_goes_on_through_an_absence_of_the_broker() {
     let output = watch.output(SOON);
     let looks = output.stdout.matches("queue rpc_queue: ").count();
     assert!(looks >= 2, "{output:?}");
+}
+
+#[test]
+fn an_interrupt_does_not_wait_for_a_reader_who_has_stopped() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost);
+    let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    for (signals, limit) in [(1, SOON), (2, Duration::from_secs(1))] {
+        let (_unread, stdout) = std::io::pipe().unwrap();
+        let ping = Fibrpc::new(&settings).args(["ping", "--json", "-i", "1ms"]);
+        let (mut ping, _folder) = ping.start_with(Stdio::null(), stdout);
+        // The pipe is full when pings are no longer sent.
+        until(SOON, "a client that waits for its reader", || {
+            let before = ping.processor_time();
+            std::thread::sleep(Duration::from_millis(200));
+            (ping.processor_time() == before && before > Duration::ZERO).then_some(())
+        });
+        let told = Instant::now();
+        for _ in 0..signals {
+            ping.signal("INT");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(ping.wait(SOON).signal(), Some(2));
+        assert!(told.elapsed() < limit, "{signals}: {:?}", told.elapsed());
+    }
 }

@@ -15,6 +15,7 @@
 
 mod alarm;
 mod ask;
+mod bench;
 mod call;
 mod check;
 mod client;

@@ -223,7 +223,11 @@ fn what_came_back_and_what_was_confirmed_is_told_in_order() {
     let text = short(b"NO_ROUTE");
     let stream = [
         method(5, 60, 50, &[&[1, 56], &text, &short(b""), &key]),
-        header(5, 2, &[(MESSAGE_ID, short(b"17"))]),
+        header(
+            5,
+            2,
+            &[(CORRELATION_ID, short(b"16")), (MESSAGE_ID, short(b"17"))],
+        ),
         body(5, b"30"),
         method(5, 60, 80, &[&9_u64.to_be_bytes(), &[1]]),
         method(5, 60, 120, &[&10_u64.to_be_bytes(), &[2]]),
@@ -256,6 +260,7 @@ fn what_came_back_and_what_was_confirmed_is_told_in_order() {
     };
     let expected = Returned {
         message_id: Some(b"17".to_vec()),
+        correlation_id: Some(b"16".to_vec()),
         routing_key: "gone".into(),
     };
     assert_eq!(*returned, expected);

@@ -1,0 +1,100 @@
+//! The load itself: one loop that sends what is due, over all connections in turn, and takes in what
+//! comes back. Owns the calls in flight.
+
+use super::mix::Mix;
+use super::pacer::Pacer;
+use super::schedule::{Due, Pace, Schedule};
+use super::tally::{Ended, Tally};
+use crate::cli::output::Output;
+use crate::client::Client;
+use fastrand::Rng;
+use futures_util::FutureExt as _;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::io;
+use std::time::{Duration, Instant};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How long a failed request keeps its place in the closed loop. Many failures come at once: where a server
+/// is gone, its absence is not to be counted as millions.
+const REST: Duration = Duration::from_millis(100);
+
+/// Each run draws the same numbers, so that runs can be compared.
+const SEED: u64 = 5;
+
+/// How often the live line changes.
+const TICK: Duration = Duration::from_millis(500);
+
+/// What to send, and where.
+#[derive(Debug)]
+pub(super) struct Generator<'a> {
+    pub(super) clients: &'a [Client],
+    pub(super) mix: &'a Mix,
+    pub(super) pace: Pace,
+    /// The most that may be in flight at once.
+    pub(super) in_flight: usize,
+    pub(super) timeout: Duration,
+}
+
+impl Generator<'_> {
+    /// Sends all of it, and waits until everything has come to its end: at most a call's timeout longer.
+    pub(super) async fn run(&self, tally: &mut Tally, live: Option<&Output>) -> io::Result<()> {
+        let mut schedule = Schedule::new(self.pace, Instant::now());
+        let mut pacer = Pacer::new()?;
+        let mut random = Rng::with_seed(SEED);
+        let mut clients = self.clients.iter().cycle();
+        let mut calls = FuturesUnordered::new();
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let mut now = Instant::now();
+            while calls.len() < self.in_flight
+                && let Some(due) = schedule.next(now)
+                && let Some(client) = clients.next()
+            {
+                tally.sent(due, now);
+                calls.push(self.call(client, self.mix.pick(&mut random), due));
+                now = Instant::now();
+            }
+            let mut next = schedule.next_due(now);
+            // Only an end of what is in flight makes room again.
+            if calls.len() == self.in_flight {
+                schedule.no_room(now);
+                if next.take().is_some_and(|due| due < now) {
+                    tally.crowded();
+                }
+            }
+            if calls.is_empty() && next.is_none() {
+                tally.missed(schedule.missed());
+                return Ok(());
+            }
+            tokio::select! {
+                Some(ended) = calls.next(), if !calls.is_empty() => {
+                    tally.ended(ended);
+                    while let Some(Some(ended)) = calls.next().now_or_never() {
+                        tally.ended(ended);
+                    }
+                }
+                paced = pacer.until(next.unwrap_or(now)), if next.is_some() => paced?,
+                _ = tick.tick(), if live.is_some() => {
+                    if let Some(output) = live {
+                        output.live(tally.progress(Instant::now()));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn call(&self, client: &Client, n: u64, due: Due) -> Ended {
+        let outcome = client.call(n.to_string(), self.timeout).await;
+        let at = Instant::now();
+        if outcome.is_err() && self.pace.rate.is_none() {
+            Box::pin(tokio::time::sleep(REST)).await;
+        }
+        Ended {
+            n,
+            due,
+            at,
+            outcome,
+        }
+    }
+}

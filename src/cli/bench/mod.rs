@@ -1,0 +1,204 @@
+//! `fibrpc bench`: a load on the servers of a queue, and a report on how they bear it.
+//!
+//! A first request shows that somebody answers. Then the load runs, for a time or a number of requests,
+//! and ends with everything that was sent: at most a call's timeout later. A signal ends it at once, with
+//! the report so far.
+
+mod assertion;
+mod check;
+mod load;
+mod mix;
+mod pacer;
+mod record;
+mod report;
+mod schedule;
+mod summary;
+mod tally;
+mod units;
+
+pub(super) use assertion::Assertion;
+pub(super) use mix::Mix;
+
+use super::EXIT_SYSTEM;
+use super::args::{Bench, Common};
+use super::call::{Notice, connect, settings};
+use super::output::{EXIT_OUTPUT, Output, Style, complain, line_of};
+use super::progress::{self, Progress};
+use crate::client::Client;
+use crate::config::Config;
+use crate::protocol::Status;
+use load::Generator;
+use record::Record;
+use schedule::Pace;
+use std::time::Duration;
+use summary::{Clients, Load, Summary};
+use tally::Tally;
+use tokio_util::sync::CancellationToken;
+
+/// Exit status where an assertion failed.
+const EXIT_FAILED: u8 = 1;
+
+/// In flight at once in the closed loop, where nothing else is said.
+const CLOSED: usize = 100;
+
+/// The same in the open loop, where it only bounds memory: a stall of a second at 10,000 requests a
+/// second.
+const OPEN: usize = 10_000;
+
+/// How long a run measures, where nothing else is said.
+const DURATION: Duration = Duration::from_secs(10);
+
+/// Runs the load; gives the exit status.
+pub(super) async fn run(
+    flags: &Bench,
+    common: &Common,
+    config: &Config,
+    stop: &CancellationToken,
+) -> u8 {
+    let style = Style {
+        json: common.json,
+        ..Style::default()
+    };
+    let mut output = Output::start_with(Progress::of_words(), style);
+    let mut notice = Notice::new(common);
+    let getting_ready = get_ready(flags, config, &mut notice);
+    let clients = match stop.run_until_cancelled(getting_ready).await {
+        Some(Ok(clients)) => clients,
+        Some(Err(status)) => {
+            // Where nobody reads any more there is nobody to tell.
+            let _ = output.failure(&status).await;
+            return output.finish().await;
+        }
+        None => return output.finish().await,
+    };
+    let mut tally = Tally::new();
+    let generator = Generator {
+        clients: &clients,
+        mix: &flags.n,
+        pace: flags.pace(),
+        in_flight: flags.in_flight(),
+        timeout: config.client.timeout,
+    };
+    let live = !common.json && !common.quiet && progress::is_possible();
+    let running = generator.run(&mut tally, live.then_some(&output));
+    let interrupted = match stop.run_until_cancelled(running).await {
+        Some(Ok(())) => false,
+        Some(Err(error)) => {
+            complain(&format!("cannot keep time: {error}"));
+            return EXIT_SYSTEM;
+        }
+        None => true,
+    };
+    let stats = clients.iter().map(Client::stats);
+    let seen = stats.fold(Clients::default(), |seen, stats| Clients {
+        lost: seen.lost + stats.lost,
+        unexpected: seen.unexpected + stats.unexpected,
+    });
+    let summary = tally.summary(flags.load(config), seen);
+    let failed = say(flags, common, &summary, interrupted, &mut output).await;
+    for client in &clients {
+        client.close().await;
+    }
+    match output.finish().await {
+        // Whoever asserts is told so, whatever else went wrong, unless nothing could be said at all.
+        status if failed && status != EXIT_OUTPUT => EXIT_FAILED,
+        status => status,
+    }
+}
+
+/// Connects, and asks one question on each connection.
+async fn get_ready(
+    flags: &Bench,
+    config: &Config,
+    notice: &mut Notice,
+) -> Result<Vec<Client>, Status> {
+    let timeout = config.client.timeout;
+    let n = flags.n.pick(&mut fastrand::Rng::with_seed(0)).to_string();
+    let mut clients = Vec::with_capacity(flags.connections);
+    for _ in 0..flags.connections {
+        let mut settings = settings(config);
+        settings.plain = !flags.full;
+        let client = connect(settings, config, notice).await?;
+        let waiting = || {
+            format!(
+                "waiting for a first reply from queue {:?}, at most {timeout:?}",
+                config.queue.name
+            )
+        };
+        let answer = notice
+            .after_patience(client.call(&*n, timeout), waiting)
+            .await;
+        answer.map_err(|error| error.status)?;
+        clients.push(client);
+    }
+    Ok(clients)
+}
+
+/// Prints the report; tells whether an assertion failed. Where no request was answered, the first failure
+/// decides the exit status.
+async fn say(
+    flags: &Bench,
+    common: &Common,
+    summary: &Summary,
+    interrupted: bool,
+    output: &mut Output,
+) -> bool {
+    let verdicts: Vec<_> = flags
+        .assertions
+        .iter()
+        .map(|assertion| assertion.check(summary))
+        .collect();
+    let lines = if common.json {
+        vec![line_of(&Record::new(summary, &verdicts, interrupted))]
+    } else {
+        report::lines(summary, &verdicts)
+    };
+    for line in lines {
+        if output.line(line).await.is_err() {
+            break; // nobody reads any more
+        }
+    }
+    if summary.answered == 0
+        && let Some(code) = summary.first_failure
+    {
+        output.failed(code);
+    }
+    let failed = verdicts.iter().filter(|verdict| !verdict.holds);
+    for verdict in failed.clone() {
+        let _ = output.complaint(&verdict.to_string()).await;
+    }
+    failed.count() > 0
+}
+
+impl Bench {
+    fn pace(&self) -> Pace {
+        Pace {
+            rate: self.rate,
+            warm_up: self.warm_up,
+            duration: match self.requests {
+                Some(_) => self.duration,
+                None => Some(self.duration.unwrap_or(DURATION)),
+            },
+            requests: self.requests,
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.unwrap_or(match self.rate {
+            Some(_) => OPEN,
+            None => CLOSED,
+        })
+    }
+
+    fn load(&self, config: &Config) -> Load {
+        Load {
+            queue: config.queue.name.clone(),
+            n: self.n.to_string(),
+            connections: self.connections,
+            in_flight: self.in_flight(),
+            target_rate: self.rate,
+            full: self.full,
+            warm_up_s: self.warm_up.as_secs_f64(),
+        }
+    }
+}

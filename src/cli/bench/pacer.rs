@@ -1,0 +1,83 @@
+//! Waits until a moment, to within some microseconds: tokio's own timers are good to a millisecond, which
+//! would be added to the latencies of an open loop.
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// The shortest wait. At higher rates than this allows, several requests leave at once.
+const SHORTEST: Duration = Duration::from_micros(50);
+
+/// A timer of the kernel.
+#[derive(Debug)]
+pub(super) struct Pacer {
+    timer: AsyncFd<OwnedFd>,
+    armed: Option<Instant>,
+}
+
+impl Pacer {
+    pub(super) fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        #[allow(
+            deprecated,
+            reason = "for types that could lose their descriptor, which an OwnedFd cannot; what replaces it is unsafe"
+        )]
+        let timer = AsyncFd::with_interest(timer, Interest::READABLE)?;
+        Ok(Self { timer, armed: None })
+    }
+
+    /// Waits until then. Dropped unfinished it goes on where the next call asks for the same moment.
+    pub(super) async fn until(&mut self, moment: Instant) -> io::Result<()> {
+        if self.armed != Some(moment) {
+            let left = moment
+                .saturating_duration_since(Instant::now())
+                .max(SHORTEST);
+            let once = Itimerspec {
+                it_interval: Timespec::default(),
+                it_value: left.try_into().map_err(io::Error::other)?,
+            };
+            timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)?;
+            self.armed = Some(moment);
+        }
+        loop {
+            let mut ready = self.timer.readable().await?;
+            let expired = ready.try_io(|timer| Ok(rustix::io::read(timer, &mut [0_u8; 8])?));
+            // Else it was ready for an earlier moment, which was read or given up.
+            if let Ok(expired) = expired {
+                self.armed = None;
+                return expired.map(drop);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn moments_are_waited_for_and_given_up() {
+        let mut pacer = Pacer::new().unwrap();
+        let start = Instant::now();
+        let soon = start + Duration::from_millis(5);
+        for moment in [start, soon, soon, start] {
+            pacer.until(moment).await.unwrap();
+            assert!(Instant::now() >= moment);
+        }
+        assert!(start.elapsed() < Duration::from_secs(5));
+        // A moment given up does not end the wait for another.
+        let late = Instant::now() + Duration::from_millis(40);
+        let short = Duration::from_millis(5);
+        let given_up = pacer.until(Instant::now() + Duration::from_millis(10));
+        assert!(tokio::time::timeout(short, given_up).await.is_err());
+        pacer.until(late).await.unwrap();
+        assert!(Instant::now() >= late);
+    }
+}

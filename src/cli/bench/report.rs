@@ -1,0 +1,259 @@
+//! The report for people. Pure.
+
+use super::assertion::Verdict;
+use super::summary::{Clients, Latency, PERCENTILES, Punctuality, Summary};
+use super::units::time;
+use crate::cli::text::safe;
+
+/// The longest bar of the histogram.
+const WIDTH: u64 = 40;
+
+/// The lines of the report. Assertions that do not hold are not in it: they are errors.
+pub(super) fn lines(summary: &Summary, verdicts: &[Verdict<'_>]) -> Vec<String> {
+    let mut lines = vec![head(summary), String::new()];
+    lines.extend(totals(summary));
+    if let Some(latency) = &summary.latency {
+        lines.extend(latencies(latency));
+        lines.extend(histogram(latency));
+    }
+    if !summary.failures.is_empty() {
+        lines.extend([String::new(), "Errors:".into()]);
+        let line = |code: &str, count, message: &str| {
+            format!("  {code:<18} {count:>9}  {}", safe(message))
+        };
+        let failures = summary.failures.iter();
+        lines.extend(failures.map(|failure| line(failure.code, failure.count, &failure.message)));
+    }
+    let notes = notes(summary);
+    if !notes.is_empty() {
+        lines.push(String::new());
+        lines.extend(notes);
+    }
+    let mut holding = verdicts.iter().filter(|verdict| verdict.holds).peekable();
+    if holding.peek().is_some() {
+        lines.push(String::new());
+        lines.extend(holding.map(ToString::to_string));
+    }
+    lines
+}
+
+fn head(summary: &Summary) -> String {
+    let load = &summary.load;
+    let connections = match load.connections {
+        1 => "1 connection".to_owned(),
+        more => format!("{more} connections"),
+    };
+    let pace = match load.target_rate {
+        Some(rate) => format!("open loop, {rate}/s, at most {} in flight", load.in_flight),
+        None => format!("closed loop, {} in flight", load.in_flight),
+    };
+    let queue = safe(&load.queue);
+    let full = if load.full { ", full requests" } else { "" };
+    format!("queue {queue}, n = {}: {pace}, {connections}{full}", load.n)
+}
+
+fn totals(summary: &Summary) -> Vec<String> {
+    let mut lines = vec![
+        format!("  rate      {:>12.1}/s", summary.rate),
+        format!("  answered  {:>10}", summary.answered),
+    ];
+    let ratio = match summary.error_ratio() {
+        Some(ratio) if ratio > 0.0 => format!("   {:.3}%", 100.0 * ratio),
+        _ => String::new(),
+    };
+    lines.push(format!("  errors    {:>10}{ratio}", summary.errors));
+    if summary.in_flight > 0 {
+        lines.push(format!("  unfinished{:>10}", summary.in_flight));
+    }
+    let elapsed = time(summary.elapsed.as_secs_f64() * 1e6);
+    let warm_up = match summary.load.warm_up_s {
+        0.0 => String::new(),
+        warm_up => format!("   after {warm_up} s of warm-up"),
+    };
+    lines.push(format!("  took      {elapsed:>13}{warm_up}"));
+    lines
+}
+
+fn latencies(latency: &Latency) -> Vec<String> {
+    let line = |name: &str, micros| format!("  {name:<8} {:>12}", time(micros));
+    let mut lines = vec![
+        String::new(),
+        "Latency:".into(),
+        line("min", latency.min),
+        line("mean", latency.mean),
+    ];
+    lines.extend(PERCENTILES.map(|(percent, name)| line(name, latency.percentile(percent))));
+    lines.push(line("max", latency.max));
+    lines
+}
+
+fn histogram(latency: &Latency) -> Vec<String> {
+    let bars = latency.bars();
+    let most = bars.iter().map(|bar| bar.count).max().unwrap_or(0).max(1);
+    let mut lines = vec![String::new(), "Histogram:".into()];
+    for bar in bars {
+        let full = usize::try_from(bar.count * WIDTH / most).unwrap_or(0);
+        let drawn = match (full, bar.count) {
+            (0, 0) => String::new(),
+            (0, _) => "▏".into(), // few, but not none
+            (full, _) => "█".repeat(full),
+        };
+        let line = format!("  <= {:>8} {:>9} {drawn}", time(bar.up_to_us), bar.count);
+        lines.push(line.trim_end().to_owned());
+    }
+    lines
+}
+
+/// What the reader should know before believing the figures.
+fn notes(summary: &Summary) -> Vec<String> {
+    let mut notes = Vec::new();
+    if summary.load.target_rate.is_some() {
+        notes.extend(rate_not_kept(&summary.punctuality, summary.load.in_flight));
+    }
+    let Clients { lost, unexpected } = summary.clients;
+    match lost {
+        0 => {}
+        1 => notes.push("A connection was lost; what was unanswered was asked again.".to_owned()),
+        lost => notes.push(format!(
+            "Connections were lost {lost} times; what was unanswered was asked again."
+        )),
+    }
+    if unexpected > 0 {
+        notes.push(format!(
+            "Replies that came too late, or twice: {unexpected}."
+        ));
+    }
+    if let Some(micros) = summary.processor {
+        notes.push(format!(
+            "fibrpc itself took {micros:.1} µs of processor time a request."
+        ));
+    }
+    notes
+}
+
+fn rate_not_kept(punctuality: &Punctuality, bound: usize) -> Option<String> {
+    let Punctuality {
+        late,
+        latest,
+        missed,
+        crowded,
+    } = *punctuality;
+    let latest = time(latest.as_secs_f64() * 1e6);
+    if crowded {
+        return Some(format!(
+            "The rate was not kept: {bound} were in flight, the most that may be (--in-flight);\n\
+             {late} requests left late, by up to {latest}, and {missed} not at all."
+        ));
+    }
+    (late > 0).then(|| {
+        format!("{late} requests left late, by up to {latest}: this machine was busy otherwise.")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::bench::assertion::Assertion;
+    use crate::cli::bench::summary::tests::summary;
+    use std::time::Duration;
+
+    #[test]
+    fn a_report_of_a_closed_loop() {
+        let summary = summary(1000, 0);
+        let assertions = ["p99<20ms", "errors>0"].map(|text| text.parse().unwrap());
+        let verdicts = assertions
+            .each_ref()
+            .map(|one: &Assertion| one.check(&summary));
+        let lines = lines(&summary, &verdicts);
+        let expected = "\
+queue q, n = 30: closed loop, 100 in flight, 1 connection
+
+  rate             500.0/s
+  answered        1000
+  errors             0
+  took             2.00 s   after 1 s of warm-up
+
+Latency:
+  min              1 µs
+  mean           500 µs
+  p50            500 µs
+  p75            750 µs
+  p90            900 µs
+  p95            950 µs
+  p99            990 µs
+  p99.9          999 µs
+  p99.99        1.00 ms
+  max           1.00 ms
+
+Histogram:
+  <=     2 µs         1 ▏
+  <=     3 µs         2 ▏
+  <=     6 µs         2 ▏
+  <=    10 µs         4 ▏
+  <=    18 µs         8 ▏
+  <=    32 µs        14 █
+  <=    56 µs        25 ██
+  <=   100 µs        43 ███
+  <=   178 µs        78 ███████
+  <=   316 µs       139 ████████████
+  <=   562 µs       246 ██████████████████████
+  <=  1.00 ms       438 ████████████████████████████████████████
+
+fibrpc itself took 12.3 µs of processor time a request.
+
+assertion holds: p99<20ms: measured 990 µs";
+        assert_eq!(lines.join("\n"), expected);
+    }
+
+    #[test]
+    fn what_went_wrong_is_in_the_report() {
+        let mut summary = summary(1000, 250);
+        summary.load.target_rate = Some(5000.0);
+        summary.load.connections = 2;
+        summary.load.full = true;
+        summary.load.warm_up_s = 0.0;
+        summary.in_flight = 3;
+        summary.punctuality = Punctuality {
+            late: 7,
+            latest: Duration::from_millis(812),
+            missed: 0,
+            crowded: true,
+        };
+        summary.clients = Clients {
+            lost: 1,
+            unexpected: 4,
+        };
+        let report = lines(&summary, &[]).join("\n");
+        for line in [
+            "queue q, n = 30: open loop, 5000/s, at most 100 in flight, 2 connections, full requests\n",
+            "  errors           250   20.000%",
+            "  unfinished         3",
+            "  took             2.00 s\n",
+            "Errors:\n  UNAVAILABLE              250  no server\n",
+            "The rate was not kept: 100 were in flight, the most that may be (--in-flight);\n",
+            "\n7 requests left late, by up to 812 ms, and 0 not at all.\n",
+            "A connection was lost; what was unanswered was asked again.",
+            "Replies that came too late, or twice: 4.",
+        ] {
+            assert!(report.contains(line), "{line}\n{report}");
+        }
+        summary.punctuality.crowded = false;
+        summary.clients.lost = 2;
+        let report = lines(&summary, &[]).join("\n");
+        for line in [
+            "\n7 requests left late, by up to 812 ms: this machine was busy otherwise.\n",
+            "Connections were lost 2 times; what was unanswered was asked again.",
+        ] {
+            assert!(report.contains(line), "{line}\n{report}");
+        }
+    }
+
+    #[test]
+    fn nothing_measured_has_no_latencies() {
+        let mut summary = summary(0, 0);
+        summary.processor = None;
+        let report = lines(&summary, &[]).join("\n");
+        assert!(report.ends_with("after 1 s of warm-up"), "{report}");
+        assert!(!report.contains("Latency"), "{report}");
+    }
+}

@@ -1,0 +1,212 @@
+//! What is counted while a run lasts. Owns the histogram of latencies; reads no clock but that of the
+//! processor.
+//!
+//! A latency is taken of each request that was answered and of each that ran out of time, which has waited
+//! at least so long. Those that failed otherwise, perhaps at once, say nothing about how fast answers are;
+//! they are counted by their code.
+
+use super::check::is_fibonacci;
+use super::schedule::Due;
+use super::summary::{Clients, Failure, Latency, Load, Punctuality, Summary};
+use crate::client::{CallError, Reply};
+use crate::protocol::Code;
+use hdrhistogram::Histogram;
+use rustix::time::{ClockId, clock_gettime};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// The largest latency that is told from larger ones, in microseconds.
+const LONGEST: u64 = 24 * 3600 * 1_000_000;
+
+/// Later than this is late.
+const PUNCTUAL: Duration = Duration::from_millis(10);
+
+/// How an integer is counted that is not the one that was asked for.
+pub(super) const WRONG_VALUE: &str = "WRONG_VALUE";
+
+/// A request that has come to its end.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) n: u64,
+    pub(super) due: Due,
+    pub(super) at: Instant,
+    pub(super) outcome: Result<Reply, CallError>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Tally {
+    sent: u64,
+    answered: u64,
+    failures: BTreeMap<&'static str, Failure>,
+    first_failure: Option<Code>,
+    latencies: Histogram<u64>,
+    sum: Duration,
+    min: Duration,
+    max: Duration,
+    began: Option<Instant>,
+    last_answer: Option<Instant>,
+    processor: Duration,
+    punctuality: Punctuality,
+}
+
+impl Tally {
+    pub(super) fn new() -> Self {
+        #[allow(
+            clippy::expect_used,
+            reason = "fails for bad bounds only, and these are good"
+        )]
+        let latencies = Histogram::new_with_bounds(1, LONGEST, 3).expect("good bounds");
+        Self {
+            sent: 0,
+            answered: 0,
+            failures: BTreeMap::new(),
+            first_failure: None,
+            latencies,
+            sum: Duration::ZERO,
+            min: Duration::MAX,
+            max: Duration::ZERO,
+            began: None,
+            last_answer: None,
+            processor: Duration::ZERO,
+            punctuality: Punctuality::default(),
+        }
+    }
+
+    /// A request leaves.
+    pub(super) fn sent(&mut self, due: Due, now: Instant) {
+        if !due.measured {
+            return;
+        }
+        if self.began.is_none() {
+            self.began = Some(due.at);
+            self.processor = processor_time();
+        }
+        self.sent += 1;
+        let delay = now.saturating_duration_since(due.at);
+        self.punctuality.late += u64::from(delay > PUNCTUAL);
+        self.punctuality.latest = self.punctuality.latest.max(delay);
+    }
+
+    /// A request is due and there is no room for it in flight.
+    pub(super) fn crowded(&mut self) {
+        self.punctuality.crowded = true;
+    }
+
+    /// So many requests were due and never left.
+    pub(super) fn missed(&mut self, requests: u64) {
+        self.punctuality.missed = requests;
+    }
+
+    /// A request has come to its end.
+    pub(super) fn ended(&mut self, ended: Ended) {
+        let Ended {
+            n,
+            due,
+            at,
+            outcome,
+        } = ended;
+        if !due.measured {
+            return;
+        }
+        let failure = match outcome {
+            Ok(reply) if is_fibonacci(n, &reply.value) => {
+                self.answered += 1;
+                self.last_answer = Some(at);
+                return self.took(at - due.at);
+            }
+            Ok(_) => {
+                let message = format!("the reply for {n} is another number");
+                (Code::Unknown, WRONG_VALUE, message)
+            }
+            Err(CallError { status, .. }) => {
+                if status.code == Code::DeadlineExceeded {
+                    self.took(at - due.at);
+                }
+                (status.code, status.code.name(), status.message)
+            }
+        };
+        let (status, code, message) = failure;
+        self.first_failure.get_or_insert(status);
+        let failures = self.failures.entry(code);
+        failures
+            .or_insert(Failure {
+                code,
+                count: 0,
+                message,
+            })
+            .count += 1;
+    }
+
+    fn took(&mut self, latency: Duration) {
+        self.sum += latency;
+        self.min = self.min.min(latency);
+        self.max = self.max.max(latency);
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(LONGEST);
+        self.latencies.saturating_record(micros.max(1));
+    }
+
+    /// A line on how it goes.
+    pub(super) fn progress(&self, now: Instant) -> String {
+        let Some(began) = self.began else {
+            return "warming up".into();
+        };
+        let summary = self.summary(Load::default(), Clients::default());
+        let seconds = now.saturating_duration_since(began).as_secs();
+        let times = summary
+            .latency
+            .as_ref()
+            .map_or_else(String::new, |latency| {
+                let [p50, p99] =
+                    [50.0, 99.0].map(|percent| super::units::time(latency.percentile(percent)));
+                format!(", p50 {p50}, p99 {p99}")
+            });
+        let Summary {
+            rate,
+            errors,
+            in_flight,
+            ..
+        } = summary;
+        format!("{seconds} s: {rate:.0}/s{times}, {errors} errors, {in_flight} in flight")
+    }
+
+    /// The figures as they are now.
+    pub(super) fn summary(&self, load: Load, clients: Clients) -> Summary {
+        let errors = self.failures.values().map(|failure| failure.count).sum();
+        let ended = self.answered + errors;
+        let elapsed = match (self.began, self.last_answer) {
+            (Some(began), Some(last)) => last.saturating_duration_since(began),
+            _ => Duration::ZERO,
+        };
+        let busy = processor_time().saturating_sub(self.processor);
+        Summary {
+            load,
+            answered: self.answered,
+            errors,
+            in_flight: self.sent - ended,
+            elapsed,
+            rate: per(self.answered, elapsed.as_secs_f64()),
+            processor: (ended > 0).then(|| 1e6 / per(ended, busy.as_secs_f64())),
+            latency: Latency::new(&self.latencies, self.sum, self.min, self.max),
+            failures: self.failures.values().cloned().collect(),
+            first_failure: self.first_failure,
+            punctuality: self.punctuality,
+            clients,
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "exact for 2^53 requests")]
+fn per(count: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 {
+        count as f64 / seconds
+    } else {
+        0.0
+    }
+}
+
+/// Of all threads of this process.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.try_into().unwrap_or_default()
+}
