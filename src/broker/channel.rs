@@ -254,6 +254,12 @@ impl Channel {
             .write(|out| method::append_requeue(out, self.inner.id, tag));
     }
 
+    /// Hands back whatever was delivered and not settled, with one frame.
+    pub fn requeue_all(&self) {
+        self.link
+            .write(|out| method::append_requeue_all(out, self.inner.id));
+    }
+
     /// Rejects a delivery for good (dropped or dead-lettered).
     pub fn reject(&self, tag: u64) {
         self.link

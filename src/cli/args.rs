@@ -161,40 +161,71 @@ pub(super) struct Watch {
 /// Flags of `fibrpc bench`.
 #[derive(Debug, Clone, Flags)]
 pub(super) struct Bench {
-    /// Requests in flight at once; with --rate the most that may be [default: 100, with --rate 10000]
-    #[arg(short = 'f', long, value_name = "COUNT", value_parser = in_flight)]
+    /// Requests in flight at once; with --rate at most [default: 100; 10000]
+    #[arg(
+        short = 'f',
+        long,
+        value_name = "COUNT",
+        value_parser = in_flight,
+        value_hint = ValueHint::Other
+    )]
     pub(super) in_flight: Option<usize>,
 
     /// Send so many requests a second
-    #[arg(short, long, value_name = "RATE", value_parser = rate)]
+    #[arg(short, long, value_name = "RATE", value_parser = rate, value_hint = ValueHint::Other)]
     pub(super) rate: Option<f64>,
 
     /// Measure for so long [default: 10s, or as long as --requests takes]
-    #[arg(short, long, value_name = "DURATION", value_parser = interval)]
+    #[arg(
+        short,
+        long,
+        value_name = "DURATION",
+        value_parser = interval,
+        value_hint = ValueHint::Other
+    )]
     pub(super) duration: Option<Duration>,
 
     /// Measure so many requests
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u64).range(1..),
+        value_hint = ValueHint::Other
+    )]
     pub(super) requests: Option<u64>,
 
-    /// Which numbers to ask for: 30, or 10,1000, or 1..100, or weighted 10:9,100000:1
-    #[arg(short, long, value_name = "MIX", default_value = DEFAULT)]
+    /// Ask for 30, or 10,1000, or 1..99, or weighted 10:9,1000:1
+    #[arg(short, long, value_name = "MIX", default_value = DEFAULT, value_hint = ValueHint::Other)]
     pub(super) n: Mix,
 
     /// Leave out what is sent in the first so long
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "1s",
+        value_parser = duration,
+        value_hint = ValueHint::Other,
+        hide_short_help = true
+    )]
     pub(super) warm_up: Duration,
 
     /// Spread the requests over so many connections
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = connections)]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 1,
+        value_parser = connections,
+        value_hint = ValueHint::Other,
+        hide_short_help = true
+    )]
     pub(super) connections: usize,
 
     /// Ask as fibrpc does, with deadlines and confirms; otherwise as plainly as the tutorial's clients
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(super) full: bool,
 
-    /// Fail where this does not hold, such as 'p99<20ms' or 'errors==0'; may be repeated
-    #[arg(long = "assert", value_name = "CONDITION")]
+    /// Fail where this does not hold, such as 'p99<20ms'; may be repeated
+    #[arg(long = "assert", value_name = "CONDITION", value_hint = ValueHint::Other)]
     pub(super) assertions: Vec<Assertion>,
 }
 

@@ -53,8 +53,8 @@ pub(super) const BENCH: &str = template! {
 
 /// What follows the flags in the help of `fibrpc bench`.
 pub(super) const AFTER_BENCH: &str = "\
-Conditions: METRIC OPERATOR VALUE, with rate, errors, error-ratio, min, mean, max, or a percentile such
-as p50 or p99.9; < <= > >= or ==; times with their unit (us, ms, s).
+Conditions: METRIC OPERATOR VALUE, with rate, errors, error-ratio, min, mean, max, or a percentile
+such as p50 or p99.9; < <= > >= or ==; times with their unit (us, ms, s).
 
 Exit status: 1 where a condition does not hold; where no request was answered, that of the failure.";
 
@@ -91,6 +91,7 @@ Exit status:
   66  the file cannot be read
   69  no broker, no such queue, or no server on it
   70  the server failed
+  71  the system does not give what is needed
   74  the answers could not be written
   75  no answer in time, or the server is too busy; trying again may help
   76  the reply was not an integer

@@ -174,6 +174,9 @@ fn a_plain_request_says_no_more_than_the_tutorials() {
         assert_eq!((&request.body[..], properties), (&b"10"[..], transient));
         // The queue goes with its server; a request that finds none comes back.
         drop(server);
+        until(SOON, "the queue's end", || {
+            broker.depth(&vhost, "rpc_queue").is_none().then_some(())
+        });
         let gone = client.call("10", SOON).await.unwrap_err();
         assert!(gone.status.message.starts_with("no queue "), "{gone}");
         client.close().await;

@@ -159,6 +159,12 @@ pub(crate) fn append_requeue(out: &mut Vec<u8>, channel: u16, tag: u64) {
     append_settlement(out, channel, NACK, tag, 0b10);
 }
 
+/// Appends the word that all deliveries of the channel that are not settled go back to their queue: tag 0, up
+/// to which all means all (AMQP 0-9-1, `basic.nack` of RabbitMQ).
+pub(crate) fn append_requeue_all(out: &mut Vec<u8>, channel: u16) {
+    append_settlement(out, channel, NACK, 0, 0b11);
+}
+
 /// Appends the word that a delivery is given up.
 pub(crate) fn append_reject(out: &mut Vec<u8>, channel: u16, tag: u64) {
     append_settlement(out, channel, REJECT, tag, 0);

@@ -198,14 +198,29 @@ fn commands_in(text: &str, prompt: &str) -> Vec<Vec<String>> {
         };
         // Two blanks end a command in an example of the help.
         let line = line.split("  ").next().unwrap_or_default();
-        for part in line.split(['|', ';', '>', '<', '#', '&']) {
-            let words: Vec<String> = part.split_whitespace().map(str::to_owned).collect();
-            if words.first().is_some_and(|word| word == "fibrpc") {
-                found.push(words);
-            }
+        found.extend(commands_of(line));
+    }
+    found.retain(|words| words.first().is_some_and(|word| word == "fibrpc"));
+    found
+}
+
+/// The words of each command of a shell's line, where only simple quotes are used.
+fn commands_of(line: &str) -> Vec<Vec<String>> {
+    let mut commands = vec![vec![String::new()]];
+    let mut quoted = false;
+    for letter in line.chars() {
+        let command = commands.last_mut().unwrap();
+        match letter {
+            '\'' => quoted = !quoted,
+            '|' | ';' | '>' | '<' | '#' | '&' if !quoted => commands.push(vec![String::new()]),
+            ' ' if !quoted => command.push(String::new()),
+            _ => command.last_mut().unwrap().push(letter),
         }
     }
-    found
+    for words in &mut commands {
+        words.retain(|word| !word.is_empty());
+    }
+    commands
 }
 
 #[test]
@@ -231,14 +246,15 @@ fn every_example_is_a_command_line() {
 
 #[test]
 fn examples_are_found_among_other_words() {
-    let text =
-        "$ seq 9 | fibrpc - | head # x\nfibrpc no\n $ fibrpc 1; echo\n$ fibrpc ping  a | fibrpc b";
+    let text = "$ seq 9 | fibrpc - | head # x\nfibrpc no\n $ fibrpc 1; echo\n$ fibrpc ping  a | fibrpc b\n\
+         $ fibrpc --x 'a<b | c'";
     assert_eq!(
         commands_in(text, "$ "),
         [
             vec!["fibrpc", "-"],
             vec!["fibrpc", "1"],
-            vec!["fibrpc", "ping"]
+            vec!["fibrpc", "ping"],
+            vec!["fibrpc", "--x", "a<b | c"]
         ]
     );
 }

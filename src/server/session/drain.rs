@@ -9,8 +9,8 @@ use crate::server::state::State;
 use futures_util::future;
 use std::time::{Duration, Instant};
 
-/// How long what was not begun is kept. Most drains are over by then, and the end of the channel hands
-/// it back at no cost. To hand back one by one costs the broker a command each, and a quorum queue that
+/// How long what was not begun is kept. Most drains are over by then, and one frame hands it all back. While
+/// others are in flight it goes one by one, which costs the broker a command each, and a quorum queue that
 /// has too many of them to do when the channel ends forgets the acks among them (seen with RabbitMQ 3.10).
 const KEPT: Duration = Duration::from_millis(200);
 
@@ -75,6 +75,10 @@ impl<S: Service> Session<'_, S> {
     pub(super) async fn finish(&mut self, drain: Drain) -> End {
         let abandoned = self.in_flight();
         self.pool.cancel();
+        if abandoned == 0 {
+            // All that is left of the channel's deliveries was not begun.
+            self.incoming.requeue_all();
+        }
         let closing = async {
             let _ = self.incoming.close(CLOSING).await;
             if abandoned == 0 {

@@ -1,4 +1,5 @@
-//! What comes back on replies: confirms that are late or lost, replies that are refused or return.
+//! What comes back on replies: confirms that are late or lost, replies that are refused or return; and what a
+//! drain says of the requests that it does not answer.
 
 use std::time::Duration;
 
@@ -161,4 +162,46 @@ fn a_caller_that_has_gone_is_no_error() {
     assert_eq!(log.matches("the caller has gone").count(), 50, "{log}");
     assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
     assert_eq!(client.call(QUEUE, b"30", SOON).unwrap().text(), "832040");
+}
+
+#[test]
+fn a_drain_hands_back_what_it_did_not_begin() {
+    const REQUESTS: u64 = 300;
+    let broker = Broker::shared();
+    // The second drain lasts: what was not begun is not kept until its end.
+    for (name, first) in [("quick", 100_000), ("lasting", 6_000_000)] {
+        let vhost = broker.vhost();
+        let proxy = Proxy::new(broker.port());
+        let settings = Settings::at(&proxy.url(&vhost))
+            .set("queue.type", "classic")
+            .set("server.max_n", 100_000_000)
+            .set("server.max_reply_bytes", "100MiB")
+            .set("server.concurrency", 1)
+            .set("server.prefetch", 400);
+        let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
+        let mut client = Client::connect(broker.port(), &vhost).unwrap();
+        client.confirm_select().unwrap();
+        for index in 0..REQUESTS {
+            let n = if index == 0 { first } else { 100_000 };
+            let id = format!("{name}-{index}");
+            let request = Properties::new().correlation_id(id);
+            client
+                .request(QUEUE, request, n.to_string().as_bytes())
+                .unwrap();
+        }
+        client.wait_for_confirms(SOON).unwrap();
+        broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked > 0);
+        daemon.signal("TERM");
+        if name == "lasting" {
+            let behind = |depth: crate::support::broker::Depth| depth.ready == REQUESTS - 1;
+            broker.wait_for_depth(&vhost, QUEUE, SOON, behind);
+            assert!(daemon.is_running(), "the first one is not done");
+        }
+        let status = daemon.wait(Duration::from_secs(40));
+        assert!(status.success(), "{status}: {:?}", daemon.stderr());
+        assert_eq!(proxy.left_open(), 0, "told to the broker, each of them");
+        proxy.assert_clean();
+        let depth = broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == 0);
+        assert!(depth.ready > REQUESTS / 2, "{depth:?}");
+    }
 }

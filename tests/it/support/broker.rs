@@ -282,10 +282,16 @@ impl Broker {
 
     /// Undoes [`Broker::stop_app`] and waits until the node answers.
     pub fn start_app(&self) {
-        self.eval("rabbit:start()");
-        until(START_LIMIT, "the broker's start", || {
-            wire::Client::connect(self.port(), "/").ok()
-        });
+        let said = self.eval("rabbit:start()");
+        let end = Instant::now() + START_LIMIT;
+        while wire::Client::connect(self.port(), "/").is_err() {
+            assert!(
+                Instant::now() < end,
+                "started ({said}), and does not answer:\n{}",
+                self.logs()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Freezes the node: its sockets stay open and nothing answers.

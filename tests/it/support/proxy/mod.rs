@@ -261,6 +261,11 @@ impl Proxy {
         self.shared.lock().witness.unanswered()
     }
 
+    /// Deliveries that were neither acked nor handed back when the client closed their channel.
+    pub fn left_open(&self) -> u64 {
+        self.shared.lock().witness.left_open()
+    }
+
     /// Panics where the witness has seen a breach.
     pub fn assert_clean(&self) {
         let breaches = self.breaches();

@@ -20,6 +20,7 @@ pub struct Witness {
     breaches: Vec<String>,
     /// Acked requests that wanted a reply and have had none.
     unanswered: BTreeMap<Key, u64>,
+    left_open: u64,
 }
 
 #[derive(Default)]
@@ -71,6 +72,11 @@ impl Witness {
         self.unanswered.values().sum()
     }
 
+    /// How many deliveries were neither acked nor handed back when the client closed their channel.
+    pub fn left_open(&self) -> u64 {
+        self.left_open
+    }
+
     /// A connection has ended, and with it what was outstanding on it.
     pub fn ended(&mut self, connection: u64) {
         self.channels.retain(|(id, _), _| *id != connection);
@@ -119,13 +125,15 @@ impl Witness {
             Some(method::BASIC_NACK) => {
                 let (tag, multiple) = (arguments.u64(), arguments.u8() & 1 != 0);
                 let first = if multiple { 0 } else { tag };
+                let last = if tag == 0 { u64::MAX } else { tag };
                 channel
                     .outstanding
-                    .retain(|one, _| !(first..=tag).contains(one));
+                    .retain(|one, _| !(first..=last).contains(one));
             }
             Some(method::BASIC_REJECT) => {
                 channel.outstanding.remove(&arguments.u64());
             }
+            Some(method::CHANNEL_CLOSE) => self.left_open += channel.outstanding.len() as u64,
             _ => {}
         }
     }
