@@ -198,6 +198,8 @@ fn a_password_may_change_without_a_restart() {
         .set("broker.reconnect.max", "1s");
     let notify = Notify::new();
     let mut daemon = Daemon::start_notifying(&settings, &notify);
+    // There is no queue before that, and the broker drops what is sent to none.
+    notify.wait_for_status_from(0, CONSUMING, SOON);
     let load = Load::start(broker.port(), &vhost);
     load.wait_for_answers(20, SOON);
 

@@ -277,6 +277,10 @@ impl Broker {
 
     /// `rabbitmqctl stop_app`: the node stays, RabbitMQ in it stops.
     pub fn stop_app(&self) {
+        // A start that finds the last one still booting does nothing, and says that all is well.
+        until(SOON, "the end of the boot", || {
+            (self.eval("whereis(rabbit_boot)") == "undefined").then_some(())
+        });
         self.eval("rabbit:stop()");
     }
 
