@@ -29,6 +29,8 @@ fn a_life_with_a_broker() {
     );
     daemon.signal("TERM");
     assert_eq!(daemon.wait(SOON).code(), Some(0));
+    // What was sent last may be read after the process has ended.
+    notify.wait_for("STATUS=stopped", SOON);
     let all = notify.all();
     let stopping = all.iter().position(|datagram| datagram == "STOPPING=1\n");
     assert!(stopping.is_some(), "{all:?}");
