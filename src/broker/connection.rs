@@ -121,7 +121,9 @@ impl Connection {
             .with_connection_name(options.name.into())
             .with_client_property("product".into(), "fibrpc".into())
             .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
-        let inner = lapin::Connection::connector(uri, link::runtime(), connect, properties)
+        let opening = lapin::Connection::connector(uri, link::runtime(), connect, properties);
+        let inner = link
+            .or_ended(Box::pin(opening))
             .await
             .map_err(|error| refused(url, settings, &link, &error))?;
         let events = Mutex::new(Box::pin(inner.events_listener()) as _);
@@ -158,7 +160,7 @@ impl Connection {
             max => max.min(FRAME_MAX),
         };
         async move {
-            match tokio::time::timeout(limit, inner.create_channel()).await {
+            match tokio::time::timeout(limit, link.or_ended(inner.create_channel())).await {
                 Ok(Ok(channel)) => Ok(Channel::new(
                     channel,
                     frame_max as usize,
@@ -227,7 +229,8 @@ impl Connection {
     /// Closes in order, within `limit`; cut where that takes longer.
     pub async fn close(mut self, limit: Duration) -> Result<(), Error> {
         let closing = async {
-            let closed = self.inner.close(200, "bye".into()).await;
+            let goodbye = self.inner.close(200, "bye".into());
+            let closed = self.link.or_ended(goodbye).await;
             // Ends once the library has let go, and all that it said is out.
             self.tasks.join_next().await;
             closed

@@ -24,6 +24,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use tokio_util::sync::CancellationToken;
 
 /// The protocol header, which the library sends before its first frame, in bytes.
 const PROTOCOL_HEADER: u64 = 8;
@@ -37,6 +38,8 @@ struct Shared {
     /// `host:port`, for messages.
     address: String,
     state: Mutex<State>,
+    /// Cancelled when the link has ended.
+    over: CancellationToken,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     /// Larger bodies are left out.
@@ -78,6 +81,7 @@ impl Link {
         Self(Arc::new(Shared {
             address,
             state: Mutex::default(),
+            over: CancellationToken::new(),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             max_body: AtomicU64::new(u64::MAX),
@@ -157,6 +161,7 @@ impl Link {
         state.outbound = Vec::new();
         state.wake_pump();
         state.wake_reader();
+        self.0.over.cancel();
     }
 
     /// Hands on what a read has brought.
@@ -293,6 +298,31 @@ mod tests {
         assert!(matches!(hear(&mut library), Poll::Ready(Err(_))));
         let spoken = Pin::new(&mut library).poll_write(&mut context(), b"x");
         assert!(matches!(spoken, Poll::Ready(Err(_))));
+    }
+
+    #[test]
+    fn who_asks_in_the_moment_of_the_end_is_told_too() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let link = Link::new("mq:5672".into());
+        let lost = async |link: &Link| {
+            let error = link.or_ended(std::future::pending::<lapin::Result<()>>());
+            Error::from_lapin("cannot ask", &error.await.unwrap_err())
+        };
+        runtime.block_on(async {
+            assert!(link.or_ended(async { Ok(()) }).await.is_ok());
+            let (error, ()) = tokio::join!(lost(&link), async { link.kill() });
+            assert_eq!(error.message, "cannot ask: it was cut");
+            assert_eq!(lost(&link).await.kind, Kind::Lost);
+            // What the library has to say of it comes first.
+            let said = link.or_ended(async {
+                tokio::task::yield_now().await;
+                Ok("said")
+            });
+            assert_eq!(said.await.unwrap(), "said");
+        });
     }
 
     #[test]

@@ -2,11 +2,49 @@
 //! tokio's but for the connections.
 
 use super::{Ended, Link};
+use lapin::ErrorKind;
+use lapin::protocol::AMQPError;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+
+/// How long after the end of a connection the library may still say what it makes of it.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+impl Link {
+    /// Waits for an operation of the library, but hardly longer than the connection lives: the library
+    /// tells of the end those who wait for an answer, and forgets those who ask in the moment of it.
+    pub(in crate::broker) async fn or_ended<T>(
+        &self,
+        operation: impl Future<Output = lapin::Result<T>>,
+    ) -> lapin::Result<T> {
+        let ended = async {
+            self.0.over.cancelled().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            biased;
+            done = operation => done,
+            () = ended => Err(self.end_for_library().into()),
+        }
+    }
+
+    fn end_for_library(&self) -> ErrorKind {
+        let state = self.state();
+        let closed = state.closed.as_ref();
+        let closed =
+            closed.and_then(|closed| AMQPError::from_id(closed.code, (*closed.text).into()));
+        match (closed, &state.ended) {
+            (Some(closed), _) => ErrorKind::ProtocolError(closed),
+            (None, Some(ended)) => ErrorKind::IOError(aborted(ended).into()),
+            (None, None) => {
+                ErrorKind::IOError(io::Error::from(io::ErrorKind::ConnectionAborted).into())
+            }
+        }
+    }
+}
 
 /// What the AMQP library reads from and writes to. Dropped, it lets the connection end once all that the
 /// library has said is out.
