@@ -2,7 +2,7 @@
 //! at a time, so that a death can be laid at one request's door.
 //!
 //! Until one settles, if the death can have no message for its cause. Else until as many have settled
-//! as were in flight: were the others let in again after the first, each of those ahead of the culprit
+//! as may come again (acks sent shortly before a death may be lost with it): were the others let in again after the first, each of those ahead of the culprit
 //! would cost a death of its own, and the others a delivery each time, of which a queue may allow few.
 //!
 //! Owns the strikes, across sessions in memory and across processes in a small file in the state
@@ -92,10 +92,10 @@ impl Isolation {
         self.save();
     }
 
-    /// The session died with so many requests in flight. `culpable`: of something that a message can
+    /// The session died, and so many requests may come again. `culpable`: of something that a message can
     /// cause.
-    pub(super) fn died(&mut self, culpable: bool, in_flight: u64) {
-        let suspects = if culpable { in_flight.max(1) } else { 1 };
+    pub(super) fn died(&mut self, culpable: bool, returning: u64) {
+        let suspects = if culpable { returning.max(1) } else { 1 };
         self.suspects = self.suspects.max(suspects);
         if let Some(request) = self.current.take().filter(|_| culpable) {
             *self.strikes.entry(request).or_insert(0) += 1;

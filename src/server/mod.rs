@@ -215,9 +215,9 @@ async fn supervise<S: Service>(context: &mut Context<S>) -> Outcome {
                         attempt = 1;
                         continue;
                     }
-                    End::Failed { error, in_flight } => {
+                    End::Failed { error, returning } => {
                         let culpable = error.kind == Kind::Protocol;
-                        context.isolation.died(culpable, in_flight);
+                        context.isolation.died(culpable, returning);
                         if began.elapsed() >= HEALTHY || (useful && !culpable) {
                             backoff.reset();
                             attempt = 1;

@@ -37,8 +37,8 @@ pub(super) enum End {
     Stopped { abandoned: u64 },
     /// It was drained because broker or queue settings changed.
     Reconfigured,
-    /// It died, with so many requests in flight.
-    Failed { error: Error, in_flight: u64 },
+    /// It died, and so many requests may come again.
+    Failed { error: Error, returning: u64 },
 }
 
 /// A reply that waits for its confirm.
@@ -189,7 +189,7 @@ impl<'a, S: Service> Session<'a, S> {
             },
             Err(error) => End::Failed {
                 error: self.cause_of(error),
-                in_flight,
+                returning: self.returning(),
             },
         }
     }
@@ -394,6 +394,13 @@ impl<'a, S: Service> Session<'a, S> {
     /// Requests that were taken and neither settled nor left for somebody else.
     fn in_flight(&self) -> u64 {
         (self.window.outstanding() - self.untouched.len()) as u64
+    }
+
+    /// Requests that the broker may deliver again if the session dies now: those in flight, and those whose
+    /// acks may not have arrived.
+    fn returning(&self) -> u64 {
+        let window = u64::from(self.settings.server.prefetch);
+        (self.in_flight() + self.settled).min(window)
     }
 
     fn update_gauges(&self) {
