@@ -442,7 +442,7 @@ fn an_interrupted_ping_sums_up_and_ends_by_the_signal() {
 fn a_watch_goes_on_through_an_absence_of_the_broker() {
     let broker = Broker::exclusive();
     let vhost = broker.vhost();
-    let settings = Settings::new(&broker, &vhost);
+    let settings = Settings::new(&broker, &vhost).set("broker.reconnect.max", "2s");
     let _daemon = Daemon::start_consuming(&broker, &vhost, &settings);
     let (watch, _folder) = Fibrpc::new(&settings).args(["status", "--watch"]).start();
     until(SOON, "a look", || {

@@ -357,7 +357,8 @@ fn a_broker_that_comes_late_is_waited_for() {
     let broker = Broker::exclusive();
     let vhost = broker.vhost();
     broker.stop();
-    let settings = Settings::new(&broker, &vhost);
+    // The broker takes seconds to start, in which the pauses would grow to half a minute.
+    let settings = Settings::new(&broker, &vhost).set("broker.reconnect.max", "2s");
     let mut daemon = Daemon::start(&settings);
     let line = daemon.wait_for_line("disconnected", SOON);
     assert!(line.contains("connection refused"), "{line}");

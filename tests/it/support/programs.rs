@@ -18,7 +18,7 @@ use super::{Broker, Notify, guard};
 pub struct Settings(BTreeMap<String, toml::Value>);
 
 impl Settings {
-    /// The broker and virtual host to use, and a quick reconnect.
+    /// The broker and virtual host to use, and the defaults.
     pub fn new(broker: &Broker, vhost: &str) -> Self {
         Self::at(&broker.url(vhost))
     }
