@@ -85,6 +85,8 @@ fn broker_keeps_port_and_data_through_every_kind_of_end() {
     client.wait_for_confirms(SOON).unwrap();
     broker.wait_for_depth(&vhost, "q", SOON, |depth| depth.ready == 1);
 
+    // RabbitMQ 3.10 confirms what a queue holds before it is sure to remember the queue itself.
+    broker.eval("mnesia:sync_log()");
     broker.kill();
     assert!(Client::connect(broker.port(), &vhost).is_err());
     broker.start();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Declare, Delivery, Properties, Publish};
-use crate::support::{Broker, Daemon, SOON, Settings, until};
+use crate::support::{Broker, Daemon, Proxy, SOON, Settings, until};
 
 use cases::Fate::{Answer, Code, Silence, Value};
 use cases::{CANARY, Case, Fate, addresses, bodies, case, headers, plain, properties};
@@ -355,4 +355,42 @@ fn an_address_that_ends_the_connection_is_found_out() {
             "{log:#?}"
         );
     }
+}
+
+/// Acks that were lost with the session bring their requests back, ahead of the culprit: all of them are taken one
+/// at a time, or each would cost a death of its own.
+#[test]
+fn requests_whose_acks_were_lost_hide_no_culprit() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let proxy = Proxy::new(broker.port());
+    let settings = Settings::at(&proxy.url(&vhost));
+    let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    proxy.set(|faults| faults.swallow_acks = true);
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    for id in 0..10 {
+        let request = Properties::new().correlation_id(format!("innocent-{id}"));
+        client.request(QUEUE, request, b"30").unwrap();
+        assert_eq!(client.next_delivery(SOON).unwrap().text(), "832040");
+    }
+    client
+        .publish_raw(&Publish {
+            routing_key: QUEUE.as_bytes(),
+            header: Properties::request(STRANGE_NODE, "strange").encode(2),
+            body: b"30",
+            ..Publish::default()
+        })
+        .unwrap();
+    daemon.wait_for_line("disconnected", SOON);
+    proxy.set(|faults| faults.swallow_acks = false);
+
+    for _ in 0..10 {
+        assert_eq!(client.next_delivery(SOON).unwrap().text(), "832040");
+    }
+    let line = daemon.wait_for_line("rejected request", SOON);
+    assert!(line.contains("after 3 sessions died"), "{line}");
+    let report = client.report(QUEUE, SOON).unwrap();
+    // The first that accuses nobody, three with the request alone, and the one that serves on.
+    assert_eq!(report["sessions"], 5, "{report}");
+    assert!(daemon.is_running());
 }

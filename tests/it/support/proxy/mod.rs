@@ -86,6 +86,8 @@ pub struct Faults {
     pub hold_role: Option<Role>,
     /// What happens to the broker's confirms.
     pub confirms: Confirms,
+    /// Acks of the programs are lost.
+    pub swallow_acks: bool,
     /// The next cut; once done, it is gone.
     pub cut: Option<Cut>,
     accept: Accept,

@@ -273,6 +273,9 @@ fn pass(
         }
         return Verdict { forward: 0, cut };
     }
+    if id == Some(method::BASIC_ACK) && from == Side::Client && state.faults.swallow_acks {
+        return Verdict { forward: 0, cut };
+    }
     state.witness.see(connection.id, role, from, frame);
     connection.with(|learned| learned.stats.count(from, size));
     Verdict { forward: size, cut }
