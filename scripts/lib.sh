@@ -153,6 +153,12 @@ ratio() {
 	awk -v words="$1" -v a="$2" -v b="$3" 'BEGIN { printf "%-58s %.2f\n", words, a / b }'
 }
 
+# ratio_of_rounds WORDS A B COLUMN: the median of the ratios of A's and B's COLUMN in each round, for which each file has a
+# line: so that a machine whose speed drifts changes little.
+ratio_of_rounds() {
+	ratio "$1" "$(paste "$2" "$3" | awk -v column="$4" '{ print $column / $(column + NF / 2) }' | median 1)" 1
+}
+
 # where_measured: a line on the machine.
 where_measured() {
 	say "$(date +%F), $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), RabbitMQ on the same machine"
