@@ -165,7 +165,7 @@ fn large_computations_delay_neither_small_requests_nor_heartbeats() {
     let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     p99(&mut client, 100);
-    let idle = p99(&mut client, 300);
+    let mut idle = [(); 9].map(|()| p99(&mut client, 300));
     let mut other = Client::connect(broker.port(), &vhost).unwrap();
     for id in 0..4 {
         let request = Properties::new().correlation_id(id.to_string());
@@ -184,12 +184,15 @@ fn large_computations_delay_neither_small_requests_nor_heartbeats() {
         "the large ones were done first: {report}"
     );
     assert_eq!(report["sessions"], 1, "a heartbeat was missed");
+    idle.sort_unstable();
     busy.sort_unstable();
+    let [low, .., high] = idle;
     let (best, worst) = (busy[0], busy[busy.len() - 1]);
+    let (idle, busy) = (idle[idle.len() / 2], busy[busy.len() / 2]);
     eprintln!(
-        "p99 of n = 30: idle {idle:?}; beside four large ones {best:?} to {worst:?}, {:.1} to {:.1} times",
-        best.as_secs_f64() / idle.as_secs_f64(),
-        worst.as_secs_f64() / idle.as_secs_f64()
+        "p99 of n = 30, 300 at a time: idle {idle:?} ({low:?} to {high:?}); beside four large ones {busy:?} \
+         ({best:?} to {worst:?}), {:.2} times",
+        busy.as_secs_f64() / idle.as_secs_f64()
     );
     let bound = (idle * 4).max(Duration::from_millis(20));
     assert!(best < bound, "idle {idle:?}, busy {best:?}");
