@@ -312,14 +312,7 @@ fn an_address_that_ends_the_connection_is_found_out() {
             }
         };
         ask(&mut client, 0..30);
-        client
-            .publish_raw(&Publish {
-                routing_key: QUEUE.as_bytes(),
-                header: Properties::request(STRANGE_NODE, "strange").encode(2),
-                body: b"30",
-                ..Publish::default()
-            })
-            .unwrap();
+        ask_from_a_strange_node(&mut client);
         ask(&mut client, 30..60);
         let settings = Settings::new(broker, &vhost);
         let mut daemon = Daemon::start(&settings);
@@ -357,6 +350,18 @@ fn an_address_that_ends_the_connection_is_found_out() {
     }
 }
 
+/// A request whose reply ends the connection that publishes it.
+fn ask_from_a_strange_node(client: &mut Client) {
+    client
+        .publish_raw(&Publish {
+            routing_key: QUEUE.as_bytes(),
+            header: Properties::request(STRANGE_NODE, "strange").encode(2),
+            body: b"30",
+            ..Publish::default()
+        })
+        .unwrap();
+}
+
 /// Acks that were lost with the session bring their requests back, ahead of the culprit: all of them are taken one
 /// at a time, or each would cost a death of its own.
 #[test]
@@ -373,14 +378,7 @@ fn requests_whose_acks_were_lost_hide_no_culprit() {
         client.request(QUEUE, request, b"30").unwrap();
         assert_eq!(client.next_delivery(SOON).unwrap().text(), "832040");
     }
-    client
-        .publish_raw(&Publish {
-            routing_key: QUEUE.as_bytes(),
-            header: Properties::request(STRANGE_NODE, "strange").encode(2),
-            body: b"30",
-            ..Publish::default()
-        })
-        .unwrap();
+    ask_from_a_strange_node(&mut client);
     daemon.wait_for_line("disconnected", SOON);
     proxy.set(|faults| faults.swallow_acks = false);
 
