@@ -23,6 +23,8 @@ pub enum Kind {
     NoQueue,
     /// The queue exists and is not what was wanted, or is somebody's exclusive one.
     Mismatch,
+    /// A message is larger than the broker takes, which is so many bytes.
+    TooLarge(u64),
     /// The broker or the client library saw a protocol violation: a message may have caused it.
     Protocol,
     /// The broker cancelled the consumer (queue deleted, leader moved, consumer timeout).
@@ -57,16 +59,8 @@ impl Error {
                 AMQPErrorKind::Soft(soft) => match soft {
                     AMQPSoftError::ACCESSREFUSED => Kind::Denied,
                     AMQPSoftError::NOTFOUND => Kind::NoQueue,
-                    // The only exception that a broker raises for its own clock's sake (RabbitMQ,
-                    // "Delivery Acknowledgement Timeout").
-                    AMQPSoftError::PRECONDITIONFAILED
-                        if error.get_message().as_str().contains("acknowledgement") =>
-                    {
-                        Kind::Cancelled
-                    }
-                    AMQPSoftError::RESOURCELOCKED | AMQPSoftError::PRECONDITIONFAILED => {
-                        Kind::Mismatch
-                    }
+                    AMQPSoftError::PRECONDITIONFAILED => unmet(error.get_message().as_str()),
+                    AMQPSoftError::RESOURCELOCKED => Kind::Mismatch,
                     _ => Kind::Protocol,
                 },
                 AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED) => Kind::Lost,
@@ -122,8 +116,31 @@ impl Error {
     pub fn needs_operator(&self) -> bool {
         matches!(
             self.kind,
-            Kind::Tls | Kind::Credentials | Kind::Denied | Kind::Mismatch | Kind::Local
+            Kind::Tls
+                | Kind::Credentials
+                | Kind::Denied
+                | Kind::Mismatch
+                | Kind::TooLarge(_)
+                | Kind::Local
         )
+    }
+
+    /// Whether a message can have been the cause.
+    pub fn blames_a_message(&self) -> bool {
+        matches!(self.kind, Kind::TooLarge(_) | Kind::Protocol)
+    }
+}
+
+/// What a failed precondition is about, as RabbitMQ words it.
+fn unmet(text: &str) -> Kind {
+    // "message size 9 is larger than configured max size 5"
+    let sizes = text.split_once("message size ");
+    let limit = sizes.and_then(|(_, sizes)| sizes.rsplit(' ').next()?.parse().ok());
+    match limit {
+        Some(limit) => Kind::TooLarge(limit),
+        // The only exception that a broker raises for its own clock's sake ("Delivery Acknowledgement Timeout").
+        None if text.contains("acknowledgement") => Kind::Cancelled,
+        None => Kind::Mismatch,
     }
 }
 
@@ -132,4 +149,20 @@ fn one_line(text: &str) -> String {
     text.chars()
         .map(|char| if char.is_control() { ' ' } else { char })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_preconditions_are_told_apart() {
+        let large =
+            "PRECONDITION_FAILED - message size 1253877 is larger than configured max size 1000000";
+        let late = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: 60000 ms";
+        let other = "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'message size ' in vhost '/'";
+        assert_eq!(unmet(large), Kind::TooLarge(1_000_000));
+        assert_eq!(unmet(late), Kind::Cancelled);
+        assert_eq!(unmet(other), Kind::Mismatch);
+    }
 }

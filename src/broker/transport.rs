@@ -88,11 +88,14 @@ async fn connect(url: &BrokerUrl) -> Result<TcpStream, Error> {
     ))
 }
 
+/// The longest interval of keepalives that Linux takes (tcp(7): `MAX_TCP_KEEPIDLE`).
+const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
+
 /// Small frames go out at once; a dead peer is noticed by the kernel too, not by heartbeats alone.
 fn tune(tcp: &TcpStream, heartbeat: Duration) -> io::Result<()> {
     let socket = SockRef::from(tcp);
     socket.set_tcp_nodelay(true)?;
-    let interval = heartbeat.max(Duration::from_secs(1));
+    let interval = heartbeat.clamp(Duration::from_secs(1), KEEPALIVE_MAX);
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()
             .with_time(interval)

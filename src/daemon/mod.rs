@@ -126,8 +126,11 @@ fn start(loaded: Loaded, overrides: Overrides) -> Exit {
     };
     events::started(env!("CARGO_PKG_VERSION"), &loaded.sources());
     // A panic that gets here was logged by the hook. What it left half done ends with the process.
-    catch_unwind(AssertUnwindSafe(|| {
+    let exit = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(process::serve(loaded, overrides, &logging))
     }))
-    .unwrap_or(Exit::Internal)
+    .unwrap_or(Exit::Internal);
+    // A name that is being looked up or a computation between two questions is not waited for.
+    runtime.shutdown_background();
+    exit
 }

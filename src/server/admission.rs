@@ -82,7 +82,7 @@ fn too_large(size: u64, limit: u64) -> Status {
     Status::new(
         Code::OutOfRange,
         format!(
-            "the reply would take about {size} bytes, above the server's limit of {limit} (server.max_reply_bytes)"
+            "the reply would take about {size} bytes, above the limit of {limit} (server.max_reply_bytes, or the broker's max_message_size)"
         ),
     )
 }

@@ -3,7 +3,8 @@
 //!
 //! Best effort, on a channel that the session can do without: where the broker refuses it, or does not
 //! answer, the server says so once and serves on. The channel is one of the publishing connection, since
-//! a broker short of memory stops reading from connections that publish, and the other one has to ack.
+//! a broker short of memory stops reading from connections that publish, and the other one has to ack. An
+//! answer to an address that ends the connection ends the session; no request is blamed for that.
 
 use super::admission;
 use super::events;
@@ -40,6 +41,8 @@ pub(super) struct Control {
     /// Whether it is worth another attempt.
     hopeless: bool,
     warned: bool,
+    /// Whether answers were on their way when it ended.
+    lost_answers: bool,
 }
 
 enum Stage {
@@ -65,6 +68,7 @@ impl Control {
             queue_type: None,
             hopeless: !config.server.control,
             warned: false,
+            lost_answers: false,
         };
         control.try_again(connection, config);
         control
@@ -103,6 +107,7 @@ impl Control {
                     Err(error) => error,
                 },
             };
+            self.lost_answers = self.has_answered();
             self.stage = Stage::Off;
             self.hopeless = error.needs_operator();
             // A lost connection is the session's to report.
@@ -110,6 +115,16 @@ impl Control {
                 self.warned = true;
                 events::control_off(&self.queue, &error.message);
             }
+        }
+    }
+
+    /// Whether answers are on their way, or were when the channel ended: if the connection has ended, it may be
+    /// for the address of one of them.
+    pub(super) fn has_answered(&self) -> bool {
+        match &self.stage {
+            Stage::Listening(listening) => !listening.answered.is_empty(),
+            Stage::Off => self.lost_answers,
+            Stage::Opening(_) => false,
         }
     }
 

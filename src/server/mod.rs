@@ -100,6 +100,8 @@ struct Context<S> {
     instance: String,
     /// Our own id of the next reply, which is its `message_id`; no two replies of a process share one.
     next_reply: u64,
+    /// In bytes, as far as the broker has said so.
+    largest_reply: u64,
     reporter: report::Reporter,
 }
 
@@ -157,6 +159,7 @@ impl<S: Service> Server<S> {
             isolation: Isolation::load(self.state_directory.as_deref(), prefetch),
             reporter: report::Reporter::new(&instance),
             next_reply: 1,
+            largest_reply: u64::MAX,
             instance,
         };
         let outcome = Box::pin(supervise(&mut context)).await;
@@ -189,7 +192,7 @@ async fn supervise<S: Service>(context: &mut Context<S>) -> Outcome {
         let beats = Beats::of_operations(&context.counters, &settings.broker);
         let opened = tokio::select! {
             biased;
-            _ = stop.changed() => continue,
+            Ok(()) = stop.changed() => continue,
             opened = beats.during(Session::open(context, url)) => opened,
         };
         let error = match opened {
@@ -207,6 +210,7 @@ async fn supervise<S: Service>(context: &mut Context<S>) -> Outcome {
                     End::Stopped { abandoned } => return Outcome { abandoned },
                     End::Reconfigured => {
                         settings = context.config.borrow().clone();
+                        context.largest_reply = u64::MAX;
                         endpoints = Endpoints::new(&settings.broker.url);
                         backoff = Backoff::new(
                             settings.broker.reconnect.initial,
@@ -215,8 +219,14 @@ async fn supervise<S: Service>(context: &mut Context<S>) -> Outcome {
                         attempt = 1;
                         continue;
                     }
-                    End::Failed { error, returning } => {
-                        let culpable = error.kind == Kind::Protocol;
+                    End::Failed {
+                        error,
+                        culpable,
+                        returning,
+                    } => {
+                        if let Kind::TooLarge(limit) = error.kind {
+                            context.largest_reply = limit;
+                        }
                         context.isolation.died(culpable, returning);
                         if began.elapsed() >= HEALTHY || (useful && !culpable) {
                             backoff.reset();
@@ -234,6 +244,7 @@ async fn supervise<S: Service>(context: &mut Context<S>) -> Outcome {
         // Compared, and not asked whether it has changed: a session that died may have seen the change.
         let next = context.config.borrow_and_update().clone();
         if next.broker != settings.broker {
+            context.largest_reply = u64::MAX;
             endpoints = Endpoints::new(&next.broker.url);
             backoff = Backoff::new(next.broker.reconnect.initial, next.broker.reconnect.max);
             attempt = 1;
@@ -247,7 +258,7 @@ async fn supervise<S: Service>(context: &mut Context<S>) -> Outcome {
 fn delay(backoff: &mut Backoff, error: &Error, endpoints: &Endpoints) -> Duration {
     if !endpoints.at_start_of_round() {
         Duration::ZERO
-    } else if error.needs_operator() {
+    } else if error.needs_operator() && !error.blames_a_message() {
         backoff.slowest()
     } else {
         backoff.next_delay()
@@ -274,8 +285,8 @@ async fn wait<S>(
     let sleep = Beats::new(&context.counters, delay).during(tokio::time::sleep(delay));
     tokio::select! {
         biased;
-        _ = stop.changed() => {}
-        _ = config.changed() => {}
+        Ok(()) = stop.changed() => {}
+        Ok(()) = config.changed() => {}
         () = sleep => {}
     }
 }
@@ -286,4 +297,47 @@ fn instance(configured: &str) -> String {
         return configured.to_owned();
     }
     format!("{}/{}", report::host(), std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BrokerUrl;
+    use crate::protocol::{Answer, Request, Status};
+    use std::time::Duration;
+    use tokio::net::TcpListener;
+
+    struct Nothing;
+
+    impl Service for Nothing {
+        type Job = ();
+
+        fn admit(&self, _: &Request) -> Result<((), Cost), Status> {
+            Ok(((), Cost::default()))
+        }
+
+        fn run(&self, (): (), _: &Cancel) -> Result<Answer, Status> {
+            unreachable!("nobody asks")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_without_a_handle_serves_all_the_same() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut config = Config::default();
+        config.broker.url = vec![
+            format!("amqp://guest:guest@{address}")
+                .parse::<BrokerUrl>()
+                .unwrap(),
+        ];
+        let (server, _) = Server::new(Nothing, config);
+        let connected = tokio::time::timeout(Duration::from_secs(20), async {
+            tokio::select! {
+                outcome = server.run() => panic!("{outcome:?}"),
+                connected = listener.accept() => connected,
+            }
+        });
+        assert!(connected.await.unwrap().is_ok());
+    }
 }

@@ -166,7 +166,7 @@ impl<S: Service> Pool<S> {
             && (self.held_bytes == 0 || self.held_bytes + next.cost.reply_bytes <= REPLY_BUDGET)
             && let Some(task) = self.waiting.pop_front()
         {
-            let cancel = Cancel::new(task.deadline, self.counters.clone());
+            let cancel = Cancel::new(task.deadline, Some(self.counters.clone()));
             self.at_work.insert(task.tag, (cancel.clone(), task.cost));
             self.held.insert(task.tag, task.cost.reply_bytes);
             self.held_bytes += task.cost.reply_bytes;

@@ -40,13 +40,13 @@ impl Cost {
 pub struct Cancel {
     stopped: Arc<AtomicBool>,
     deadline: Option<Instant>,
-    /// Asking is the sign of life of a long computation.
-    counters: Arc<Counters>,
+    /// Asking is the sign of life of a long computation; of one beside the pool it would hide the pool's end.
+    counters: Option<Arc<Counters>>,
 }
 
 impl Cancel {
-    /// One that fires at `deadline`, if there is one, or when told to.
-    pub(super) fn new(deadline: Option<Instant>, counters: Arc<Counters>) -> Self {
+    /// One that fires at `deadline`, if there is one, or when told to. `counters`: the pool's, for its jobs.
+    pub(super) fn new(deadline: Option<Instant>, counters: Option<Arc<Counters>>) -> Self {
         Self {
             stopped: Arc::default(),
             deadline,
@@ -61,7 +61,9 @@ impl Cancel {
 
     /// Whether to stop.
     pub fn is_cancelled(&self) -> bool {
-        Counters::add(&self.counters.pool_beats);
+        if let Some(counters) = &self.counters {
+            Counters::add(&counters.pool_beats);
+        }
         self.stopped.load(Ordering::Relaxed) || self.deadline.is_some_and(|at| Instant::now() >= at)
     }
 }

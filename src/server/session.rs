@@ -37,8 +37,12 @@ pub(super) enum End {
     Stopped { abandoned: u64 },
     /// It was drained because broker or queue settings changed.
     Reconfigured,
-    /// It died, and so many requests may come again.
-    Failed { error: Error, returning: u64 },
+    /// It died, and so many requests may come again. `culpable`: one of them may be the cause.
+    Failed {
+        error: Error,
+        culpable: bool,
+        returning: u64,
+    },
 }
 
 /// A reply that waits for its confirm.
@@ -100,6 +104,7 @@ impl<'a, S: Service> Session<'a, S> {
     /// Connects, finds or makes the queue, and starts to consume.
     pub(super) async fn open(context: &'a mut Context<S>, url: BrokerUrl) -> Result<Self, Error> {
         let settings = context.config.borrow_and_update().clone();
+        let settings = within(context.largest_reply, settings);
         let name = &context.instance;
         let options = |role: &str| Options {
             name: format!("fibrpcd {name} {role}"),
@@ -176,21 +181,32 @@ impl<'a, S: Service> Session<'a, S> {
     /// Serves until the session ends, one way or another.
     pub(super) async fn serve(&mut self) -> End {
         self.announce();
-        let ended = self.run().await;
-        let in_flight = self.in_flight();
+        let mut stop = self.context.stop.clone();
+        // Whatever the session waits for at that moment is not waited for any longer.
+        let ended = tokio::select! {
+            biased;
+            Ok(_) = stop.wait_for(|stop| *stop == Stop::Now) => None,
+            ended = self.run() => Some(ended),
+        };
+        let ended = ended.unwrap_or_else(|| Ok(self.leave()));
         self.context
             .counters
             .in_flight
             .store(0, std::sync::atomic::Ordering::Relaxed);
         match ended {
             Ok(end) => end,
-            Err(_) if self.draining.is_some_and(|drain| drain.stopping) => End::Stopped {
-                abandoned: in_flight,
-            },
-            Err(error) => End::Failed {
-                error: self.cause_of(error),
-                returning: self.returning(),
-            },
+            Err(error) if self.draining.is_some_and(|drain| drain.stopping) => {
+                tracing::warn!("the drain was cut short: {}", self.cause_of(error));
+                self.leave()
+            }
+            Err(error) => {
+                let error = self.cause_of(error);
+                End::Failed {
+                    culpable: error.blames_a_message() && !self.control.has_answered(),
+                    returning: self.returning(),
+                    error,
+                }
+            }
         }
     }
 
@@ -222,10 +238,8 @@ impl<'a, S: Service> Session<'a, S> {
                 biased;
                 Ok(()) = self.context.stop.changed() => {
                     let stop = *self.context.stop.borrow_and_update();
-                    match stop {
-                        Stop::No => {}
-                        Stop::Drain => self.begin_drain(true).await?,
-                        Stop::Now => return Ok(self.leave()),
+                    if stop == Stop::Drain {
+                        self.begin_drain(true).await?;
                     }
                 }
                 () = sleep_until(drain_wakes.unwrap_or_else(tokio::time::Instant::now)),
@@ -279,9 +293,15 @@ impl<'a, S: Service> Session<'a, S> {
         Beats::of_operations(&self.context.counters, &self.settings.broker)
     }
 
-    /// Consumes anew, with the prefetch that now holds (a consumer keeps the one that it began with).
+    /// Consumes anew, with the prefetch that now holds (a consumer keeps the one that it began with). Told to
+    /// stop, it does not wait for the broker: a drain cancels whichever consumer it is by then.
     async fn resubscribe(&mut self) -> Result<(), Error> {
-        self.beats().during(self.consume_anew()).await
+        let mut stop = self.context.stop.clone();
+        tokio::select! {
+            biased;
+            Ok(_) = stop.wait_for(|stop| *stop != Stop::No) => Ok(()),
+            done = self.beats().during(self.consume_anew()) => done,
+        }
     }
 
     async fn consume_anew(&mut self) -> Result<(), Error> {
@@ -305,6 +325,7 @@ impl<'a, S: Service> Session<'a, S> {
     /// The configuration changed: apply it here, or give way to a session that has it.
     async fn reconfigure(&mut self) -> Result<(), Error> {
         let next = self.context.config.borrow_and_update().clone();
+        let next = within(self.context.largest_reply, next);
         let last = std::mem::replace(&mut self.settings, next);
         if last.broker != self.settings.broker || last.queue != self.settings.queue {
             return self.begin_drain(false).await;
@@ -409,4 +430,14 @@ impl<'a, S: Service> Session<'a, S> {
             .in_flight
             .store(self.in_flight(), std::sync::atomic::Ordering::Relaxed);
     }
+}
+
+/// The settings, with replies no larger than the broker takes.
+fn within(largest_reply: u64, settings: Arc<Config>) -> Arc<Config> {
+    if settings.server.max_reply_bytes <= largest_reply {
+        return settings;
+    }
+    let mut settings = Arc::unwrap_or_clone(settings);
+    settings.server.max_reply_bytes = largest_reply;
+    Arc::new(settings)
 }

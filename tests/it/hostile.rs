@@ -350,6 +350,44 @@ fn an_address_that_ends_the_connection_is_found_out() {
     }
 }
 
+/// A question about the daemon can end its session as well. The request that is in the session's hands then is none
+/// the worse for it.
+#[test]
+fn a_question_that_ends_the_connection_accuses_no_request() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost)
+        .set("server.max_n", 1_000_000_000)
+        .set("server.max_reply_bytes", "500MiB")
+        .set("broker.reconnect.max", "1s");
+    let daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    let endless = Properties::new().correlation_id("endless");
+    client.request(QUEUE, endless, b"1000000000").unwrap();
+    let mut question = Properties::request(STRANGE_NODE, "strange");
+    question.kind = Some(b"fibrpc.status".to_vec());
+    for deaths in 1..=5 {
+        broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == 1);
+        // The control queue may be there a moment later than the session.
+        until(SOON, "the end of a session", || {
+            client
+                .publish_raw(&Publish {
+                    exchange: "amq.direct",
+                    routing_key: format!("fibrpc.control.{QUEUE}").as_bytes(),
+                    header: question.encode(0),
+                    ..Publish::default()
+                })
+                .unwrap();
+            let log = daemon.stderr();
+            let ends = log.iter().filter(|line| line.contains("disconnected"));
+            (ends.count() >= deaths).then_some(())
+        });
+    }
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == 1);
+    let log = daemon.stderr().join("\n");
+    assert!(!log.contains("rejected request"), "{log}");
+}
+
 /// A request whose reply ends the connection that publishes it.
 fn ask_from_a_strange_node(client: &mut Client) {
     client

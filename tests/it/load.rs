@@ -249,3 +249,25 @@ fn a_thousand_small_requests_in_flight_are_drained_at_once_and_answered_once() {
     ledger.assert_clean(0);
     proxy.assert_clean();
 }
+
+/// The broker's limit is learned from the first reply that is above it, at the price of one session.
+#[test]
+fn a_reply_above_the_brokers_own_limit_is_refused() {
+    let broker = Broker::exclusive();
+    let vhost = broker.vhost();
+    broker.eval("application:set_env(rabbit, max_message_size, 1000000)");
+    let _daemon = Daemon::start_consuming(&broker, &vhost, &large(Settings::new(&broker, &vhost)));
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    for _ in 0..2 {
+        let reply = client.call(QUEUE, b"6000000", SOON * 3).unwrap();
+        assert_code(&reply, "OUT_OF_RANGE");
+        assert!(
+            reply.text().contains("limit of 1000000 "),
+            "{}",
+            reply.text()
+        );
+    }
+    assert_eq!(client.call(QUEUE, b"30", SOON).unwrap().text(), "832040");
+    assert_eq!(client.report(QUEUE, SOON).unwrap()["sessions"], 2);
+    broker.eval("application:set_env(rabbit, max_message_size, 134217728)");
+}

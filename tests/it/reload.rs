@@ -200,3 +200,26 @@ fn a_new_broker_is_used_though_the_session_dies_while_it_drains() {
     let address = format!("consuming rpc_queue on 127.0.0.1:{}", broker.port());
     server.notify.wait_for_status(&address, SOON);
 }
+
+/// A stop that comes while a change of session drains is one like any other.
+#[test]
+fn a_stop_during_a_change_of_session_is_said_and_has_its_time() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost)
+        .set("server.max_n", 1_000_000_000)
+        .set("server.max_reply_bytes", "500MiB")
+        .set("server.drain_timeout", "10m");
+    let mut server = Reloadable::start(&settings);
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    let request = Properties::new().correlation_id("endless");
+    client.request("rpc_queue", request, b"1000000000").unwrap();
+    server.notify.wait_for_status("1 in flight", SOON);
+    server.reload(&settings.set("broker.heartbeat", "11s").text());
+    broker.wait_for_consumers(&vhost, "rpc_queue", 0);
+    server.daemon.signal("TERM");
+    server.daemon.wait_for_line("draining, 1 in flight", SOON);
+    server.notify.wait_for_status("draining, 1 left, ", SOON);
+    server.daemon.signal("TERM");
+    assert_eq!(server.daemon.wait(SOON).code(), Some(75));
+}

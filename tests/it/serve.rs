@@ -531,3 +531,40 @@ fn an_idle_daemon_leaves_at_once() {
         (broker.depth(&vhost, QUEUE)?.consumers == 0).then_some(())
     });
 }
+
+/// Nothing can end a name lookup that hangs, and so the end of the process does not wait for it.
+#[test]
+fn a_lookup_that_hangs_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, library) = (folder.path().join("hang.c"), folder.path().join("hang.so"));
+    std::fs::write(
+        &source,
+        "#include <unistd.h>\nint getaddrinfo(void) { for (;;) pause(); }\n",
+    )
+    .unwrap();
+    let built = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-fno-builtin", "-o"])
+        .args([&library, &source])
+        .status();
+    assert!(built.unwrap().success());
+    let settings = Settings::at("amqp://guest:guest@localhost");
+    let mut daemon = Daemon::start_with(&settings, |command| {
+        command.env("LD_PRELOAD", &library);
+    });
+    daemon.wait_for_line("started", SOON);
+    until(SOON, "the thread that looks up", || {
+        (daemon.threads() > 1).then_some(())
+    });
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait(SOON).code(), Some(0));
+}
+
+/// More than the system takes as an interval of keepalives.
+#[test]
+fn the_longest_heartbeat_is_a_good_one() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost).set("broker.heartbeat", "65535s");
+    let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    assert_eq!(answers(broker, &vhost, b"30"), "832040");
+}

@@ -20,16 +20,16 @@ const CLOSING: Duration = Duration::from_millis(900);
 impl<S: Service> Session<'_, S> {
     /// Stops consuming; what was begun goes on until the drain time ends.
     pub(super) async fn begin_drain(&mut self, stopping: bool) -> Result<(), Error> {
-        if let Some(drain) = &mut self.draining {
-            drain.stopping |= stopping;
-            return Ok(());
-        }
         let limit = self.settings.server.drain_timeout;
         let since = Instant::now();
+        let before = self.draining;
+        if before.is_some_and(|drain| drain.stopping || !stopping) {
+            return Ok(());
+        }
         self.draining = Some(Drain {
             since,
             until: since + limit,
-            hand_back_at: Some(since + KEPT),
+            hand_back_at: before.map_or(Some(since + KEPT), |drain| drain.hand_back_at),
             stopping,
         });
         if stopping {
@@ -37,6 +37,9 @@ impl<S: Service> Session<'_, S> {
             self.context.state.send_replace(State::Draining {
                 until: since + limit,
             });
+        }
+        if before.is_some() {
+            return Ok(());
         }
         self.untouched = self.pool.clear();
         let cancelled = self.incoming.cancel(&self.consumer_tag);
@@ -80,7 +83,11 @@ impl<S: Service> Session<'_, S> {
             self.incoming.requeue_all();
         }
         let closing = async {
-            let _ = self.incoming.close(CLOSING).await;
+            if let Err(error) = self.incoming.close(CLOSING).await {
+                tracing::warn!(
+                    "the last acks may be lost, and their requests answered again: {error}"
+                );
+            }
             if abandoned == 0 {
                 let _ = self.outgoing.close(CLOSING).await;
             }

@@ -68,7 +68,8 @@ impl<S: Service> Session<'_, S> {
 
     /// Admits a request and answers it, now or by way of the pool.
     fn on_request(&mut self, tag: u64, request: Request) -> Result<(), Error> {
-        let (service, counters) = (self.context.service.clone(), self.context.counters.clone());
+        let service = self.context.service.clone();
+        let counters = &self.context.counters;
         let address = match admission::address(&request, &self.policy) {
             Ok(Some(address)) => address,
             Ok(None) => {
@@ -94,7 +95,7 @@ impl<S: Service> Session<'_, S> {
             Err(status) => self.reply(tag, &request, address, Err(status), None),
             Ok(Admitted::Cheap(job, deadline)) => {
                 let began = Instant::now();
-                let cancel = Cancel::new(deadline, counters);
+                let cancel = Cancel::new(deadline, None);
                 let outcome = compute(service.as_ref(), job, &cancel);
                 let now = Instant::now();
                 self.context.reporter.times.record(now, now - since);

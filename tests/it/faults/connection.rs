@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{CONSUMING, Held, NO_SESSION, Scene, full, times};
 use crate::support::proxy::{Accept, Cut};
+use crate::support::wire::{Client, Properties};
 use crate::support::{Broker, Daemon, Proxy, Role, SOON, Settings, until};
 
 /// The promise for a session that was lost to a plain fault of the network.
@@ -161,4 +162,73 @@ fn a_stop_in_a_black_hole_ends_by_the_drain_deadline() {
     let took = began.elapsed();
     assert!(took < Duration::from_secs(3), "{took:?}");
     assert!(status.success(), "nothing was abandoned: {status}");
+}
+
+/// The drain waits for the broker, and whoever cannot wait for it says so again.
+#[test]
+fn a_second_signal_is_heard_in_a_black_hole() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let proxy = Proxy::new(broker.port());
+    let settings = Settings::at(&proxy.url(&vhost)).set("server.drain_timeout", "10m");
+    let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    daemon.wait_for_line("connected to", SOON);
+    proxy.black_hole();
+    daemon.signal("TERM");
+    daemon.wait_for_line("draining", SOON);
+    daemon.signal("TERM");
+    // Less than two heartbeats, after which the connection would be given up.
+    let status = daemon.wait(Duration::from_secs(10));
+    assert!(status.success(), "nothing was abandoned: {status}");
+}
+
+/// A reload that waits for the broker does not hold up a stop.
+#[test]
+fn a_stop_is_heard_while_a_reload_waits_in_a_black_hole() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let proxy = Proxy::new(broker.port());
+    let settings = Settings::at(&proxy.url(&vhost))
+        .set("broker.heartbeat", "10m")
+        .set("server.drain_timeout", "1s");
+    let mut file = None;
+    let mut daemon = Daemon::start_with(&settings, |command| {
+        file = command.get_args().last().map(std::path::PathBuf::from);
+    });
+    daemon.wait_for_line("connected to", SOON);
+    proxy.black_hole();
+    let prefetch = settings.set("server.prefetch", 7).text();
+    std::fs::write(file.unwrap(), prefetch).unwrap();
+    daemon.signal("HUP");
+    daemon.wait_for_line("reloaded", SOON);
+    daemon.signal("TERM");
+    let status = daemon.wait(Duration::from_secs(15));
+    assert!(status.success(), "nothing was abandoned: {status}");
+    let log = daemon.stderr().join("\n");
+    assert!(log.contains("draining, 0 in flight, at most 1"), "{log}");
+}
+
+/// A drain that loses its connection says what it leaves behind.
+#[test]
+fn a_drain_that_is_cut_short_says_so() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let proxy = Proxy::new(broker.port());
+    let settings = Settings::at(&proxy.url(&vhost))
+        .set("server.max_n", 1_000_000_000)
+        .set("server.max_reply_bytes", "500MiB");
+    let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    let request = Properties::new().correlation_id("endless");
+    client
+        .request(super::QUEUE, request, b"1000000000")
+        .unwrap();
+    broker.wait_for_depth(&vhost, super::QUEUE, SOON, |depth| depth.unacked == 1);
+    daemon.signal("TERM");
+    daemon.wait_for_line("draining, 1 in flight", SOON);
+    proxy.reset(None);
+    assert_eq!(daemon.wait(SOON).code(), Some(75));
+    let log = daemon.stderr().join("\n");
+    assert!(log.contains("the drain was cut short: "), "{log}");
+    assert!(log.contains("abandoned 1"), "{log}");
 }
