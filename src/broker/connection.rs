@@ -340,11 +340,11 @@ fn refused(url: &BrokerUrl, settings: &config::Broker, link: &Link, error: &lapi
     {
         return failure.with_cure("check scheme and port in broker.url");
     }
-    let failure = Error::from_lapin(&format!("broker {address} refused the connection"), error);
+    let what = format!("broker {address} refused the connection");
+    let failure = Error::from_lapin(&what, error);
+    let said = failure.message.strip_prefix(&what).unwrap_or_default();
     match failure.kind {
-        Kind::Denied
-            if failure.message.contains("ACCESS_REFUSED") && !failure.message.contains("vhost") =>
-        {
+        Kind::Denied if said.contains("ACCESS_REFUSED") && !said.contains("vhost") => {
             let message = if is_external(url, settings) {
                 format!(
                     "broker {address} refused the login by certificate; check broker.tls.cert_file, and that the broker knows a user of its name"
@@ -361,6 +361,7 @@ fn refused(url: &BrokerUrl, settings: &config::Broker, link: &Link, error: &lapi
             };
             Error::new(Kind::Credentials, message)
         }
+        Kind::Limit => failure.with_cure("close connections, or raise the limit"),
         Kind::Denied => failure.with_cure(&format!(
             "check that vhost {:?} exists and that user {:?} has permissions on it",
             url.vhost, url.user

@@ -19,6 +19,8 @@ pub enum Kind {
     Credentials,
     /// The user may not do that, or the vhost is missing.
     Denied,
+    /// The user or the vhost has as many connections or channels as the broker allows.
+    Limit,
     /// The queue does not exist.
     NoQueue,
     /// The queue exists and is not what was wanted, or is somebody's exclusive one.
@@ -64,6 +66,14 @@ impl Error {
                     _ => Kind::Protocol,
                 },
                 AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED) => Kind::Lost,
+                // "connection limit (9) is reached", "... opened for user 'u' has reached the maximum ... limit"
+                AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
+                    if ["is reached", "has reached"]
+                        .iter()
+                        .any(|limit| error.get_message().as_str().contains(limit)) =>
+                {
+                    Kind::Limit
+                }
                 AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => Kind::Denied,
                 AMQPErrorKind::Hard(_) => Kind::Protocol,
             },

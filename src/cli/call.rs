@@ -232,7 +232,10 @@ impl Asking<'_> {
 pub(super) fn settings(config: &Config) -> Settings {
     let mut settings = Settings::new(config);
     // Nobody waits longer for the broker than for an answer.
-    settings.broker.connect_timeout = settings.broker.connect_timeout.min(config.client.timeout);
+    let broker = &mut settings.broker;
+    for limit in [&mut broker.connect_timeout, &mut broker.confirm_timeout] {
+        *limit = config.client.timeout.min(*limit);
+    }
     settings
 }
 

@@ -20,6 +20,7 @@ mod terminal;
 mod text;
 mod usage;
 
+use crate::broker::check::{Denied, check};
 use crate::config::load::{Loaded, Overrides, Program, load};
 use crate::config::{Config, Problem};
 use args::{Args, Command, Common};
@@ -47,10 +48,12 @@ pub fn main() -> ExitCode {
     Color::scan(&args).choose();
     match usage::parse(&args) {
         Ok(args) => run(&args).into(),
-        // Help and version; where standard output is closed there is nobody to tell.
+        // Help and version.
         Err(shown) if !shown.use_stderr() => {
-            let _ = shown.print();
-            ExitCode::SUCCESS
+            let printed = shown.print();
+            printed
+                .map_or_else(|error| output::not_written(&error), |()| 0)
+                .into()
         }
         Err(wrong) => {
             complain(&safe(&usage::one_line(&wrong)));
@@ -87,7 +90,15 @@ fn run(args: &Args) -> u8 {
 /// Runs a command that needs a good configuration, and most likely the broker.
 fn online(common: &Common, command: impl AsyncFnOnce(&Config, &CancellationToken) -> u8) -> u8 {
     match configuration(common) {
-        Ok(loaded) => interruptible(async |stop| command(&loaded.config, stop).await),
+        Ok(loaded) => match check(&loaded, Denied::IsProblem) {
+            Ok(_) => interruptible(async |stop| command(&loaded.config, stop).await),
+            Err(problems) => {
+                for Problem(problem) in problems {
+                    complain(&problem);
+                }
+                EXIT_CONFIG
+            }
+        },
         Err(status) => status,
     }
 }

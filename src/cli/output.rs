@@ -9,7 +9,9 @@ use super::terminal::{BAD, DOUBTFUL, painted, stderr_has_color};
 use super::text::{safe, safe_json};
 use crate::protocol::{Code, Status};
 use serde::Serialize;
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -175,13 +177,17 @@ fn message_line(prefix: &str, message: &str) {
 
 /// Prints all there is to print; gives the exit status.
 pub(super) fn print(text: &str) -> u8 {
-    let mut out = io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let written = standard_output().and_then(|mut out| out.write_all(text.as_bytes()));
     written.map_or_else(|error| not_written(&error), |()| 0)
 }
 
+/// Standard output as a file: [`io::stdout`] takes one that cannot be written for one that is.
+fn standard_output() -> io::Result<File> {
+    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+}
+
 /// Says why standard output was not written, unless its reader has simply gone; gives the exit status.
-fn not_written(error: &io::Error) -> u8 {
+pub(super) fn not_written(error: &io::Error) -> u8 {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return 0;
     }
@@ -190,13 +196,13 @@ fn not_written(error: &io::Error) -> u8 {
 }
 
 fn write(lines: &mut mpsc::Receiver<Line>, progress: &Progress) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = standard_output()?;
     let on_the_terminal = out.is_terminal();
     let mut flush = |ready: &mut Vec<u8>, progress: &Progress| {
         if ready.is_empty() {
             return Ok(());
         }
-        let mut write = || out.write_all(ready).and_then(|()| out.flush());
+        let mut write = || out.write_all(ready);
         let written = if on_the_terminal {
             progress.aside(write)
         } else {

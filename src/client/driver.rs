@@ -100,7 +100,9 @@ impl Driver {
         state: watch::Sender<State>,
     ) -> Result<Self, Status> {
         let mut endpoints = Endpoints::new(&settings.broker.url);
-        let (link, seen) = match open_any(&mut endpoints, &settings).await {
+        let check = !settings.wait_for_server;
+        let opened = endpoints.first(async |url| Session::open(url, &settings, check).await);
+        let (link, seen) = match opened.await {
             Ok((session, seen)) => (Link::Up(session), seen),
             Err(error) if settings.wait_for_server && !error.needs_operator() => {
                 (Link::Down(Box::pin(async { Err(error) })), None)
@@ -426,26 +428,6 @@ impl Driver {
                 call.stage,
             );
             call.end(Err(status));
-        }
-    }
-}
-
-/// The first URL that works, each tried once; else the failure that says most.
-async fn open_any(endpoints: &mut Endpoints, settings: &Settings) -> Opened {
-    let mut telling: Option<Error> = None;
-    loop {
-        match Session::open(endpoints.next_url(), settings, !settings.wait_for_server).await {
-            Ok(opened) => return Ok(opened),
-            Err(error) => match &telling {
-                // Refused credentials say more than another broker that is down.
-                Some(before) if before.needs_operator() || !error.needs_operator() => {}
-                _ => telling = Some(error),
-            },
-        }
-        if endpoints.at_start_of_round()
-            && let Some(error) = telling.take()
-        {
-            return Err(error);
         }
     }
 }

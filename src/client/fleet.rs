@@ -18,6 +18,9 @@ use uuid::Uuid;
 /// How long after the last report another one is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long, once as many have answered as consume: those that drain do not count.
+const STRAGGLERS: Duration = Duration::from_millis(50);
+
 /// How long an orderly close may take before the connection is cut.
 const CLOSE: Duration = Duration::from_secs(1);
 
@@ -40,10 +43,14 @@ pub struct View {
 
 impl View {
     /// Consumers of the queue that have not answered: servers of another kind, older ones, and those
-    /// that do not listen. A server that has just begun to drain answers and consumes no more.
+    /// that do not listen. A server that drains answers and consumes no more, but quorum queues count it as long
+    /// as it has something in flight.
     pub fn silent(&self) -> usize {
         let consumers = self.queue.as_ref().map_or(0, |queue| queue.consumers);
-        let consuming = |report: &&Report| report.state != "draining";
+        let consuming = |report: &&Report| {
+            let counted = report.queue_type.as_deref() == Some("quorum") && report.in_flight > 0;
+            !report.drains() || counted
+        };
         let answered = self
             .servers
             .as_ref()
@@ -58,27 +65,21 @@ impl Fleet {
     /// Connects, trying every broker URL once; the errors are those of
     /// [`Client::connect`](super::Client::connect).
     pub async fn connect(settings: &Settings) -> Result<Self, Status> {
-        let mut endpoints = Endpoints::new(&settings.broker.url);
-        loop {
+        let open = async |url| {
             let options = Options {
                 name: settings.name.clone(),
                 operation_timeout: settings.broker.confirm_timeout,
                 max_body: None,
             };
-            let url = endpoints.next_url();
-            let error = match Connection::open(&url, &settings.broker, options).await {
-                Ok(connection) => {
-                    return Ok(Self {
-                        connection,
-                        queue: settings.queue.clone(),
-                    });
-                }
-                Err(error) => error,
-            };
-            if endpoints.at_start_of_round() {
-                return Err(error.into());
-            }
-        }
+            Connection::open(&url, &settings.broker, options).await
+        };
+        let mut endpoints = Endpoints::new(&settings.broker.url);
+        // Boxed: what it takes to connect is large, and gone afterwards.
+        let connection = Box::pin(endpoints.first(open)).await?;
+        Ok(Self {
+            connection,
+            queue: settings.queue.clone(),
+        })
     }
 
     /// Looks at the queue and asks its servers, within `limit`.
@@ -103,7 +104,7 @@ impl Fleet {
             };
             Ok::<_, Error>(View { queue, servers })
         };
-        let mut look = std::pin::pin!(timeout_at(deadline, look));
+        let mut look = Box::pin(timeout_at(deadline, look));
         let mut blocked = None;
         loop {
             tokio::select! {
@@ -164,19 +165,31 @@ async fn gather(
     // Where time is short, what has come by half of it is still to be shown.
     let patience = PATIENCE.min(timeout / 2);
     let mut servers: Vec<Report> = Vec::new();
-    let enough = |servers: &Vec<Report>| {
+    // One that drains may be no consumer any more, and is heard all the same.
+    let patience = |servers: &Vec<Report>| {
+        let consuming = servers.iter().filter(|report| !report.drains()).count();
         let expected = expected.filter(|expected| *expected > 0);
-        expected.is_some_and(|expected| servers.len() >= expected as usize)
+        let enough = expected.is_some_and(|expected| consuming >= expected as usize);
+        if enough {
+            patience.min(STRAGGLERS)
+        } else {
+            patience
+        }
     };
     // Until the broker has taken the question, nobody can be late.
-    let mut until = deadline;
-    while !enough(&servers)
-        && let Ok(arrival) = timeout_at(until.min(deadline), inbox.next()).await
-    {
+    let mut until = None;
+    loop {
+        let arrival = match until {
+            None => inbox.next().await,
+            Some(until) => match timeout_at(deadline.min(until), inbox.next()).await {
+                Ok(arrival) => arrival,
+                Err(_) => break,
+            },
+        };
         match arrival {
             // Nobody listens.
             Arrival::Returned(_) | Arrival::Confirmed { taken: false, .. } => break,
-            Arrival::Confirmed { .. } => until = Instant::now() + patience,
+            Arrival::Confirmed { .. } => until = Some(Instant::now() + patience(&servers)),
             Arrival::Delivered(reply) => {
                 let message = reply.message;
                 if message.properties.correlation_id.as_deref() != Some(id.as_bytes()) {
@@ -184,7 +197,7 @@ async fn gather(
                 }
                 if let Some(report) = read_pong(&message) {
                     servers.push(report);
-                    until = Instant::now() + patience;
+                    until = Some(Instant::now() + patience(&servers));
                 }
             }
             Arrival::Cancelled => {
@@ -207,7 +220,9 @@ mod tests {
     #[test]
     fn consumers_that_say_nothing_are_counted() {
         let server = |state: &str| Report {
-            state: state.into(),
+            state: state.trim_end_matches('!').into(),
+            in_flight: u64::from(state.ends_with('!')),
+            queue_type: Some("quorum".into()),
             ..Report::default()
         };
         let view = |consumers, servers: &[&str]| View {
@@ -224,6 +239,8 @@ mod tests {
             (3, &["consuming"], 2),
             (1, &["consuming", "consuming"], 0),
             (1, &["draining"], 1),
+            (2, &["consuming", "draining!"], 0),
+            (1, &["consuming", "draining!"], 0),
         ] {
             let view = view(consumers, servers);
             assert_eq!(view.silent(), silent, "{consumers} {servers:?}");

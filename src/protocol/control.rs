@@ -118,6 +118,13 @@ pub struct Report {
     pub p99_us: Option<u64>,
 }
 
+impl Report {
+    /// Whether it finishes what it has begun and takes nothing new.
+    pub fn drains(&self) -> bool {
+        self.state == "draining"
+    }
+}
+
 /// The pong to `request`. `message_id` is the server's own id of this reply.
 pub fn pong(request: &Request, report: &Report, message_id: u64) -> Message {
     Message {

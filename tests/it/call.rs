@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::support::ports::Ports;
 use crate::support::wire::properties::value;
 use crate::support::wire::{self, Declare, Delivery, Properties};
-use crate::support::{Broker, Fibrpc, Output, SOON, Settings, python, until};
+use crate::support::{Broker, Daemon, Fibrpc, Output, Proxy, SOON, Settings, python, until};
 
 /// A server on `rpc_queue` that does what the test tells it.
 pub struct Server(wire::Client);
@@ -233,6 +233,13 @@ fn usage_and_configuration_are_checked_before_anything_else() {
     let output = fibrpc(&settings.clone().set("client.timeuot", "5s"), &["30"]);
     assert_eq!((output.code(), output.stdout.as_str()), (78, ""));
     assert!(output.stderr.contains("client.timeout"), "{output:?}");
+    let absent = settings
+        .clone()
+        .set("broker.password_file", "/nonexistent/password");
+    let output = fibrpc(&absent, &["30"]);
+    assert_eq!((output.code(), output.stdout.as_str()), (78, ""));
+    assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
+    assert!(output.stderr.contains("no such file"), "{output:?}");
     let output = fibrpc(&settings, &["--version"]);
     let version = concat!("fibrpc ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!((output.code(), output.stdout.as_str()), (0, version));
@@ -353,6 +360,21 @@ fn a_closed_pipe_ends_it_quietly_and_a_full_disk_does_not() {
             74,
             "fibrpc: cannot write to standard output: No space left",
         ),
+        (
+            r#""$0" --help >/dev/full"#,
+            74,
+            "fibrpc: cannot write to standard output: No space left",
+        ),
+        (
+            r#""$0" 30 1</dev/null"#,
+            74,
+            "fibrpc: cannot write to standard output: Bad file descriptor",
+        ),
+        (
+            r#""$0" config show 1</dev/null"#,
+            74,
+            "fibrpc: cannot write to standard output: Bad file descriptor",
+        ),
     ] {
         let output = Command::new("sh")
             .args(["-c", script, env!("CARGO_BIN_EXE_fibrpc")])
@@ -363,4 +385,56 @@ fn a_closed_pipe_ends_it_quietly_and_a_full_disk_does_not() {
         assert_eq!(output.status.code(), Some(code), "{text}");
         assert!(text.starts_with(stderr), "{text}");
     }
+}
+
+/// Not the login alone: each step up to the first question ends with the timeout.
+#[test]
+fn a_broker_that_falls_silent_after_the_login_costs_one_timeout() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let _daemon = Daemon::start_consuming(broker, &vhost, &Settings::new(broker, &vhost));
+    let proxy = Proxy::new(broker.port());
+    // start-ok, tune-ok, open
+    proxy.set(|faults| faults.hold_client_after = Some(3));
+    let settings = Settings::at(&proxy.url(&vhost)).set("client.timeout", "1s");
+    for arguments in [
+        &["30"][..],
+        &["ping", "-c", "1"],
+        &["status"],
+        &["bench", "-d", "100ms"],
+    ] {
+        let began = Instant::now();
+        let output = fibrpc(&settings, arguments);
+        // Two heartbeats would be twenty seconds.
+        assert!(began.elapsed() < Duration::from_secs(10), "{output:?}");
+        assert!([69, 75].contains(&output.code()), "{output:?}");
+    }
+}
+
+/// What passes when others leave is no lack of permission.
+#[test]
+fn too_many_connections_are_told_from_a_lack_of_permission() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost);
+    let limit = |most: i8| {
+        let limits = format!(r#"{{"max-connections": {most}}}"#);
+        broker.ctl(&["set_vhost_limits", "-p", &vhost, &limits]);
+    };
+    limit(0);
+    let output = fibrpc(&settings, &["30"]);
+    assert_eq!(output.code(), 69, "{output:?}");
+    let advice = "limit (0) is reached; close connections, or raise the limit";
+    assert!(output.stderr.contains(advice), "{output:?}");
+    let waiting = settings.clone().set("client.timeout", "1m");
+    let (process, _folder) = Fibrpc::new(&waiting).args(["-vv", "--wait", "30"]).start();
+    process.wait_for_line("limit (0) is reached", SOON);
+    limit(-1);
+    let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let output = process.output(Duration::from_secs(60));
+    assert_eq!(
+        (output.code(), output.stdout.as_str()),
+        (0, "832040\n"),
+        "{output:?}"
+    );
 }

@@ -417,6 +417,23 @@ fn opening_the_control_queue_during_an_alarm_costs_no_session_and_is_tried_again
 }
 
 #[test]
+fn a_look_during_an_alarm_says_what_keeps_it() {
+    let broker = Broker::exclusive();
+    let vhost = broker.vhost();
+    let settings = Settings::new(&broker, &vhost);
+    let _daemon = Daemon::start_consuming(&broker, &vhost, &settings);
+    broker.memory_alarm(true);
+    let output = fibrpc(&settings, &["--timeout", "2s", "status"]);
+    broker.memory_alarm(false);
+    assert_eq!(output.code(), 75, "{output:?}");
+    assert!(
+        output.stderr.contains("cannot ask within 2s: "),
+        "{output:?}"
+    );
+    assert!(output.stderr.contains("low on memory"), "{output:?}");
+}
+
+#[test]
 fn an_interrupted_ping_sums_up_and_ends_by_the_signal() {
     use std::os::unix::process::ExitStatusExt as _;
     let broker = Broker::shared();

@@ -182,6 +182,10 @@ fn who_may_not_log_in() {
     );
     assert!(!report.output.stdout.contains("k4nary"), "{report:#?}");
 
+    // Nothing that we say ourselves is taken for the broker's word.
+    doctor(&log_in(broker, &vhost, "vhost", "k4nary"))
+        .assert_problem("login", &["user \\\"vhost\\\" or its password"]);
+
     let absent = Settings::new(broker, &vhost).set("broker.password_file", "/nonexistent/password");
     doctor(&absent).assert_problem("login", &["broker.password_file", "no such file"]);
 

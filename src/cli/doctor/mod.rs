@@ -109,9 +109,6 @@ async fn examine(
         return Ok(());
     };
     let mut settings = call::settings(config);
-    // Nobody waits longer for an operation than for an answer, either.
-    let operations = &mut settings.broker.confirm_timeout;
-    *operations = config.client.timeout.min(*operations);
     let approaching = settings.broker.url.iter().cloned();
     let approaching = join_all(approaching.map(|url| probe::approach(url, &settings)));
     let approaches = Notice::new(common)

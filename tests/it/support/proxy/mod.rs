@@ -80,6 +80,8 @@ pub struct Faults {
     pub delay: Duration,
     /// Nothing from the programs passes, though connections stay open.
     pub hold_client: bool,
+    /// Nothing from a program passes after so many frames of a connection.
+    pub hold_client_after: Option<u64>,
     /// Nothing from the broker passes, though connections stay open.
     pub hold_broker: bool,
     /// The holds are for these connections alone.

@@ -184,7 +184,10 @@ fn pump(shared: &Shared, connection: &Connection, from: Side, mut source: &TcpSt
             .hold_role
             .is_none_or(|role| connection.role() == role);
         let holding = match from {
-            Side::Client => faults.hold_client,
+            Side::Client => {
+                let sent = connection.stats().client_frames;
+                faults.hold_client || faults.hold_client_after.is_some_and(|after| sent >= after)
+            }
             Side::Broker => faults.hold_broker,
         };
         concerned && holding
