@@ -3,6 +3,9 @@
 /// The longest line that is looked at, in bytes: no number of the protocol comes near it.
 const LONGEST: usize = 1024;
 
+/// What is wrong with a longer one.
+const TOO_LONG: &str = "the line is longer than 1024 bytes";
+
 /// A line that is not empty.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
@@ -43,7 +46,8 @@ impl Lines {
         loop {
             let rest = &self.buffer[self.used..];
             let Some(length) = rest.iter().position(|byte| *byte == b'\n') else {
-                if rest.len() > LONGEST {
+                // With one byte more, which may be the first half of its end, it may be short enough.
+                if rest.len() > LONGEST + 1 {
                     self.head.get_or_insert_with(|| rest[..LONGEST].to_vec());
                     self.use_up(rest.len());
                 }
@@ -66,21 +70,22 @@ impl Lines {
 
     fn take(&mut self, length: usize, end: usize) -> Option<Line> {
         let line = &self.buffer[self.used..self.used + length];
-        let cut = self.head.take();
-        let too_long = cut.is_some() || length > LONGEST;
         // Some end a line with two characters.
         let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let cut = self.head.take();
+        let too_long = cut.is_some() || line.len() > LONGEST;
         let line = cut.unwrap_or_else(|| line[..line.len().min(LONGEST)].to_vec());
         self.use_up(length + end);
         self.count += 1;
         let (text, fault) = match String::from_utf8(line) {
-            Ok(text) if too_long => (text, Some("the line is longer than 1024 bytes")),
             Ok(text) => (text, None),
             Err(error) => {
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
                 (text, Some("not UTF-8"))
             }
         };
+        // The cut may have split a character.
+        let fault = if too_long { Some(TOO_LONG) } else { fault };
         (fault.is_some() || !text.trim().is_empty()).then_some(Line {
             number: self.count,
             end: self.bytes,
@@ -107,7 +112,8 @@ mod tests {
         for chunk in bytes.chunks(chunk) {
             lines.push(chunk);
             found.extend(std::iter::from_fn(|| lines.next()));
-            assert!(lines.buffer.len() <= LONGEST + chunk.len());
+            // A line, and perhaps the first half of its end.
+            assert!(lines.buffer.len() <= LONGEST + 1 + chunk.len());
         }
         found.extend(lines.last());
         found
@@ -145,6 +151,33 @@ mod tests {
             lines(long.as_bytes(), 100)[0].fault.is_some(),
             "at the end, too"
         );
+    }
+
+    #[test]
+    fn the_end_of_a_line_is_no_part_of_its_length() {
+        let longest = "9".repeat(LONGEST);
+        for end in ["\n", "\r\n", "\r", ""] {
+            let good = format!("{longest}{end}");
+            let long = format!("9{good}");
+            for chunk in [1, 7, LONGEST, LONGEST + 1, 10 * LONGEST] {
+                let found = lines(good.as_bytes(), chunk);
+                let found: Vec<_> = found.iter().map(|line| (&line.text, line.fault)).collect();
+                assert_eq!(found, [(&longest, None)], "{end:?} {chunk}");
+                let found = lines(long.as_bytes(), chunk);
+                let found: Vec<_> = found.iter().map(|line| (&line.text, line.fault)).collect();
+                assert_eq!(found, [(&longest, Some(TOO_LONG))], "{end:?} {chunk}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_whose_cut_splits_a_character_is_too_long() {
+        let long = format!("9{}\n", "\u{e9}".repeat(LONGEST));
+        for chunk in [1, LONGEST, 10 * LONGEST] {
+            let found = lines(long.as_bytes(), chunk);
+            let faults: Vec<_> = found.iter().map(|line| line.fault).collect();
+            assert_eq!(faults, [Some(TOO_LONG)], "{chunk}");
+        }
     }
 
     #[test]

@@ -197,7 +197,9 @@ impl Tally {
             0 => 0.0,
             _ => 100.0 * (sent.saturating_sub(received)) as f64 / sent as f64,
         };
-        let p99 = Duration::from_micros(self.times.value_at_quantile(0.99)).min(self.max);
+        // The histogram rounds, the extremes are exact; without a time it is not used.
+        let p99 = Duration::from_micros(self.times.value_at_quantile(0.99));
+        let p99 = p99.max(self.min).min(self.max);
         let average = u32::try_from(received)
             .ok()
             .and_then(|n| self.sum.checked_div(n));
@@ -321,6 +323,20 @@ mod tests {
             "3 sent, 2 received, 33% lost, min/avg/p99/max = 0.83/62.14/123.46/123.46 ms"
         );
         assert_eq!(tally.failure, Some(Code::DeadlineExceeded));
+    }
+
+    #[test]
+    fn no_percentile_is_below_the_least() {
+        let mut tally = Tally::new(false);
+        tally.sent = 1;
+        // The histogram knows whole microseconds, of which 1.035 ms is shown as 1.03.
+        let round_trip = Duration::from_nanos(1_035_900);
+        let from = plain(None);
+        tally.count(&Ok(Pong { round_trip, from }));
+        assert_eq!(
+            tally.summary(),
+            "1 sent, 1 received, 0% lost, min/avg/p99/max = 1.04/1.04/1.04/1.04 ms"
+        );
     }
 
     #[test]

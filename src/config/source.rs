@@ -39,6 +39,9 @@ impl Provider for Setting {
     }
 }
 
+/// The most problems of one file's structure that are told, each in a line.
+const MOST_PROBLEMS: usize = 100;
+
 /// The settings of a TOML file's text.
 pub(super) fn from_toml(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Vec<Setting> {
     // Once for the lines of the keys, once for the values.
@@ -47,11 +50,13 @@ pub(super) fn from_toml(path: &Path, text: &str, problems: &mut Vec<Problem>) ->
         Ok((lines, table)) => {
             let mut walk = Walk {
                 path,
-                text,
+                newlines: newlines(text),
                 problems,
+                found: 0,
                 settings: Vec::new(),
             };
             walk.table("", lines.get_ref(), &table);
+            walk.count_the_rest();
             walk.settings
         }
         Err(error) => {
@@ -71,29 +76,55 @@ fn syntax_error(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
         .map_or(0, |line| line.chars().count())
         + 1;
     let what = error.message().replace('\n', ", ");
-    let place = format!("{}:{}:{column}", path.display(), line_at(text, start));
+    let line = line_at(&newlines(text), start);
+    let place = format!("{}:{line}:{column}", path.display());
     Problem::new(&format!("{place}: not valid TOML: {what}"))
 }
 
-fn line_at(text: &str, position: usize) -> usize {
-    let before = text.as_bytes().iter().take(position);
-    before.filter(|byte| **byte == b'\n').count() + 1
+/// Where each line ends. Found once, since a file may have a hundred thousand keys.
+fn newlines(text: &str) -> Vec<usize> {
+    text.match_indices('\n').map(|(at, _)| at).collect()
+}
+
+fn line_at(newlines: &[usize], position: usize) -> usize {
+    newlines.partition_point(|newline| *newline < position) + 1
 }
 
 struct Walk<'a> {
     path: &'a Path,
-    text: &'a str,
+    newlines: Vec<usize>,
     problems: &'a mut Vec<Problem>,
+    /// Problems of this file, told or not.
+    found: usize,
     settings: Vec<Setting>,
 }
 
 impl Walk<'_> {
+    /// Adds a problem, unless there are enough; then it is not even put into words, which takes a search.
+    fn problem(&mut self, words: impl FnOnce() -> Problem) {
+        self.found += 1;
+        if self.found <= MOST_PROBLEMS {
+            self.problems.push(words());
+        }
+    }
+
+    fn count_the_rest(&mut self) {
+        let more = match self.found.saturating_sub(MOST_PROBLEMS) {
+            0 => return,
+            1 => "1 more problem".to_owned(),
+            more => format!("{more} more problems"),
+        };
+        let path = self.path.display();
+        let text = format!("{path}: {more} in this file; correct those above first");
+        self.problems.push(Problem::new(&text));
+    }
+
     fn table(&mut self, prefix: &str, lines: &DeTable<'_>, values: &toml::Table) {
         // In the order of the file, whatever order the map has.
         let mut entries: Vec<_> = lines.iter().collect();
         entries.sort_by_key(|(name, _)| name.span().start);
         for (name, node) in entries {
-            let line = line_at(self.text, name.span().start);
+            let line = line_at(&self.newlines, name.span().start);
             let origin = format!("{}:{line}", self.path.display());
             let name: &str = name.get_ref();
             let Some(value) = values.get(name) else {
@@ -113,12 +144,14 @@ impl Walk<'_> {
                     file: Some(self.path.to_owned()),
                 })),
                 _ if !is_section(&full) || name.contains('.') => {
-                    self.problems.push(unknown_key(&full, &origin));
+                    self.problem(|| unknown_key(&full, &origin));
                 }
                 (DeValue::Table(lines), Value::Table(values)) => self.table(&full, lines, values),
-                _ => self.problems.push(Problem::new(&format!(
-                    "{full}: is a table, not a key ({origin}); write [{full}] and its keys below"
-                ))),
+                _ => self.problem(|| {
+                    Problem::new(&format!(
+                        "{full}: is a table, not a key ({origin}); write [{full}] and its keys below"
+                    ))
+                }),
             }
         }
     }

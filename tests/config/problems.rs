@@ -50,6 +50,24 @@ fn all_problems_at_once_in_the_order_of_their_places() {
     assert_eq!(problems, expected);
 }
 
+#[test]
+fn of_many_problems_in_a_file_the_first_are_told_and_the_rest_is_counted() {
+    // As many as fit into a file that is read at all.
+    let lines: Vec<_> = (0..100_000).map(|n| format!("k{n:05}=1")).collect();
+    let problems = load_text(&lines.join("\n")).unwrap_err();
+    assert_eq!(problems.len(), 101);
+    let hundredth = "k00099: unknown key (a.toml:100); see fibrpc.toml(5) for all keys";
+    assert_eq!(problems[99], hundredth);
+    let rest = "a.toml: 99900 more problems in this file; correct those above first";
+    assert_eq!(problems[100], rest);
+    // All of a hundred are told.
+    let problems = load_text(&lines[..100].join("\n")).unwrap_err();
+    assert_eq!(problems.len(), 100);
+    let problems = load_text(&lines[..101].join("\n")).unwrap_err();
+    let rest = "a.toml: 1 more problem in this file; correct those above first";
+    assert_eq!((problems.len(), problems[100].as_str()), (101, rest));
+}
+
 /// Each text is one problem with these words in it.
 fn refused(rows: &[(&str, &str)]) {
     for (text, words) in rows {

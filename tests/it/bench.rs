@@ -270,6 +270,31 @@ fn an_interrupt_shows_the_report_so_far() {
 }
 
 #[test]
+fn an_interrupt_counts_what_was_due_and_never_left() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut server = Server::start(broker, &vhost);
+    let bench = Fibrpc::new(&Settings::new(broker, &vhost));
+    let load = ["-r", "1000", "-f", "1", "--timeout", "1m", "--json"];
+    let bench = bench.args(["bench", "--warm-up", "0s"]).args(load);
+    let (process, _folder) = bench.start();
+    let first = server.request();
+    server.reply(&first, b"832040");
+    // There is room for one, and it is not answered.
+    server.request();
+    std::thread::sleep(Duration::from_millis(300));
+    process.signal("INT");
+    let output = process.output(SOON);
+    let report = object(&output);
+    assert!(report["missed"].as_u64() >= Some(200), "{report}");
+    assert_eq!(report["in_flight_reached"], true, "{report}");
+    assert_eq!(
+        (&report["answered"], &report["unfinished"]),
+        (&0.into(), &1.into())
+    );
+}
+
+#[test]
 fn wrong_usage_is_told_in_one_line() {
     for (arguments, wrong) in [
         (&["--assert", "p99<20"][..], "is not a time with its unit"),

@@ -13,6 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::io;
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 /// How long a failed request keeps its place in the closed loop. Many failures come at once: where a server
 /// is gone, its absence is not to be counted as millions.
@@ -37,8 +38,30 @@ pub(super) struct Generator<'a> {
 
 impl Generator<'_> {
     /// Sends all of it, and waits until everything has come to its end: at most a call's timeout longer.
-    pub(super) async fn run(&self, tally: &mut Tally, live: Option<&Output>) -> io::Result<()> {
+    /// Gives whether it was told to stop before that.
+    pub(super) async fn run(
+        &self,
+        tally: &mut Tally,
+        live: Option<&Output>,
+        stop: &CancellationToken,
+    ) -> io::Result<bool> {
         let mut schedule = Schedule::new(self.pace, Instant::now());
+        let sending = self.send(&mut schedule, tally, live);
+        let ended = stop.run_until_cancelled(sending).await;
+        let now = Instant::now();
+        tally.missed(schedule.missed(now));
+        if schedule.is_crowded(now) {
+            tally.crowded();
+        }
+        Ok(ended.transpose()?.is_none())
+    }
+
+    async fn send(
+        &self,
+        schedule: &mut Schedule,
+        tally: &mut Tally,
+        live: Option<&Output>,
+    ) -> io::Result<()> {
         let mut pacer = Pacer::new()?;
         let mut random = Rng::with_seed(SEED);
         let mut clients = self.clients.iter().cycle();
@@ -64,7 +87,6 @@ impl Generator<'_> {
                 }
             }
             if calls.is_empty() && next.is_none() {
-                tally.missed(schedule.missed());
                 return Ok(());
             }
             tokio::select! {

@@ -80,14 +80,13 @@ pub(super) async fn run(
         timeout: config.client.timeout,
     };
     let live = !common.json && !common.quiet && progress::is_possible();
-    let running = generator.run(&mut tally, live.then_some(&output));
-    let interrupted = match stop.run_until_cancelled(running).await {
-        Some(Ok(())) => false,
-        Some(Err(error)) => {
+    let running = generator.run(&mut tally, live.then_some(&output), stop);
+    let interrupted = match running.await {
+        Ok(interrupted) => interrupted,
+        Err(error) => {
             complain(&format!("cannot keep time: {error}"));
             return EXIT_SYSTEM;
         }
-        None => true,
     };
     let stats = clients.iter().map(Client::stats);
     let seen = stats.fold(Clients::default(), |seen, stats| Clients {

@@ -34,6 +34,8 @@ pub(super) struct Schedule {
     start: Instant,
     issued: u64,
     measured: u64,
+    /// There has been no room since the last one left.
+    full: bool,
     closed: bool,
 }
 
@@ -44,6 +46,7 @@ impl Schedule {
             start,
             issued: 0,
             measured: 0,
+            full: false,
             closed: false,
         }
     }
@@ -54,6 +57,7 @@ impl Schedule {
         let measured = at >= self.start + self.pace.warm_up;
         self.issued += 1;
         self.measured += u64::from(measured);
+        self.full = false;
         Some(Due { at, measured })
     }
 
@@ -73,20 +77,31 @@ impl Schedule {
 
     /// There is no room for requests. What is due at the end, and finds none, is not sent any more.
     pub(super) fn no_room(&mut self, now: Instant) {
+        self.full = true;
         self.closed |= self.end().is_some_and(|end| now >= end);
     }
 
-    /// How many requests were due by the end and never left, since there was no room for them in flight.
-    pub(super) fn missed(&self) -> u64 {
-        let (Some(rate), Some(end)) = (self.pace.rate, self.end()) else {
+    /// How many were due by now, after the warm-up, and never left.
+    pub(super) fn missed(&self, now: Instant) -> u64 {
+        let Some(rate) = self.pace.rate else {
             return 0;
         };
-        let due = whole((end - self.start).as_secs_f64() * rate);
-        let left = due.saturating_sub(self.issued);
+        let passed = now.saturating_duration_since(self.start);
+        let all = self.end().map(|end| end - self.start);
+        let due = due_of(rate, |offset| {
+            offset <= passed && all.is_none_or(|all| offset < all)
+        });
+        let warm_up = due_of(rate, |offset| offset < self.pace.warm_up);
+        let left = due.saturating_sub(self.issued.max(warm_up));
         match self.pace.requests {
             Some(limit) => left.min(limit - self.measured),
             None => left,
         }
+    }
+
+    /// Whether some of them are missed for want of room.
+    pub(super) fn is_crowded(&self, now: Instant) -> bool {
+        self.full && self.missed(now) > 0
     }
 
     fn end(&self) -> Option<Instant> {
@@ -99,13 +114,18 @@ fn offset(issued: u64, rate: f64) -> Duration {
     Duration::from_secs_f64(issued as f64 / rate)
 }
 
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "not negative"
-)]
-fn whole(count: f64) -> u64 {
-    count.ceil() as u64
+/// How many requests are due, where that is decided by when each is, and none is due before one that is not.
+/// Found bit by bit and with [`offset`] alone: a product with the rate would be rounded otherwise.
+fn due_of(rate: f64, is_due: impl Fn(Duration) -> bool) -> u64 {
+    // 2^53 are more than a run of years has at the highest rate, and their time fits at the lowest.
+    (0..53).rev().fold(0, |count, bit| {
+        let more = count | 1 << bit;
+        if is_due(offset(more - 1, rate)) {
+            more
+        } else {
+            count
+        }
+    })
 }
 
 #[cfg(test)]
@@ -136,7 +156,7 @@ mod tests {
             }
             schedule.no_room(now);
         }
-        (issued, schedule.missed())
+        (issued, schedule.missed(start + looks[looks.len() - 1] * MS))
     }
 
     #[test]
@@ -156,6 +176,32 @@ mod tests {
         assert_eq!(issued(pace, 9, &[2, 7]), (all.to_vec(), 0));
         // What finds no room at the end is missing, and it is said how much that is.
         assert_eq!(issued(pace, 2, &[2, 7, 8]), (all[..4].to_vec(), 2));
+    }
+
+    #[test]
+    fn what_is_missed_is_known_at_any_moment() {
+        let start = Instant::now();
+        for (warm_up, requests, missed) in [
+            (0, None, [0, 2, 5, 7, 7]),
+            (0, Some(4), [0, 2, 2, 2, 2]),
+            // What belongs to the warm-up does not count.
+            (5, None, [0, 0, 2, 4, 4]),
+        ] {
+            let pace = pace(Some(1000.0), warm_up, Some(9 - warm_up), requests);
+            let mut schedule = Schedule::new(pace, start);
+            let look = start + MS;
+            assert!(schedule.next(look).is_some() && schedule.next(look).is_some());
+            assert_eq!(schedule.missed(look), 0);
+            let moments = [1, 3, 6, 9, 99].map(|moment| start + moment * MS);
+            let found = moments.map(|moment| schedule.missed(moment));
+            assert_eq!(found, missed, "{warm_up} {requests:?}");
+            assert!(!schedule.is_crowded(moments[4]), "nobody said so");
+            schedule.no_room(look);
+            assert!(schedule.is_crowded(moments[4]) && !schedule.is_crowded(look));
+        }
+        // However slow, and without an end.
+        let schedule = Schedule::new(pace(Some(0.001), 0, None, None), start);
+        assert_eq!(schedule.missed(start + 1_000_000 * MS), 2);
     }
 
     #[test]
@@ -188,5 +234,9 @@ mod tests {
         let (all, missed) = issued(pace, 9, &(0..=1000).collect::<Vec<_>>());
         assert_eq!((all.len(), missed), (3000, 0));
         assert_eq!(all.last(), Some(&(999, true)));
+        // 1.1 * 3000 is a little more than 3300 in floating point.
+        let pace = self::pace(Some(3000.0), 1000, Some(100), None);
+        let (all, missed) = issued(pace, 9, &(0..=1100).collect::<Vec<_>>());
+        assert_eq!((all.len(), missed), (3300, 0));
     }
 }
