@@ -93,9 +93,7 @@ fn online(common: &Common, command: impl AsyncFnOnce(&Config, &CancellationToken
         Ok(loaded) => match check(&loaded, Denied::IsProblem) {
             Ok(_) => interruptible(async |stop| command(&loaded.config, stop).await),
             Err(problems) => {
-                for Problem(problem) in problems {
-                    complain(&problem);
-                }
+                complain_of(&problems);
                 EXIT_CONFIG
             }
         },
@@ -137,11 +135,15 @@ fn configuration(common: &Common) -> Result<Loaded, u8> {
             Ok(loaded)
         }
         Err(problems) => {
-            for Problem(problem) in problems {
-                complain(&problem);
-            }
+            complain_of(&problems);
             Err(blame(Program::Client, &overrides))
         }
+    }
+}
+
+fn complain_of(problems: &[Problem]) {
+    for Problem(problem) in problems {
+        complain(problem);
     }
 }
 

@@ -24,7 +24,7 @@ pub enum State {
     Connecting {
         /// `host:port`.
         endpoint: String,
-        /// Counts from 1; back to 1 after a session that was of use.
+        /// Counts from 1; back to 1 after a minute of health, or a session that was of use.
         attempt: u32,
     },
     /// Waiting before the next attempt.
