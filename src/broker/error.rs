@@ -23,6 +23,8 @@ pub enum Kind {
     Limit,
     /// The queue does not exist.
     NoQueue,
+    /// The queue exists and cannot be used at present: the node that holds it is down, or it has stopped.
+    QueueDown,
     /// The queue exists and is not what was wanted, or is somebody's exclusive one.
     Mismatch,
     /// A message is larger than the broker takes, which is so many bytes.
@@ -60,7 +62,7 @@ impl Error {
             ErrorKind::ProtocolError(error) => match error.kind() {
                 AMQPErrorKind::Soft(soft) => match soft {
                     AMQPSoftError::ACCESSREFUSED => Kind::Denied,
-                    AMQPSoftError::NOTFOUND => Kind::NoQueue,
+                    AMQPSoftError::NOTFOUND => missing(error.get_message().as_str()),
                     AMQPSoftError::PRECONDITIONFAILED => unmet(error.get_message().as_str()),
                     AMQPSoftError::RESOURCELOCKED => Kind::Mismatch,
                     _ => Kind::Protocol,
@@ -141,6 +143,17 @@ impl Error {
     }
 }
 
+/// What a 404 is about: brokers send it for a queue that does not exist ("no queue 'q' in vhost '/'") and for one
+/// that they cannot reach ("home node 'rabbit@b' of durable queue 'q' in vhost '/' is down or inaccessible").
+fn missing(text: &str) -> Kind {
+    let text = text.strip_prefix("NOT_FOUND - ").unwrap_or(text);
+    if text.starts_with("no queue ") {
+        Kind::NoQueue
+    } else {
+        Kind::QueueDown
+    }
+}
+
 /// What a failed precondition is about, as RabbitMQ words it.
 fn unmet(text: &str) -> Kind {
     // "message size 9 is larger than configured max size 5"
@@ -164,6 +177,28 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_queue_that_is_missing_and_one_that_is_down_are_told_apart() {
+        for (text, kind) in [
+            ("NOT_FOUND - no queue 'q' in vhost '/'", Kind::NoQueue),
+            ("no queue 'q' in vhost '/'", Kind::NoQueue),
+            (
+                "NOT_FOUND - home node 'rabbit@b' of durable queue 'no queue ' in vhost '/' is down or inaccessible",
+                Kind::QueueDown,
+            ),
+            (
+                "NOT_FOUND - failed to perform operation on queue 'q' in vhost '/' due to timeout",
+                Kind::QueueDown,
+            ),
+            (
+                "NOT_FOUND - queue 'q' in vhost '/' process is stopped by supervisor",
+                Kind::QueueDown,
+            ),
+        ] {
+            assert_eq!(missing(text), kind, "{text}");
+        }
+    }
 
     #[test]
     fn failed_preconditions_are_told_apart() {
