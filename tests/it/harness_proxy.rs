@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::proxy::answer::{Answering, Declares, declare_ok};
 use crate::support::proxy::{Accept, Confirms, Cut, Role};
+use crate::support::wire::frame::method;
 use crate::support::wire::{Client, Declare, Delivery, Properties};
 use crate::support::{Broker, Ledger, Proxy, SOON, fibonacci, until};
 
@@ -336,4 +338,41 @@ fn ledger_counts_as_it_should() {
         "attempted 4, confirmed 3, answered 2, lost 1, unexpected 1, duplicated 1, wrong 1"
     );
     assert_eq!(ledger.open().collect::<Vec<_>>(), ["c", "d"]);
+}
+
+/// A channel that the proxy closes is closed on both sides, and its number is free again.
+#[test]
+fn the_proxy_answers_itself() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let proxy = Proxy::new(broker.port());
+    let mut client = Client::connect(proxy.port(), &vhost).unwrap();
+    let refuse = Answering::refuse_declares("q", Declares::All, 404, "NOT_FOUND - it is down");
+    proxy.set(|faults| faults.answer = Some(refuse));
+    for _ in 0..3 {
+        let error = client.declare("q", &Declare::classic()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "channel closed: 404 NOT_FOUND - it is down"
+        );
+        client.open_channel().unwrap();
+        client.declare("other", &Declare::classic()).unwrap();
+    }
+    assert!(broker.depth(&vhost, "q").is_none());
+    let counts = Answering::to_method(method::QUEUE_DECLARE, |frame| Some(declare_ok(frame, 7, 0)));
+    proxy.set(|faults| faults.answer = Some(counts));
+    let declared = client.declare("q", &Declare::classic()).unwrap();
+    assert_eq!(declared, ("q".into(), 7, 0));
+    let close = Answering::close_at(method::QUEUE_DECLARE, 541, "INTERNAL_ERROR");
+    proxy.set(|faults| faults.answer = Some(close));
+    let error = client.declare("q", &Declare::classic()).unwrap_err();
+    assert_eq!(error.to_string(), "connection closed: 541 INTERNAL_ERROR");
+    let end = Answering::end_at(method::CONNECTION_START_OK);
+    proxy.set(|faults| faults.answer = Some(end));
+    assert!(Client::connect(proxy.port(), &vhost).is_err());
+    proxy.set(|faults| faults.answer = Some(Answering::offer_mechanisms("EXTERNAL")));
+    assert!(
+        Client::connect(proxy.port(), &vhost).is_ok(),
+        "it does not look at them"
+    );
 }

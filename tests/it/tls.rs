@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::{Authority, Broker, Daemon, Fibrpc, SOON, Settings};
+use crate::support::{Authority, Broker, Daemon, Fibrpc, SOON, Settings, TlsFront};
 
 const NAMES: &[&str] = &["localhost", "127.0.0.1"];
 const SECRET: &str = "s3cr3t-of-the-user";
@@ -113,4 +113,20 @@ fn a_certificate_logs_in() {
         .run(Duration::from_secs(30));
     assert_eq!(output.code(), 77, "{output:?}");
     assert!(output.stderr.contains("broker.tls.cert_file"), "{output:?}");
+}
+
+/// What is encrypted by something in front of the broker is as good.
+#[test]
+fn a_tls_front_is_passed() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("ours");
+    let trusted = write(folder.path(), "ca.pem", authority.certificate());
+    let front = TlsFront::new(broker.port(), &authority.sign(NAMES, |_| {}), None);
+    let url = format!("amqps://guest:guest@localhost:{}/{vhost}", front.port());
+    let settings = Settings::at(&url).set("broker.tls.ca_file", trusted);
+    let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let output = Fibrpc::new(&settings).args(["30"]).run(SOON);
+    assert_eq!(output.stdout, "832040\n", "{output:?}");
 }

@@ -19,6 +19,7 @@ pub mod process;
 pub mod programs;
 pub mod proxy;
 pub mod terminal;
+pub mod tls_front;
 pub mod wire;
 
 pub use broker::{Broker, Exclusive};
@@ -29,6 +30,7 @@ pub use process::{Output, Process};
 pub use programs::{Daemon, Fibrpc, Settings, example, python};
 pub use proxy::{Proxy, Role};
 pub use terminal::Terminal;
+pub use tls_front::TlsFront;
 
 use std::time::{Duration, Instant};
 

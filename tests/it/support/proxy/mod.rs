@@ -3,6 +3,7 @@
 //! It parses the frames of both directions, forwards them one by one, and has each seen by the
 //! [`witness`]. Two threads serve a connection. Whatever is set acts at once, on open connections too.
 
+pub mod answer;
 mod pump;
 pub mod witness;
 
@@ -13,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::ports::Ports;
+use answer::Answering;
 use pump::Connection;
 use witness::Witness;
 
@@ -90,6 +92,8 @@ pub struct Faults {
     pub confirms: Confirms,
     /// Acks of the programs are lost.
     pub swallow_acks: bool,
+    /// What the proxy answers itself.
+    pub answer: Option<Answering>,
     /// The next cut; once done, it is gone.
     pub cut: Option<Cut>,
     accept: Accept,

@@ -10,6 +10,7 @@ use socket2::SockRef;
 
 use super::super::wire::frame::{self, Frame, Reader, method};
 use super::super::wire::properties::value;
+use super::answer::Closing;
 use super::witness::Witness;
 use super::{Confirms, Cut, Faults, Role, Shared, Side, Stats, wait_while};
 
@@ -31,6 +32,8 @@ struct Learned {
     stats: Stats,
     /// Confirms that must wait.
     held: Vec<Frame>,
+    /// Channels that the proxy has closed itself.
+    closing: Closing,
 }
 
 impl Connection {
@@ -215,7 +218,10 @@ fn pump(shared: &Shared, connection: &Connection, from: Side, mut source: &TcpSt
             && let Some((frame, size)) = Frame::parse(&buffer[done..])
         {
             let verdict = pass(shared, connection, from, &frame, size);
-            out.extend_from_slice(&buffer[done..done + verdict.forward]);
+            match verdict.instead {
+                Some(bytes) => out.extend(bytes),
+                None => out.extend_from_slice(&buffer[done..done + verdict.forward]),
+            }
             cut = verdict.cut;
             done += size;
         }
@@ -231,9 +237,12 @@ fn pump(shared: &Shared, connection: &Connection, from: Side, mut source: &TcpSt
 }
 
 /// What becomes of a frame.
+#[derive(Default)]
 struct Verdict {
     /// How many of its bytes are forwarded.
     forward: usize,
+    /// What is forwarded in its place.
+    instead: Option<Vec<u8>>,
     /// Whether the connection ends after them.
     cut: Option<Cut>,
 }
@@ -248,8 +257,7 @@ fn pass(
     let mut state = shared.lock();
     if connection.ended() {
         // Cut from the other direction, after exactly so many frames.
-        let (forward, cut) = (0, None);
-        return Verdict { forward, cut };
+        return Verdict::default();
     }
     connection.with(|learned| learn_role(&mut learned.role, from, frame));
     let role = connection.role();
@@ -264,8 +272,11 @@ fn pass(
         state.cuts += 1;
         connection.ended.store(true, Ordering::SeqCst);
         if cut.is_some_and(|cut| cut.torn) {
-            let forward = size / 2;
-            return Verdict { forward, cut };
+            return Verdict {
+                forward: size / 2,
+                cut,
+                ..Verdict::default()
+            };
         }
     }
     let id = frame.method_id();
@@ -274,14 +285,59 @@ fn pass(
         if state.faults.confirms == Confirms::Hold {
             connection.with(|learned| learned.held.push(frame.clone()));
         }
-        return Verdict { forward: 0, cut };
+        return Verdict {
+            cut,
+            ..Verdict::default()
+        };
     }
     if id == Some(method::BASIC_ACK) && from == Side::Client && state.faults.swallow_acks {
-        return Verdict { forward: 0, cut };
+        return Verdict {
+            cut,
+            ..Verdict::default()
+        };
+    }
+    if let Some(instead) = answer(&state.faults, connection, from, frame) {
+        if id == Some(method::CHANNEL_CLOSE_OK) {
+            state.witness.see(connection.id, role, from, frame);
+        }
+        return instead;
     }
     state.witness.see(connection.id, role, from, frame);
     connection.with(|learned| learned.stats.count(from, size));
-    Verdict { forward: size, cut }
+    Verdict {
+        forward: size,
+        cut,
+        instead: None,
+    }
+}
+
+/// What happens to a frame that the proxy answers itself, or that belongs to such an answer.
+fn answer(faults: &Faults, connection: &Connection, from: Side, frame: &Frame) -> Option<Verdict> {
+    let caught = connection.with(|learned| learned.closing.catches(from, frame));
+    let outcome = if let Some(outcome) = caught {
+        outcome
+    } else {
+        let instead = faults.answer.as_ref()?.ask(from, frame)?;
+        connection.with(|learned| learned.closing.carry_out(from, instead))
+    };
+    if let Some(back) = outcome.back {
+        let other = match from {
+            Side::Client => Side::Broker,
+            Side::Broker => Side::Client,
+        };
+        let _ = connection.write(other, &back.encode());
+    }
+    let end = Cut {
+        role: None,
+        after: 0,
+        torn: false,
+        reset: false,
+    };
+    Some(Verdict {
+        instead: Some(outcome.forward),
+        cut: outcome.end.then_some(end),
+        ..Verdict::default()
+    })
 }
 
 /// By name where the client tells one, else by the first telling method.
