@@ -269,7 +269,7 @@ impl Channel {
     /// Closes the channel within `limit`; everything sent on it before has then reached the broker.
     pub async fn close(&self, limit: Duration) -> Result<(), Error> {
         let closing = self.inner.library.close(200, "bye".into());
-        if let Ok(closed) = tokio::time::timeout(limit, self.link.or_ended(closing)).await {
+        if let Some(closed) = self.link.within(limit, closing).await {
             closed.map_err(|error| Error::from_lapin("cannot close the channel", &error))
         } else {
             self.cut();
@@ -293,8 +293,7 @@ impl Channel {
         what: &str,
         operation: impl Future<Output = lapin::Result<T>>,
     ) -> Result<T, Error> {
-        let operation = self.link.or_ended(operation);
-        if let Ok(done) = tokio::time::timeout(self.timeout, operation).await {
+        if let Some(done) = self.link.within(self.timeout, operation).await {
             done.map_err(|error| Error::from_lapin(what, &error))
         } else {
             self.cut();

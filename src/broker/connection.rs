@@ -19,7 +19,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
 use tracing::field::Empty;
 
 /// Bytes in a frame, as we ask for it. The AMQP library keeps 64 of them in buffers; small ones keep
@@ -80,9 +79,9 @@ impl Connection {
         settings: &config::Broker,
         options: Options,
     ) -> Result<Self, Error> {
-        let deadline = Instant::now() + settings.connect_timeout;
-        let opened = timeout_at(deadline, Self::establish(url, settings, options)).await;
-        opened.unwrap_or_else(|_| {
+        let establishing = Box::pin(Self::establish(url, settings, options));
+        let opened = link::within(settings.connect_timeout, async || {}, establishing).await;
+        opened.unwrap_or_else(|| {
             Err(Error::new(
                 Kind::Timeout,
                 format!(
@@ -121,7 +120,8 @@ impl Connection {
             .with_connection_name(options.name.into())
             .with_client_property("product".into(), "fibrpc".into())
             .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
-        let opening = lapin::Connection::connector(uri, link::runtime(), connect, properties);
+        let opening =
+            lapin::Connection::connector(uri, link::runtime(link.clone()), connect, properties);
         let inner = link
             .or_ended(Box::pin(opening))
             .await
@@ -160,16 +160,16 @@ impl Connection {
             max => max.min(FRAME_MAX),
         };
         async move {
-            match tokio::time::timeout(limit, link.or_ended(inner.create_channel())).await {
-                Ok(Ok(channel)) => Ok(Channel::new(
+            match link.within(limit, inner.create_channel()).await {
+                Some(Ok(channel)) => Ok(Channel::new(
                     channel,
                     frame_max as usize,
                     link,
                     vital,
                     limit,
                 )),
-                Ok(Err(error)) => Err(Error::from_lapin("cannot open a channel", &error)),
-                Err(_) => {
+                Some(Err(error)) => Err(Error::from_lapin("cannot open a channel", &error)),
+                None => {
                     if vital {
                         link.kill();
                     }
@@ -203,6 +203,17 @@ impl Connection {
         }
     }
 
+    /// Completes when all that had arrived in the socket at the time of the call has been read and put into the
+    /// inboxes of the channels, and [`Connection::event`] has what it tells of; at once if the connection has
+    /// ended. The future borrows nothing.
+    ///
+    /// To be awaited when a deadline has passed, before anything is judged late by it: a process that was
+    /// stopped finds its timers expired before it has read the answers that came meanwhile. What was read is
+    /// still to be taken out of the inbox ([`Inbox::try_next`](super::Inbox::try_next)) after this.
+    pub fn caught_up(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.link.caught_up()
+    }
+
     /// Why the connection has ended, or is about to: what the broker closed it with, or what happened to
     /// it. Where an operation fails for that reason, its own error tells of the failure alone.
     pub fn failure(&self) -> Option<Error> {
@@ -228,6 +239,7 @@ impl Connection {
 
     /// Closes in order, within `limit`; cut where that takes longer.
     pub async fn close(mut self, limit: Duration) -> Result<(), Error> {
+        let link = self.link.clone();
         let closing = async {
             let goodbye = self.inner.close(200, "bye".into());
             let closed = self.link.or_ended(goodbye).await;
@@ -235,11 +247,11 @@ impl Connection {
             self.tasks.join_next().await;
             closed
         };
-        match tokio::time::timeout(limit, closing).await {
-            Ok(closed) => {
+        match link::within(limit, async || link.caught_up().await, closing).await {
+            Some(closed) => {
                 closed.map_err(|error| Error::from_lapin("cannot close the connection", &error))
             }
-            Err(_) => Err(Error::new(
+            None => Err(Error::new(
                 Kind::Timeout,
                 "the broker did not close the connection in time",
             )),

@@ -9,9 +9,11 @@
 //! Promises: frames go out whole and in the order in which they were written; once the link has ended, by a
 //! fault, by the peer, or by [`Link::kill`], everybody who waits on it knows at once.
 
+mod caught_up;
 mod library;
 mod pump;
 
+pub(super) use caught_up::within;
 pub(super) use library::{LibraryEnd, Runtime, runtime};
 pub(super) use pump::Pump;
 
@@ -24,6 +26,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The protocol header, which the library sends before its first frame, in bytes.
@@ -44,6 +47,10 @@ struct Shared {
     bytes_out: AtomicU64,
     /// Larger bodies are left out.
     max_body: AtomicU64,
+    /// The last round of reading that is done, of those that [`Link::caught_up`] asks for.
+    rounds: watch::Sender<u64>,
+    /// How often the library has found nothing more to read; the largest number once it has let go.
+    idle: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +70,8 @@ struct State {
     ended: Option<Ended>,
     /// The library has let go of its end: what it has said is to go out, and the connection ends.
     library_gone: bool,
+    /// How many rounds of reading were asked for.
+    rounds: u64,
     /// Who waits to write to the socket, and who to read from the library's end.
     pump: Option<Waker>,
     reader: Option<Waker>,
@@ -85,6 +94,8 @@ impl Link {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             max_body: AtomicU64::new(u64::MAX),
+            rounds: watch::Sender::new(0),
+            idle: watch::Sender::new(0),
         }))
     }
 

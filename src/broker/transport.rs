@@ -124,16 +124,32 @@ enum Inner {
 }
 
 impl Stream {
+    #[cfg(test)]
+    pub(super) fn plain(tcp: TcpStream) -> Self {
+        Self {
+            inner: Inner::Plain(tcp),
+            patience: Duration::MAX,
+        }
+    }
+
     /// Whether the broker is expected to take what is sent. The kernel ends a connection whose peer is alive
     /// and takes nothing for so long, which is what a blocked broker does; should that one die, heartbeats
     /// tell.
     pub(super) fn expect_progress(&self, expected: bool) {
-        let tcp = match &self.inner {
+        // Best effort: without it, heartbeats tell later.
+        let _ = SockRef::from(self.tcp()).set_tcp_user_timeout(expected.then_some(self.patience));
+    }
+
+    /// How many bytes have arrived and were not read, as the kernel knows.
+    pub(super) fn unread(&self) -> u64 {
+        rustix::io::ioctl_fionread(self.tcp()).unwrap_or(0)
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.inner {
             Inner::Plain(tcp) => tcp,
             Inner::Tls(tls) => tls.get_ref().0,
-        };
-        // Best effort: without it, heartbeats tell later.
-        let _ = SockRef::from(tcp).set_tcp_user_timeout(expected.then_some(self.patience));
+        }
     }
 
     /// Reads some bytes; 0 is the end.

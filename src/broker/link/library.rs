@@ -64,6 +64,7 @@ impl futures_io::AsyncRead for LibraryEnd {
                 return Poll::Ready(Err(aborted(ended)));
             }
             state.reader = Some(context.waker().clone());
+            (self.0.0.idle).send_modify(|idle| *idle = idle.saturating_add(1));
             return Poll::Pending;
         }
         let read = waiting.len().min(bytes.len());
@@ -103,6 +104,7 @@ impl Drop for LibraryEnd {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.library_gone = true;
+        self.0.0.idle.send_replace(u64::MAX);
         state.wake_pump();
     }
 }
@@ -113,24 +115,27 @@ fn aborted(ended: &Ended) -> io::Error {
 
 /// Timers and sockets for the AMQP library, from tokio; it never opens a connection itself.
 #[derive(Debug, Clone)]
-pub(in crate::broker) struct Reactor(async_rs::Tokio);
+pub(in crate::broker) struct Reactor {
+    tokio: async_rs::Tokio,
+    link: Link,
+}
 
 /// The runtime that the AMQP library gets: tokio's executor, our reactor.
 pub(in crate::broker) type Runtime =
     async_rs::Runtime<async_rs::util::RuntimeParts<async_rs::Tokio, Reactor>>;
 
-/// The AMQP library's view of the current tokio runtime.
-pub(in crate::broker) fn runtime() -> Runtime {
+/// The AMQP library's view of the current tokio runtime, on the connection of `link`.
+pub(in crate::broker) fn runtime(link: Link) -> Runtime {
     let tokio = async_rs::Tokio::current();
     async_rs::Runtime::new(async_rs::util::RuntimeParts::new(
         tokio.clone(),
-        Reactor(tokio),
+        Reactor { tokio, link },
     ))
 }
 
 impl async_rs::traits::Reactor for Reactor {
     type TcpStream = LibraryEnd;
-    type Sleep = tokio::time::Sleep;
+    type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
     fn register<
         H: io::Read + io::Write + std::os::fd::AsFd + std::os::fd::AsRawFd + Send + 'static,
@@ -139,18 +144,24 @@ impl async_rs::traits::Reactor for Reactor {
         socket: H,
     ) -> io::Result<impl futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static>
     {
-        self.0.register(socket)
+        self.tokio.register(socket)
     }
 
+    /// After it all that has arrived is read: the library sleeps in order to see then whether the broker
+    /// has been silent for too long, and a process that was stopped meanwhile has not listened.
     fn sleep(&self, duration: Duration) -> Self::Sleep {
-        self.0.sleep(duration)
+        let (sleep, link) = (self.tokio.sleep(duration), self.link.clone());
+        Box::pin(async move {
+            sleep.await;
+            link.caught_up().await;
+        })
     }
 
     fn interval(
         &self,
         period: Duration,
     ) -> impl futures_core::Stream<Item = Instant> + Send + 'static {
-        self.0.interval(period)
+        self.tokio.interval(period)
     }
 
     fn tcp_connect_addr(

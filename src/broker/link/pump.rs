@@ -7,7 +7,7 @@ use crate::broker::guard::{Broken, Guard, Intake};
 use crate::broker::transport::Stream;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -20,6 +20,15 @@ const KEEP: usize = 256 * 1024;
 
 /// The library has to hear of life on the connection this often, or it takes it for dead.
 const WORD_OF_LIFE: Duration = Duration::from_millis(500);
+
+/// A round of reading that somebody waits for; see [`Link::caught_up`].
+#[derive(Debug, Clone, Copy)]
+struct Round {
+    number: u64,
+    /// The count of bytes read at which all is read that had arrived. An encrypted connection may never get
+    /// there, since it counts what is left after decryption.
+    until: u64,
+}
 
 /// The task of a connection. It ends with the connection, and then the socket is closed.
 #[derive(Debug)]
@@ -34,6 +43,7 @@ pub(in crate::broker) struct Pump {
     sent: usize,
     /// When the library last read something.
     word: Instant,
+    round: Option<Round>,
 }
 
 impl Pump {
@@ -48,6 +58,7 @@ impl Pump {
             sending: Vec::new(),
             sent: 0,
             word: Instant::now(),
+            round: None,
         }
     }
 
@@ -60,6 +71,13 @@ impl Pump {
                 return Poll::Ready((Kind::Lost, String::new()));
             }
             state.pump = Some(context.waker().clone());
+            if self.round.is_none() && state.rounds != *self.link.0.rounds.borrow() {
+                let read = self.link.0.bytes_in.load(Ordering::Relaxed);
+                self.round = Some(Round {
+                    number: state.rounds,
+                    until: read.saturating_add(self.stream.unread()),
+                });
+            }
             state.library_gone
         };
         match self.write(context) {
@@ -69,9 +87,15 @@ impl Pump {
             }
             Poll::Ready(Ok(())) | Poll::Pending => {}
         }
-        match ready!(self.read(context)) {
-            Ok(Broken(what)) => Poll::Ready((Kind::Protocol, format!("the broker sent {what}"))),
-            Err(error) => Poll::Ready((Kind::Lost, error.to_string())),
+        match self.read(context) {
+            Poll::Ready(Ok(Broken(what))) => {
+                Poll::Ready((Kind::Protocol, format!("the broker sent {what}")))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready((Kind::Lost, error.to_string())),
+            Poll::Pending => {
+                self.end_round(context);
+                Poll::Pending
+            }
         }
     }
 
@@ -125,6 +149,24 @@ impl Pump {
             if let Err(broken) = taken {
                 return Poll::Ready(Ok(broken));
             }
+        }
+    }
+
+    /// Ends the round of reading, if there is one and all is read that had arrived when it began. That
+    /// nothing more can be read is no proof: the runtime may not have asked the kernel yet.
+    fn end_round(&mut self, context: &mut Context<'_>) {
+        let Some(Round { number, until }) = self.round else {
+            return;
+        };
+        if self.stream.unread() > 0 && self.link.0.bytes_in.load(Ordering::Relaxed) < until {
+            // Comes back once the runtime has asked.
+            let _ = pin!(tokio::task::yield_now()).poll(context);
+            return;
+        }
+        self.round = None;
+        self.link.0.rounds.send_replace(number);
+        if self.link.state().rounds != number {
+            context.waker().wake_by_ref();
         }
     }
 

@@ -1,0 +1,117 @@
+//! Reading what has arrived before anything is judged late.
+//!
+//! A process that was stopped (a signal, a frozen cgroup, a paused virtual machine, a debugger) finds its timers
+//! expired when it goes on, and the answers that came meanwhile in its socket. So a deadline that has passed
+//! proves nothing until the socket has been read once more.
+
+use super::Link;
+use futures_util::future::BoxFuture;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How long a round of reading may take, in case that the library hangs.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// What an answer that has been read may take to become the outcome of its operation.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// A timer that fires later than this shows that the process did not run for some time.
+const STOPPED: Duration = Duration::from_millis(500);
+
+impl Link {
+    /// Completes when all that had arrived in the socket at the time of the call has been read and put into the
+    /// inboxes, and the library has dealt with its part. At once if the connection has ended.
+    pub(in crate::broker) fn caught_up(&self) -> BoxFuture<'static, ()> {
+        let link = self.clone();
+        let round = {
+            let mut state = link.state();
+            state.rounds += 1;
+            state.wake_pump();
+            state.rounds
+        };
+        Box::pin(async move {
+            let reading = async {
+                // Fails never, since the link holds the sender.
+                let _ = (link.0.rounds.subscribe())
+                    .wait_for(|done| *done >= round)
+                    .await;
+                // The library reads what is there, and deals with it before it asks for more.
+                for _ in 0..2 {
+                    link.library_turn().await;
+                }
+                // Whoever it has woken has had a turn.
+                tokio::task::yield_now().await;
+            };
+            let ended = link.0.over.cancelled();
+            let read_or_ended = async {
+                tokio::select! {
+                    biased;
+                    () = reading => {}
+                    () = ended => {}
+                }
+            };
+            within(ROUND, async || {}, read_or_ended).await;
+        })
+    }
+
+    /// Has the library look for something to read until it finds nothing more.
+    async fn library_turn(&self) {
+        let (mut idle, before) = {
+            let mut state = self.state();
+            state.wake_reader();
+            let idle = self.0.idle.subscribe();
+            let before = *idle.borrow();
+            (idle, before)
+        };
+        let turned = |idle: &u64| *idle > before || *idle == u64::MAX;
+        let _ = idle.wait_for(turned).await;
+    }
+
+    /// Runs an operation of the library for at most `limit`; `None`: the broker has not answered. See
+    /// [`within`].
+    pub(in crate::broker) async fn within<T>(
+        &self,
+        limit: Duration,
+        operation: impl Future<Output = lapin::Result<T>>,
+    ) -> Option<lapin::Result<T>> {
+        let caught_up = async || self.caught_up().await;
+        within(limit, caught_up, Box::pin(self.or_ended(operation))).await
+    }
+}
+
+/// Runs an operation for at most `limit` of the time in which this process runs; `None`: it did not end. Before
+/// that is said, `caught_up` reads what has arrived.
+pub(in crate::broker) async fn within<T>(
+    limit: Duration,
+    caught_up: impl AsyncFnOnce(),
+    operation: impl Future<Output = T>,
+) -> Option<T> {
+    let mut operation = std::pin::pin!(operation);
+    let mut left = limit;
+    loop {
+        let due = Instant::now() + left;
+        tokio::select! {
+            biased;
+            done = &mut operation => return Some(done),
+            () = sleep_until(due) => {}
+        }
+        let late = due.elapsed();
+        if late < STOPPED {
+            break;
+        }
+        // What was to be sent may not even have been sent.
+        left = late.min(limit);
+    }
+    let last_chance = async {
+        caught_up().await;
+        sleep(GRACE).await;
+    };
+    tokio::select! {
+        biased;
+        done = &mut operation => Some(done),
+        () = last_chance => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
