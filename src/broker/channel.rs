@@ -280,6 +280,11 @@ impl Channel {
         }
     }
 
+    /// See [`Connection::caught_up`](super::Connection::caught_up).
+    pub fn caught_up(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.link.caught_up()
+    }
+
     fn cut(&self) {
         if self.vital {
             self.link.kill();

@@ -140,45 +140,26 @@ impl Connection {
 
     /// Opens a channel. The future borrows nothing, so that it can be kept beside the connection.
     pub fn channel(&self) -> impl Future<Output = Opened> + Send + 'static + use<> {
-        self.open_channel(true)
+        self.channels().open(true)
     }
 
     /// Opens a channel for what the connection can do without: where the broker does not answer in
     /// time, an operation on it fails and the connection stays.
     pub fn side_channel(&self) -> impl Future<Output = Opened> + Send + 'static + use<> {
-        self.open_channel(false)
+        self.channels().open(false)
     }
 
-    fn open_channel(&self, vital: bool) -> impl Future<Output = Opened> + Send + 'static + use<> {
-        let (inner, link, limit) = (
-            Arc::clone(&self.inner),
-            self.link.clone(),
-            self.operation_timeout,
-        );
+    /// Opens channels beside the connection, for as long as it lives.
+    pub fn channels(&self) -> Channels {
         let frame_max = match self.inner.configuration().frame_max() {
             0 => FRAME_MAX,
             max => max.min(FRAME_MAX),
         };
-        async move {
-            match link.within(limit, inner.create_channel()).await {
-                Some(Ok(channel)) => Ok(Channel::new(
-                    channel,
-                    frame_max as usize,
-                    link,
-                    vital,
-                    limit,
-                )),
-                Some(Err(error)) => Err(Error::from_lapin("cannot open a channel", &error)),
-                None => {
-                    if vital {
-                        link.kill();
-                    }
-                    Err(Error::new(
-                        Kind::Timeout,
-                        "the broker did not open a channel in time",
-                    ))
-                }
-            }
+        Channels {
+            inner: Arc::clone(&self.inner),
+            link: self.link.clone(),
+            limit: self.operation_timeout,
+            frame_max: frame_max as usize,
         }
     }
 
@@ -267,6 +248,47 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.link.kill();
+    }
+}
+
+/// Opens channels of a connection, wherever that is kept. See [`Connection::channels`].
+#[derive(Clone)]
+pub struct Channels {
+    inner: Arc<lapin::Connection>,
+    link: Link,
+    limit: Duration,
+    frame_max: usize,
+}
+
+impl Channels {
+    /// See [`Connection::caught_up`].
+    pub fn caught_up(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.link.caught_up()
+    }
+
+    /// Opens a channel; where the broker does not answer in time, `vital` decides whether the connection is cut.
+    pub fn open(&self, vital: bool) -> impl Future<Output = Opened> + Send + 'static + use<> {
+        let Self {
+            inner,
+            link,
+            limit,
+            frame_max,
+        } = self.clone();
+        async move {
+            match link.within(limit, inner.create_channel()).await {
+                Some(Ok(channel)) => Ok(Channel::new(channel, frame_max, link, vital, limit)),
+                Some(Err(error)) => Err(Error::from_lapin("cannot open a channel", &error)),
+                None => {
+                    if vital {
+                        link.kill();
+                    }
+                    Err(Error::new(
+                        Kind::Timeout,
+                        "the broker did not open a channel in time",
+                    ))
+                }
+            }
+        }
     }
 }
 

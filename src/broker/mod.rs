@@ -22,7 +22,7 @@ mod transport;
 mod unconfirmed;
 
 pub use channel::{Channel, QueueStatus, Subscription};
-pub use connection::{Connection, Event, Opened, Options};
+pub use connection::{Channels, Connection, Event, Opened, Options};
 pub use error::{Error, Kind};
 pub use inbox::{Arrival, Delivery, Inbox, Returned};
 pub use unconfirmed::Unconfirmed;

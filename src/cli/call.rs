@@ -97,11 +97,13 @@ async fn ask_all(
     let mut notice = Notice::new(&args.common);
     let mut settings = settings(config);
     settings.wait_for_server = args.ask.wait;
+    let began = Instant::now();
     match connect(settings, config, &mut notice).await {
         Ok(connected) => {
             let asking = Asking {
                 client: client.insert(connected),
                 config,
+                began,
                 window: args.ask.in_flight.unwrap_or(WINDOW).into(),
                 reading,
                 typed: input.is_typed(),
@@ -147,6 +149,8 @@ async fn conclude(answers: &mut Answers, summary: Option<&str>) -> Result<(), Cl
 struct Asking<'a> {
     client: &'a Client,
     config: &'a Config,
+    /// When the first calls began, by connecting.
+    began: Instant,
     /// How many calls may be in flight.
     window: usize,
     /// Where numbers come from that are waited for, in words.
@@ -170,7 +174,9 @@ impl Asking<'_> {
         let mut answered = Instant::now();
         let mut ticks = interval_at(answered + progress::PATIENCE, progress::REFRESH);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        calls.push_back(self.call(first));
+        calls.push_back(self.call(first, self.began));
+        // What is written on the command line is asked for at once; what is read may come much later.
+        let mut since = (!matches!(input, Input::Lines(_))).then_some(self.began);
         while more || !calls.is_empty() {
             let room = calls.len() < self.window && reserved < BUDGET;
             let idle = calls.is_empty();
@@ -179,12 +185,13 @@ impl Asking<'_> {
                 item = input.next(), if more && room => match item {
                     Some(item) => {
                         reserved += cost(&item);
-                        calls.push_back(self.call(item));
+                        calls.push_back(self.call(item, since.unwrap_or_else(Instant::now)));
                     }
                     None => more = false,
                 },
                 Some((item, outcome)) = calls.next(), if !idle => {
                     reserved -= cost(&item);
+                    since = None;
                     position = item.position;
                     answers.put(&item, outcome).await?;
                     answered = Instant::now();
@@ -201,13 +208,12 @@ impl Asking<'_> {
         Ok(())
     }
 
-    async fn call(&self, item: Item) -> (Item, Result<Reply, CallError>) {
+    /// The time runs from `since`, and not from when the line was read.
+    async fn call(&self, item: Item, since: Instant) -> (Item, Result<Reply, CallError>) {
         let outcome = match item.fault.clone() {
-            // The time runs from here on, and not from when the line was read.
             None => {
-                self.client
-                    .call(item.text.trim(), self.config.client.timeout)
-                    .await
+                let (n, timeout) = (item.text.trim(), self.config.client.timeout);
+                self.client.call_since(since.into_std(), n, timeout).await
             }
             Some(fault) => Err(fault.into()),
         };
@@ -228,14 +234,13 @@ impl Asking<'_> {
     }
 }
 
-/// What a client needs to know.
+/// What a client needs to know. Nobody waits longer for the broker than for an answer.
 pub(super) fn settings(config: &Config) -> Settings {
+    let timeout = config.client.timeout;
     let mut settings = Settings::new(config);
-    // Nobody waits longer for the broker than for an answer.
-    let broker = &mut settings.broker;
-    for limit in [&mut broker.connect_timeout, &mut broker.confirm_timeout] {
-        *limit = config.client.timeout.min(*limit);
-    }
+    settings.connect_limit = Some(timeout);
+    let limit = &mut settings.broker.confirm_timeout;
+    *limit = timeout.min(*limit);
     settings
 }
 

@@ -89,12 +89,12 @@ Exit status:
   64  wrong usage
   65  a number is malformed, negative or out of range
   66  the file cannot be read
-  69  no broker, no such queue, or no server on it
+  69  no broker, no such queue, or no server on it; nothing was published
   70  the server failed
   71  the system does not give what is needed
   74  the answers could not be written
   75  no answer in time, or the server is too busy; trying again may help
-  76  the reply was not an integer
+  76  the reply was not an integer, or what became of the request is not known
   77  the broker refused the user or the operation
   78  wrong configuration
   Where several numbers fail, the first of them in the order asked decides.

@@ -11,7 +11,7 @@ use crate::protocol::{Code, Status};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,7 @@ pub(super) async fn run(
         ..Style::default()
     });
     let mut notice = Notice::new(common);
+    let began = Instant::now();
     let connecting = connect(settings(config), config, &mut notice);
     let client = match stop.run_until_cancelled(connecting).await {
         Some(Ok(client)) => client,
@@ -38,7 +39,7 @@ pub(super) async fn run(
         None => return output.finish().await,
     };
     let mut tally = Tally::new(common.json);
-    let pinging = ping(&client, flags, config, &mut output, &mut tally);
+    let pinging = ping(&client, began, flags, config, &mut output, &mut tally);
     // Whether it is done, told to stop, or nobody reads any more: there is a summary.
     let _ = stop.run_until_cancelled(pinging).await;
     let _ = output.line(tally.summary()).await;
@@ -53,6 +54,7 @@ pub(super) async fn run(
 
 async fn ping(
     client: &Client,
+    began: Instant,
     flags: &Ping,
     config: &Config,
     output: &mut Output,
@@ -68,7 +70,9 @@ async fn ping(
             _ = ticks.tick(), if tally.sent < count => {
                 tally.sent += 1;
                 let seq = tally.sent;
-                pings.push(async move { (seq, client.ping(timeout).await) });
+                // The first one began by connecting.
+                let since = if seq == 1 { began } else { Instant::now() };
+                pings.push(async move { (seq, client.ping_since(since, timeout).await) });
             }
             Some((seq, outcome)) = pings.next(), if !pings.is_empty() => {
                 tally.count(&outcome);

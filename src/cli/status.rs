@@ -11,7 +11,7 @@ use crate::protocol::control::Report;
 use crate::protocol::{Code, Status};
 use serde::Serialize;
 use std::io::IsTerminal as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// The time from one look to the next.
@@ -67,6 +67,7 @@ async fn look(
     notice: &mut Notice,
     config: &Config,
 ) -> Result<View, Status> {
+    let began = Instant::now();
     let mut connected = if let Some(connected) = fleet.take() {
         connected
     } else {
@@ -76,9 +77,8 @@ async fn look(
             .await?
     };
     let waiting = || format!("waiting for the daemons on queue {:?}", config.queue.name);
-    let view = notice
-        .after_patience(connected.look(config.client.timeout), waiting)
-        .await?;
+    let looking = connected.look_since(began, config.client.timeout);
+    let view = notice.after_patience(looking, waiting).await?;
     // After a failure the next look begins with a new connection.
     *fleet = Some(connected);
     Ok(view)
@@ -156,7 +156,7 @@ fn lines(name: &str, view: &View, color: bool) -> Vec<String> {
             safe(&status.message)
         )),
         Ok(servers) if servers.is_empty() && view.queue.is_ok() && consumers == 0 => {
-            lines.push("no server on it; is fibrpcd running?".into());
+            lines.push("no server on it; is fibrpcd running? (a server that polls is not seen)".into());
         }
         Ok(servers) if servers.is_empty() && consumers == 0 => {
             lines.push("no daemon has answered".into());
@@ -373,7 +373,7 @@ mod tests {
         for (view, last, code) in [
             (
                 view(0, vec![]),
-                "no server on it; is fibrpcd running?",
+                "no server on it; is fibrpcd running? (a server that polls is not seen)",
                 Some(Code::Unavailable),
             ),
             (

@@ -1,5 +1,6 @@
 //! A call as the driver holds it: the question, who waits for the answer, and how far it has come.
 
+use super::failure;
 use super::session::REPLY_TO;
 use crate::protocol::{Message, Status, control, header, request};
 use std::time::{Duration, Instant};
@@ -66,6 +67,8 @@ pub(super) struct Call {
     pub(super) timeout: Duration,
     pub(super) answer: oneshot::Sender<Outcome>,
     pub(super) stage: Stage,
+    /// How often it was published without coming back or being refused: it may have been worked on.
+    pub(super) exposed: u32,
 }
 
 /// How far a call has come.
@@ -84,5 +87,12 @@ impl Call {
     pub(super) fn end(self, outcome: Outcome) {
         // An error says that the caller has gone, which is the caller's right.
         let _ = self.answer.send(outcome);
+    }
+
+    /// Tells the caller that there will be no answer. `UNAVAILABLE` promises that nobody works on the request, so
+    /// that is never said of one that may have reached a server.
+    pub(super) fn fail(self, status: &Status) {
+        let status = failure::as_far_as_known(status, self.exposed > 0);
+        self.end(Err(status));
     }
 }

@@ -5,67 +5,30 @@
 //! where it came back and the client was told to wait. Whatever happens, each call is answered once,
 //! by its deadline.
 
+mod deadlines;
+mod events;
+
 use super::call::{Call, Command, Question, Stage};
 use super::failure;
+use super::link::Link;
 use super::pending::Pending;
-use super::session::{Event, REPLY_TO, Session};
+use super::presence::{AGREE, Look};
+use super::session::REPLY_TO;
 use super::{Counters, Settings, State};
-use crate::broker::backoff::Backoff;
-use crate::broker::endpoint::Endpoints;
-use crate::broker::{Error, QueueStatus, Returned};
-use crate::config::Reconnect;
-use crate::protocol::{Code, Message, Status, request};
-use std::future::Future;
-use std::pin::{Pin, pin};
+use crate::protocol::{Status, request};
+use futures_util::future::BoxFuture;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
-/// How long a sign of a server (a reply, a consumer on the queue) counts as proof that it is there.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-
-/// How long the word that nobody is there counts.
-const BAD_NEWS: Duration = Duration::from_millis(100);
-
-/// The longest pause between attempts to connect, whatever is configured: calls wait for seconds.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// How often a client that waits for a queue asks again.
-const PARKED: Duration = Duration::from_millis(250);
-
 /// As many commands and events as are taken before the callers get their turn.
 const BATCH: usize = 256;
 
-type Opened = Result<(Box<Session>, Option<Result<QueueStatus, Error>>), Error>;
-
-/// The connection, or the attempt to get one.
-enum Link {
-    Up(Box<Session>),
-    Down(Pin<Box<dyn Future<Output = Opened> + Send>>),
-}
-
-enum LinkEvent {
-    Session(Event),
-    Opened(Opened),
-}
-
-impl Link {
-    async fn event(&mut self) -> LinkEvent {
-        match self {
-            Self::Up(session) => LinkEvent::Session(session.event().await),
-            Self::Down(attempt) => LinkEvent::Opened(attempt.await),
-        }
-    }
-
-    fn try_event(&mut self) -> Option<Event> {
-        match self {
-            Self::Up(session) => session.try_event(),
-            Self::Down(_) => None,
-        }
-    }
-}
+/// A time, and the reading of what has arrived by then.
+type Judging = Option<(Instant, BoxFuture<'static, ()>)>;
 
 /// What is known about servers on the queue, and for how long that is good enough.
 struct Known {
@@ -79,52 +42,56 @@ pub(super) struct Driver {
     commands: mpsc::Receiver<Command>,
     counters: Arc<Counters>,
     state: watch::Sender<State>,
-    endpoints: Endpoints,
-    backoff: Backoff,
     link: Link,
     calls: Pending<Call>,
     known: Option<Known>,
+    /// What spoke against asking last, and when; nothing once a reply has come.
+    doubt: Option<(Instant, Status)>,
     /// Until when a missing queue or server is waited for, since a reconnect has just shown that the
     /// broker was away: servers need time to come back, too.
     patient_until: Option<Instant>,
     /// When parked calls are asked again.
     ask_parked_at: Option<Instant>,
+    /// When it is to be seen whether the broker confirms.
+    look_at_confirms_at: Option<Instant>,
+    /// Calls due at this time are judged late once all that has arrived was read.
+    judging: Judging,
 }
 
 impl Driver {
-    /// Connects, trying each URL once; where the settings say to wait, [`Driver::run`] goes on trying.
+    /// Connects, trying each URL once; where the settings say to wait, [`Driver::run`] connects and goes on trying.
     pub(super) async fn connect(
         settings: Settings,
         commands: mpsc::Receiver<Command>,
         counters: Arc<Counters>,
         state: watch::Sender<State>,
     ) -> Result<Self, Status> {
-        let mut endpoints = Endpoints::new(&settings.broker.url);
-        let check = !settings.wait_for_server;
-        let opened = endpoints.first(async |url| Session::open(url, &settings, check).await);
-        let (link, seen) = match opened.await {
-            Ok((session, seen)) => (Link::Up(session), seen),
-            Err(error) if settings.wait_for_server && !error.needs_operator() => {
-                (Link::Down(Box::pin(async { Err(error) })), None)
-            }
-            Err(error) => return Err(error.into()),
+        let settings = Arc::new(settings);
+        let (link, look) = if settings.wait_for_server {
+            (Link::connecting(Arc::clone(&settings)), None)
+        } else {
+            Link::connect(Arc::clone(&settings)).await?
         };
-        let reconnect = settings.broker.reconnect;
         let mut driver = Self {
-            settings: Arc::new(settings),
+            settings,
             commands,
             counters,
             state,
-            endpoints,
-            backoff: Backoff::new(reconnect.initial, reconnect.max.min(PAUSE)),
             link,
             calls: Pending::new(),
             known: None,
+            doubt: None,
             patient_until: None,
             ask_parked_at: None,
+            look_at_confirms_at: None,
+            judging: None,
         };
-        if let Some(seen) = seen {
-            driver.checked(seen);
+        if driver.link.session().is_none() {
+            let silent = format!("{} did not answer", driver.link.addresses());
+            driver.state.send_replace(State::Connecting(silent));
+        }
+        if let Some(Look { seen, .. }) = look.filter(|look| !look.is_doubtful()) {
+            driver.learn(failure::verdict(&driver.settings.queue, seen));
         }
         Ok(driver)
     }
@@ -134,8 +101,7 @@ impl Driver {
         let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
         let mut set = None;
         loop {
-            let due = [self.calls.next_deadline(), self.ask_parked_at];
-            let due = due.into_iter().flatten().min();
+            let due = self.due();
             // Set for the most urgent, and left there when that was answered: a timer for each call would
             // cost more than all else here.
             if let Some(due) = due
@@ -144,7 +110,7 @@ impl Driver {
                 alarm.as_mut().reset(due.into());
                 set = Some(due);
             }
-            let mut command = None;
+            let (mut command, mut read_up_to) = (None, None);
             tokio::select! {
                 event = self.link.event() => self.linked(event),
                 received = self.commands.recv() => command = Some(received.unwrap_or(Command::Close)),
@@ -152,6 +118,7 @@ impl Driver {
                     set = None;
                     self.timed(Instant::now());
                 }
+                now = read_up(&mut self.judging) => read_up_to = Some(now),
             }
             // All that is there already is taken in one go, up to a measure.
             for _ in 0..BATCH {
@@ -167,6 +134,7 @@ impl Driver {
                             timeout,
                             answer,
                             stage: Stage::Held,
+                            exposed: 0,
                         };
                         self.accept(deadline, call);
                     }
@@ -174,72 +142,75 @@ impl Driver {
                     None => break,
                 }
             }
-            for _ in 0..BATCH {
+            for _ in 0..if read_up_to.is_some() {
+                usize::MAX
+            } else {
+                BATCH
+            } {
                 match self.link.try_event() {
                     Some(event) => self.happened(event),
                     None => break,
                 }
+            }
+            if let Some(now) = read_up_to {
+                self.expire(now);
             }
             tokio::task::consume_budget().await;
         }
     }
 
     async fn close(mut self) {
-        self.end_all(
-            &Status::new(Code::Unavailable, "the client was closed"),
-            |_| true,
-        );
-        if let Link::Up(session) = self.link {
-            if matches!(*self.state.borrow(), State::Blocked(_)) {
-                session.kill(); // the broker would not hear the goodbye
-            } else {
-                session.close().await;
-            }
-        }
-    }
-
-    fn linked(&mut self, event: LinkEvent) {
-        match event {
-            LinkEvent::Session(event) => self.happened(event),
-            LinkEvent::Opened(opened) => self.opened(opened),
-        }
+        self.end_all(&failure::closed(), |_| true);
+        // A broker that takes no requests does not hear the goodbye either.
+        let hears = !matches!(*self.state.borrow(), State::Blocked(_));
+        self.link.close(hears).await;
     }
 
     /// Takes a question in: asks it, holds it, or says at once that nobody is there.
     fn accept(&mut self, deadline: Instant, call: Call) {
         let now = Instant::now();
         let id = Uuid::new_v4();
+        if self.link.session().is_none() {
+            self.calls.insert(id, deadline, call);
+            return;
+        }
         let patient = self.patient(now);
-        let known = self.known.as_ref().filter(|known| now < known.until);
-        match (&mut self.link, known) {
-            (
-                Link::Up(_),
-                Some(Known {
-                    verdict: Err(status),
-                    ..
-                }),
-            ) => {
-                call.end(Err(status.clone()));
-            }
-            (Link::Up(session), known) => {
-                let ask = known.is_some() || patient;
-                if !ask {
-                    session.check(&self.settings.queue);
+        match self.known.as_ref().filter(|known| now < known.until) {
+            Some(known) if let Err(status) = &known.verdict => call.fail(status),
+            known => {
+                let is_known = known.is_some();
+                // Whoever waits anyhow need not know, unless there is another broker to go to.
+                if !is_known && (!patient || self.link.has_alternatives()) {
+                    self.check(now);
                 }
                 self.calls.insert(id, deadline, call);
-                if ask {
+                if is_known || patient {
                     self.ask(id, now);
                 }
             }
-            (Link::Down(_), _) => {
-                self.calls.insert(id, deadline, call);
-            }
+        }
+    }
+
+    /// Begins to look whether somebody is there.
+    fn check(&mut self, now: Instant) {
+        let agree = self.agree(now);
+        if let Some(session) = self.link.session() {
+            session.check(&self.settings.queue, agree);
+        }
+    }
+
+    /// For how long looks have to agree: not at all, where they have just done so.
+    fn agree(&self, now: Instant) -> Duration {
+        match &self.doubt {
+            Some((at, _)) if now - *at < AGREE => Duration::ZERO,
+            _ => AGREE,
         }
     }
 
     /// Publishes one call, for the first time or again.
     fn ask(&mut self, id: Uuid, now: Instant) {
-        let Link::Up(session) = &mut self.link else {
+        let watch_confirms = self.link.has_alternatives() && !self.settings.plain;
+        let Some(session) = self.link.session() else {
             return;
         };
         let Some((deadline, call)) = self.calls.get_mut(id) else {
@@ -258,9 +229,16 @@ impl Driver {
             Question::Number(n) if self.settings.plain => request::write_plain(n, text, REPLY_TO),
             question => question.message(text, left_ms, deadline_ms),
         };
-        call.stage = Stage::Asked(now);
         match session.publish(id, &self.settings.queue, &message) {
-            Ok(()) => count(&self.counters.asked),
+            Ok(()) => {
+                call.stage = Stage::Asked(now);
+                call.exposed += 1;
+                count(&self.counters.asked);
+                if watch_confirms {
+                    self.look_at_confirms_at
+                        .get_or_insert(now + deadlines::UNCONFIRMED);
+                }
+            }
             Err(error) => self.end(id, &error.into()),
         }
     }
@@ -280,160 +258,27 @@ impl Driver {
 
     fn end(&mut self, id: Uuid, status: &Status) {
         if let Some(call) = self.calls.remove(id) {
-            call.end(Err(status.clone()));
+            call.fail(status);
         }
-    }
-
-    fn happened(&mut self, event: Event) {
-        match event {
-            Event::Reply(message) => self.reply(message),
-            Event::Refused(id) => self.end(id, &failure::refused(&self.settings.queue)),
-            Event::Returned(returned) => self.returned(&returned),
-            Event::Checked(seen) => {
-                self.checked(seen);
-                match self.known.as_ref().map(|known| known.verdict.clone()) {
-                    Some(Err(status)) => self.end_all(&status, |call| call.stage == Stage::Held),
-                    _ => self.ask_all(|call| call.stage == Stage::Held),
-                }
-            }
-            Event::Blocked(reason) => {
-                tracing::warn!(reason, "blocked by the broker");
-                self.state.send_replace(State::Blocked(reason));
-            }
-            Event::Unblocked => {
-                tracing::info!("the broker reads again");
-                self.state.send_replace(State::Ready);
-            }
-            Event::Lost(error) => self.lost(&error),
-        }
-    }
-
-    fn reply(&mut self, message: Message) {
-        let properties = &message.properties;
-        let id = properties.correlation_id.as_deref().and_then(parse);
-        let Some(call) = id.and_then(|id| self.calls.remove(id)) else {
-            tracing::debug!(?id, "a reply that nobody waits for");
-            return count(&self.counters.unexpected);
-        };
-        let now = Instant::now();
-        let since = match call.stage {
-            Stage::Asked(at) => now.saturating_duration_since(at),
-            Stage::Held | Stage::Parked => Duration::ZERO,
-        };
-        count(&self.counters.answered);
-        self.backoff.reset();
-        self.known = Some(Known {
-            until: now + SIGN_OF_LIFE,
-            verdict: Ok(()),
-        });
-        call.end(Ok((message, since)));
-    }
-
-    /// A request came back: there is no such queue.
-    fn returned(&mut self, returned: &Returned) {
-        count(&self.counters.returned);
-        tracing::debug!(
-            queue = returned.routing_key,
-            "a request came back: no such queue"
-        );
-        let Some(id) = returned.correlation_id.as_deref().and_then(parse) else {
-            return;
-        };
-        let now = Instant::now();
-        if !self.patient(now) {
-            return self.end(id, &failure::no_queue(&self.settings.queue));
-        }
-        if let Some((_, call)) = self.calls.get_mut(id) {
-            call.stage = Stage::Parked;
-            self.ask_parked_at.get_or_insert(now + PARKED);
-        }
-    }
-
-    /// Learns from a look at the queue. Only what is certain counts against asking.
-    fn checked(&mut self, seen: Result<QueueStatus, Error>) {
-        let verdict = failure::verdict(&self.settings.queue, seen);
-        let good_for = if verdict.is_ok() {
-            SIGN_OF_LIFE
-        } else {
-            BAD_NEWS
-        };
-        self.known = Some(Known {
-            until: Instant::now() + good_for,
-            verdict,
-        });
     }
 
     /// Whether a missing queue or server is waited for.
     fn patient(&self, now: Instant) -> bool {
         self.settings.wait_for_server || self.patient_until.is_some_and(|until| now < until)
     }
-
-    fn lost(&mut self, error: &Error) {
-        count(&self.counters.lost);
-        if let Link::Up(session) = self.reconnect(error) {
-            session.kill();
-        }
-    }
-
-    fn opened(&mut self, opened: Opened) {
-        match opened {
-            Ok((session, _)) => {
-                tracing::info!("connected");
-                self.link = Link::Up(session);
-                self.state.send_replace(State::Ready);
-                self.known = None;
-                self.patient_until = Some(Instant::now() + self.settings.broker.reconnect.max);
-                self.ask_all(|_| true);
-            }
-            Err(error) => {
-                self.reconnect(&error);
-            }
-        }
-    }
-
-    /// Starts the next attempt to connect; gives back what was there instead.
-    fn reconnect(&mut self, error: &Error) -> Link {
-        let delay = if error.needs_operator() {
-            self.end_all(&error.clone().into(), |_| true);
-            let Reconnect { initial, max } = self.settings.broker.reconnect;
-            Backoff::new(initial, max).slowest()
-        } else if self.endpoints.at_start_of_round() {
-            self.backoff.next_delay()
-        } else {
-            Duration::ZERO
-        };
-        tracing::warn!(%error, ?delay, "no connection");
-        self.state
-            .send_replace(State::Connecting(error.message.clone()));
-        let url = self.endpoints.next_url();
-        let settings = Arc::clone(&self.settings);
-        let attempt = async move {
-            tokio::time::sleep(delay).await;
-            Session::open(url, &settings, false).await
-        };
-        std::mem::replace(&mut self.link, Link::Down(Box::pin(attempt)))
-    }
-
-    /// Does what is due.
-    fn timed(&mut self, now: Instant) {
-        if self.ask_parked_at.is_some_and(|at| at <= now) {
-            self.ask_parked_at = None;
-            self.ask_all(|call| call.stage == Stage::Parked);
-        }
-        while let Some(call) = self.calls.pop_expired(now) {
-            let status = failure::too_late(
-                &self.settings.queue,
-                call.timeout,
-                &self.state.borrow(),
-                call.stage,
-            );
-            call.end(Err(status));
-        }
-    }
 }
 
-fn parse(id: &[u8]) -> Option<Uuid> {
-    Uuid::try_parse_ascii(id).ok()
+/// Pends where nothing is to be judged.
+async fn read_up(judging: &mut Judging) -> Instant {
+    let now = match judging {
+        Some((now, read)) => {
+            read.await;
+            *now
+        }
+        None => std::future::pending().await,
+    };
+    *judging = None;
+    now
 }
 
 fn count(counter: &AtomicU64) {

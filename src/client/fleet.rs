@@ -3,8 +3,8 @@
 //! Owns a connection of its own. Each look opens a channel of its own, since the broker closes a
 //! channel on which something was refused.
 
-use super::session::REPLY_TO;
-use super::{Settings, failure};
+use super::session::{CLOSE, REPLY_TO};
+use super::{Settings, failure, presence};
 use crate::broker::endpoint::Endpoints;
 use crate::broker::{
     Arrival, Channel, Connection, Error, Event, Inbox, Kind, Options, QueueStatus,
@@ -12,7 +12,7 @@ use crate::broker::{
 use crate::protocol::control::{EXCHANGE, Question, Report, read_pong, routing_key};
 use crate::protocol::{Code, Status};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 /// How long after the last report another one is waited for.
@@ -21,8 +21,14 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How long, once as many have answered as consume: those that drain do not count.
 const STRAGGLERS: Duration = Duration::from_millis(50);
 
-/// How long an orderly close may take before the connection is cut.
-const CLOSE: Duration = Duration::from_secs(1);
+/// What is left of the time for their answers.
+const ANSWERS: Duration = Duration::from_secs(1);
+
+/// The least time for a look.
+const LEAST: Duration = Duration::from_millis(100);
+
+/// How long what has arrived by the deadline may take to become the outcome.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// A connection for looking at the servers on a queue.
 #[derive(Debug)]
@@ -62,8 +68,7 @@ impl View {
 }
 
 impl Fleet {
-    /// Connects, trying every broker URL once; the errors are those of
-    /// [`Client::connect`](super::Client::connect).
+    /// Connects as [`Client::connect`](super::Client::connect) does, with the same errors.
     pub async fn connect(settings: &Settings) -> Result<Self, Status> {
         let open = async |url| {
             let options = Options {
@@ -75,7 +80,7 @@ impl Fleet {
         };
         let mut endpoints = Endpoints::new(&settings.broker.url);
         // Boxed: what it takes to connect is large, and gone afterwards.
-        let connection = Box::pin(endpoints.first(open)).await?;
+        let connection = Box::pin(endpoints.first(settings.connect_limit, open)).await?;
         Ok(Self {
             connection,
             queue: settings.queue.clone(),
@@ -87,12 +92,30 @@ impl Fleet {
     /// `UNAVAILABLE` where there is no such queue or the connection is lost, `DEADLINE_EXCEEDED` where
     /// the broker does not answer in time.
     pub async fn look(&mut self, limit: Duration) -> Result<View, Status> {
-        let deadline = Instant::now() + limit;
-        let (looking, opening) = (self.connection.channel(), self.connection.channel());
+        self.look_since(Instant::now().into_std(), limit).await
+    }
+
+    /// The same for a look that began earlier, for example by connecting: its time runs from `since`. A moment is
+    /// left for the look in any case.
+    pub async fn look_since(
+        &mut self,
+        since: std::time::Instant,
+        limit: Duration,
+    ) -> Result<View, Status> {
+        let now = Instant::now();
+        let deadline = (Instant::from_std(since) + limit).max(now + LEAST);
+        let opening = self.connection.channel();
         let queue = self.queue.clone();
+        // Some of the time is for the answers of the servers.
+        let answers = ANSWERS.min((deadline - now) / 2);
+        let looking = presence::certain(
+            self.connection.channels(),
+            queue.clone(),
+            presence::AGREE,
+            Some(deadline - answers),
+        );
         let look = async {
-            let (looking, _) = looking.await?;
-            let queue = match looking.queue_status(&queue).await {
+            let queue = match looking.await {
                 Err(error) if error.kind == Kind::Denied => Err(error.into()),
                 seen => Ok(seen?),
             };
@@ -104,12 +127,24 @@ impl Fleet {
             };
             Ok::<_, Error>(View { queue, servers })
         };
-        let mut look = Box::pin(timeout_at(deadline, look));
+        let caught_up = self.connection.channels();
+        let mut look = Box::pin(async move {
+            let mut look = std::pin::pin!(look);
+            if let Ok(looked) = timeout_at(deadline, &mut look).await {
+                return Ok(looked);
+            }
+            // What has arrived while this process was stopped counts.
+            caught_up.caught_up().await;
+            timeout(GRACE, look).await
+        });
         let mut blocked = None;
         loop {
             tokio::select! {
                 looked = &mut look => return match looked {
                     Ok(Err(error)) if error.kind == Kind::NoQueue => Err(failure::no_queue(&queue)),
+                    Ok(Err(error)) if error.kind == Kind::QueueDown => {
+                        Err(failure::queue_down(&queue, &error))
+                    }
                     Ok(view) => Ok(view?),
                     Err(_) => Err(too_late(limit, blocked)),
                 },
@@ -181,10 +216,17 @@ async fn gather(
     loop {
         let arrival = match until {
             None => inbox.next().await,
-            Some(until) => match timeout_at(deadline.min(until), inbox.next()).await {
-                Ok(arrival) => arrival,
-                Err(_) => break,
-            },
+            Some(until) => {
+                if let Ok(arrival) = timeout_at(deadline.min(until), inbox.next()).await {
+                    arrival
+                } else {
+                    channel.caught_up().await;
+                    let Some(arrival) = inbox.try_next() else {
+                        break;
+                    };
+                    arrival
+                }
+            }
         };
         match arrival {
             // Nobody listens.

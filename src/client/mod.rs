@@ -20,11 +20,14 @@
 //! ```
 
 mod call;
+pub mod conclusion;
 mod driver;
 mod failure;
 mod fleet;
+mod link;
 mod pending;
 mod ping;
+mod presence;
 pub mod probe;
 mod session;
 
@@ -51,6 +54,9 @@ const COMMANDS: usize = 64;
 /// a message is larger than they take (16 MiB by default since RabbitMQ 4.0).
 pub const MAX_BODY: usize = 16 << 20;
 
+/// A wait that is longer than any caller's.
+const FOREVER: Duration = Duration::from_secs(30 * 365 * 86_400);
+
 /// How a client reaches its server.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -60,9 +66,13 @@ pub struct Settings {
     pub queue: String,
     /// The connection's name, as the broker shows it.
     pub name: String,
-    /// Whether calls wait for a broker, a queue and a server until their deadline. Otherwise a call
-    /// fails at once where there is no queue, or no server on it.
+    /// Whether calls wait for a broker, a queue and a server until their deadline, whatever the broker refuses
+    /// meanwhile; connecting is a part of the first calls then. Otherwise a call fails where there is no queue, or no
+    /// server on it for about a second.
     pub wait_for_server: bool,
+    /// The longest that connecting for the first time may take in all, however many brokers there are; `None`:
+    /// `broker.connect_timeout` for each.
+    pub connect_limit: Option<Duration>,
     /// Whether numbers are asked for as plainly as the tutorial's clients do, which saves the broker a good
     /// part of its work: without a deadline on the request, and without its word that it took it. A request
     /// that it refuses (a full queue) then ends at its deadline here, as one that got lost.
@@ -77,6 +87,7 @@ impl Settings {
             queue: config.queue.name.clone(),
             name: format!("fibrpc {}", std::process::id()),
             wait_for_server: false,
+            connect_limit: None,
             plain: false,
         }
     }
@@ -132,7 +143,7 @@ pub enum State {
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connecting(why) => write!(f, "the connection was lost: {why}"),
+            Self::Connecting(why) => write!(f, "no connection to the broker: {why}"),
             Self::Ready => f.write_str("connected"),
             Self::Blocked(why) => write!(f, "the broker takes no requests at present: {why}"),
         }
@@ -175,10 +186,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects, trying every broker URL once.
+    /// Connects, trying every broker URL once; one that does not answer soon does not hold up the next one.
     ///
-    /// `UNAVAILABLE` where no broker can be reached (unless `wait_for_server`), `PERMISSION_DENIED`
-    /// where it refuses the credentials. Must be called in a tokio runtime with time and I/O.
+    /// `UNAVAILABLE` where no broker can be reached, `PERMISSION_DENIED` where it refuses the credentials; with
+    /// `wait_for_server` neither, since calls wait then. Must be called in a tokio runtime with time and I/O.
     pub async fn connect(settings: Settings) -> Result<Self, Status> {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (publish_state, state) = watch::channel(State::Ready);
@@ -200,7 +211,18 @@ impl Client {
     /// `DEADLINE_EXCEEDED` once `timeout` is over, `UNAVAILABLE` where there is no queue or no server
     /// on it, otherwise what the server says; `UNKNOWN` where that is neither an integer nor an error.
     pub async fn call(&self, n: impl Into<String>, timeout: Duration) -> Result<Reply, CallError> {
-        let (message, round_trip) = self.ask(Question::Number(n.into()), timeout).await?;
+        self.call_since(Instant::now(), n, timeout).await
+    }
+
+    /// The same for a call that began earlier, for example by connecting: its time runs from `since`.
+    pub async fn call_since(
+        &self,
+        since: Instant,
+        n: impl Into<String>,
+        timeout: Duration,
+    ) -> Result<Reply, CallError> {
+        let question = Question::Number(n.into());
+        let (message, round_trip) = self.ask(question, since, timeout).await?;
         let (value, trailer) = reply::read(message);
         match value {
             Ok(value) => Ok(Reply {
@@ -208,7 +230,11 @@ impl Client {
                 trailer,
                 round_trip,
             }),
-            Err(status) => Err(CallError { status, trailer }),
+            Err(status) => {
+                let left = timeout.saturating_sub(since.elapsed());
+                let status = failure::refused_by_server(status, round_trip, left);
+                Err(CallError { status, trailer })
+            }
         }
     }
 
@@ -225,7 +251,9 @@ impl Client {
                 ),
             ));
         }
-        let (message, _) = self.ask(Question::Raw(Box::new(request)), timeout).await?;
+        let (message, _) = self
+            .ask(Question::Raw(Box::new(request)), Instant::now(), timeout)
+            .await?;
         Ok(message)
     }
 
@@ -263,17 +291,22 @@ impl Client {
     async fn ask(
         &self,
         question: Question,
+        since: Instant,
         timeout: Duration,
     ) -> Result<(Message, Duration), Status> {
         let (answer, answered) = oneshot::channel();
         let command = Command::Ask {
             question,
             timeout,
-            deadline: Instant::now() + timeout,
+            deadline: since.checked_add(timeout).unwrap_or(since + FOREVER),
             answer,
         };
-        let gone = || Status::new(Code::Unavailable, "the client was closed");
-        self.commands.send(command).await.map_err(|_| gone())?;
+        let refused = self.commands.send(command).await.is_err();
+        if refused {
+            return Err(failure::closed());
+        }
+        // Dropped unanswered with the driver, when it may have been asked already.
+        let gone = || failure::as_far_as_known(&failure::closed(), true);
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 }

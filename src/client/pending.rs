@@ -4,67 +4,80 @@
 //! out what has expired. Promises that every call leaves exactly once, by [`Pending::remove`] or
 //! [`Pending::pop_expired`].
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 use uuid::Uuid;
 
 /// Waiting calls of type `T`.
 #[derive(Debug)]
 pub(super) struct Pending<T> {
-    calls: HashMap<Uuid, (Instant, T)>,
-    deadlines: BTreeSet<(Instant, Uuid)>,
+    calls: HashMap<Uuid, (Urgency, T)>,
+    order: BTreeMap<Urgency, Uuid>,
+    added: u64,
 }
+
+/// Calls go by their deadlines, those with the same one by the order in which they came.
+type Urgency = (Instant, u64);
 
 impl<T> Pending<T> {
     /// Nothing waits yet.
     pub(super) fn new() -> Self {
         Self {
             calls: HashMap::new(),
-            deadlines: BTreeSet::new(),
+            order: BTreeMap::new(),
+            added: 0,
         }
     }
 
     /// Adds a call; gives back the one that had this id before, if any.
     pub(super) fn insert(&mut self, id: Uuid, deadline: Instant, call: T) -> Option<T> {
-        let before = self.calls.insert(id, (deadline, call));
-        if let Some((deadline, _)) = before {
-            self.deadlines.remove(&(deadline, id));
-        }
-        self.deadlines.insert((deadline, id));
-        before.map(|(_, call)| call)
+        let urgency = (deadline, self.added);
+        self.added += 1;
+        let before = self.calls.insert(id, (urgency, call));
+        self.order.insert(urgency, id);
+        before.map(|(urgency, call)| {
+            self.order.remove(&urgency);
+            call
+        })
     }
 
     /// The call with this id and when it expires.
     pub(super) fn get_mut(&mut self, id: Uuid) -> Option<(Instant, &mut T)> {
-        let (deadline, call) = self.calls.get_mut(&id)?;
+        let ((deadline, _), call) = self.calls.get_mut(&id)?;
         Some((*deadline, call))
     }
 
     /// Takes out the call with this id.
     pub(super) fn remove(&mut self, id: Uuid) -> Option<T> {
-        let (deadline, call) = self.calls.remove(&id)?;
-        self.deadlines.remove(&(deadline, id));
+        let (urgency, call) = self.calls.remove(&id)?;
+        self.order.remove(&urgency);
         Some(call)
     }
 
     /// When the next call expires.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let ((deadline, _), _) = self.order.first_key_value()?;
+        Some(*deadline)
     }
 
     /// Takes out one call whose deadline is not after `now`, the earliest first.
-    pub(super) fn pop_expired(&mut self, now: Instant) -> Option<T> {
-        let (deadline, id) = *self.deadlines.first()?;
-        if deadline <= now {
-            self.remove(id)
-        } else {
-            None
+    pub(super) fn pop_expired(&mut self, now: Instant) -> Option<(Uuid, T)> {
+        if self.next_deadline()? > now {
+            return None;
         }
+        let (_, id) = self.order.pop_first()?;
+        let (_, call) = self.calls.remove(&id)?;
+        Some((id, call))
+    }
+
+    /// Whether none waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
     }
 
     /// The ids of the calls that `wanted` accepts, the most urgent first.
     pub(super) fn ids(&self, wanted: impl Fn(&T) -> bool) -> Vec<Uuid> {
-        let mut ids: Vec<Uuid> = self.deadlines.iter().map(|(_, id)| *id).collect();
+        let mut ids: Vec<Uuid> = self.order.values().copied().collect();
         ids.retain(|id| self.calls.get(id).is_some_and(|(_, call)| wanted(call)));
         ids
     }
@@ -101,11 +114,20 @@ mod tests {
         pending.insert(id(3), now + second, 'b'); // the same instant: nobody is lost
         assert_eq!(pending.next_deadline(), Some(now + second));
         assert_eq!(pending.pop_expired(now), None);
-        assert_eq!(pending.pop_expired(now + second), Some('a'));
-        assert_eq!(pending.pop_expired(now + second), Some('b'));
+        assert_eq!(
+            pending.pop_expired(now + second).map(|(_, call)| call),
+            Some('a')
+        );
+        assert_eq!(
+            pending.pop_expired(now + second).map(|(_, call)| call),
+            Some('b')
+        );
         assert_eq!(pending.pop_expired(now + second), None);
         assert_eq!(pending.next_deadline(), Some(now + 3 * second));
-        assert_eq!(pending.pop_expired(now + 9 * second), Some('c'));
+        assert_eq!(
+            pending.pop_expired(now + 9 * second).map(|(_, call)| call),
+            Some('c')
+        );
     }
 
     #[test]
@@ -115,7 +137,7 @@ mod tests {
         pending.insert(id(1), now, 'a');
         pending.insert(id(2), now, 'b');
         assert_eq!(pending.remove(id(1)), Some('a'));
-        assert_eq!(pending.pop_expired(now), Some('b'));
+        assert_eq!(pending.pop_expired(now).map(|(_, call)| call), Some('b'));
         assert_eq!(pending.pop_expired(now), None);
     }
 
@@ -128,8 +150,19 @@ mod tests {
         assert_eq!(pending.insert(id(1), later, 'b'), Some('a'));
         assert_eq!(pending.next_deadline(), Some(later));
         assert_eq!(pending.pop_expired(now), None);
-        assert_eq!(pending.pop_expired(later), Some('b'));
+        assert_eq!(pending.pop_expired(later).map(|(_, call)| call), Some('b'));
         assert_eq!(pending.next_deadline(), None);
+    }
+
+    #[test]
+    fn calls_with_the_same_deadline_keep_their_order() {
+        let now = Instant::now();
+        let mut pending = Pending::new();
+        for n in [3, 1, 2] {
+            pending.insert(id(n), now, n);
+        }
+        assert_eq!(pending.ids(|_| true), [id(3), id(1), id(2)]);
+        assert_eq!(pending.pop_expired(now), Some((id(3), 3)));
     }
 
     #[test]

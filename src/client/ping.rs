@@ -5,7 +5,7 @@ use super::call::Question;
 use crate::protocol::control::{Report, read_pong};
 use crate::protocol::reply::{self, Trailer};
 use crate::protocol::{Message, Status};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The answer to a ping.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,12 @@ impl Client {
     ///
     /// Fails as [`Client::call`] does where no answer comes; any answer will do.
     pub async fn ping(&self, timeout: Duration) -> Result<Pong, Status> {
-        let (message, round_trip) = self.ask(Question::Ping, timeout).await?;
+        self.ping_since(Instant::now(), timeout).await
+    }
+
+    /// The same for a ping that began earlier, for example by connecting: its time runs from `since`.
+    pub async fn ping_since(&self, since: Instant, timeout: Duration) -> Result<Pong, Status> {
+        let (message, round_trip) = self.ask(Question::Ping, since, timeout).await?;
         Ok(Pong {
             round_trip,
             from: message.into(),

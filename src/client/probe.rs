@@ -4,6 +4,7 @@
 //! do and how the queue is. Both only gather; what it means is for others to say. Every step has a limit.
 
 use super::Settings;
+use super::presence;
 use super::session::CLOSE;
 use crate::broker::certificate::Certificate;
 use crate::broker::stages::{self, Dial, Peer, Socket};
@@ -15,6 +16,7 @@ use crate::config::{self, BrokerUrl, Queue, Scheme};
 use crate::protocol::Message;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Brokers that refuse a consumer for its arguments, so that asking whether one may consume does not.
@@ -116,7 +118,7 @@ impl Approach {
 /// Publishes one empty message, last of all, to a queue that does not exist: it comes back. Only a
 /// connection that publishes is told that the broker takes no messages, and is read from no more.
 pub async fn look(mut connection: Connection, queue: &Queue, limit: Duration) -> Sight {
-    let mut sight = inspect(&connection, queue).await;
+    let mut sight = inspect(&connection, queue, limit).await;
     let channels = [connection.side_channel(), connection.side_channel()];
     // To be dropped after the connection's close: the library closes them then, and must not do it meanwhile.
     let mut opened = Vec::new();
@@ -145,11 +147,13 @@ pub async fn close(connection: Connection) {
 }
 
 /// Looks at the queue, on channels of their own, since the broker closes one on which it refuses something.
-async fn inspect(connection: &Connection, queue: &Queue) -> Sight {
-    let look = async {
-        let (channel, _) = connection.side_channel().await?;
-        channel.queue_status(&queue.name).await
-    };
+async fn inspect(connection: &Connection, queue: &Queue, limit: Duration) -> Sight {
+    let look = presence::certain(
+        connection.channels(),
+        queue.name.clone(),
+        presence::AGREE,
+        Some(Instant::now() + limit),
+    );
     let mut sight = Sight {
         queue: look.await,
         difference: None,

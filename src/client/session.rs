@@ -5,8 +5,9 @@
 //! session is of no use any more.
 
 use super::Settings;
+use super::presence::{self, Look};
 use crate::broker::{
-    Arrival, Channel, Connection, Error, Event as ConnectionEvent, Inbox, Kind, Options,
+    Arrival, Channel, Channels, Connection, Error, Event as ConnectionEvent, Inbox, Kind, Options,
     QueueStatus, Returned, Subscription, Unconfirmed,
 };
 use crate::config::BrokerUrl;
@@ -20,8 +21,9 @@ use uuid::Uuid;
 /// The pseudo queue of direct reply-to. Requests name it; the broker makes a real address of it.
 pub(super) const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
-/// How long an orderly close may take before the connection is cut.
-pub(super) const CLOSE: Duration = Duration::from_secs(1);
+/// How long the broker has to answer the goodbye. It has been sent by then, so that nobody who leaves is held up by a
+/// broker that does not answer.
+pub(super) const CLOSE: Duration = Duration::from_millis(100);
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -59,13 +61,13 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects and gets ready to ask; looks at the queue in the same round trips where `check` says
-    /// so, and gives back what it saw.
+    /// Connects and gets ready to ask; where `check` says so, looks at the queue once in the same round trips,
+    /// and gives back what it saw.
     pub(super) async fn open(
         url: BrokerUrl,
         settings: &Settings,
         check: bool,
-    ) -> Result<(Box<Self>, Option<Result<QueueStatus, Error>>), Error> {
+    ) -> Result<(Box<Self>, Option<Look>), Error> {
         let options = Options {
             name: settings.name.clone(),
             operation_timeout: settings.broker.confirm_timeout,
@@ -83,8 +85,8 @@ impl Session {
             confirms.transpose()?;
             Ok::<_, Error>((channel, inbox, replies?))
         };
-        let look = OptionFuture::from(check.then(|| look(&connection, settings.queue.clone())));
-        let (ready, seen) = tokio::join!(ready, look);
+        let look = || presence::look(connection.channels(), settings.queue.clone());
+        let (ready, seen) = tokio::join!(ready, OptionFuture::from(check.then(look)));
         let (channel, inbox, replies) = ready?;
         let session = Self {
             connection,
@@ -113,11 +115,32 @@ impl Session {
         Ok(())
     }
 
-    /// Looks at the queue, unless that is already going on.
-    pub(super) fn check(&mut self, queue: &str) {
+    /// Looks at the queue until it is certain who is there, unless that is already going on.
+    pub(super) fn check(&mut self, queue: &str, agree: Duration) {
         if self.check.is_none() {
-            self.check = Some(Box::pin(look(&self.connection, queue.to_owned())));
+            let check = presence::certain(self.channels(), queue.to_owned(), agree, None);
+            self.check = Some(Box::pin(check));
         }
+    }
+
+    /// Opens further channels of the connection.
+    pub(super) fn channels(&self) -> Channels {
+        self.connection.channels()
+    }
+
+    /// Completes when all that has arrived by now can be taken by [`Session::try_event`].
+    pub(super) fn caught_up(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.connection.caught_up()
+    }
+
+    /// Whether the broker was asked to confirm the request with this id and has not done so.
+    pub(super) fn is_unconfirmed(&self, id: Uuid) -> bool {
+        self.unconfirmed.iter().any(|other| *other == id)
+    }
+
+    /// The request that has waited longest for its confirm.
+    pub(super) fn oldest_unconfirmed(&self) -> Option<Uuid> {
+        self.unconfirmed.iter().next().copied()
     }
 
     /// The next thing that happens. Loses nothing when it is dropped unfinished.
@@ -126,7 +149,9 @@ impl Session {
             if let Some(event) = self.try_event() {
                 return event;
             }
+            // What has arrived comes before the end of the connection that brought it.
             let arrival = tokio::select! {
+                biased;
                 arrival = self.inbox.next() => arrival,
                 seen = finish(&mut self.check), if self.check.is_some() => {
                     self.check = None;
@@ -191,18 +216,6 @@ impl Session {
     /// Cuts the connection at once.
     pub(super) fn kill(self) {
         self.connection.kill();
-    }
-}
-
-/// Looks at the queue on a channel of its own, since the broker closes that one where it is missing.
-fn look(
-    connection: &Connection,
-    queue: String,
-) -> impl Future<Output = Result<QueueStatus, Error>> + Send + 'static + use<> {
-    let channel = connection.channel();
-    async move {
-        let (channel, _) = channel.await?;
-        channel.queue_status(&queue).await
     }
 }
 

@@ -162,7 +162,8 @@ fn nobody_there_is_told_at_once_and_told_apart() {
     assert_fails(
         &output,
         69,
-        "fibrpc: 30: no server on queue \"rpc_queue\"; is fibrpcd running?",
+        "fibrpc: 30: no server on queue \"rpc_queue\"; is fibrpcd running? (for a server that polls, \
+         or one that is about to come, use --wait)",
     );
     assert_eq!(
         broker.depth(&vhost, "rpc_queue").unwrap().ready,
@@ -297,8 +298,9 @@ fn no_answer_ends_with_the_timeout() {
     assert_fails(
         &output,
         75,
-        "fibrpc: 30: no reply from queue \"rpc_queue\" within 700ms; is a server busy or stuck? \
-         try a longer timeout",
+        "fibrpc: 30: no reply from queue \"rpc_queue\" within 700ms; is a server busy or stuck (try \
+         a longer timeout), or was the request or its reply dropped (by a limit or policy of the queue, or \
+         server.reply_to_allow)?",
     );
     assert!(output.elapsed >= Duration::from_millis(700), "{output:?}");
 }
@@ -313,7 +315,8 @@ fn told_to_wait_it_waits_for_queue_and_server() {
     assert_fails(
         &output,
         69,
-        "fibrpc: 30: no queue \"rpc_queue\" within 700ms; start a server on it (fibrpcd)",
+        "fibrpc: 30: no queue \"rpc_queue\"; start a server on it (fibrpcd), or check queue.name and the \
+         vhost; waited 700ms",
     );
     let arguments = ["--wait", "--timeout", "60s", "-vv", "30"];
     let (process, _folder) = Fibrpc::new(&settings).args(arguments).start();

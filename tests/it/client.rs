@@ -96,7 +96,7 @@ fn a_full_queue_is_named() {
     );
 }
 
-fn library(broker: &Broker, vhost: &str) -> client::Settings {
+pub fn library(broker: &Broker, vhost: &str) -> client::Settings {
     let values = vec![("broker.url", broker.url(vhost).into())];
     let overrides = Overrides {
         values,

@@ -210,7 +210,7 @@ fn nobody_there_is_told_at_once() {
     assert_eq!((output.code(), output.stderr.as_str()), (69, ""));
     assert_eq!(
         output.stdout,
-        "queue rpc_queue: type unknown, 0 waiting, 0 consumers\nno server on it; is fibrpcd running?\n"
+        "queue rpc_queue: type unknown, 0 waiting, 0 consumers\nno server on it; is fibrpcd running? (a server that polls is not seen)\n"
     );
     let output = fibrpc(&settings, &["ping", "-c2", "-i1ms", "--json"]);
     assert_eq!(output.code(), 69);

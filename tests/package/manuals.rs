@@ -1,6 +1,7 @@
 //! The manual pages say all that the programs know, and nothing else.
 
 use super::{read, root, text, tool};
+use fibrpc::client::conclusion::CONCLUSIONS;
 use fibrpc::config::{Reload, keys};
 use std::collections::BTreeSet;
 use std::fs;
@@ -134,6 +135,24 @@ fn every_flag_and_no_other() {
         assert!(flags.contains("version"), "{flags:?}");
         assert_eq!(written, flags, "{page}");
     }
+}
+
+/// The table of what a failure says of the request.
+#[test]
+fn every_conclusion_and_no_other() {
+    let rows: Vec<String> = terms(CLIENT, "DIAGNOSTICS");
+    let conclusions = CONCLUSIONS.iter().map(|conclusion| {
+        format!(
+            "\"{}\" Ta {} Ta {} Ta {} Ta {}",
+            conclusion.words,
+            conclusion.code.exit_status(),
+            conclusion.published.word(),
+            conclusion.worked_on.word(),
+            conclusion.again().word()
+        )
+    });
+    // The first row names the columns.
+    assert_eq!(rows[1..], conclusions.collect::<Vec<_>>());
 }
 
 #[test]

@@ -109,6 +109,9 @@ async fn examine(
         return Ok(());
     };
     let mut settings = call::settings(config);
+    // Each step by itself.
+    let step = settings.broker.connect_timeout.min(config.client.timeout);
+    settings.broker.connect_timeout = step;
     let approaching = settings.broker.url.iter().cloned();
     let approaching = join_all(approaching.map(|url| probe::approach(url, &settings)));
     let approaches = Notice::new(common)

@@ -152,8 +152,9 @@ fn read(sight: &Sight, status: &QueueStatus, user: &str) -> Finding {
 fn consumers(status: &QueueStatus) -> Finding {
     match status.consumers {
         0 => Check::Consumers.problem(
-            "nobody serves the queue",
-            "start fibrpcd, or see in its log why it does not consume (journalctl -u fibrpcd)",
+            "nobody serves the queue, unless by polling it",
+            "start fibrpcd, or see in its log why it does not consume (journalctl -u fibrpcd); for a \
+             server that polls, use --wait",
         ),
         count => Check::Consumers.ok(plural(count, "consumer")),
     }

@@ -37,7 +37,7 @@ fn full() -> bool {
 }
 
 /// One number for the quick set and one for the full set.
-fn times(quick: usize, in_full: usize) -> usize {
+pub fn times(quick: usize, in_full: usize) -> usize {
     if full() { in_full } else { quick }
 }
 

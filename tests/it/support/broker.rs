@@ -308,6 +308,23 @@ impl Broker {
         self.signal_group("CONT");
     }
 
+    /// Keeps the leader of a quorum queue from answering for `busy`, and then has it answer for `idle`, `times` times.
+    /// Returns at once.
+    pub fn keep_leader_busy(
+        &self,
+        vhost: &str,
+        queue: &str,
+        [busy, idle]: [Duration; 2],
+        times: u32,
+    ) {
+        let [busy, idle] = [busy, idle].map(|time| time.as_millis());
+        self.eval(&format!(
+            "spawn(fun() -> Leader = whereis('{vhost}_{queue}'), true = is_pid(Leader), \
+             [begin sys:suspend(Leader), timer:sleep({busy}), sys:resume(Leader), timer:sleep({idle}) end \
+             || _ <- lists:seq(1, {times})] end), ok"
+        ));
+    }
+
     fn signal_group(&self, name: &str) {
         let server = self.server.lock().unwrap();
         let leader = server.as_ref().expect("the broker runs").id();
