@@ -162,7 +162,7 @@ fn lines(name: &str, view: &View, color: bool) -> Vec<String> {
             lines.push("no daemon has answered".into());
         }
         Ok(_) if silent > 0 => lines.push(format!(
-            "{silent} of {} did not answer: a server of another kind, an older fibrpcd, or one without server.control or the permission for it",
+            "{silent} of {} did not answer: a server of another kind, an older fibrpcd, one without server.control or the permission for it, or one too busy to answer soon",
             plural(consumers as usize, "consumer")
         )),
         Ok(_) => {}
@@ -378,12 +378,12 @@ mod tests {
             ),
             (
                 view(2, vec![report("blue")]),
-                "1 of 2 consumers did not answer: a server of another kind, an older fibrpcd, or one without server.control or the permission for it",
+                "1 of 2 consumers did not answer: a server of another kind, an older fibrpcd, one without server.control or the permission for it, or one too busy to answer soon",
                 None,
             ),
             (
                 view(1, vec![]),
-                "1 of 1 consumer did not answer: a server of another kind, an older fibrpcd, or one without server.control or the permission for it",
+                "1 of 1 consumer did not answer: a server of another kind, an older fibrpcd, one without server.control or the permission for it, or one too busy to answer soon",
                 None,
             ),
             (unseen, "no daemon has answered", None),

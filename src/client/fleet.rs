@@ -1,7 +1,7 @@
 //! [`Fleet`]: the servers on a queue, as they describe themselves, and the queue itself.
 //!
 //! Owns a connection of its own. Each look opens a channel of its own, since the broker closes a
-//! channel on which something was refused.
+//! channel on which something was refused. A broker that shows nobody is left for another one that shows somebody.
 
 use super::session::{CLOSE, REPLY_TO};
 use super::{Settings, failure, presence};
@@ -9,6 +9,7 @@ use crate::broker::endpoint::Endpoints;
 use crate::broker::{
     Arrival, Channel, Connection, Error, Event, Inbox, Kind, Options, QueueStatus,
 };
+use crate::config::BrokerUrl;
 use crate::protocol::control::{EXCHANGE, Question, Report, read_pong, routing_key};
 use crate::protocol::{Code, Status};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -34,7 +35,8 @@ const GRACE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Fleet {
     connection: Connection,
-    queue: String,
+    endpoints: Endpoints,
+    settings: Settings,
 }
 
 /// What a look has shown.
@@ -48,6 +50,13 @@ pub struct View {
 }
 
 impl View {
+    /// Whether somebody serves the queue, or that cannot be told.
+    pub fn shows_servers(&self) -> bool {
+        let is_served = |queue: &QueueStatus| queue.consumers > 0;
+        let answered = |servers: &Vec<Report>| !servers.is_empty();
+        self.queue.as_ref().map_or(true, is_served) || self.servers.as_ref().map_or(true, answered)
+    }
+
     /// Consumers of the queue that have not answered: servers of another kind, older ones, and those
     /// that do not listen. A server that drains answers and consumes no more, but quorum queues count it as long
     /// as it has something in flight.
@@ -70,20 +79,14 @@ impl View {
 impl Fleet {
     /// Connects as [`Client::connect`](super::Client::connect) does, with the same errors.
     pub async fn connect(settings: &Settings) -> Result<Self, Status> {
-        let open = async |url| {
-            let options = Options {
-                name: settings.name.clone(),
-                operation_timeout: settings.broker.confirm_timeout,
-                max_body: None,
-            };
-            Connection::open(&url, &settings.broker, options).await
-        };
         let mut endpoints = Endpoints::new(&settings.broker.url);
+        let opening = endpoints.first(settings.connect_limit, |url| open(url, settings));
         // Boxed: what it takes to connect is large, and gone afterwards.
-        let connection = Box::pin(endpoints.first(settings.connect_limit, open)).await?;
+        let connection = Box::pin(opening).await?;
         Ok(Self {
             connection,
-            queue: settings.queue.clone(),
+            endpoints,
+            settings: settings.clone(),
         })
     }
 
@@ -104,56 +107,26 @@ impl Fleet {
     ) -> Result<View, Status> {
         let now = Instant::now();
         let deadline = (Instant::from_std(since) + limit).max(now + LEAST);
-        let opening = self.connection.channel();
-        let queue = self.queue.clone();
-        // Some of the time is for the answers of the servers.
-        let answers = ANSWERS.min((deadline - now) / 2);
-        let looking = presence::certain(
-            self.connection.channels(),
-            queue.clone(),
-            presence::AGREE,
-            Some(deadline - answers),
-        );
-        let look = async {
-            let queue = match looking.await {
-                Err(error) if error.kind == Kind::Denied => Err(error.into()),
-                seen => Ok(seen?),
-            };
-            let expected = queue.as_ref().ok().map(|queue| queue.consumers);
-            let (channel, inbox) = opening.await?;
-            let servers = match gather(&channel, inbox, &self.queue, expected, deadline).await {
-                Err(error) if error.kind == Kind::Denied => Err(error.into()),
-                asked => Ok(asked?),
-            };
-            Ok::<_, Error>(View { queue, servers })
-        };
-        let caught_up = self.connection.channels();
-        let mut look = Box::pin(async move {
-            let mut look = std::pin::pin!(look);
-            if let Ok(looked) = timeout_at(deadline, &mut look).await {
-                return Ok(looked);
+        let settings = &self.settings;
+        let queue = settings.queue.as_str();
+        let seen = look(&mut self.connection, queue, limit, deadline).await;
+        if seen.as_ref().is_ok_and(View::shows_servers) {
+            return seen;
+        }
+        // This broker may be cut off from the queue, or have lost it, while others are well.
+        let elsewhere = self.endpoints.other(async |url| {
+            let mut connection = open(url, settings).await?;
+            match look(&mut connection, queue, limit, deadline).await {
+                Ok(view) if view.shows_servers() => Ok((connection, view)),
+                Ok(_) | Err(_) => Err(Error::new(Kind::QueueDown, "nobody there, either")),
             }
-            // What has arrived while this process was stopped counts.
-            caught_up.caught_up().await;
-            timeout(GRACE, look).await
         });
-        let mut blocked = None;
-        loop {
-            tokio::select! {
-                looked = &mut look => return match looked {
-                    Ok(Err(error)) if error.kind == Kind::NoQueue => Err(failure::no_queue(&queue)),
-                    Ok(Err(error)) if error.kind == Kind::QueueDown => {
-                        Err(failure::queue_down(&queue, &error))
-                    }
-                    Ok(view) => Ok(view?),
-                    Err(_) => Err(too_late(limit, blocked)),
-                },
-                event = self.connection.event() => match event {
-                    Event::Blocked(reason) => blocked = Some(reason),
-                    Event::Unblocked => blocked = None,
-                    Event::Failed(error) => return Err(error.into()),
-                },
+        match timeout_at(deadline, Box::pin(elsewhere)).await {
+            Ok(Ok((connection, view))) => {
+                self.connection = connection;
+                Ok(view)
             }
+            _ => seen,
         }
     }
 
@@ -161,6 +134,78 @@ impl Fleet {
     pub async fn close(self) {
         // Whoever closes has no more use for the connection: a failure here changes nothing.
         let _ = self.connection.close(CLOSE).await;
+    }
+}
+
+async fn open(url: BrokerUrl, settings: &Settings) -> Result<Connection, Error> {
+    let options = Options {
+        name: settings.name.clone(),
+        operation_timeout: settings.broker.confirm_timeout,
+        max_body: None,
+    };
+    Connection::open(&url, &settings.broker, options).await
+}
+
+/// Looks at the queue over this connection.
+async fn look(
+    connection: &mut Connection,
+    queue: &str,
+    limit: Duration,
+    deadline: Instant,
+) -> Result<View, Status> {
+    let opening = connection.channel();
+    // Some of the time is for the answers of the servers.
+    let left = deadline.saturating_duration_since(Instant::now());
+    let answers = ANSWERS.min(left / 2);
+    let looking = presence::certain(
+        connection.channels(),
+        queue.to_owned(),
+        presence::AGREE,
+        deadline.checked_sub(answers),
+    );
+    let look = async {
+        let status = match looking.await {
+            Err(error) if error.kind == Kind::Denied => Err(error.into()),
+            seen => Ok(seen?),
+        };
+        let expected = status.as_ref().ok().map(|status| status.consumers);
+        let (channel, inbox) = opening.await?;
+        let servers = match gather(&channel, inbox, queue, expected, deadline).await {
+            Err(error) if error.kind == Kind::Denied => Err(error.into()),
+            asked => Ok(asked?),
+        };
+        Ok::<_, Error>(View {
+            queue: status,
+            servers,
+        })
+    };
+    let caught_up = connection.channels();
+    let mut look = Box::pin(async move {
+        let mut look = std::pin::pin!(look);
+        if let Ok(looked) = timeout_at(deadline, &mut look).await {
+            return Ok(looked);
+        }
+        // What has arrived while this process was stopped counts.
+        caught_up.caught_up().await;
+        timeout(GRACE, look).await
+    });
+    let mut blocked = None;
+    loop {
+        tokio::select! {
+            looked = &mut look => return match looked {
+                Ok(Err(error)) if error.kind == Kind::NoQueue => Err(failure::no_queue(queue)),
+                Ok(Err(error)) if error.kind == Kind::QueueDown => {
+                    Err(failure::queue_down(queue, &error))
+                }
+                Ok(view) => Ok(view?),
+                Err(_) => Err(too_late(limit, blocked)),
+            },
+            event = connection.event() => match event {
+                Event::Blocked(reason) => blocked = Some(reason),
+                Event::Unblocked => blocked = None,
+                Event::Failed(error) => return Err(error.into()),
+            },
+        }
     }
 }
 

@@ -179,8 +179,8 @@ fn a_plain_server_is_shown_as_such() {
     assert_eq!(
         output.stdout,
         "queue rpc_queue: type unknown, 0 waiting, 1 consumer\n\
-         1 of 1 consumer did not answer: a server of another kind, an older fibrpcd, or one without \
-         server.control or the permission for it\n"
+         1 of 1 consumer did not answer: a server of another kind, an older fibrpcd, one without \
+         server.control or the permission for it, or one too busy to answer soon\n"
     );
 
     // A daemon beside it: it is shown, and it knows what its broker calls that queue.
