@@ -50,3 +50,4 @@ pub mod daemon;
 pub mod fibonacci;
 pub mod protocol;
 pub mod server;
+mod text;

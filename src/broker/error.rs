@@ -167,11 +167,9 @@ fn unmet(text: &str) -> Kind {
     }
 }
 
-/// Foreign text as a part of one line: control characters become spaces.
+/// Foreign text as a part of one line.
 fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|char| if char.is_control() { ' ' } else { char })
-        .collect()
+    crate::text::safe(text).into_owned()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use super::EXIT_CONFIG;
 use super::args::{Common, Config};
 use super::output::{complain, line_of, print, warn};
+use super::text::safe_json;
 use crate::broker::check::{Denied, check};
 use crate::config::{Loaded, Overrides, Problem, Program, load, show_json, show_toml};
 use serde::Serialize;
@@ -21,7 +22,11 @@ pub(super) fn run(command: Config, common: &Common) -> u8 {
 
 fn show(common: &Common) -> u8 {
     match super::configuration(common) {
-        Ok(loaded) if common.json => print(&show_json(&loaded)),
+        Ok(loaded) if common.json => {
+            let lines = show_json(&loaded);
+            let lines = lines.lines().map(|line| safe_json(line) + "\n");
+            print(&lines.collect::<String>())
+        }
         Ok(loaded) => print(&show_toml(&loaded)),
         Err(status) => status,
     }

@@ -4,7 +4,7 @@ use super::args::{Common, Watch};
 use super::call::{Notice, settings, waiting_for_broker};
 use super::output::{Closed, Failure, Output, Style, line_of};
 use super::terminal::{DOUBTFUL, GOOD, painted, stdout_has_color};
-use super::text::{safe, span};
+use super::text::{columns, safe, span};
 use crate::client::{Fleet, View};
 use crate::config::Config;
 use crate::protocol::control::Report;
@@ -212,17 +212,18 @@ fn table(servers: &[Report], color: bool) -> Vec<String> {
     }));
     let widths: Vec<usize> = (0..HEADINGS.len())
         .map(|column| {
-            let width = |row: &[String; 10]| row[column].chars().count();
+            let width = |row: &[String; 10]| columns(&row[column]);
             rows.iter().map(width).max().unwrap_or(0)
         })
         .collect();
     let line = |row: [String; 10]| {
         let cells = row.iter().zip(HEADINGS).zip(&widths);
         let cells = cells.map(|((cell, (heading, right)), width)| {
+            let blank = " ".repeat(width.saturating_sub(columns(cell)));
             let padded = if right {
-                format!("{cell:>width$}")
+                blank + cell
             } else {
-                format!("{cell:<width$}")
+                cell.clone() + &blank
             };
             match (heading, cell.as_str()) {
                 ("STATE", "STATE") => padded,
@@ -340,6 +341,29 @@ mod tests {
             ]
         );
         assert_eq!(verdict(&Ok(view)), None);
+    }
+
+    #[test]
+    fn columns_stand_below_each_other_whatever_is_in_them() {
+        let wide = Report {
+            host: "gru\u{308}n".into(),
+            ..report("日本🦀")
+        };
+        let deceiving = Report {
+            host: "\u{202e}1qm".into(),
+            ..report("we\u{200b}b")
+        };
+        let view = view(3, vec![report("blue"), wide, deceiving]);
+        assert_eq!(
+            lines("q\u{2066}", &view, false),
+            [
+                r"queue q\u{2066}: quorum, 5 waiting, 3 consumers",
+                r"INSTANCE     VERSION  HOST         UPTIME  STATE      IN FLIGHT  SERVED  ERRORS     P50    P99",
+                r"blue         0.1.0    mq1            1h2m  consuming          3   12345       6  12.0µs  1.2ms",
+                "日本🦀       0.1.0    gru\u{308}n           1h2m  consuming          3   12345       6  12.0µs  1.2ms",
+                r"we\u{200b}b  0.1.0    \u{202e}1qm    1h2m  consuming          3   12345       6  12.0µs  1.2ms",
+            ]
+        );
     }
 
     #[test]

@@ -1,35 +1,20 @@
-//! Text from elsewhere, made safe before it reaches a terminal; spans of time for people. Pure.
-//!
-//! Control characters could move the cursor or rewrite what stands above, and direction marks could
-//! make one text look like another; both are shown as escapes.
+//! Text for people: JSON that a terminal can be shown, beginnings of what is long, spans of time, columns. Pure.
 
+use crate::text::is_unsafe;
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use unicode_width::UnicodeWidthStr as _;
+
+pub(super) use crate::text::safe;
 
 /// As many characters of a number as an error line repeats.
 const SHOWN: usize = 40;
 
-/// The text on one line, with what a terminal would not show as it is in Rust's notation, `\u{1b}`.
-pub(super) fn safe(text: &str) -> Cow<'_, str> {
-    if !text.contains(unsafe_to_show) {
-        return text.into();
-    }
-    let mut shown = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if unsafe_to_show(c) {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown.into()
-}
-
-/// The same for JSON, in JSON's notation, so that the meaning stays the same.
+/// What [`safe`] is for JSON: escapes in JSON's notation, so that the meaning stays the same.
 pub(super) fn safe_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for c in json.chars() {
-        if unsafe_to_show(c) {
+        if is_unsafe(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 // Writing to a string does not fail.
                 let _ = write!(shown, "\\u{unit:04x}");
@@ -63,53 +48,35 @@ pub(super) fn span(seconds: u64) -> String {
     }
 }
 
-/// Control characters, line separators, direction marks, invisible and tag characters.
-fn unsafe_to_show(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{61c}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
+/// How many columns of a terminal the text takes: two for a wide character, none for an accent that combines.
+pub(super) fn columns(text: &str) -> usize {
+    text.width()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CASES: &[(&str, &str, &str)] = &[
-        ("832040", "832040", "832040"),
-        ("grüße, 世界 🦀", "grüße, 世界 🦀", "grüße, 世界 🦀"),
-        ("\u{1b}[2J", "\\u{1b}[2J", "\\u001b[2J"),
-        ("a\nb\r\tc", "a\\nb\\r\\tc", "a\\u000ab\\u000d\\u0009c"),
-        ("\u{9b}2J\u{7f}", "\\u{9b}2J\\u{7f}", "\\u009b2J\\u007f"),
-        (
-            "\u{202e}live\u{2066}",
-            "\\u{202e}live\\u{2066}",
-            "\\u202elive\\u2066",
-        ),
-        (
-            "\u{2028}\u{feff}\u{e0041}",
-            "\\u{2028}\\u{feff}\\u{e0041}",
-            "\\u2028\\ufeff\\udb40\\udc41",
-        ),
+    const CASES: &[(&str, &str)] = &[
+        ("832040", "832040"),
+        ("grüße, 世界 🦀", "grüße, 世界 🦀"),
+        ("\u{1b}[2J", r"\u001b[2J"),
+        ("a\nb\r\tc", r"a\u000ab\u000d\u0009c"),
+        ("\u{9b}2J\u{7f}", r"\u009b2J\u007f"),
+        ("\u{202e}live\u{2066}", r"\u202elive\u2066"),
+        ("\u{2028}\u{feff}\u{e0041}", r"\u2028\ufeff\udb40\udc41"),
     ];
 
     #[test]
     fn what_a_terminal_would_obey_is_escaped() {
-        for (text, shown, json) in CASES {
-            assert_eq!(safe(text), *shown, "{text:?}");
+        for (text, json) in CASES {
             assert_eq!(safe_json(text), *json, "{text:?}");
         }
     }
 
     #[test]
     fn json_keeps_its_meaning() {
-        for (text, ..) in CASES {
+        for (text, _) in CASES {
             let line = safe_json(&serde_json::to_string(text).unwrap());
             assert_eq!(
                 serde_json::from_str::<String>(&line).unwrap(),
@@ -139,6 +106,21 @@ mod tests {
             (90_061, "1d1h"),
         ] {
             assert_eq!(span(seconds), text);
+        }
+    }
+
+    #[test]
+    fn columns_are_those_of_a_terminal() {
+        for (text, count) in [
+            ("", 0),
+            ("blue", 4),
+            ("grün", 4),
+            ("gru\u{308}n", 4),
+            ("日本", 4),
+            ("🦀", 2),
+            ("ｗｉｄｅ", 8),
+        ] {
+            assert_eq!(columns(text), count, "{text}");
         }
     }
 }

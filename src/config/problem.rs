@@ -24,17 +24,9 @@ pub struct FileFault {
     pub denied: bool,
 }
 
-/// Escapes control characters, a newline as `\n`.
+/// The text on one line, made safe.
 pub(super) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    line
+    crate::text::safe(text).into_owned()
 }
 
 /// An unknown key or table in a file or among the flags.

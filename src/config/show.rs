@@ -2,6 +2,8 @@
 
 use super::read::{LEVELS, LOG_TARGETS, QUEUE_KINDS};
 use super::units::format_duration;
+use crate::text::is_unsafe;
+
 use super::{BrokerUrl, Level, Loaded, LogTarget, QueueKind, keys};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,11 +32,33 @@ pub fn show_toml(loaded: &Loaded) -> String {
             lines.push(format!("{gap}[{section}]\n"));
         }
         lines.push(match entry.value {
-            Some(value) => format!("{} = {value}  # {}\n", key.last(), entry.origin),
+            Some(value) => format!("{} = {}  # {}\n", key.last(), written(&value), entry.origin),
             None => format!("# {} is not set\n", key.last()),
         });
     }
     lines.concat()
+}
+
+/// A value as TOML that can be shown: with what a terminal would obey or not show in TOML's own escapes.
+fn written(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.contains(is_unsafe) => quoted(text),
+        Value::Array(values) => {
+            let values: Vec<String> = values.iter().map(written).collect();
+            format!("[{}]", values.join(", "))
+        }
+        _ => value.to_string(),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let escaped = text.chars().map(|c| match (c, u32::from(c)) {
+        ('"' | '\\', _) => format!("\\{c}"),
+        (_, code) if is_unsafe(c) && code > 0xffff => format!("\\U{code:08x}"),
+        (_, code) if is_unsafe(c) => format!("\\u{code:04x}"),
+        _ => c.to_string(),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
 }
 
 /// The same as JSON, one object a line with `key`, `value` (`null` where it is not set) and `origin`.

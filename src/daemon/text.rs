@@ -1,33 +1,22 @@
 //! Foreign text made fit for one line: of a log, of systemd's STATUS, of a terminal.
 
-use std::fmt::Write as _;
+use crate::text::push_safe;
 
 /// The longest text that is kept, in bytes; what a broker or a request says is cut there.
 const LONGEST: usize = 1000;
 
-/// `text` with control characters, line separators and marks that change the direction of writing
-/// escaped, cut where it is too long. A newline would end a log record early and, in STATUS, begin
-/// a variable of its own.
+/// `text` made safe, cut where it is too long. A newline would end a log record early and, in STATUS, begin a variable
+/// of its own.
 pub(super) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for char in text.chars() {
+    let mut line = String::with_capacity(text.len().min(LONGEST));
+    for c in text.chars() {
         if line.len() >= LONGEST {
             line.push('…');
             break;
         }
-        if deceives(char) {
-            // Writing to a string cannot fail.
-            let _ = write!(line, "{}", char.escape_default());
-        } else {
-            line.push(char);
-        }
+        push_safe(&mut line, c);
     }
     line
-}
-
-fn deceives(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -39,7 +28,7 @@ mod tests {
         for (text, expect) in [
             ("", ""),
             ("plain, ünïcode, 漢", "plain, ünïcode, 漢"),
-            ("a\nREADY=1\r\0\t", r"a\nREADY=1\r\u{0}\t"),
+            ("a\nREADY=1\r\0\t", r"a\nREADY=1\r\0\t"),
             ("\u{1b}[31mred\u{9b}", r"\u{1b}[31mred\u{9b}"),
             (
                 "a\u{2028}b\u{202e}c\u{2066}d",

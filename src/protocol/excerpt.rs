@@ -1,6 +1,8 @@
 //! Foreign input made fit for a message, a log line or a terminal: one line, short, and nothing in
 //! it that a terminal obeys. Pure functions, no state.
 
+use crate::text::push_safe;
+
 /// How many characters of foreign input a message shows.
 const EXCERPT_CHARS: usize = 32;
 
@@ -12,17 +14,13 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
     format!("`{shown}`")
 }
 
-/// The first `limit` characters of `text` with everything unprintable escaped (control characters,
-/// line ends, marks that reverse the direction of writing); `...` where something was left out.
+/// The first `limit` characters of `text`, made safe; `...` where something was left out.
 /// Escaping what was escaped before changes nothing.
 pub(super) fn one_line(text: &str, limit: usize) -> String {
     let mut line = String::with_capacity(text.len().min(limit) + 3);
     let mut characters = text.chars();
     for character in characters.by_ref().take(limit) {
-        match character {
-            '"' | '\'' | '\\' => line.push(character),
-            _ => line.extend(character.escape_debug()),
-        }
+        push_safe(&mut line, character);
     }
     if characters.next().is_some() {
         line.push_str("...");

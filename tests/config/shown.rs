@@ -119,6 +119,31 @@ fn what_is_shown_loads_to_the_same() {
 }
 
 #[test]
+fn what_a_terminal_would_obey_is_escaped_and_loads_to_the_same() {
+    let queue = "a\u{202e}b\u{200b}\\\"'c\u{e0041}";
+    let environment = Environment::empty()
+        .with("FIBRPC_QUEUE__NAME", queue)
+        .with("FIBRPC_SERVER__REPLY_TO_ALLOW", "x\u{2066}*,日本,d'\\");
+    let folder = Folder::new();
+    let path = folder.write("odd\u{202e}name.toml", "client.timeout = \"3s\"");
+    let loaded = load_from(Program::Daemon, &with_config(&path), &environment).unwrap();
+    let shown = show_toml(&loaded);
+    for line in [
+        r#"name = "a\u202eb\u200b\\\"'c\U000e0041"  # FIBRPC_QUEUE__NAME"#,
+        r#"reply_to_allow = ["x\u2066*", "日本", "#,
+        r#"timeout = "3s"  # "#,
+        r"/odd\u{202e}name.toml:1",
+    ] {
+        assert!(shown.contains(line), "{line}\n{shown}");
+    }
+    let marks = ['\u{202e}', '\u{2066}', '\u{200b}', '\u{e0041}'];
+    assert!(!shown.contains(marks), "{shown:?}");
+    let again = load_text(&shown).unwrap_or_else(|problems| panic!("{problems:?}\n{shown}"));
+    assert_eq!(again.config, loaded.config);
+    assert!(!loaded.verdict().contains(marks), "{}", loaded.verdict());
+}
+
+#[test]
 fn a_reload_knows_what_changed() {
     let base = || load_text("broker.url = \"amqp://u:one@h\"").unwrap().config;
     assert!(diff(&base(), &base()).is_empty());
