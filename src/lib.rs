@@ -48,6 +48,8 @@ pub mod client;
 pub mod config;
 pub mod daemon;
 pub mod fibonacci;
+mod inherited;
 pub mod protocol;
 pub mod server;
+mod stdio;
 mod text;

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 /// everything together and are not layers.
 const LAYERS: &[(&str, &[&str])] = &[
     ("text", &[]),
+    ("inherited", &[]),
+    ("stdio", &["inherited"]),
     ("fibonacci", &[]),
     ("config", &["text"]),
     ("protocol", &["config", "text"]),
@@ -26,6 +28,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "protocol",
             "config",
             "fibonacci",
+            "stdio",
+            "inherited",
             "text",
         ],
     ),
@@ -37,6 +41,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "broker",
             "protocol",
             "config",
+            "stdio",
+            "inherited",
             "text",
         ],
     ),

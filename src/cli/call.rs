@@ -3,7 +3,7 @@
 
 use super::answers::Answers;
 use super::args::{Args, Common};
-use super::input::{Input, Item};
+use super::input::{EXIT_INPUT, Input, Item};
 use super::output::{Closed, Output, Style, complain, note};
 use super::progress::{self, Done, Progress};
 use crate::client::{CallError, Client, Reply, Settings, State};
@@ -27,17 +27,14 @@ const BUDGET: u64 = 16 << 20;
 /// After how long a wait deserves a word.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// `EX_NOINPUT`: the numbers cannot be read.
-const EXIT_INPUT: u8 = 66;
-
 /// Asks and prints; gives the exit status.
 pub(super) async fn run(args: &Args, config: &Config, stop: &CancellationToken) -> u8 {
     let common = &args.common;
     let mut input = match Input::open(&args.ask) {
         Ok(input) => input,
-        Err(why) => {
+        Err((exit_status, why)) => {
             complain(&why);
-            return EXIT_INPUT;
+            return exit_status;
         }
     };
     if input.is_typed() && !common.quiet {

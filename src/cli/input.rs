@@ -4,18 +4,20 @@
 //! for its file and for [`Input::close`] at once, so a terminal or a pipe where nothing comes any more
 //! does not keep it; it is joined there.
 
+mod source;
+
+pub(super) use source::EXIT_INPUT;
+
 use super::args::Ask;
 use super::lines::{Line, Lines};
 use super::text::safe;
 use super::usage::STDIN;
 use crate::protocol::{Code, Status};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
-use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal as _, PipeReader, PipeWriter, Read as _, Seek as _};
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use source::{Source, cannot_read, exit_status, open};
+use std::io::{self, PipeReader, PipeWriter};
 use std::path::Path;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -49,8 +51,9 @@ pub(super) enum Input {
 }
 
 impl Input {
-    /// Opens what the flags name; an error in one line where that cannot be read. Needs a tokio runtime.
-    pub(super) fn open(ask: &Ask) -> Result<Self, String> {
+    /// Opens what the flags name; the exit status and an error in one line where that cannot be read. Needs a
+    /// tokio runtime.
+    pub(super) fn open(ask: &Ask) -> Result<Self, (u8, String)> {
         let file = match (&ask.file, ask.numbers.as_slice()) {
             (None, [word]) if word == STDIN => Path::new(STDIN),
             (Some(file), _) => file,
@@ -69,7 +72,7 @@ impl Input {
         } else {
             safe(&file.display().to_string()).into_owned()
         };
-        let fault = |error: io::Error| cannot_read(&name, &error);
+        let fault = |error: io::Error| (exit_status(&error), cannot_read(&name, &error));
         let file = open(file).map_err(fault)?;
         Reader::start(file, name.clone())
             .map(Self::Lines)
@@ -168,27 +171,6 @@ fn refusal(why: &str) -> Status {
     Status::new(Code::InvalidArgument, why)
 }
 
-/// Standard input or a file. A FIFO opens at once, whether anybody writes to it yet or not.
-fn open(path: &Path) -> io::Result<File> {
-    if path == Path::new(STDIN) {
-        return Ok(io::stdin().as_fd().try_clone_to_owned()?.into());
-    }
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)
-}
-
-fn cannot_read(name: &str, error: &io::Error) -> String {
-    let (what, to_do) = match error.kind() {
-        io::ErrorKind::NotFound => ("no such file", "; check the path"),
-        io::ErrorKind::PermissionDenied => ("permission denied", "; check who may read it"),
-        io::ErrorKind::IsADirectory => ("is a directory", "; name a file"),
-        _ => return format!("cannot read {name}: {error}"),
-    };
-    format!("cannot read {name}: {what}{to_do}")
-}
-
 /// A file that is read line by line.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -204,26 +186,27 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    fn start(mut file: File, name: String) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        if metadata.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        let size = if metadata.is_file() {
-            Some(metadata.len().saturating_sub(file.stream_position()?))
-        } else {
-            None
+    fn start(source: Source, name: String) -> io::Result<Self> {
+        let status = rustix::fs::fstat(&source)?;
+        let size = match FileType::from_raw_mode(status.st_mode) {
+            FileType::Directory => return Err(io::ErrorKind::IsADirectory.into()),
+            FileType::RegularFile => {
+                let position = rustix::fs::seek(&source, SeekFrom::Current(0))?;
+                let length = u64::try_from(status.st_size).unwrap_or(0);
+                Some(length.saturating_sub(position))
+            }
+            _ => None,
         };
         let (stopped, stop) = io::pipe()?;
         let (sender, chunks) = mpsc::channel(1);
         Ok(Self {
             name,
-            is_terminal: file.is_terminal(),
+            is_terminal: rustix::termios::isatty(&source),
             size,
             lines: Lines::default(),
             chunks,
             ended: false,
-            thread: tokio::task::spawn_blocking(move || read(file, &stopped, &sender)),
+            thread: tokio::task::spawn_blocking(move || read(&source, &stopped, &sender)),
             stop,
         })
     }
@@ -256,12 +239,12 @@ impl Reader {
 }
 
 /// Reads to the end, or until somebody drops the other end of `stopped` or of `chunks`.
-fn read(mut file: File, stopped: &PipeReader, chunks: &mpsc::Sender<Vec<u8>>) -> io::Result<()> {
+fn read(source: &Source, stopped: &PipeReader, chunks: &mpsc::Sender<Vec<u8>>) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
         let mut ready = [
             PollFd::new(stopped, PollFlags::IN),
-            PollFd::new(&file, PollFlags::IN),
+            PollFd::new(source, PollFlags::IN),
         ];
         match poll(&mut ready, None) {
             Ok(_) if !ready[0].revents().is_empty() => return Ok(()),
@@ -271,16 +254,15 @@ fn read(mut file: File, stopped: &PipeReader, chunks: &mpsc::Sender<Vec<u8>>) ->
         if ready[1].revents().is_empty() {
             continue;
         }
-        match file.read(&mut buffer) {
+        match rustix::io::read(source, &mut buffer) {
             Ok(0) => return Ok(()),
             Ok(length) => {
                 if chunks.blocking_send(buffer[..length].to_vec()).is_err() {
                     return Ok(());
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }
@@ -288,6 +270,7 @@ fn read(mut file: File, stopped: &PipeReader, chunks: &mpsc::Sender<Vec<u8>>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::{File, OpenOptions};
     use std::io::Write as _;
 
     #[test]

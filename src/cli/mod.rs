@@ -23,10 +23,12 @@ mod usage;
 use crate::broker::check::{Denied, check};
 use crate::config::load::{Loaded, Overrides, Program, load};
 use crate::config::{Config, Problem};
+use crate::stdio;
 use args::{Args, Command, Common};
 use interrupt::Interrupt;
 use output::{complain, warn};
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use terminal::Color;
 use text::safe;
@@ -50,13 +52,13 @@ pub fn main() -> ExitCode {
         Ok(args) => run(&args).into(),
         // Help and version.
         Err(shown) if !shown.use_stderr() => {
-            let printed = shown.print();
+            let printed = stdio::print_help(&shown);
             printed
                 .map_or_else(|error| output::not_written(&error), |()| 0)
                 .into()
         }
         Err(wrong) => {
-            complain(&safe(&usage::one_line(&wrong)));
+            complain(&usage::one_line(&wrong));
             EXIT_USAGE.into()
         }
     }
@@ -164,10 +166,26 @@ fn blame(program: Program, overrides: &Overrides) -> u8 {
 /// Shows what the client does. Nobody else logs: the AMQP library would print whole messages.
 fn log() {
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(|| LogLine)
         .with_ansi(false)
         .without_time()
         .with_target(false);
     let ours = Targets::new().with_target("fibrpc", LevelFilter::DEBUG);
     tracing_subscriber::registry().with(lines).with(ours).init();
+}
+
+/// Writes a record of the log, which comes in one piece with a newline at its end.
+struct LogLine;
+
+impl Write for LogLine {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(record);
+        let line = format!("{}\n", safe(text.trim_end_matches('\n')));
+        stdio::stderr().write_all(line.as_bytes())?;
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

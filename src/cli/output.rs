@@ -8,10 +8,9 @@ use super::progress::{Done, Progress};
 use super::terminal::{BAD, DOUBTFUL, painted, stderr_has_color};
 use super::text::{safe, safe_json};
 use crate::protocol::{Code, Status};
+use crate::stdio;
 use serde::Serialize;
-use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::os::fd::AsFd as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -99,12 +98,12 @@ impl Output {
 
     /// Prints an error on standard error, in its place among the lines.
     pub(super) async fn complaint(&self, message: &str) -> Result<(), Closed> {
-        self.send(Line::Error(safe(message).into_owned())).await
+        self.send(Line::Error(message.to_owned())).await
     }
 
     /// Prints what is no error on standard error, in its place among the lines.
     pub(super) async fn note(&self, message: &str) -> Result<(), Closed> {
-        self.send(Line::Note(safe(message).into_owned())).await
+        self.send(Line::Note(message.to_owned())).await
     }
 
     /// Lets the bar show how far it is, unless other things wait to be printed.
@@ -162,7 +161,7 @@ pub(super) fn complain(message: &str) {
 /// Prints a warning on standard error.
 pub(super) fn warn(message: &str) {
     let warning = painted("warning:", DOUBTFUL, stderr_has_color());
-    message_line("fibrpc:", &format!("{warning} {message}"));
+    message_line(&format!("fibrpc: {warning}"), message);
 }
 
 /// Prints what is no error on standard error.
@@ -171,33 +170,31 @@ pub(super) fn note(message: &str) {
 }
 
 fn message_line(prefix: &str, message: &str) {
-    // Where standard error is closed there is nobody to tell.
-    let _ = writeln!(io::stderr(), "{prefix} {message}");
+    let line = format!("{prefix} {}\n", safe(message));
+    // Where standard error cannot be written there is nobody to tell.
+    let _ = stdio::stderr().write_all(line.as_bytes());
 }
 
 /// Prints all there is to print; gives the exit status.
 pub(super) fn print(text: &str) -> u8 {
-    let written = standard_output().and_then(|mut out| out.write_all(text.as_bytes()));
+    let written = stdio::stdout().write_all(text.as_bytes());
     written.map_or_else(|error| not_written(&error), |()| 0)
-}
-
-/// Standard output as a file: [`io::stdout`] takes one that cannot be written for one that is.
-fn standard_output() -> io::Result<File> {
-    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
 }
 
 /// Says why standard output was not written, unless its reader has simply gone; gives the exit status.
 pub(super) fn not_written(error: &io::Error) -> u8 {
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        return 0;
+    match stdio::not_written(error) {
+        Some(why) => {
+            complain(&why);
+            EXIT_OUTPUT
+        }
+        None => 0,
     }
-    complain(&format!("cannot write to standard output: {error}"));
-    EXIT_OUTPUT
 }
 
 fn write(lines: &mut mpsc::Receiver<Line>, progress: &Progress) -> io::Result<()> {
-    let mut out = standard_output()?;
-    let on_the_terminal = out.is_terminal();
+    let mut out = stdio::stdout();
+    let on_the_terminal = io::stdout().is_terminal();
     let mut flush = |ready: &mut Vec<u8>, progress: &Progress| {
         if ready.is_empty() {
             return Ok(());
@@ -227,7 +224,7 @@ fn write(lines: &mut mpsc::Receiver<Line>, progress: &Progress) -> io::Result<()
                 progress.aside(|| note(&text));
             }
             Line::Progress(done) => progress.draw(&done),
-            Line::Live(text) => progress.say(text),
+            Line::Live(text) => progress.say(&text),
         }
         if ready.len() >= BUFFER || lines.is_empty() {
             flush(&mut ready, progress)?;

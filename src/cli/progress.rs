@@ -1,11 +1,13 @@
 //! The bar on a terminal while many numbers are asked for, or a line of words in its place. Belongs to the
 //! thread that writes.
 
-use super::text::span;
+use super::text::{safe, span};
+use crate::stdio;
 use indicatif::style::TemplateError;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 use std::fmt::Write;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// After how long there is a bar.
@@ -13,6 +15,9 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The time from one look of it to the next.
 pub(super) const REFRESH: Duration = Duration::from_millis(100);
+
+/// How often it is drawn at most, per second.
+const DRAWN: u8 = 20;
 
 /// How far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,9 +61,9 @@ impl Progress {
     }
 
     /// Shows words.
-    pub(super) fn say(&self, words: String) {
+    pub(super) fn say(&self, words: &str) {
         self.appear();
-        self.bar.set_message(words);
+        self.bar.set_message(safe(words).into_owned());
         self.bar.tick();
     }
 
@@ -70,14 +75,16 @@ impl Progress {
         }
         let waiting = done.waiting.as_ref();
         let waiting = waiting.map_or(String::new(), |waiting| format!(": {waiting}"));
-        self.bar.set_message(waiting);
+        self.bar.set_message(safe(&waiting).into_owned());
         self.bar.set_position(done.numbers);
         self.bar.tick();
     }
 
     fn appear(&self) {
-        if self.bar.is_hidden() {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        if self.bar.is_hidden() && is_possible() {
+            let screen = Box::new(Screen::default());
+            let target = ProgressDrawTarget::term_like_with_hz(screen, DRAWN);
+            self.bar.set_draw_target(target);
         }
     }
 
@@ -89,6 +96,76 @@ impl Progress {
     /// Takes it away.
     pub(super) fn end(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Standard error as indicatif wants it; its own would leave out what a non-blocking terminal does not take at once.
+#[derive(Debug, Default)]
+struct Screen {
+    /// What comes next, up to [`TermLike::flush`].
+    drawn: Mutex<String>,
+}
+
+impl Screen {
+    fn drawn(&self) -> MutexGuard<'_, String> {
+        self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves the cursor; the letter says where to.
+    fn go(&self, steps: usize, letter: char) -> io::Result<()> {
+        match steps {
+            0 => Ok(()),
+            _ => self.write_str(&format!("\u{1b}[{steps}{letter}")),
+        }
+    }
+
+    fn size() -> Option<(u16, u16)> {
+        let size = rustix::termios::tcgetwinsize(stdio::stderr()).ok()?;
+        (size.ws_row > 0 && size.ws_col > 0).then_some((size.ws_row, size.ws_col))
+    }
+}
+
+impl TermLike for Screen {
+    fn width(&self) -> u16 {
+        Self::size().map_or(80, |(_, columns)| columns)
+    }
+
+    fn height(&self) -> u16 {
+        Self::size().map_or(24, |(rows, _)| rows)
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.go(n, 'A')
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.go(n, 'B')
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.go(n, 'C')
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.go(n, 'D')
+    }
+
+    fn write_line(&self, s: &str) -> io::Result<()> {
+        self.write_str(&format!("{s}\n"))
+    }
+
+    fn write_str(&self, s: &str) -> io::Result<()> {
+        self.drawn().push_str(s);
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.write_str("\r\u{1b}[2K")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let drawn = std::mem::take(&mut *self.drawn());
+        stdio::stderr().write_all(drawn.as_bytes())
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! The choice of `--color` is the process's, kept by anstream, so that clap's own help obeys it as well.
 
-use anstream::{AutoStream, ColorChoice};
+use crate::stdio;
+use anstream::ColorChoice;
 use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
 use std::ffi::OsString;
-use std::io;
 
 /// Of what is wrong.
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -57,12 +57,12 @@ impl Color {
 
 /// Whether standard output gets colours.
 pub(super) fn stdout_has_color() -> bool {
-    AutoStream::choice(&io::stdout()) != ColorChoice::Never
+    stdio::stdout().has_color()
 }
 
 /// Whether standard error gets colours.
 pub(super) fn stderr_has_color() -> bool {
-    AutoStream::choice(&io::stderr()) != ColorChoice::Never
+    stdio::stderr().has_color()
 }
 
 /// The text in a style, where `color` says so.

@@ -18,10 +18,11 @@ mod watchdog;
 use crate::broker::check::{Denied, check};
 use crate::config::{self, Loaded, Overrides, Problem, Program};
 use crate::server::events;
+use crate::stdio;
 use args::Args;
 use clap::Parser as _;
 use logging::Logging;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
@@ -34,6 +35,8 @@ enum Exit {
     Usage = 64,
     /// A fault of ours or of the system.
     Internal = 70,
+    /// What was to be printed could not be written.
+    Output = 74,
     /// Requests that were begun went back to the broker.
     Abandoned = 75,
     /// The configuration has problems.
@@ -50,15 +53,11 @@ impl From<Exit> for ExitCode {
 pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(error) => {
-            // Nowhere to report that the report failed.
-            let _ = error.print();
-            let exit = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
-            };
-            return exit.into();
+        // Help and version.
+        Err(shown) if !shown.use_stderr() => return print_help(&shown).into(),
+        Err(wrong) => {
+            wrong.to_string().lines().for_each(print_error);
+            return Exit::Usage.into();
         }
     };
     let overrides = args.overrides();
@@ -71,6 +70,17 @@ pub fn main() -> ExitCode {
         Ok(loaded) => start(loaded, overrides),
     };
     exit.into()
+}
+
+fn print_help(help: &clap::Error) -> Exit {
+    let written = stdio::print_help(help);
+    match written.err().as_ref().and_then(stdio::not_written) {
+        Some(why) => {
+            complain(&why);
+            Exit::Output
+        }
+        None => Exit::Done,
+    }
 }
 
 /// A configuration that cannot be used: all that is wrong with it, one a line.
@@ -92,7 +102,7 @@ fn approve(loaded: &Loaded, warnings: &[String]) -> Exit {
 
 /// One line on stderr, for what is said without a log.
 fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "fibrpcd: {}", text::one_line(text));
+    print_error(&format!("fibrpcd: {text}"));
 }
 
 /// One line on stderr about a fault; the journal takes it as an error.
@@ -102,7 +112,14 @@ fn complain(text: &str) {
     } else {
         ""
     };
-    let _ = writeln!(io::stderr(), "{mark}fibrpcd: {}", text::one_line(text));
+    print_error(&format!("{mark}fibrpcd: {text}"));
+}
+
+/// One line on stderr.
+fn print_error(text: &str) {
+    let line = text::one_line(text) + "\n";
+    // Where it cannot be written there is nobody to tell.
+    let _ = stdio::stderr().write_all(line.as_bytes());
 }
 
 /// Starts log and runtime, and serves until told to stop.

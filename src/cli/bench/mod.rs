@@ -22,11 +22,12 @@ pub(super) use mix::Mix;
 use super::EXIT_SYSTEM;
 use super::args::{Bench, Common};
 use super::call::{Notice, connect, settings};
-use super::output::{EXIT_OUTPUT, Output, Style, complain, line_of};
+use super::output::{EXIT_OUTPUT, Output, Style, complain, line_of, not_written};
 use super::progress::{self, Progress};
 use crate::client::Client;
 use crate::config::Config;
 use crate::protocol::Status;
+use crate::stdio;
 use load::Generator;
 use record::Record;
 use schedule::Pace;
@@ -55,6 +56,10 @@ pub(super) async fn run(
     config: &Config,
     stop: &CancellationToken,
 ) -> u8 {
+    // Better now than after the load.
+    if let Err(error) = stdio::stdout().open() {
+        return not_written(&error);
+    }
     let style = Style {
         json: common.json,
         ..Style::default()

@@ -2,10 +2,9 @@
 
 use super::capture::Record;
 use super::limits::LEFT_OUT;
+use crate::stdio;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
-use std::os::linux::fs::MetadataExt as _;
 use tracing::field::Value;
 use tracing::{Event, Level, Subscriber};
 use tracing_journald::{Priority, PriorityMappings};
@@ -40,7 +39,7 @@ pub(super) fn stderr() -> Sink {
         Style::Time
     };
     Box::new(move |record| {
-        let _ = io::stderr().write_all(line(record, style).as_bytes());
+        let _ = stdio::stderr().write_all(line(record, style).as_bytes());
     })
 }
 
@@ -49,13 +48,8 @@ pub(in super::super) fn stderr_is_journal() -> bool {
     let Some(stream) = std::env::var_os("JOURNAL_STREAM") else {
         return false;
     };
-    let Ok(stderr) = io::stderr().as_fd().try_clone_to_owned() else {
-        return false;
-    };
-    match std::fs::File::from(stderr).metadata() {
-        Ok(file) => stream.to_str() == Some(&journal_stream(file.st_dev(), file.st_ino())),
-        Err(_) => false,
-    }
+    let stderr = rustix::fs::fstat(stdio::stderr());
+    stderr.is_ok_and(|file| stream.to_str() == Some(&journal_stream(file.st_dev, file.st_ino)))
 }
 
 /// What `JOURNAL_STREAM` says of a file that is the journal's (systemd.exec(5)).

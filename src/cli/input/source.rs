@@ -1,0 +1,67 @@
+//! Where numbers are read from, standard input or a file, and why that cannot be.
+
+use crate::cli::EXIT_SYSTEM;
+use crate::cli::usage::STDIN;
+use crate::stdio;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// `EX_NOINPUT`: the numbers cannot be read.
+pub(in crate::cli) const EXIT_INPUT: u8 = 66;
+
+/// What is read.
+#[derive(Debug)]
+pub(super) enum Source {
+    Stdin(BorrowedFd<'static>),
+    File(File),
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Stdin(stdin) => *stdin,
+            Self::File(file) => file.as_fd(),
+        }
+    }
+}
+
+/// Standard input or a file. A FIFO opens at once, whether anybody writes to it yet or not.
+pub(super) fn open(path: &Path) -> io::Result<Source> {
+    if path == Path::new(STDIN) {
+        return stdio::stdin().map(Source::Stdin);
+    }
+    // What such a path names by now is not what was closed.
+    if let Err(closed) = stdio::stdin()
+        && stdio::is_stdin(path)
+    {
+        return Err(closed);
+    }
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path);
+    file.map(Source::File)
+}
+
+/// What this process lacks is no fault of the file.
+pub(super) fn exit_status(error: &io::Error) -> u8 {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => EXIT_SYSTEM,
+        _ => EXIT_INPUT,
+    }
+}
+
+pub(super) fn cannot_read(name: &str, error: &io::Error) -> String {
+    let (what, to_do) = match error.kind() {
+        io::ErrorKind::NotFound => ("no such file", "; check the path"),
+        io::ErrorKind::PermissionDenied => ("permission denied", "; check who may read it"),
+        io::ErrorKind::IsADirectory => ("is a directory", "; name a file"),
+        _ => return format!("cannot read {name}: {error}"),
+    };
+    format!("cannot read {name}: {what}{to_do}")
+}
