@@ -1,5 +1,5 @@
 //! What this process got from whoever started it and can no longer be seen later: which of the three standard
-//! descriptors were open.
+//! descriptors were open, and which signals are ignored.
 //!
 //! Before `main`, Rust's runtime opens /dev/null in the place of each closed descriptor. That cannot be told
 //! from a /dev/null that somebody chose, so the descriptors are looked at earlier.
@@ -27,9 +27,52 @@ pub(crate) fn was_closed(descriptor: usize) -> bool {
     closed.is_some_and(|closed| closed.load(Ordering::Relaxed))
 }
 
+/// The signals that are ignored: `nohup`, `trap ''`, and SIGINT in a script's background jobs. To be read
+/// before any of them is caught.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ignored {
+    /// The lowest bit is signal 1.
+    mask: u64,
+}
+
+impl Ignored {
+    /// As they are now; none where that cannot be read.
+    pub(crate) fn now() -> Self {
+        Self::of(&std::fs::read_to_string("/proc/self/status").unwrap_or_default())
+    }
+
+    /// As `/proc/PID/status` has them.
+    fn of(status: &str) -> Self {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        Self {
+            mask: mask.unwrap_or(0),
+        }
+    }
+
+    /// Whether this signal is one of them.
+    pub(crate) fn has(self, signal: i32) -> bool {
+        (1..=64).contains(&signal) && self.mask >> (signal - 1) & 1 == 1
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_from_the_mask() {
+        let status =
+            "Name:\tfibrpc\nSigBlk:\t0000000000004002\nSigIgn:\t8000000000001002\nSigCgt:\t0\n";
+        let ignored = Ignored::of(status);
+        let signals: Vec<i32> = (-1..70).filter(|signal| ignored.has(*signal)).collect();
+        assert_eq!(signals, [2, 13, 64]);
+        for nothing in ["", "SigIgn:\tnonsense\n", "SigIgn:"] {
+            assert!(!Ignored::of(nothing).has(13), "{nothing:?}");
+        }
+        // Rust's runtime ignores SIGPIPE.
+        assert!(Ignored::now().has(13));
+    }
 
     #[test]
     fn open_descriptors_are_open() {

@@ -3,7 +3,11 @@
 //!
 //! A command gets a [`CancellationToken`] and stops when it is cancelled. It has [`GRACE`] for that, so a
 //! reader who has stopped reading or a broker that is gone cannot keep the process.
+//!
+//! A signal that was ignored when the process was started stays ignored, as in all programs that a script runs
+//! under `nohup`, `trap ''` or in the background.
 
+use crate::inherited::Ignored;
 use crate::protocol::Code;
 use futures_util::stream::StreamExt as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -33,9 +37,11 @@ pub(super) struct Interrupt {
 impl Interrupt {
     /// Catches the signals from now on. Needs a tokio runtime with I/O.
     pub(super) fn catch() -> io::Result<Self> {
-        let caught = [SIGINT, SIGTERM];
+        let ignored = Ignored::now();
+        let caught = [SIGINT, SIGTERM].into_iter();
+        let caught: Vec<i32> = caught.filter(|signal| !ignored.has(*signal)).collect();
         let again = Arc::new(AtomicBool::new(false));
-        for signal in caught {
+        for &signal in &caught {
             // In this order: the first signal finds the flag down and puts it up for the second, which
             // then ends the process within its handler, whatever the rest is busy with.
             flag::register_conditional_default(signal, Arc::clone(&again))?;

@@ -3,8 +3,13 @@
 //! The first SIGTERM or SIGINT asks for a drain, the second to leave now. From then on a third one
 //! ends the process inside the signal handler, since whoever sends three has seen the first two
 //! change nothing.
+//!
+//! SIGINT stays ignored where it was when the process was started: it is Ctrl-C at a terminal, from which a script's
+//! background jobs are kept that way. SIGTERM and SIGHUP are caught all the same: they are how a daemon is stopped and
+//! told to reload, and a reload is as good an answer to a terminal that is gone as none, which is what `nohup` asks for.
 
 use super::Exit;
+use crate::inherited::Ignored;
 use crate::server::Stop;
 use futures_util::StreamExt as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -12,10 +17,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What is caught.
+/// What is caught in any case.
 const CAUGHT: &[i32] = &[
     SIGTERM,
-    SIGINT,
     SIGHUP,
     #[cfg(feature = "test-wedge")]
     signal_hook::consts::SIGUSR1,
@@ -46,8 +50,24 @@ pub(super) struct Signals {
 impl Signals {
     /// Catches the signals from now on. Needs a tokio runtime with I/O.
     pub(super) fn register() -> io::Result<Self> {
+        let ignored = Ignored::now();
+        if ignored.has(SIGTERM) {
+            tracing::warn!(
+                "SIGTERM was ignored by whoever started this; it stops fibrpcd all the same"
+            );
+        }
+        let mut caught = CAUGHT.to_vec();
+        let mut stopping = vec![SIGTERM];
+        if ignored.has(SIGINT) {
+            tracing::info!(
+                "SIGINT stays ignored, as whoever started this wants; SIGTERM stops fibrpcd"
+            );
+        } else {
+            caught.push(SIGINT);
+            stopping.push(SIGINT);
+        }
         let last_resort = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT] {
+        for signal in stopping {
             signal_hook::flag::register_conditional_shutdown(
                 signal,
                 Exit::Abandoned as i32,
@@ -55,7 +75,7 @@ impl Signals {
             )?;
         }
         Ok(Self {
-            stream: signal_hook_tokio::Signals::new(CAUGHT)?,
+            stream: signal_hook_tokio::Signals::new(caught)?,
             stop: Stop::No,
             last_resort,
         })

@@ -28,6 +28,7 @@ mod faults;
 mod harness;
 mod harness_proxy;
 mod hostile;
+mod ignored;
 mod load;
 mod manners;
 mod nonblocking;
