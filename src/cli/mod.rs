@@ -179,13 +179,36 @@ struct LogLine;
 
 impl Write for LogLine {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(record);
-        let line = format!("{}\n", safe(text.trim_end_matches('\n')));
-        stdio::stderr().write_all(line.as_bytes())?;
+        stdio::stderr().write_all(log_line(record).as_bytes())?;
         Ok(record.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+fn log_line(record: &[u8]) -> String {
+    let text = String::from_utf8_lossy(record);
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    format!("{}\n", safe(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_the_log_is_one_safe_line() {
+        for (record, line) in [
+            ("DEBUG connected\n", "DEBUG connected\n"),
+            (
+                "DEBUG \u{202e}a\nb\u{1b}[2J\n",
+                "DEBUG \\u{202e}a\\nb\\u{1b}[2J\n",
+            ),
+            ("", "\n"),
+        ] {
+            assert_eq!(log_line(record.as_bytes()), line);
+        }
     }
 }

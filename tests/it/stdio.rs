@@ -12,6 +12,7 @@ pub const FIBRPCD: &str = env!("CARGO_BIN_EXE_fibrpcd");
 pub fn shell(script: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", script]).args(arguments).env_clear();
+    command.env("LC_ALL", "C.UTF-8");
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }
@@ -200,6 +201,18 @@ fn a_standard_input_that_cannot_be_read_is_an_error() {
             (0, ""),
             "{arguments}"
         );
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_shown_safely() {
+    for program in [FIBRPC, FIBRPCD] {
+        let output = sh(r#"exec "$0" $'--\e[2J\u202ewrong\u200b'"#, &[program]);
+        assert_eq!(output.code(), 64, "{output:?}");
+        let escaped = r"\u{202e}wrong\u{200b}";
+        assert!(output.stderr.contains(escaped), "{output:?}");
+        let raw = ['\u{1b}', '\u{202e}', '\u{200b}'];
+        assert!(!output.stderr.contains(raw), "{output:?}");
     }
 }
 
