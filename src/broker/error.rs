@@ -19,14 +19,20 @@ pub enum Kind {
     Credentials,
     /// The user may not do that, or the vhost is missing.
     Denied,
-    /// The user or the vhost has as many connections or channels as the broker allows.
+    /// The broker allows no more connections, channels or queues to the user, the vhost or at all.
     Limit,
+    /// The vhost exists and cannot be used at present.
+    VhostDown,
     /// The queue does not exist.
     NoQueue,
     /// The queue exists and cannot be used at present: the node that holds it is down, or it has stopped.
     QueueDown,
-    /// The queue exists and is not what was wanted, or is somebody's exclusive one.
+    /// The queue exists and is not what was wanted.
     Mismatch,
+    /// The queue is another connection's own, or another consumer's.
+    Locked,
+    /// The broker refuses it for a reason that only its text tells.
+    Refused,
     /// A message is larger than the broker takes, which is so many bytes.
     TooLarge(u64),
     /// The broker or the client library saw a protocol violation: a message may have caused it.
@@ -59,26 +65,13 @@ impl Error {
     /// What the AMQP library says went wrong while doing `what`.
     pub(super) fn from_lapin(what: &str, error: &lapin::Error) -> Self {
         let kind = match error.kind() {
-            ErrorKind::ProtocolError(error) => match error.kind() {
-                AMQPErrorKind::Soft(soft) => match soft {
-                    AMQPSoftError::ACCESSREFUSED => Kind::Denied,
-                    AMQPSoftError::NOTFOUND => missing(error.get_message().as_str()),
-                    AMQPSoftError::PRECONDITIONFAILED => unmet(error.get_message().as_str()),
-                    AMQPSoftError::RESOURCELOCKED => Kind::Mismatch,
-                    _ => Kind::Protocol,
-                },
-                AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED) => Kind::Lost,
-                // "connection limit (9) is reached", "... opened for user 'u' has reached the maximum ... limit"
-                AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
-                    if ["is reached", "has reached"]
-                        .iter()
-                        .any(|limit| error.get_message().as_str().contains(limit)) =>
-                {
-                    Kind::Limit
+            ErrorKind::ProtocolError(error) => {
+                let text = error.get_message().as_str();
+                match error.kind() {
+                    AMQPErrorKind::Soft(soft) => soft_kind(soft, text),
+                    AMQPErrorKind::Hard(hard) => hard_kind(hard, text),
                 }
-                AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => Kind::Denied,
-                AMQPErrorKind::Hard(_) => Kind::Protocol,
-            },
+            }
             ErrorKind::ParsingError(_) | ErrorKind::SerialisationError(_) => Kind::Protocol,
             _ => Kind::Lost,
         };
@@ -106,6 +99,9 @@ impl Error {
     /// The same failure, with `cure` at the end of its line.
     #[must_use]
     pub(super) fn with_cure(mut self, cure: &str) -> Self {
+        if cure.is_empty() {
+            return self;
+        }
         self.message.push_str("; ");
         self.message.push_str(cure);
         self
@@ -132,6 +128,7 @@ impl Error {
                 | Kind::Credentials
                 | Kind::Denied
                 | Kind::Mismatch
+                | Kind::Locked
                 | Kind::TooLarge(_)
                 | Kind::Local
         )
@@ -143,27 +140,98 @@ impl Error {
     }
 }
 
-/// What a 404 is about: brokers send it for a queue that does not exist ("no queue 'q' in vhost '/'") and for one
-/// that they cannot reach ("home node 'rabbit@b' of durable queue 'q' in vhost '/' is down or inaccessible").
+/// What an error that closes a channel is about. RabbitMQ uses most codes for several things, and only its text tells
+/// them apart.
+fn soft_kind(error: &AMQPSoftError, text: &str) -> Kind {
+    match error {
+        // "queue 'q' in vhost '/' in exclusive use"
+        AMQPSoftError::ACCESSREFUSED if text.ends_with(" in exclusive use") => Kind::Locked,
+        AMQPSoftError::ACCESSREFUSED => Kind::Denied,
+        AMQPSoftError::NOTFOUND => missing(text),
+        AMQPSoftError::PRECONDITIONFAILED => unmet(text),
+        AMQPSoftError::RESOURCELOCKED => Kind::Locked,
+        _ => Kind::Protocol,
+    }
+}
+
+/// What an error that closes the connection is about.
+fn hard_kind(error: &AMQPHardError, text: &str) -> Kind {
+    match error {
+        AMQPHardError::CONNECTIONFORCED | AMQPHardError::RESOURCEERROR => Kind::Lost,
+        // "access to vhost 'v' refused for user 'u': vhost 'v' is down"
+        AMQPHardError::NOTALLOWED | AMQPHardError::INTERNALERROR
+            if text.contains("vhost '") && text.ends_with("' is down") =>
+        {
+            Kind::VhostDown
+        }
+        AMQPHardError::NOTALLOWED => not_allowed(text),
+        _ => Kind::Protocol,
+    }
+}
+
+fn not_allowed(text: &str) -> Kind {
+    if is_limit(text) {
+        Kind::Limit
+    } else if text.ends_with("cannot be queried, timeout") {
+        // The broker could not count the vhost's connections in time.
+        Kind::Lost
+    } else if text.contains("vhost") {
+        Kind::Denied
+    } else {
+        // "negotiated channel_max = 16 is higher than the maximum allowed value (8)"
+        Kind::Refused
+    }
+}
+
+/// "connection limit (9) is reached", "user 'u' has reached the maximum allowed user limit of (9)", "queue limit in
+/// cluster (9) is reached", "exchange limit of 9 is reached", "reached maximum (9) of consumers per channel".
+fn is_limit(text: &str) -> bool {
+    ["is reached", "has reached", "reached maximum"]
+        .iter()
+        .any(|limit| text.contains(limit))
+}
+
+/// What a 404 is about: brokers send it for a queue that does not exist ("no queue 'q' in vhost '/'"; `LavinMQ`: "Queue
+/// 'q' not found") and for one that they cannot reach ("home node 'rabbit@b' of durable queue 'q' in vhost '/' is down
+/// or inaccessible").
 fn missing(text: &str) -> Kind {
     let text = text.strip_prefix("NOT_FOUND - ").unwrap_or(text);
-    if text.starts_with("no queue ") {
+    let lavinmq = text.starts_with("Queue ")
+        && [
+            " not found",
+            " not declared",
+            " doesn't exist",
+            " doesn't exists",
+            " does not exist",
+        ]
+        .iter()
+        .any(|end| text.ends_with(end));
+    if text.starts_with("no queue ") || lavinmq {
         Kind::NoQueue
+    } else if text.starts_with("no ") {
+        // "no exchange 'x' in vhost '/'", "no previously declared queue"
+        Kind::Refused
     } else {
         Kind::QueueDown
     }
 }
 
-/// What a failed precondition is about, as RabbitMQ words it.
+/// What a failed precondition is about.
 fn unmet(text: &str) -> Kind {
+    let text = text.strip_prefix("PRECONDITION_FAILED - ").unwrap_or(text);
     // "message size 9 is larger than configured max size 5"
-    let sizes = text.split_once("message size ");
-    let limit = sizes.and_then(|(_, sizes)| sizes.rsplit(' ').next()?.parse().ok());
+    let sizes = text.strip_prefix("message size ");
+    let limit = sizes.and_then(|sizes| sizes.rsplit(' ').next()?.parse().ok());
     match limit {
         Some(limit) => Kind::TooLarge(limit),
         // The only exception that a broker raises for its own clock's sake ("Delivery Acknowledgement Timeout").
-        None if text.contains("acknowledgement") => Kind::Cancelled,
-        None => Kind::Mismatch,
+        None if text.contains("delivery acknowledgement") => Kind::Cancelled,
+        None if text.starts_with("inequivalent arg ") => Kind::Mismatch,
+        // LavinMQ.
+        None if text.starts_with("Existing queue ") => Kind::Mismatch,
+        None if text.starts_with("cannot declare ") && is_limit(text) => Kind::Limit,
+        // "invalid arg 'x-queue-type' for queue 'q' in vhost '/': ...", "unknown delivery tag 7"
+        None => Kind::Refused,
     }
 }
 
@@ -199,13 +267,60 @@ mod tests {
     }
 
     #[test]
-    fn failed_preconditions_are_told_apart() {
-        let large =
-            "PRECONDITION_FAILED - message size 1253877 is larger than configured max size 1000000";
-        let late = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: 60000 ms";
-        let other = "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'message size ' in vhost '/'";
-        assert_eq!(unmet(large), Kind::TooLarge(1_000_000));
-        assert_eq!(unmet(late), Kind::Cancelled);
-        assert_eq!(unmet(other), Kind::Mismatch);
+    fn codes_with_several_meanings_are_told_apart() {
+        use Kind::{
+            Cancelled, Denied, Limit, Locked, Lost, Mismatch, NoQueue, Protocol, QueueDown,
+            Refused, TooLarge, VhostDown,
+        };
+        #[rustfmt::skip]
+        let cases = [
+            (403, "ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'u'", Denied),
+            (403, "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use", Locked),
+            (404, "NOT_FOUND - no queue 'q' in vhost '/'", NoQueue),
+            (404, "NOT_FOUND - Queue 'q' not found", NoQueue),
+            (404, "NOT_FOUND - no exchange 'x' in vhost '/'", Refused),
+            (404, "NOT_FOUND - queue 'q' in vhost '/' has crashed and failed to restart", QueueDown),
+            (405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost '/'", Locked),
+            (406, "PRECONDITION_FAILED - message size 1253877 is larger than configured max size 1000000", TooLarge(1_000_000)),
+            (406, "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: 60000 ms", Cancelled),
+            (406, "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'message size ' in vhost '/'", Mismatch),
+            (406, "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'delivery' in vhost '/': received 'true' but current is 'false'", Mismatch),
+            (406, "PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost 'v' (0) is reached", Limit),
+            (406, "PRECONDITION_FAILED - cannot declare queue 'q': queue limit in cluster (3) is reached", Limit),
+            (406, "PRECONDITION_FAILED - invalid arg 'x-max-length' for queue 'is reached' in vhost '/': negative", Refused),
+            (406, "PRECONDITION_FAILED - invalid arg 'x-queue-type' for queue 'q' in vhost '/': disallowed by policy", Refused),
+            (406, "PRECONDITION_FAILED - unknown delivery tag 7", Refused),
+            (320, "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'", Lost),
+            (320, "CONNECTION_FORCED - vhost 'v' is down", Lost),
+            (506, "RESOURCE_ERROR - Stream coordinator unavailable for queue 'q' in vhost '/'", Lost),
+            (530, "NOT_ALLOWED - vhost v not found", Denied),
+            (530, "NOT_ALLOWED - access to vhost 'v' refused for user 'u'", Denied),
+            (530, "NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (5) is reached", Limit),
+            (530, "NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit cannot be queried, timeout", Lost),
+            (530, "NOT_ALLOWED - connection refused: node connection limit (5) is reached", Limit),
+            (530, "NOT_ALLOWED - number of channels opened for user 'u' has reached the maximum allowed user limit of (1)", Limit),
+            (530, "NOT_ALLOWED - number of channels opened on node 'rabbit@b' has reached the maximum allowed limit of 9", Limit),
+            (530, "NOT_ALLOWED - negotiated frame_max = 4096 is lower than the minimum allowed value (8192)", Refused),
+            (530, "NOT_ALLOWED - access to vhost 'v' refused for user 'u': vhost 'v' is down", VhostDown),
+            (541, "INTERNAL_ERROR - access to vhost 'v' refused for user 'u': vhost 'v' is down", VhostDown),
+            (541, "INTERNAL_ERROR", Protocol),
+            (501, "FRAME_ERROR", Protocol),
+        ];
+        for (code, text, kind) in cases {
+            let error = Error::closed("what", code, text);
+            assert_eq!(error.kind, kind, "{text}");
+            assert_eq!(error.message, format!("what: {text}"));
+        }
+    }
+
+    /// Only what somebody has to change is retried at the slowest pace.
+    #[test]
+    fn what_passes_by_itself_needs_nobody() {
+        for kind in [Kind::QueueDown, Kind::VhostDown, Kind::Limit, Kind::Refused] {
+            let error = Error::new(kind, "");
+            assert!(!error.needs_operator(), "{kind:?}");
+            assert!(!error.blames_a_message(), "{kind:?}");
+            assert_eq!(error.code(), Code::Unavailable, "{kind:?}");
+        }
     }
 }

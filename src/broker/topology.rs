@@ -118,13 +118,25 @@ fn explain(error: Error, queue: &Queue) -> Error {
         Kind::Mismatch => error.with_cure(&format!(
             "wanted {wanted}: delete that queue, or set queue.type and queue.durable to what it is"
         )),
+        Kind::Locked => error.with_cure(LOCKED),
+        Kind::Limit => error.with_cure(LIMIT),
         Kind::Denied => error.with_cure(
             "the user needs read permission on the queue, and configure to declare it where it is missing",
         ),
-        Kind::Protocol => error.with_cure(&format!("the broker did not accept {wanted}; see queue.type and queue.durable")),
+        // "Feature `transient_nonexcl_queues` is deprecated. ... this feature is not permitted anymore."
+        Kind::Protocol if error.message.contains("deprecated") => error.with_cure(&format!(
+            "the broker did not accept {wanted}; see queue.type and queue.durable"
+        )),
         _ => error,
     }
 }
+
+/// What to do where a queue is somebody's own.
+pub const LOCKED: &str = "it is another connection's own: end that, or set queue.name";
+
+/// What to do where the broker allows no more queues.
+pub const LIMIT: &str =
+    "raise the limit (rabbitmqctl set_vhost_limits for a vhost's), or delete queues";
 
 #[cfg(test)]
 mod tests {

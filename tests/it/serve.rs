@@ -308,7 +308,7 @@ fn a_queue_that_is_somebody_elses_is_explained() {
     let daemon = Daemon::start(&Settings::new(broker, &vhost));
     let line = daemon.wait_for_line("disconnected", SOON);
     assert!(
-        line.contains("RESOURCE_LOCKED") && line.contains("queue.type"),
+        line.contains("RESOURCE_LOCKED") && line.contains("another connection's own"),
         "{line}"
     );
 }

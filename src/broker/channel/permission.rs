@@ -22,7 +22,7 @@ impl Channel {
         );
         let what = format!("cannot consume from queue {queue:?}");
         match self.bounded(&what, consume).await {
-            Err(error) if error.kind == Kind::Mismatch && error.message.contains("x-priority") => {
+            Err(error) if error.kind == Kind::Refused && error.message.contains("x-priority") => {
                 Ok(())
             }
             Err(error) => Err(error),

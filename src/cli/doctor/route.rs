@@ -181,8 +181,9 @@ fn refused(url: &BrokerUrl, error: &Error) -> Vec<Finding> {
             ),
             "make another user for other machines",
         )]
-    } else if matches!(error.kind, Kind::Denied | Kind::Limit | Kind::Protocol)
-        && (error.kind == Kind::Limit || message.contains("vhost"))
+    } else if matches!(error.kind, Kind::Limit | Kind::VhostDown)
+        || matches!(error.kind, Kind::Denied | Kind::Protocol | Kind::Lost)
+            && message.contains("vhost")
     {
         vec![
             Check::Login.ok(format!("user {:?} is accepted", url.user)),

@@ -1,7 +1,7 @@
 //! What a look around at the broker says: alarm, permissions, the queue and who serves it. Pure.
 
 use super::finding::{Check, Finding};
-use crate::broker::topology::Difference;
+use crate::broker::topology::{Difference, LOCKED};
 use crate::broker::{Error, Kind, QueueStatus};
 use crate::client::probe::Sight;
 use crate::config::{BrokerUrl, Queue};
@@ -72,10 +72,12 @@ fn no_queue(error: &Error, user: &str, queue: &Queue) -> Finding {
             "start fibrpcd, which makes the queue (that takes configure permission on it), or check \
              queue.name and the vhost in broker.url",
         ),
-        Kind::Mismatch => Check::Queue.problem(
+        Kind::QueueDown => Check::Queue.problem(
             message,
-            "it is another connection's own: end that, or set queue.name",
+            "the queue is there and cannot be used: start the broker's node that holds it, or see the broker's log; \
+             fibrpcd goes on by itself",
         ),
+        Kind::Locked => Check::Queue.problem(message, LOCKED),
         _ => Check::Queue.problem(message, "see the broker's log"),
     }
 }
@@ -217,7 +219,7 @@ mod tests {
     #[test]
     fn verdicts_by_what_was_seen() {
         type Change = fn(&mut Sight);
-        let changes: [(Change, &str); 17] = [
+        let changes: [(Change, &str); 18] = [
             (|_| {}, "oooooo"),
             (|sight| sight.blocked = Some("low".into()), "Pooooo"),
             (
@@ -233,7 +235,8 @@ mod tests {
                 "sPoooo",
             ),
             (|sight| sight.queue = Err(error(Kind::NoQueue)), "ooP"),
-            (|sight| sight.queue = Err(error(Kind::Mismatch)), "ooP"),
+            (|sight| sight.queue = Err(error(Kind::QueueDown)), "ooP"),
+            (|sight| sight.queue = Err(error(Kind::Locked)), "ooP"),
             (|sight| sight.queue = Err(error(Kind::Timeout)), "ooP"),
             (|sight| sight.queue = Err(error(Kind::Denied)), "oossss"),
             (
@@ -270,6 +273,25 @@ mod tests {
             let mut sight = well();
             change(&mut sight);
             assert_eq!(verdicts(&sight), expected, "{sight:?}");
+        }
+    }
+
+    /// Nobody is sent to start a server that runs.
+    #[test]
+    fn cures_of_a_queue_that_cannot_be_looked_at() {
+        let queue = Config::default().queue;
+        for (kind, cure) in [
+            (Kind::NoQueue, "start fibrpcd, which makes the queue"),
+            (
+                Kind::QueueDown,
+                "the queue is there and cannot be used: start the broker's node",
+            ),
+            (Kind::Locked, "it is another connection's own"),
+            (Kind::Refused, "see the broker's log"),
+            (Kind::Timeout, "see the broker's log"),
+        ] {
+            let fix = no_queue(&error(kind), "guest", &queue).fix.unwrap();
+            assert!(fix.starts_with(cure), "{fix}");
         }
     }
 

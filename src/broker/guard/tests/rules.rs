@@ -288,7 +288,7 @@ fn ends_are_told_to_both() {
         (
             2,
             Arrival::Failed(Error {
-                kind: Kind::NoQueue,
+                kind: Kind::Refused,
                 message,
             }),
         ),
