@@ -1,9 +1,7 @@
-//! Certificates: until when one is valid and for which names, and in plain words why one was refused. Pure.
+//! Certificates: until when one is valid and for which names. Pure.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
-use tokio_rustls::rustls::pki_types::UnixTime;
-use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
@@ -48,98 +46,6 @@ fn name(name: &GeneralName) -> Option<String> {
     }
 }
 
-/// Why TLS failed: the cause, and what to do about it.
-pub(super) fn refusal(error: &rustls::Error) -> (String, &'static str) {
-    const RENEW: &str = "renew it, or set this machine's clock";
-    const NAME: &str = "check the host in broker.url, or set broker.tls.server_name";
-    match error {
-        rustls::Error::InvalidCertificate(reason) => match reason {
-            CertificateError::ExpiredContext { time, not_after } => (
-                format!("its certificate expired {} ago", between(*not_after, *time)),
-                RENEW,
-            ),
-            CertificateError::Expired => ("its certificate has expired".into(), RENEW),
-            CertificateError::NotValidYetContext { time, not_before } => (
-                format!(
-                    "its certificate will be valid in {}",
-                    between(*time, *not_before)
-                ),
-                "set this machine's clock, or wait",
-            ),
-            CertificateError::UnknownIssuer => (
-                "its certificate is signed by an authority that is not trusted here".into(),
-                "name the file with the authority's certificate in broker.tls.ca_file",
-            ),
-            CertificateError::NotValidForNameContext {
-                expected,
-                presented,
-            } => {
-                let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
-                let names = match names[..] {
-                    [] => "no name at all".to_owned(),
-                    _ => names.join(", "),
-                };
-                let expected = expected.to_str();
-                (
-                    format!("its certificate is for {names} and not for {expected}"),
-                    NAME,
-                )
-            }
-            CertificateError::NotValidForName => {
-                ("its certificate is for another name".into(), NAME)
-            }
-            CertificateError::BadSignature => (
-                "its certificate is not signed by the authority of that name that is trusted here"
-                    .into(),
-                "the authority may have been made anew: name its present certificate in broker.tls.ca_file",
-            ),
-            // The name of an error that the library does not describe, but everybody meets.
-            other if format!("{other:?}").contains("CaUsedAsEndEntity") => (
-                "its certificate is that of an authority (CA:TRUE) and not of a server".into(),
-                "give the broker a certificate of its own, signed by that one",
-            ),
-            other => (
-                format!("its certificate is refused: {other}"),
-                "check the broker's certificate",
-            ),
-        },
-        rustls::Error::InvalidMessage(_) => (
-            "what listens there does not speak TLS".into(),
-            "check scheme and port in broker.url; TLS usually is at 5671",
-        ),
-        rustls::Error::AlertReceived(alert) if is_about_us(*alert) => (
-            format!("the broker refuses our certificate or the lack of one ({alert:?})"),
-            "check broker.tls.cert_file and broker.tls.key_file",
-        ),
-        other => (
-            other.to_string(),
-            "check the broker's certificate and broker.tls",
-        ),
-    }
-}
-
-/// Whether the alert says something of the client's certificate.
-fn is_about_us(alert: AlertDescription) -> bool {
-    matches!(
-        alert,
-        AlertDescription::NoCertificate
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::CertificateRequired
-            | AlertDescription::UnknownCA
-            | AlertDescription::AccessDenied
-    )
-}
-
-fn between(earlier: UnixTime, later: UnixTime) -> String {
-    span(Duration::from_secs(
-        later.as_secs().saturating_sub(earlier.as_secs()),
-    ))
-}
-
 /// A time of days in words: `3 days`, or in hours or minutes where it is less.
 pub fn span(time: Duration) -> String {
     const MINUTE: u64 = 60;
@@ -154,103 +60,11 @@ pub fn span(time: Duration) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-/// `localhost` of `DnsName("localhost")`, as the TLS library writes the names in a certificate.
-fn bare(name: &str) -> &str {
-    let inner = name.split_once('(').map_or(name, |(_, inner)| inner);
-    inner.trim_end_matches(')').trim_matches('"')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io;
-    use std::sync::Arc;
-    use tokio_rustls::rustls::pki_types::ServerName;
-    use tokio_rustls::rustls::{InvalidMessage, OtherError};
 
     const DAY: u64 = 86_400;
-
-    fn at(seconds: u64) -> UnixTime {
-        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
-    }
-
-    #[test]
-    fn refusals_name_the_cause() {
-        let wrong_name = |presented: &[&str]| CertificateError::NotValidForNameContext {
-            expected: ServerName::try_from("mq.example").unwrap(),
-            presented: presented.iter().map(|&name| name.into()).collect(),
-        };
-        let certificate = rustls::Error::InvalidCertificate;
-        for (error, cause) in [
-            (
-                certificate(CertificateError::ExpiredContext {
-                    time: at(10 * DAY + 5),
-                    not_after: at(7 * DAY),
-                }),
-                "its certificate expired 3 days ago",
-            ),
-            (
-                certificate(CertificateError::Expired),
-                "its certificate has expired",
-            ),
-            (
-                certificate(CertificateError::NotValidYetContext {
-                    time: at(DAY),
-                    not_before: at(DAY + 3_600),
-                }),
-                "its certificate will be valid in 1 hour",
-            ),
-            (
-                certificate(CertificateError::UnknownIssuer),
-                "its certificate is signed by an authority that is not trusted here",
-            ),
-            (
-                certificate(wrong_name(&[
-                    "DnsName(\"a.example\")",
-                    "IpAddress(127.0.0.1)",
-                ])),
-                "its certificate is for a.example, 127.0.0.1 and not for mq.example",
-            ),
-            (
-                certificate(CertificateError::BadSignature),
-                "its certificate is not signed by the authority of that name that is trusted here",
-            ),
-            (
-                certificate(wrong_name(&[])),
-                "its certificate is for no name at all and not for mq.example",
-            ),
-            (
-                certificate(CertificateError::Revoked),
-                "its certificate is refused: Revoked",
-            ),
-            (
-                certificate(CertificateError::Other(OtherError(Arc::new(
-                    io::Error::other("CaUsedAsEndEntity"),
-                )))),
-                "its certificate is that of an authority (CA:TRUE) and not of a server",
-            ),
-            (
-                rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType),
-                "what listens there does not speak TLS",
-            ),
-            (
-                rustls::Error::AlertReceived(AlertDescription::CertificateRequired),
-                "the broker refuses our certificate or the lack of one (CertificateRequired)",
-            ),
-            (
-                rustls::Error::AlertReceived(AlertDescription::InternalError),
-                "received fatal alert: InternalError",
-            ),
-            (
-                rustls::Error::HandshakeNotComplete,
-                "handshake not complete",
-            ),
-        ] {
-            let (found, cure) = refusal(&error);
-            assert!(found.starts_with(cause), "{found}");
-            assert!(!cure.is_empty());
-        }
-    }
 
     #[test]
     fn a_certificate_tells_its_names_and_times() {

@@ -25,7 +25,11 @@ pub fn check(loaded: &Loaded, denied: Denied) -> Result<Vec<String>, Vec<Problem
         None => {}
     }
     if broker.url.iter().any(|url| url.scheme == Scheme::Amqps) {
-        faults.extend(tls::check(&broker.tls));
+        let found = tls::check(&broker.tls);
+        if found.is_empty() {
+            warnings.extend(tls::doubt(&broker.tls));
+        }
+        faults.extend(found);
     }
     let mut problems = Vec::new();
     for fault in faults {

@@ -4,9 +4,11 @@
 //! a socket nor the AMQP library's thread for it outlives its owner.
 
 use super::guard::Guard;
+use super::handshake::{self, Attempt};
 use super::link::{self, LibraryEnd, Link, Pump};
+use super::once::SAID;
 use super::{Channel, Error, Inbox, Kind, transport};
-use crate::config::{self, BrokerUrl, Scheme};
+use crate::config::{self, BrokerUrl, Login, Scheme};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 use lapin::tcp::AsyncTcpStream;
@@ -79,29 +81,23 @@ impl Connection {
         settings: &config::Broker,
         options: Options,
     ) -> Result<Self, Error> {
-        let establishing = Box::pin(Self::establish(url, settings, options));
+        let link = Link::new(url.address());
+        let establishing = Box::pin(Self::establish(url, settings, options, &link));
         let opened = link::within(settings.connect_timeout, async || {}, establishing).await;
-        opened.unwrap_or_else(|| {
-            Err(Error::new(
-                Kind::Timeout,
-                format!(
-                    "broker {} did not complete the handshake within {:?} (broker.connect_timeout)",
-                    url.address(),
-                    settings.connect_timeout
-                ),
-            ))
-        })
+        opened.unwrap_or_else(|| Err(handshake::late(url, settings, &link.progress())))
     }
 
     async fn establish(
         url: &BrokerUrl,
         settings: &config::Broker,
         options: Options,
+        link: &Link,
     ) -> Result<Self, Error> {
-        let uri = uri(url, settings)?;
+        let login = login(url, settings)?;
+        let uri = uri(url, settings, &login);
         let address = url.address();
-        let stream = transport::open(url, settings).await?;
-        let link = Link::new(address.clone());
+        let stream = transport::open(url, settings, link).await?;
+        link.log_in_by(handshake::mechanism(&login));
         link.limit_bodies(options.max_body.unwrap_or(u64::MAX));
         // Dropped before it is done, this cuts the connection and with it what the library has begun.
         let cut = CutOnDrop(Some(link.clone()));
@@ -122,16 +118,22 @@ impl Connection {
             .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
         let opening =
             lapin::Connection::connector(uri, link::runtime(link.clone()), connect, properties);
-        let inner = link
-            .or_ended(Box::pin(opening))
-            .await
-            .map_err(|error| refused(url, settings, &link, &error))?;
+        let inner = link.or_ended(Box::pin(opening)).await.map_err(|error| {
+            let attempt = Attempt {
+                url,
+                settings,
+                login: &login,
+                progress: &link.progress(),
+            };
+            let what = format!("broker {address} refused the connection");
+            handshake::refused(&attempt, link.ending(), Error::from_lapin(&what, &error))
+        })?;
         let events = Mutex::new(Box::pin(inner.events_listener()) as _);
         cut.disarm();
         Ok(Self {
             inner: Arc::new(inner),
             events,
-            link,
+            link: link.clone(),
             tasks,
             address,
             operation_timeout: options.operation_timeout,
@@ -310,19 +312,12 @@ impl Drop for CutOnDrop {
 
 /// What the AMQP library needs to know of the URL; it never sees the scheme, since it must not choose
 /// between TLS and cleartext.
-fn uri(url: &BrokerUrl, settings: &config::Broker) -> Result<AMQPUri, Error> {
-    let external = is_external(url, settings);
-    let password = if external {
-        String::new()
-    } else {
-        password(settings, url)?
+fn uri(url: &BrokerUrl, settings: &config::Broker, login: &Login) -> AMQPUri {
+    let (mechanism, password) = match login {
+        Login::Certificate => (SASLMechanism::External, String::new()),
+        Login::Password(password) => (SASLMechanism::Plain, password.secret.expose().to_owned()),
     };
-    let mechanism = if external {
-        SASLMechanism::External
-    } else {
-        SASLMechanism::Plain
-    };
-    Ok(AMQPUri {
+    AMQPUri {
         scheme: AMQPScheme::AMQP,
         authority: AMQPAuthority {
             userinfo: AMQPUserInfo {
@@ -340,69 +335,30 @@ fn uri(url: &BrokerUrl, settings: &config::Broker) -> Result<AMQPUri, Error> {
             auth_mechanism: Some(mechanism),
             ..AMQPQueryString::default()
         },
-    })
+    }
 }
 
-/// Whether the login is the certificate's, and not a password's.
-fn is_external(url: &BrokerUrl, settings: &config::Broker) -> bool {
-    url.scheme == Scheme::Amqps && settings.tls.cert_file.is_some()
-}
-
-/// The password, with a word of warning where it is, or will be, in the open.
-fn password(settings: &config::Broker, url: &BrokerUrl) -> Result<String, Error> {
-    let found = config::password(settings, url)
-        .map_err(|problem| Error::new(Kind::Local, problem.to_string()))?;
-    if let Some(warning) = found.warning {
+/// What to log in with. A password that is, or will be, in the open is warned of once.
+fn login(url: &BrokerUrl, settings: &config::Broker) -> Result<Login, Error> {
+    let login = config::login(settings, url)?;
+    let Login::Password(password) = &login else {
+        return Ok(login);
+    };
+    if let Some(warning) = &password.warning
+        && SAID.is_new(warning)
+    {
         tracing::warn!(fibrpc_left_out = Empty, "{warning}");
     }
     if url.scheme == Scheme::Amqp && !url.is_loopback() {
-        let address = url.address();
-        tracing::warn!(
-            fibrpc_left_out = Empty,
-            "the password goes to broker {address} in cleartext; use amqps:// in broker.url"
+        let warning = format!(
+            "the password goes to broker {} in cleartext; use amqps:// in broker.url",
+            url.address()
         );
-    }
-    Ok(found.secret.expose().to_owned())
-}
-
-/// Why the broker did not take the connection, with what to do.
-fn refused(url: &BrokerUrl, settings: &config::Broker, link: &Link, error: &lapin::Error) -> Error {
-    let address = url.address();
-    if let Some(failure) = link
-        .failure()
-        .filter(|failure| failure.kind == Kind::Protocol)
-    {
-        return failure.with_cure("check scheme and port in broker.url");
-    }
-    let what = format!("broker {address} refused the connection");
-    let failure = Error::from_lapin(&what, error);
-    let said = failure.message.strip_prefix(&what).unwrap_or_default();
-    match failure.kind {
-        Kind::Denied if said.contains("ACCESS_REFUSED") && !said.contains("vhost") => {
-            let message = if is_external(url, settings) {
-                format!(
-                    "broker {address} refused the login by certificate; check broker.tls.cert_file, and that the broker knows a user of its name"
-                )
-            } else {
-                let key = match settings.password_file {
-                    Some(_) => "broker.password_file",
-                    None => "broker.url",
-                };
-                format!(
-                    "broker {address} refused user {:?} or its password; check {key}, and that the user may log in from here",
-                    url.user
-                )
-            };
-            Error::new(Kind::Credentials, message)
+        if SAID.is_new(&warning) {
+            tracing::warn!(fibrpc_left_out = Empty, "{warning}");
         }
-        Kind::Limit => failure.with_cure("close connections, or raise the limit"),
-        Kind::Denied => failure.with_cure(&format!(
-            "check that vhost {:?} exists and that user {:?} has permissions on it",
-            url.vhost, url.user
-        )),
-        Kind::Lost => failure.with_cure("is that an AMQP port?"),
-        _ => failure,
     }
+    Ok(login)
 }
 
 /// A name as the AMQP library wants it, or an error that names what is too long.

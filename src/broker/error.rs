@@ -1,5 +1,6 @@
 //! What can go wrong with the broker, and what to do about it.
 
+use crate::config::{FileFault, Shortage};
 use crate::protocol::{Code, Status};
 use lapin::ErrorKind;
 use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError, AMQPSoftError};
@@ -41,6 +42,8 @@ pub enum Kind {
     Cancelled,
     /// A file with a password, key or certificate cannot be used.
     Local,
+    /// This machine is short of something: descriptors, memory. Nobody's setting is wrong, and it may pass.
+    Shortage,
 }
 
 /// A failure of the broker, in one line: what, cause, and what to do where that helps.
@@ -60,6 +63,12 @@ impl Error {
             kind,
             message: message.into(),
         }
+    }
+
+    /// `what` failed because this machine is short of something.
+    pub(super) fn short_of(what: &str, shortage: Shortage) -> Self {
+        let (words, cure) = (shortage.words(), shortage.cure());
+        Self::new(Kind::Shortage, format!("{what}: {words}; {cure}"))
     }
 
     /// What the AMQP library says went wrong while doing `what`.
@@ -137,6 +146,17 @@ impl Error {
     /// Whether a message can have been the cause.
     pub fn blames_a_message(&self) -> bool {
         matches!(self.kind, Kind::TooLarge(_) | Kind::Protocol)
+    }
+}
+
+impl From<FileFault> for Error {
+    fn from(fault: FileFault) -> Self {
+        let kind = if fault.shortage {
+            Kind::Shortage
+        } else {
+            Kind::Local
+        };
+        Self::new(kind, fault.problem.0)
     }
 }
 
@@ -236,7 +256,7 @@ fn unmet(text: &str) -> Kind {
 }
 
 /// Foreign text as a part of one line.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     crate::text::safe(text).into_owned()
 }
 
@@ -316,7 +336,13 @@ mod tests {
     /// Only what somebody has to change is retried at the slowest pace.
     #[test]
     fn what_passes_by_itself_needs_nobody() {
-        for kind in [Kind::QueueDown, Kind::VhostDown, Kind::Limit, Kind::Refused] {
+        for kind in [
+            Kind::QueueDown,
+            Kind::VhostDown,
+            Kind::Limit,
+            Kind::Refused,
+            Kind::Shortage,
+        ] {
             let error = Error::new(kind, "");
             assert!(!error.needs_operator(), "{kind:?}");
             assert!(!error.blames_a_message(), "{kind:?}");

@@ -29,6 +29,15 @@ const MAX_METHOD_FRAME: usize = 32 * 1024;
 /// The most memory that is set aside for a body before any of it has come.
 const BODY_AHEAD: u64 = 64 * 1024;
 
+/// What a broker begins the conversation with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Greeting {
+    /// Who it is: the contents of a table.
+    pub(super) properties: Vec<u8>,
+    /// What it offers for the login, separated by blanks.
+    pub(super) mechanisms: String,
+}
+
 /// What one read has brought.
 #[derive(Debug, Default)]
 pub(super) struct Intake {
@@ -36,8 +45,10 @@ pub(super) struct Intake {
     pub(super) library: Vec<u8>,
     /// For each channel, in the order in which they came.
     pub(super) arrivals: Vec<(u16, Arrival)>,
-    /// What the broker says about itself: the contents of a table.
-    pub(super) server_properties: Option<Vec<u8>>,
+    /// What the broker says about itself, where it began the conversation.
+    pub(super) greeting: Option<Greeting>,
+    /// Whether the broker has accepted the login.
+    pub(super) logged_in: bool,
     /// Whether the broker reads no more, where it said so.
     pub(super) blocked: Option<bool>,
     /// Why the broker closes the connection, if it does.
@@ -47,6 +58,9 @@ pub(super) struct Intake {
 /// The stream makes no sense, or none that could be trusted; the connection has to be given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Broken(pub(super) &'static str);
+
+/// The broker answers our protocol header with its own.
+pub(super) const ANOTHER_VERSION: Broken = Broken("another version of AMQP");
 
 const UNENDED: Broken = Broken("a frame without its end");
 
@@ -161,7 +175,7 @@ impl Guard {
         match bytes[0] {
             METHOD | HEADER | BODY | HEARTBEAT => {}
             // The protocol header, with which a broker answers one that it does not speak.
-            b'A' => return Err(Broken("another version of AMQP")),
+            b'A' => return Err(ANOTHER_VERSION),
             b'H' | b'<' => return Err(Broken("no AMQP but HTTP, as a web server does")),
             // An alert, with which a port for TLS answers what is none.
             0x15 => return Err(Broken("no AMQP but TLS")),
@@ -249,8 +263,18 @@ impl Guard {
                 intake.blocked = Some(blocked);
                 None
             }
-            Method::Start { properties } => {
-                intake.server_properties = Some(properties);
+            Method::Start {
+                properties,
+                mechanisms,
+            } => {
+                intake.greeting = Some(Greeting {
+                    properties,
+                    mechanisms,
+                });
+                None
+            }
+            Method::Tune => {
+                intake.logged_in = true;
                 None
             }
             Method::Other => None,

@@ -10,18 +10,21 @@
 //! fault, by the peer, or by [`Link::kill`], everybody who waits on it knows at once.
 
 mod caught_up;
+mod ending;
 mod library;
 mod pump;
 
 pub(super) use caught_up::within;
+pub(super) use ending::Ending;
 pub(super) use library::{LibraryEnd, Runtime, runtime};
 pub(super) use pump::Pump;
 
-use super::codec::frame::Head;
+use super::Error;
+use super::codec::frame::{HEAD, Head};
 use super::codec::method::{self, Reason};
-use super::guard::Intake;
+use super::guard::{Greeting, Intake};
+use super::handshake::{Progress, Step};
 use super::inbox::{Arrival, Inbox, Letterbox};
-use super::{Error, Kind};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,9 +68,14 @@ struct State {
     inbound: Vec<u8>,
     inbound_at: usize,
     letterboxes: HashMap<u16, Arc<Letterbox>>,
-    server_properties: Vec<u8>,
+    /// How far the handshake has got, the mechanism that we log in with, and what the broker said of itself.
+    step: Step,
+    mechanism: Option<&'static str>,
+    greeting: Greeting,
+    /// The payload of the frame with the login, in bytes.
+    login_size: u64,
     closed: Option<Reason>,
-    ended: Option<Ended>,
+    ended: Option<Ending>,
     /// The library has let go of its end: what it has said is to go out, and the connection ends.
     library_gone: bool,
     /// How many rounds of reading were asked for.
@@ -75,13 +83,6 @@ struct State {
     /// Who waits to write to the socket, and who to read from the library's end.
     pump: Option<Waker>,
     reader: Option<Waker>,
-}
-
-/// Why a connection has ended.
-#[derive(Debug, Clone)]
-struct Ended {
-    kind: Kind,
-    cause: String,
 }
 
 impl Link {
@@ -101,19 +102,44 @@ impl Link {
 
     /// Ends the connection, whatever it is waiting for. The socket is closed as soon as the pump sees it.
     pub(super) fn kill(&self) {
-        self.end(Kind::Lost, "it was cut".into());
+        self.end(Ending::here("it was cut"));
     }
 
     /// Why the connection has ended or ends: because the broker closed it, or of what happened to it.
     pub(super) fn failure(&self) -> Option<Error> {
+        let ending = self.ending()?;
+        Some(ending.error(&self.0.address))
+    }
+
+    /// The same, for judging.
+    pub(super) fn ending(&self) -> Option<Ending> {
         let state = self.state();
-        let closed = state.closed.as_ref().map(|reason| self.closing(reason));
-        closed.or_else(|| state.ended.as_ref().map(|ended| self.lost(ended)))
+        state
+            .closed
+            .as_ref()
+            .map(Ending::from)
+            .or(state.ended.clone())
+    }
+
+    /// The connection has come to this step of its handshake.
+    pub(super) fn reached(&self, step: Step) {
+        let mut state = self.state();
+        state.step = state.step.max(step);
+    }
+
+    /// The login is made by this mechanism: where the broker does not offer it, the connection ends before that.
+    pub(super) fn log_in_by(&self, mechanism: &'static str) {
+        self.state().mechanism = Some(mechanism);
+    }
+
+    /// How far the handshake has got, and what is known of the broker.
+    pub(super) fn progress(&self) -> Progress {
+        self.state().progress()
     }
 
     /// A text of the properties that the broker opened the conversation with.
     pub(super) fn server_property(&self, name: &str) -> Option<String> {
-        method::server_property(&self.state().server_properties, name)
+        self.state().server_property(name)
     }
 
     /// From now on bodies larger than this are left out.
@@ -135,7 +161,7 @@ impl Link {
         let letterbox = Arc::new(Letterbox::default());
         let mut state = self.state();
         if let Some(ended) = &state.ended {
-            letterbox.put(Arrival::Failed(self.lost(ended)));
+            letterbox.put(Arrival::Failed(ended.error(&self.0.address)));
         }
         state.letterboxes.insert(channel, Arc::clone(&letterbox));
         Inbox::new(letterbox)
@@ -150,29 +176,23 @@ impl Link {
         appended
     }
 
-    fn closing(&self, reason: &Reason) -> Error {
-        let what = format!("connection to {} lost", self.0.address);
-        Error::closed(&what, reason.code, &reason.text)
-    }
-
-    fn lost(&self, ended: &Ended) -> Error {
-        let message = format!("connection to {} lost: {}", self.0.address, ended.cause);
-        Error::new(ended.kind, message)
-    }
-
     /// Ends the link, if nothing has ended it before.
-    fn end(&self, kind: Kind, cause: String) {
+    fn end(&self, ending: Ending) {
         let mut state = self.state();
         if state.ended.is_some() {
             return;
         }
-        let ended = Ended { kind, cause };
-        state.fail_all(&self.lost(&ended));
-        state.ended = Some(ended);
+        state.fail_all(&ending.error(&self.0.address));
+        state.ended = Some(ending);
         state.outbound = Vec::new();
         state.wake_pump();
         state.wake_reader();
         self.0.over.cancel();
+    }
+
+    /// Ends the connection, since the login cannot succeed; what that is about is in [`Link::progress`].
+    fn end_for_futile_login(&self) {
+        self.end(Ending::here("the broker takes no such login"));
     }
 
     /// Hands on what a read has brought.
@@ -184,8 +204,12 @@ impl Link {
                 letterbox.put(arrival);
             }
         }
-        if let Some(properties) = intake.server_properties.take() {
-            state.server_properties = properties;
+        if let Some(greeting) = intake.greeting.take() {
+            state.greeting = greeting;
+            state.step = state.step.max(Step::Login);
+        }
+        if std::mem::take(&mut intake.logged_in) {
+            state.step = state.step.max(Step::Opening);
         }
         if !intake.library.is_empty() {
             let read = std::mem::take(&mut state.inbound_at);
@@ -194,8 +218,12 @@ impl Link {
             state.wake_reader();
         }
         if let Some(reason) = intake.closed.take() {
-            state.fail_all(&self.closing(&reason));
+            state.fail_all(&Ending::from(&reason).error(&self.0.address));
             state.closed = Some(reason);
+        }
+        if state.login_is_futile() {
+            drop(state);
+            self.end_for_futile_login();
         }
     }
 
@@ -205,6 +233,29 @@ impl Link {
 }
 
 impl State {
+    fn progress(&self) -> Progress {
+        Progress {
+            step: self.step,
+            mechanisms: self.greeting.mechanisms.clone(),
+            product: self.server_property("product").unwrap_or_default(),
+            version: self.server_property("version").unwrap_or_default(),
+            login_size: self.login_size,
+        }
+    }
+
+    /// Whether the broker has greeted, and takes no login like the one that is wanted or about to be sent.
+    fn login_is_futile(&self) -> bool {
+        self.step == Step::Login && {
+            let progress = self.progress();
+            let lacking = self.mechanism.is_some_and(|wanted| progress.lacks(wanted));
+            lacking || progress.login_is_too_large()
+        }
+    }
+
+    fn server_property(&self, name: &str) -> Option<String> {
+        method::server_property(&self.greeting.properties, name)
+    }
+
     fn fail_all(&self, error: &Error) {
         for letterbox in self.letterboxes.values() {
             letterbox.put(Arrival::Failed(error.clone()));
@@ -234,7 +285,14 @@ impl State {
                 PROTOCOL_HEADER
             };
             match usize::try_from(length) {
-                Ok(length) if length <= rest.len() => whole += length,
+                Ok(length) if length <= rest.len() => {
+                    if let Some(payload) = rest[..length].get(HEAD..)
+                        && method::is_login(payload)
+                    {
+                        self.login_size = payload.len() as u64 - 1;
+                    }
+                    whole += length;
+                }
                 _ => break,
             }
             self.greeted = true;
@@ -244,116 +302,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::broker::codec::frame::A_HEARTBEAT;
-    use futures_io::{AsyncRead as _, AsyncWrite as _};
-    use std::io;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-
-    const GREETING: &[u8] = b"AMQP\0\0\x09\x01";
-
-    fn context() -> Context<'static> {
-        Context::from_waker(Waker::noop())
-    }
-
-    fn say(library: &mut LibraryEnd, bytes: &[u8]) {
-        let written = Pin::new(library).poll_write(&mut context(), bytes);
-        assert!(matches!(written, Poll::Ready(Ok(length)) if length == bytes.len()));
-    }
-
-    fn hear(library: &mut LibraryEnd) -> Poll<io::Result<usize>> {
-        Pin::new(library).poll_read(&mut context(), &mut [0; 16])
-    }
-
-    /// Our frames are never put into the middle of one of the library's.
-    #[test]
-    fn frames_go_out_whole() {
-        let link = Link::new("mq:5672".into());
-        let mut library = LibraryEnd(link.clone());
-        let said = [GREETING, &A_HEARTBEAT, &A_HEARTBEAT].concat();
-        for byte in said.chunks(1) {
-            link.write(|out| out.push(b'+'));
-            say(&mut library, byte);
-        }
-        let sent = String::from_utf8(
-            link.state()
-                .outbound
-                .clone()
-                .iter()
-                .map(|byte| if *byte == b'+' { b'+' } else { b'.' })
-                .collect(),
-        )
-        .unwrap();
-        assert_eq!(sent, "++++++++........++++++++........++++++++........");
-    }
-
-    #[test]
-    fn who_waits_is_told_of_the_end_once() {
-        let link = Link::new("mq:5672".into());
-        let mut library = LibraryEnd(link.clone());
-        let mut before = link.inbox(1);
-        assert!(before.try_next().is_none());
-        assert!(hear(&mut library).is_pending());
-        link.kill();
-        link.end(Kind::Protocol, "too late".into());
-        let mut after = link.inbox(2);
-        for inbox in [&mut before, &mut after] {
-            let Some(Arrival::Failed(error)) = inbox.try_next() else {
-                panic!("not told")
-            };
-            assert_eq!(error.message, "connection to mq:5672 lost: it was cut");
-            assert!(inbox.try_next().is_none());
-        }
-        assert!(matches!(hear(&mut library), Poll::Ready(Err(_))));
-        let spoken = Pin::new(&mut library).poll_write(&mut context(), b"x");
-        assert!(matches!(spoken, Poll::Ready(Err(_))));
-    }
-
-    #[test]
-    fn who_asks_in_the_moment_of_the_end_is_told_too() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap();
-        let link = Link::new("mq:5672".into());
-        let lost = async |link: &Link| {
-            let error = link.or_ended(std::future::pending::<lapin::Result<()>>());
-            Error::from_lapin("cannot ask", &error.await.unwrap_err())
-        };
-        runtime.block_on(async {
-            assert!(link.or_ended(async { Ok(()) }).await.is_ok());
-            let (error, ()) = tokio::join!(lost(&link), async { link.kill() });
-            assert_eq!(error.message, "cannot ask: it was cut");
-            assert_eq!(lost(&link).await.kind, Kind::Lost);
-            // What the library has to say of it comes first.
-            let said = link.or_ended(async {
-                tokio::task::yield_now().await;
-                Ok("said")
-            });
-            assert_eq!(said.await.unwrap(), "said");
-        });
-    }
-
-    #[test]
-    fn what_the_broker_closes_with_says_more_than_what_follows() {
-        let link = Link::new("mq:5672".into());
-        let mut inbox = link.inbox(1);
-        let mut intake = Intake {
-            closed: Some(Reason {
-                code: 320,
-                text: "shutdown".into(),
-            }),
-            ..Intake::default()
-        };
-        link.deliver(&mut intake);
-        link.end(Kind::Lost, "the broker closed it".into());
-        let failure = link.failure().unwrap().message;
-        assert_eq!(failure, "connection to mq:5672 lost: shutdown");
-        assert!(
-            matches!(inbox.try_next(), Some(Arrival::Failed(error)) if error.message == failure)
-        );
-        assert!(inbox.try_next().is_none());
-    }
-}
+mod tests;

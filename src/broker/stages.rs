@@ -16,7 +16,6 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls;
 
 /// How long a broker may take to object to our certificate.
 const OBJECTION: Duration = Duration::from_secs(1);
@@ -103,8 +102,7 @@ pub async fn objection(
     // A broker without an objection waits for us to speak.
     let heard = timeout(limit.min(OBJECTION), stream.read_u8()).await.ok()?;
     let error = heard.err()?;
-    let is_of_tls = error.get_ref()?.is::<rustls::Error>();
-    is_of_tls.then(|| tls::failed(url, &error))
+    Some(tls::refused(url, settings, tls::within(&error)?))
 }
 
 async fn handshake(

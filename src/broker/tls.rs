@@ -2,18 +2,21 @@
 //!
 //! Certificates and keys are read afresh for each connection, so that rotating them needs no restart.
 
-use super::certificate::{self, Certificate};
+pub(super) mod cause;
+mod files;
+
+use super::certificate::Certificate;
 use super::{Error, Kind};
-use crate::config::{BrokerUrl, FileFault, Problem, Tls};
+use crate::config::{BrokerUrl, FileFault, Problem, Shortage, Tls};
+use files::{CA_FILE, CERT_FILE, KEY_FILE, certificates, private_key, roots, unusable};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::{fs, io};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, ProtocolVersion, RootCertStore, crypto::ring, version};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{self, ClientConfig, ProtocolVersion, crypto::ring, version};
 
 /// What a handshake has shown of the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,13 +49,13 @@ pub(super) async fn handshake(
     url: &BrokerUrl,
     settings: &Tls,
 ) -> Result<TlsStream<TcpStream>, Error> {
-    let settings = settings.clone();
+    let owned = settings.clone();
     let name = settings
         .server_name
         .clone()
         .unwrap_or_else(|| url.host.clone());
     // The platform's roots are a hundred files; they are not read on the thread that serves.
-    let config = tokio::task::spawn_blocking(move || client_config(&settings))
+    let config = tokio::task::spawn_blocking(move || client_config(&owned))
         .await
         .map_err(|error| Error::new(Kind::Local, format!("cannot load certificates: {error}")))??;
     let server_name = ServerName::try_from(name.clone()).map_err(|_| {
@@ -64,7 +67,7 @@ pub(super) async fn handshake(
     TlsConnector::from(Arc::new(config))
         .connect(server_name, tcp)
         .await
-        .map_err(|error| failed(url, &error))
+        .map_err(|error| failed(url, settings, &error))
 }
 
 /// The client's own certificate, where there is one.
@@ -76,16 +79,39 @@ pub(super) fn own_certificate(settings: &Tls) -> Result<Option<Certificate>, Err
     Ok(chain.first().and_then(|leaf| Certificate::read(leaf)))
 }
 
-/// Why TLS failed, in one line.
-pub(super) fn failed(url: &BrokerUrl, error: &io::Error) -> Error {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    let (cause, cure) = inner.map_or_else(
-        || (error.to_string(), "is that a port for TLS?"),
-        certificate::refusal,
-    );
+/// The TLS library's error in an error of the stream, if it has one.
+pub(super) fn within(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// Why the handshake failed, in one line.
+pub(super) fn failed(url: &BrokerUrl, settings: &Tls, error: &io::Error) -> Error {
+    if let Some(error) = within(error) {
+        return refused(url, settings, error);
+    }
+    let what = format!("TLS with broker {} failed", url.address());
+    if let Some(shortage) = Shortage::of(error) {
+        return Error::short_of(&what, shortage);
+    }
+    let (cause, cure) = match error.kind() {
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe => (
+            "the connection was closed within the handshake".to_owned(),
+            "is that a port for TLS, and does the broker run behind its proxy?",
+        ),
+        _ => (error.to_string(), "see the broker's log"),
+    };
+    Error::new(Kind::Tls, format!("{what}: {cause}; {cure}"))
+}
+
+/// Why the broker's TLS or ours does not accept the other, in one line.
+pub(super) fn refused(url: &BrokerUrl, settings: &Tls, error: &rustls::Error) -> Error {
+    let (cause, cure) = cause::of(error, settings);
+    let address = url.address();
     Error::new(
         Kind::Tls,
-        format!("TLS with broker {} failed: {cause}; {cure}", url.address()),
+        format!("TLS with broker {address} failed: {cause}; {cure}"),
     )
 }
 
@@ -110,111 +136,45 @@ pub(super) fn check(settings: &Tls) -> Vec<FileFault> {
     if faults.is_empty()
         && let Err(error) = client_config(settings)
     {
-        faults.push(FileFault {
-            problem: Problem::new(&error.message),
-            denied: false,
-        });
+        faults.push(Problem::new(&error.message).into());
     }
     faults
 }
 
-const CA_FILE: &str = "broker.tls.ca_file";
-const CERT_FILE: &str = "broker.tls.cert_file";
-const KEY_FILE: &str = "broker.tls.key_file";
+/// What is wrong with the system's authorities, where they are used.
+pub(super) fn doubt(settings: &Tls) -> Option<String> {
+    let (_, fault) = settings.ca_file.is_none().then(files::system)?;
+    Some(fault?.message)
+}
 
 fn client_config(settings: &Tls) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
         .map_err(|error| Error::new(Kind::Local, format!("cannot set up TLS: {error}")))?
-        .with_root_certificates(roots(settings.ca_file.as_deref())?);
+        .with_root_certificates(roots(settings)?);
     match (&settings.cert_file, &settings.key_file) {
         (Some(cert_file), Some(key_file)) => {
             let (chain, key) = (certificates(CERT_FILE, cert_file)?, private_key(key_file)?);
             let config = builder.with_client_auth_cert(chain, key);
-            config.map_err(|error| unusable(CERT_FILE, cert_file, &error.to_string()).into())
+            config.map_err(|error| unfit(&error, cert_file, key_file, settings).into())
         }
         _ => Ok(builder.with_no_client_auth()),
     }
 }
 
-/// The platform's roots, or those in `ca_file` alone.
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Error> {
-    let mut roots = RootCertStore::empty();
-    if let Some(path) = ca_file {
-        for certificate in certificates(CA_FILE, path)? {
-            roots
-                .add(certificate)
-                .map_err(|error| unusable(CA_FILE, path, &error.to_string()))?;
-        }
-    } else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+/// Why our certificate and our key cannot be used together.
+fn unfit(error: &rustls::Error, cert_file: &Path, key_file: &Path, settings: &Tls) -> FileFault {
+    if matches!(error, rustls::Error::InconsistentKeys(_)) {
+        let what = format!(
+            "its first certificate does not belong to the key in {}",
+            key_file.display()
+        );
+        let help = format!(
+            "name in {KEY_FILE} the key that it was made for; its own certificate comes first, then its authorities'"
+        );
+        return unusable(CERT_FILE, cert_file, &what, &help);
     }
-    if roots.is_empty() {
-        return Err(Error::new(
-            Kind::Local,
-            "no root certificates to verify the broker with; install ca-certificates or set broker.tls.ca_file",
-        ));
-    }
-    Ok(roots)
-}
-
-fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, FileFault> {
-    let text = read(key, path)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    match certificates {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(unusable(key, path, "no certificate in it"))
-        }
-        Ok(certificates) => Ok(certificates),
-        Err(_) => Err(unusable(key, path, "not valid PEM")),
-    }
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileFault> {
-    let text = read(KEY_FILE, path)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
-        // The error's own words may quote the file.
-        let what = match error {
-            pem::Error::NoItemsFound => "no private key in it",
-            _ => "not valid PEM",
-        };
-        unusable(KEY_FILE, path, what)
-    })
-}
-
-fn read(key: &str, path: &Path) -> Result<Vec<u8>, FileFault> {
-    let read = || {
-        // Opening a FIFO would wait for a writer.
-        if path.metadata()?.is_file() {
-            fs::read(path)
-        } else {
-            Err(io::Error::other("is not a regular file"))
-        }
-    };
-    read().map_err(|error| {
-        let what = match error.kind() {
-            io::ErrorKind::NotFound => "no such file".into(),
-            io::ErrorKind::PermissionDenied => "permission denied".into(),
-            _ => error.to_string(),
-        };
-        FileFault {
-            denied: error.kind() == io::ErrorKind::PermissionDenied,
-            ..unusable(key, path, &what)
-        }
-    })
-}
-
-fn unusable(key: &str, path: &Path, what: &str) -> FileFault {
-    let path = path.display();
-    let help = "check the path and what is in it";
-    FileFault {
-        problem: Problem::new(&format!("{key}: cannot use {path}: {what}; {help}")),
-        denied: false,
-    }
-}
-
-impl From<FileFault> for Error {
-    fn from(fault: FileFault) -> Self {
-        Self::new(Kind::Local, fault.problem.0)
-    }
+    let (cause, _) = cause::of(error, settings);
+    let what = cause.replacen("its certificate", "the certificate", 1);
+    unusable(CERT_FILE, cert_file, &what, "replace it")
 }

@@ -1,8 +1,10 @@
 //! Sockets to the broker: name lookup, TCP, TLS, and what the kernel is told about them.
 
+use super::handshake::{self, Step};
+use super::link::Link;
 use super::tls;
 use super::{Error, Kind};
-use crate::config::{self, BrokerUrl, Scheme};
+use crate::config::{self, BrokerUrl, Scheme, Shortage};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
@@ -17,9 +19,16 @@ use tokio_rustls::client::TlsStream;
 /// How long one address has a head start over the next one (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Connects to the broker, with TLS where the URL says so. The caller bounds the time.
-pub(super) async fn open(url: &BrokerUrl, settings: &config::Broker) -> Result<Stream, Error> {
-    let tcp = connect(url).await?;
+/// Connects to the broker, with TLS where the URL says so, and tells the link how far it is. The caller bounds the time.
+pub(super) async fn open(
+    url: &BrokerUrl,
+    settings: &config::Broker,
+    link: &Link,
+) -> Result<Stream, Error> {
+    let addresses = resolve(url).await?;
+    link.reached(Step::Connecting);
+    let tcp = connect(url, settings, addresses).await?;
+    link.reached(Step::Securing);
     tune(&tcp, settings.heartbeat).map_err(|error| {
         Error::new(
             Kind::Unreachable,
@@ -30,6 +39,7 @@ pub(super) async fn open(url: &BrokerUrl, settings: &config::Broker) -> Result<S
         Scheme::Amqp => Inner::Plain(tcp),
         Scheme::Amqps => Inner::Tls(Box::new(tls::handshake(tcp, url, &settings.tls).await?)),
     };
+    link.reached(Step::Greeting);
     Ok(Stream {
         inner,
         patience: patience(settings.heartbeat),
@@ -40,22 +50,30 @@ pub(super) async fn open(url: &BrokerUrl, settings: &config::Broker) -> Result<S
 pub(super) async fn resolve(url: &BrokerUrl) -> Result<Vec<SocketAddr>, Error> {
     let found = tokio::net::lookup_host((url.host.as_str(), url.port)).await;
     let found = found.map_err(|error| {
-        Error::new(
-            Kind::Unreachable,
-            format!(
-                "cannot find the address of broker {}: {error}; check broker.url",
-                url.host
+        let what = format!("cannot find the address of broker {}", url.host);
+        // The resolver takes a file that it cannot open for one that does not hold the name.
+        let shortage =
+            Shortage::of(&error).or_else(|| Shortage::of(&std::fs::File::open("/dev/null").err()?));
+        match shortage {
+            Some(shortage) => Error::short_of(&what, shortage),
+            None => Error::new(
+                Kind::Unreachable,
+                format!("{what}: {error}; check broker.url"),
             ),
-        )
+        }
     })?;
     Ok(found.collect())
 }
 
 /// The first address that answers; each next one is tried when the one before has failed, or has not
 /// answered within its head start.
-async fn connect(url: &BrokerUrl) -> Result<TcpStream, Error> {
+async fn connect(
+    url: &BrokerUrl,
+    settings: &config::Broker,
+    addresses: Vec<SocketAddr>,
+) -> Result<TcpStream, Error> {
     let address = url.address();
-    let mut addresses = resolve(url).await?.into_iter();
+    let mut addresses = addresses.into_iter();
     let mut attempts = FuturesUnordered::new();
     let mut last = None;
     loop {
@@ -74,11 +92,21 @@ async fn connect(url: &BrokerUrl) -> Result<TcpStream, Error> {
             () = head_start, if more => {}
         }
     }
+    if let Some(shortage) = last.as_ref().and_then(Shortage::of) {
+        return Err(Error::short_of(
+            &format!("cannot reach broker {address}"),
+            shortage,
+        ));
+    }
     let (cause, cure) = match last {
         Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => (
             "connection refused".to_owned(),
             "; is rabbitmq-server running there?",
         ),
+        // It was accepted first.
+        Some(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+            return Err(handshake::before_a_word(url, settings, handshake::CLOSED));
+        }
         Some(error) => (error.to_string(), ""),
         None => ("the name has no address".to_owned(), "; check broker.url"),
     };

@@ -1,10 +1,11 @@
 //! What no key can tell alone: values that do not go together, and what deserves a warning.
 
 use super::environment::Environment;
+use super::login::shows_certificate;
 use super::password::CREDENTIAL;
 use super::problem::Problem;
 use super::units::format_duration;
-use super::{Config, Loaded, QueueKind, Scheme};
+use super::{Broker, BrokerUrl, Config, Loaded, QueueKind, Scheme};
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -38,6 +39,14 @@ pub(super) fn check(
         rule(
             &["broker.url", "broker.password_file"],
             no_password(loaded, environment),
+        ),
+        rule(
+            &["broker.url", "broker.password_file"],
+            unused_password(loaded, environment),
+        ),
+        rule(
+            &["broker.url", "broker.password_file", "broker.tls.cert_file"],
+            unused_user(loaded, environment),
         ),
     ];
     let problem = |text: String| Problem::new(&text);
@@ -101,19 +110,14 @@ fn unused_tls(loaded: &Loaded) -> Option<String> {
 
 fn twice(loaded: &Loaded) -> Option<String> {
     let mut seen = BTreeSet::new();
-    let urls = loaded
-        .config
-        .broker
-        .url
-        .iter()
-        .map(super::BrokerUrl::redacted);
+    let urls = loaded.config.broker.url.iter().map(BrokerUrl::redacted);
     let again = urls.into_iter().find(|url| !seen.insert(url.clone()))?;
     let origin = loaded.origin("broker.url");
     Some(format!("broker.url: names {again} twice ({origin})"))
 }
 
 fn readable_password(loaded: &Loaded, url_file: Option<&Path>) -> Option<String> {
-    let secret = |url: &super::BrokerUrl| url.password.is_some() && url.user != "guest";
+    let secret = |url: &BrokerUrl| url.password.is_some() && url.user != "guest";
     let path = url_file.filter(|_| loaded.config.broker.url.iter().any(secret))?;
     let mode = path.metadata().ok()?.permissions().mode();
     (mode & 0o004 != 0).then(|| {
@@ -127,16 +131,55 @@ fn readable_password(loaded: &Loaded, url_file: Option<&Path>) -> Option<String>
 
 fn no_password(loaded: &Loaded, environment: &Environment) -> Option<String> {
     let Config { broker, .. } = &loaded.config;
-    let credential = environment.path("CREDENTIALS_DIRECTORY");
-    let elsewhere = broker.password_file.is_some()
-        || broker.tls.cert_file.is_some()
-        || credential.is_some_and(|folder| folder.join(CREDENTIAL).exists());
-    let url = broker
-        .url
-        .iter()
-        .find(|url| url.password.is_none() && !elsewhere)?;
+    let lacking = |url: &&BrokerUrl| url.password.is_none() && !shows_certificate(broker, url);
+    if password_elsewhere(broker, environment).is_some() {
+        return None;
+    }
+    let url = broker.url.iter().find(lacking)?;
     Some(format!(
         "broker.url: has no password for user {:?} at {url} ({}); set broker.password_file",
+        url.user,
+        loaded.origin("broker.url")
+    ))
+}
+
+/// Where the password is, if not in the URLs.
+fn password_elsewhere(broker: &Broker, environment: &Environment) -> Option<&'static str> {
+    let credential = environment.path("CREDENTIALS_DIRECTORY");
+    if broker.password_file.is_some() {
+        Some("broker.password_file")
+    } else if credential.is_some_and(|folder| folder.join(CREDENTIAL).exists()) {
+        Some("the systemd credential broker-password")
+    } else {
+        None
+    }
+}
+
+/// A password in a URL that another one goes before.
+fn unused_password(loaded: &Loaded, environment: &Environment) -> Option<String> {
+    let Config { broker, .. } = &loaded.config;
+    let used = password_elsewhere(broker, environment)?;
+    let given = |url: &&BrokerUrl| url.password.is_some() && !url.default_login;
+    let url = broker.url.iter().find(given)?;
+    Some(format!(
+        "broker.url: the password in it for {url} is not used, {used} goes before it ({}); leave one of them out",
+        loaded.origin("broker.url")
+    ))
+}
+
+/// A user in a URL that the certificate decides upon.
+fn unused_user(loaded: &Loaded, environment: &Environment) -> Option<String> {
+    let Config { broker, .. } = &loaded.config;
+    if password_elsewhere(broker, environment).is_some() {
+        return None;
+    }
+    let named = |url: &&BrokerUrl| {
+        url.password.is_none() && !url.default_login && shows_certificate(broker, url)
+    };
+    let url = broker.url.iter().find(named)?;
+    Some(format!(
+        "broker.url: user {:?} at {url} is not used, without a password the certificate in broker.tls.cert_file says who \
+         logs in ({}); leave the user out, or set broker.password_file",
         url.user,
         loaded.origin("broker.url")
     ))

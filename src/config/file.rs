@@ -1,5 +1,6 @@
 //! Reading of small text files that someone named: never hangs, never reads more than its limit.
 
+use super::shortage::Shortage;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -11,6 +12,8 @@ pub(super) enum ReadError {
     Missing,
     /// There may be one, but not for this user.
     Denied,
+    /// The machine is short of something, which says nothing of the file.
+    Shortage(Shortage),
     /// Anything else, as it reads after "cannot read FILE: ".
     Failed(String),
 }
@@ -20,6 +23,7 @@ impl std::fmt::Display for ReadError {
         match self {
             Self::Missing => f.write_str("no such file"),
             Self::Denied => f.write_str("permission denied"),
+            Self::Shortage(shortage) => f.write_str(shortage.words()),
             Self::Failed(reason) => f.write_str(reason),
         }
     }
@@ -30,7 +34,9 @@ impl From<io::Error> for ReadError {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing,
             io::ErrorKind::PermissionDenied => Self::Denied,
-            _ => Self::Failed(error.to_string()),
+            _ => {
+                Shortage::of(&error).map_or_else(|| Self::Failed(error.to_string()), Self::Shortage)
+            }
         }
     }
 }

@@ -9,11 +9,13 @@ mod environment;
 mod file;
 pub mod keys;
 pub mod load;
+mod login;
 mod password;
 mod problem;
 mod read;
 mod redact;
 pub mod secret;
+mod shortage;
 pub mod show;
 mod source;
 mod units;
@@ -23,10 +25,12 @@ pub use diff::{Changes, diff};
 pub use environment::Environment;
 pub use keys::{Key, Reload, keys};
 pub use load::{Loaded, Overrides, Program, load, load_from};
-pub use password::{Password, password, password_file, password_from};
+pub use login::{Login, login, login_from};
+pub use password::{Password, Source, password_file};
 pub use problem::{FileFault, Problem};
 pub use redact::redact;
 pub use secret::Secret;
+pub use shortage::Shortage;
 pub use show::{Entry, show_json, show_toml};
 pub use units::parse_duration;
 pub use url::{BrokerUrl, Scheme, UrlError};
@@ -73,7 +77,7 @@ pub struct Broker {
 pub struct Tls {
     /// The only roots to trust, instead of the platform's.
     pub ca_file: Option<PathBuf>,
-    /// Client certificate chain, PEM; goes with `key_file`. Switches SASL to EXTERNAL.
+    /// Client certificate chain, PEM; goes with `key_file`. Logs in as well (EXTERNAL) where no password is given.
     pub cert_file: Option<PathBuf>,
     /// Private key of the client certificate, PEM.
     pub key_file: Option<PathBuf>,

@@ -12,40 +12,46 @@ pub(super) const CREDENTIAL: &str = "broker-password";
 /// The largest password file that is read, in bytes.
 const LARGEST_FILE: u64 = 64 << 10;
 
+/// Where a password comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// This file, which `broker.password_file` names.
+    File(PathBuf),
+    /// The systemd credential `broker-password`.
+    Credential,
+    /// The URL.
+    Url,
+    /// It is the default one, which nobody had to give.
+    Default,
+}
+
 /// A password, and what is to be said about where it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Password {
     /// The password.
     pub secret: Secret,
+    /// Where it comes from.
+    pub source: Source,
     /// One line, if others can read the file.
     pub warning: Option<String>,
 }
 
-/// The password for a broker: from `broker.password_file`, else from the systemd credential
-/// `broker-password`, else from the URL. Call it at each connect, so that a changed file counts.
-pub fn password(broker: &Broker, url: &BrokerUrl) -> Result<Password, Problem> {
-    password_from(broker, url, credentials().as_deref())
+impl Password {
+    pub(super) fn new(secret: Secret, source: Source) -> Self {
+        Self {
+            secret,
+            source,
+            warning: None,
+        }
+    }
 }
 
-/// The same with a given folder of credentials.
-pub fn password_from(
-    broker: &Broker,
-    url: &BrokerUrl,
-    credentials: Option<&Path>,
-) -> Result<Password, Problem> {
-    if let Some(found) = in_file(broker, credentials) {
-        return found.map_err(|fault| fault.problem);
-    }
-    match &url.password {
-        Some(secret) => Ok(Password {
-            secret: secret.clone(),
-            warning: None,
-        }),
-        None => Err(Problem::new(&format!(
-            "broker.url: has no password for user {:?} at {url}; set broker.password_file",
-            url.user
-        ))),
-    }
+/// A URL lacks a password, and none is elsewhere.
+pub(super) fn missing(url: &BrokerUrl) -> Problem {
+    Problem::new(&format!(
+        "broker.url: has no password for user {:?} at {url}; set broker.password_file",
+        url.user
+    ))
 }
 
 /// The password, where it is in a file: `None` where it is not.
@@ -53,27 +59,27 @@ pub fn password_file(broker: &Broker) -> Option<Result<Password, FileFault>> {
     in_file(broker, credentials().as_deref())
 }
 
-fn credentials() -> Option<PathBuf> {
+pub(super) fn credentials() -> Option<PathBuf> {
     std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
 }
 
-fn in_file(broker: &Broker, credentials: Option<&Path>) -> Option<Result<Password, FileFault>> {
+pub(super) fn in_file(
+    broker: &Broker,
+    credentials: Option<&Path>,
+) -> Option<Result<Password, FileFault>> {
     if let Some(path) = &broker.password_file {
         let help = "check the path and its permissions";
         let fault = |error: Unusable<'_>| error.fault("broker.password_file", help);
         let found = read(path).map_err(fault).map(|secret| Password {
-            secret,
             warning: exposed(path),
+            ..Password::new(secret, Source::File(path.clone()))
         });
         return Some(found);
     }
     let path = credentials?.join(CREDENTIAL);
     match read(&path) {
         // systemd guards that folder itself.
-        Ok(secret) => Some(Ok(Password {
-            secret,
-            warning: None,
-        })),
+        Ok(secret) => Some(Ok(Password::new(secret, Source::Credential))),
         Err(Unusable {
             error: ReadError::Missing,
             ..
@@ -94,9 +100,14 @@ impl Unusable<'_> {
     fn fault(&self, of: &str, help: &str) -> FileFault {
         let Self { path, error } = self;
         let path = path.display();
+        let help = match error {
+            ReadError::Shortage(shortage) => shortage.cure(),
+            _ => help,
+        };
         FileFault {
             problem: Problem::new(&format!("{of}: cannot use {path}: {error}; {help}")),
             denied: matches!(error, ReadError::Denied),
+            shortage: matches!(error, ReadError::Shortage(_)),
         }
     }
 }

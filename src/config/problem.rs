@@ -22,6 +22,18 @@ pub struct FileFault {
     pub problem: Problem,
     /// Whether that is no more than that this user may not read it.
     pub denied: bool,
+    /// Whether the machine was short of something, and nothing is known of the file.
+    pub shortage: bool,
+}
+
+impl From<Problem> for FileFault {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem,
+            denied: false,
+            shortage: false,
+        }
+    }
 }
 
 /// The text on one line, made safe.

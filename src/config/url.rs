@@ -47,6 +47,9 @@ pub struct BrokerUrl {
     pub user: String,
     /// Password, percent-decoded, if the URL has one.
     pub password: Option<Secret>,
+    /// Whether user and password are the default ones, which nobody had to give: it names no user. Without TLS, where
+    /// there is no other login, `guest:guest` written down is the same.
+    pub default_login: bool,
     /// Virtual host, percent-decoded.
     pub vhost: String,
 }
@@ -69,6 +72,7 @@ impl Default for BrokerUrl {
             port: 5672,
             user: "guest".into(),
             password: Some(Secret::new("guest")),
+            default_login: true,
             vhost: "/".into(),
         }
     }
@@ -91,11 +95,15 @@ impl BrokerUrl {
     }
 
     /// The whole URL in its canonical form, the password as `***`. Only RabbitMQ's factory setting
-    /// `guest:guest` is shown as it is: it is no secret, and so the default parses back to itself.
+    /// `guest:guest` is shown as it is: it is no secret, and so the default parses back to itself. With TLS the default
+    /// login is not shown: written down, it would go before the login by certificate.
     pub fn redacted(&self) -> String {
+        if self.default_login && self.scheme == Scheme::Amqps {
+            return format!("amqps://{}/{}", self.address(), encode(&self.vhost));
+        }
         let mut text = format!("{}://{}", self.scheme.name(), encode(&self.user));
         match &self.password {
-            Some(password) if self.user == "guest" && password.expose() == "guest" => {
+            Some(_) if is_factory_login(&self.user, self.password.as_ref()) => {
                 text.push_str(":guest");
             }
             Some(_) => text.push_str(":***"),
@@ -142,12 +150,15 @@ impl FromStr for BrokerUrl {
         };
         let (host, port) = parse_address(address, scheme)?;
         let (user, password) = parse_user_info(user_info)?;
+        let default_login = user_info.is_none()
+            || scheme == Scheme::Amqp && is_factory_login(&user, password.as_ref());
         Ok(Self {
             scheme,
             host,
             port,
             user,
             password,
+            default_login,
             vhost: parse_vhost(path)?,
         })
     }
@@ -166,6 +177,11 @@ fn error<T>(what: impl Into<String>, help: impl Into<String>) -> Result<T, UrlEr
         what: what.into(),
         help: help.into(),
     })
+}
+
+/// `RabbitMQ`'s factory setting.
+fn is_factory_login(user: &str, password: Option<&Secret>) -> bool {
+    user == "guest" && password.is_some_and(|password| password.expose() == "guest")
 }
 
 fn parse_scheme(text: &str) -> Result<Scheme, UrlError> {
@@ -215,7 +231,10 @@ const PARAMETERS: [(&str, &str); 10] = [
     ("verify", "leave it out, certificates are always verified"),
     ("heartbeat", "set broker.heartbeat"),
     ("connection_timeout", "set broker.connect_timeout"),
-    ("auth_mechanism", "set broker.tls.cert_file for EXTERNAL"),
+    (
+        "auth_mechanism",
+        "for EXTERNAL set broker.tls.cert_file and give no password",
+    ),
     ("channel_max", "leave it out"),
     ("frame_max", "leave it out"),
 ];
@@ -374,6 +393,15 @@ mod tests {
         ] {
             assert_eq!(parse(text), BrokerUrl::default(), "{text}");
         }
+        for (text, default_login) in [
+            ("amqp://guest:guest@h", true),
+            ("amqp://guest:other@h", false),
+            ("amqp://guest@h", false),
+            ("amqps://h", true),
+            ("amqps://guest:guest@h", false),
+        ] {
+            assert_eq!(parse(text).default_login, default_login, "{text}");
+        }
         assert_eq!(parse("amqps://h").port, 5671);
     }
 
@@ -477,6 +505,8 @@ mod tests {
             ),
             ("amqp://U@H/V", "amqp://U@H:5672/V"),
             ("amqp://guest:k4nary@h", "amqp://guest:***@h:5672/%2f"),
+            ("amqps://h", "amqps://h:5671/%2f"),
+            ("amqps://guest:guest@h", "amqps://guest:guest@h:5671/%2f"),
         ] {
             let url = parse(text);
             assert_eq!(url.redacted(), canonical);

@@ -1,7 +1,7 @@
 //! Where the password comes from, and what is said about its file.
 
 use super::Folder;
-use fibrpc::config::{self, BrokerUrl, Config, password_from};
+use fibrpc::config::{self, BrokerUrl, Config, Login, Source, login_from};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -17,10 +17,16 @@ fn the_password_and_where_it_comes_from() {
     }
     let url: BrokerUrl = "amqp://u:from%20url@h".parse().unwrap();
     let mut broker = Config::default().broker;
-    let ask = |broker: &config::Broker, url: &BrokerUrl, credentials: Option<&Path>| {
-        password_from(broker, url, credentials)
-            .map(|found| (found.secret.expose().to_owned(), found.warning))
-    };
+    let ask =
+        |broker: &config::Broker, url: &BrokerUrl, credentials: Option<&Path>| match login_from(
+            broker,
+            url,
+            credentials,
+        ) {
+            Ok(Login::Password(found)) => Ok((found.secret.expose().to_owned(), found.warning)),
+            Ok(Login::Certificate) => panic!("no certificate is set"),
+            Err(fault) => Err(fault.problem),
+        };
     let plain = |text: &str| (text.to_owned(), None);
 
     assert_eq!(ask(&broker, &url, None).unwrap(), plain("from url"));
@@ -81,4 +87,59 @@ fn the_password_and_where_it_comes_from() {
     // The newline at the end is not the password's, any other white space is.
     folder.write("pw", " a b \n\n");
     assert_eq!(ask(&broker, &url, None).unwrap().0, " a b \n");
+}
+
+/// A password that somebody gave is used; without one a certificate logs in; the default login is nobody's.
+#[test]
+fn a_password_goes_before_a_certificate() {
+    let folder = Folder::new();
+    let file = folder.write("pw", "from file");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let credential = folder.write("credentials/broker-password", "from credential");
+    let mut broker = Config::default().broker;
+    broker.tls.cert_file = Some("/own.pem".into());
+    broker.tls.key_file = Some("/own.key".into());
+    let source = |broker: &config::Broker, url: &str, credentials| match login_from(
+        broker,
+        &url.parse().unwrap(),
+        credentials,
+    ) {
+        Ok(Login::Password(password)) => Ok(Some(password.source)),
+        Ok(Login::Certificate) => Ok(None),
+        Err(fault) => Err(fault.problem.0),
+    };
+    let mut with_file = broker.clone();
+    with_file.password_file = Some(file.clone());
+    let credentials = credential.parent();
+    for (broker, url, credentials, expected) in [
+        (&broker, "amqps://h", None, None),
+        (&broker, "amqps://u@h", None, None),
+        (&broker, "amqps://u:p@h", None, Some(Source::Url)),
+        (&broker, "amqps://guest:guest@h", None, Some(Source::Url)),
+        (
+            &broker,
+            "amqps://u@h",
+            credentials,
+            Some(Source::Credential),
+        ),
+        (
+            &with_file,
+            "amqps://u@h",
+            credentials,
+            Some(Source::File(file.clone())),
+        ),
+        (
+            &with_file,
+            "amqps://h",
+            None,
+            Some(Source::File(file.clone())),
+        ),
+        // No certificate is shown without TLS.
+        (&broker, "amqp://h", None, Some(Source::Default)),
+        (&broker, "amqp://u:p@h", None, Some(Source::Url)),
+    ] {
+        assert_eq!(source(broker, url, credentials), Ok(expected), "{url}");
+    }
+    let problem = source(&broker, "amqp://u@h", None).unwrap_err();
+    assert!(problem.contains("has no password for user"), "{problem}");
 }

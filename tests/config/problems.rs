@@ -354,6 +354,32 @@ fn warnings() {
             "broker.url = \"amqp://u@h\"",
             Some("has no password for user \"u\" at h:5672"),
         ),
+        // Without TLS no certificate is shown.
+        (
+            0o600,
+            "broker.url = [\"amqp://u@h\", \"amqps://g\"]\nbroker.tls = { cert_file = \"/c\", key_file = \"/k\" }",
+            Some("has no password for user \"u\" at h:5672"),
+        ),
+        (
+            0o600,
+            "broker.url = \"amqps://h\"\nbroker.tls = { cert_file = \"/c\", key_file = \"/k\" }",
+            None,
+        ),
+        (
+            0o600,
+            "broker.url = \"amqps://u@h\"\nbroker.tls = { cert_file = \"/c\", key_file = \"/k\" }",
+            Some("user \"u\" at h:5671 is not used"),
+        ),
+        (
+            0o600,
+            "broker.url = \"amqp://u:k4nary@h\"\nbroker.password_file = \"/pw\"",
+            Some("the password in it for h:5672 is not used, broker.password_file goes before it"),
+        ),
+        (
+            0o600,
+            "broker.url = \"amqp://guest:guest@h\"\nbroker.password_file = \"/pw\"",
+            None,
+        ),
         (
             0o600,
             "broker = { url = \"amqp://u@h\", password_file = \"/x\" }",

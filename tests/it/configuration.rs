@@ -85,20 +85,20 @@ fn both_programs_look_into_the_files_with_the_password_and_for_tls() {
         (password("good-password"), None),
         (
             password("missing"),
-            Some("broker.password_file: cannot use missing: no such file"),
+            Some("broker.password_file: cannot use missing: no such file; check the path and "),
         ),
         (
             password("empty"),
-            Some("broker.password_file: cannot use empty: is empty"),
+            Some("broker.password_file: cannot use empty: is empty; check the path and "),
         ),
         (tls(&ca("certificate.pem")), None),
         (
             tls(&ca("missing")),
-            Some("broker.tls.ca_file: cannot use missing: no such file"),
+            Some("broker.tls.ca_file: cannot use missing: no such file; check the path and "),
         ),
         (
             tls(&ca("key.pem")),
-            Some("broker.tls.ca_file: cannot use key.pem: no certificate in it"),
+            Some("broker.tls.ca_file: cannot use key.pem: no certificate in it but a private key"),
         ),
         (
             tls(&ca("no-pem")),
@@ -111,12 +111,14 @@ fn both_programs_look_into_the_files_with_the_password_and_for_tls() {
         (tls(&pair("key.pem")), None),
         (
             tls(&pair("certificate.pem")),
-            Some("broker.tls.key_file: cannot use certificate.pem: no private key in it"),
+            Some(
+                "broker.tls.key_file: cannot use certificate.pem: no private key in it but a certificate; are broker.tls.cert_file",
+            ),
         ),
         (
             tls(&pair("other-key.pem")),
             Some(
-                "broker.tls.cert_file: cannot use certificate.pem: keys may not be consistent: KeyMismatch",
+                "broker.tls.cert_file: cannot use certificate.pem: its first certificate does not belong to the key in other-key.pem",
             ),
         ),
         // Nobody will need it.
@@ -142,7 +144,7 @@ fn both_programs_look_into_the_files_with_the_password_and_for_tls() {
         assert_eq!((daemon.0, client.0), (Some(78), Some(78)), "{text}");
         for (stderr, program) in [(daemon.2, "fibrpcd"), (client.2, "fibrpc")] {
             assert!(
-                stderr.starts_with(&format!("{program}: {problem}; check the path and ")),
+                stderr.starts_with(&format!("{program}: {problem}")),
                 "{stderr}"
             );
             assert_eq!(stderr.lines().count(), 1, "{stderr}");
@@ -323,6 +325,38 @@ fn a_closed_pipe_and_a_full_disk_are_told_apart_here_as_well() {
                 text.starts_with(stderr) && text.is_empty() == stderr.is_empty(),
                 "{text}"
             );
+        }
+    }
+}
+
+/// The variables of other programs that say who is trusted are named, whether or not anything is left.
+#[test]
+fn what_says_who_is_trusted_is_named() {
+    let authority = Authority::new("tests");
+    let folder = folder(&[
+        ("c.toml", "broker.url = \"amqps://u:p@h\"\n"),
+        ("ca.pem", authority.certificate()),
+    ]);
+    let check = |file: &str, dir: &str| {
+        Command::new(FIBRPC)
+            .args(["--config", "c.toml", "config", "check"])
+            .current_dir(folder.path())
+            .env_clear()
+            .env("SSL_CERT_FILE", file)
+            .env("SSL_CERT_DIR", dir)
+            .output()
+            .unwrap()
+    };
+    for (file, dir, code) in [("/nonexistent", "", 78), ("ca.pem", "/nonexistent", 0)] {
+        let output = check(file, dir);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        for words in [
+            "SSL_CERT_FILE=",
+            "/nonexistent: no such file",
+            "broker.tls.ca_file",
+        ] {
+            assert!(text.contains(words), "{text}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `fibrpc doctor`: each thing that can be wrong is brought about for real, and the report has to name it first.
 
 mod certificates;
-mod report;
+pub mod report;
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -35,6 +35,7 @@ mod nonblocking;
 mod notify;
 mod poison;
 mod presence;
+mod refused;
 mod reload;
 mod serve;
 mod stdio;

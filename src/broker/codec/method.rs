@@ -43,8 +43,14 @@ pub(crate) enum Method {
     ConnectionClose(Reason),
     /// It reads no more, or again.
     Blocked(bool),
-    /// It begins the conversation, with a table that says who it is.
-    Start { properties: Vec<u8> },
+    /// It begins the conversation, with a table that says who it is and the mechanisms that it offers for the login,
+    /// separated by blanks.
+    Start {
+        properties: Vec<u8>,
+        mechanisms: String,
+    },
+    /// It has accepted the login.
+    Tune,
     /// Anything else.
     Other,
 }
@@ -86,17 +92,26 @@ pub(crate) fn read(payload: &[u8]) -> Option<Method> {
         (10, 60) => Method::Blocked(true),
         (10, 61) => Method::Blocked(false),
         (10, 10) => {
-            let properties = arguments.get(2..)?;
-            let properties = &properties[4..long_extent(properties)?];
+            let rest = arguments.get(2..)?;
+            let (properties, rest) = rest.split_at(long_extent(rest)?);
+            let properties = &properties[4..];
+            let mechanisms = &rest[4..long_extent(rest)?];
             table::is_shallow(properties).then(|| Method::Start {
                 properties: properties.to_owned(),
+                mechanisms: lossy(mechanisms),
             })?
         }
+        (10, 30) => Method::Tune,
         // Methods with tables that only clients send: connection.start-ok, exchange.declare, bind, unbind,
         // queue.declare, bind, unbind, basic.consume. The library would decode them all the same.
         (10, 11) | (40, 10 | 30 | 40) | (50, 10 | 20 | 50) | (BASIC, 20) => return None,
         _ => Method::Other,
     })
+}
+
+/// Whether a method that the library sends is the login (`connection.start-ok`).
+pub(crate) fn is_login(payload: &[u8]) -> bool {
+    (u16_at(payload, 0), u16_at(payload, 2)) == (Some(10), Some(11))
 }
 
 /// Puts `?` for each byte that is not UTF-8 in the strings of a method that is for the library, which

@@ -1,7 +1,7 @@
 //! The AMQP library's side of a link: its end of the stream, and the runtime that it is given, which is
 //! tokio's but for the connections.
 
-use super::{Ended, Link};
+use super::{Ending, Link};
 use lapin::ErrorKind;
 use lapin::protocol::AMQPError;
 use std::io;
@@ -87,6 +87,13 @@ impl futures_io::AsyncWrite for LibraryEnd {
         // Taken without a bound: the library says little, and waits for an answer to most of it.
         state.begun.extend_from_slice(bytes);
         state.take_whole_frames();
+        if state.login_is_futile() {
+            // None of it is to go out.
+            state.outbound.clear();
+            drop(state);
+            self.0.end_for_futile_login();
+            return Poll::Ready(Ok(bytes.len()));
+        }
         state.wake_pump();
         Poll::Ready(Ok(bytes.len()))
     }
@@ -109,8 +116,8 @@ impl Drop for LibraryEnd {
     }
 }
 
-fn aborted(ended: &Ended) -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, ended.cause.clone())
+fn aborted(ended: &Ending) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, ended.cause())
 }
 
 /// Timers and sockets for the AMQP library, from tokio; it never opens a connection itself.

@@ -1,9 +1,9 @@
 //! The task that moves a link's bytes through its socket.
 
-use super::Link;
-use crate::broker::Kind;
+use super::{Ending, Link};
 use crate::broker::codec::frame::A_HEARTBEAT;
 use crate::broker::guard::{Broken, Guard, Intake};
+use crate::broker::tls;
 use crate::broker::transport::Stream;
 use std::future::Future;
 use std::io;
@@ -63,12 +63,12 @@ impl Pump {
     }
 
     /// Writes and reads as much as the socket lets it. Ready once the connection has ended, and of what.
-    fn turn(&mut self, context: &mut Context<'_>) -> Poll<(Kind, String)> {
+    fn turn(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
         // Takes note of whom to wake before it looks whether there is something to do.
         let library_gone = {
             let mut state = self.link.state();
             if state.ended.is_some() {
-                return Poll::Ready((Kind::Lost, String::new()));
+                return Poll::Ready(Ending::here("")); // ended before: nobody is told of this
             }
             state.pump = Some(context.waker().clone());
             if self.round.is_none() && state.rounds != *self.link.0.rounds.borrow() {
@@ -81,17 +81,22 @@ impl Pump {
             state.library_gone
         };
         match self.write(context) {
-            Poll::Ready(Err(error)) => return Poll::Ready((Kind::Lost, error.to_string())),
+            // Whoever closes a connection says why before: that may wait to be read, and says more.
+            Poll::Ready(Err(error)) => {
+                return Poll::Ready(match self.read(context) {
+                    Poll::Ready(Ok(broken)) => Ending::Broken(broken),
+                    Poll::Ready(Err(said)) if tls::within(&said).is_some() => ending(&said),
+                    Poll::Ready(Err(_)) | Poll::Pending => ending(&error),
+                });
+            }
             Poll::Ready(Ok(())) if library_gone => {
-                return Poll::Ready((Kind::Lost, "it was closed".into()));
+                return Poll::Ready(Ending::here("it was closed"));
             }
             Poll::Ready(Ok(())) | Poll::Pending => {}
         }
         match self.read(context) {
-            Poll::Ready(Ok(Broken(what))) => {
-                Poll::Ready((Kind::Protocol, format!("the broker sent {what}")))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready((Kind::Lost, error.to_string())),
+            Poll::Ready(Ok(broken)) => Poll::Ready(Ending::Broken(broken)),
+            Poll::Ready(Err(error)) => Poll::Ready(ending(&error)),
             Poll::Pending => {
                 self.end_round(context);
                 Poll::Pending
@@ -131,8 +136,7 @@ impl Pump {
         loop {
             let read = ready!(self.stream.poll_read(context, &mut self.buffer))?;
             if read == 0 {
-                let closed = "the broker closed it";
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, closed)));
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
             self.link
                 .0
@@ -182,12 +186,26 @@ impl Pump {
     }
 }
 
+/// What an error of the socket says of the end.
+fn ending(error: &io::Error) -> Ending {
+    if let Some(error) = tls::within(error) {
+        return Ending::Tls(error.clone());
+    }
+    let (cause, closed) = match error.kind() {
+        // With TLS too, whether or not the broker took leave of it first.
+        io::ErrorKind::UnexpectedEof => ("the broker closed it".to_owned(), true),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => (error.to_string(), true),
+        _ => (error.to_string(), false),
+    };
+    Ending::Lost { cause, closed }
+}
+
 impl Future for Pump {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let (kind, cause) = ready!(self.turn(context));
-        self.link.end(kind, cause);
+        let ending = ready!(self.turn(context));
+        self.link.end(ending);
         Poll::Ready(())
     }
 }

@@ -1,4 +1,4 @@
-//! What the way to a broker says: name, connection, TLS, login, virtual host. Pure.
+//! What the way to a broker says: name, connection, TLS, login, virtual host. Reads nothing but the password's file.
 
 use super::finding::{Check, Finding, Verdict, skip_the_rest};
 use super::limits;
@@ -6,7 +6,7 @@ use crate::broker::certificate::{Certificate, span};
 use crate::broker::stages::{Dial, Peer};
 use crate::broker::{Error, Kind};
 use crate::client::probe::Approach;
-use crate::config::{BrokerUrl, Config, Scheme};
+use crate::config::{BrokerUrl, Config, Login, Scheme, login};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
@@ -41,15 +41,24 @@ fn findings(approach: &Approach, config: &Config, now: SystemTime) -> Vec<Findin
     }
     let own = approach.own_certificate.as_ref();
     findings.extend(own.and_then(|own| own_certificate(own, now)));
-    match &approach.tls {
-        Some(Ok(peer)) => findings.push(tls(peer, now)),
-        Some(Err(error)) => findings.push(Check::Tls.failed(&error.message)),
-        None if approach.connection.is_some() => findings.push(cleartext(url)),
-        None => {}
+    // With TLS 1.3 the broker judges our certificate after what we take for the handshake's end.
+    let objection = match &approach.connection {
+        Some(Err(error)) if error.kind == Kind::Tls => Some(error),
+        _ => None,
+    };
+    match (&approach.tls, objection) {
+        (Some(Err(error)), _) | (_, Some(error)) => {
+            findings.push(Check::Tls.failed(&error.message));
+            return findings;
+        }
+        (Some(Ok(peer)), None) => findings.push(tls(peer, now)),
+        (None, None) if approach.connection.is_some() => findings.push(cleartext(url)),
+        (None, None) => {}
     }
+    let user = user(url, config);
     match &approach.connection {
         Some(Ok(connection)) => {
-            findings.push(Check::Login.ok(format!("user {:?} is accepted", url.user)));
+            findings.push(Check::Login.ok(format!("{user} is accepted")));
             findings.push(Check::Vhost.ok(format!("{:?} is open to the user", url.vhost)));
             let (product, version) = connection.broker_version();
             findings.push(Check::Broker.ok(match product.as_str() {
@@ -58,7 +67,7 @@ fn findings(approach: &Approach, config: &Config, now: SystemTime) -> Vec<Findin
             }));
             findings.extend(limits::judge(&product, &version, config));
         }
-        Some(Err(error)) => findings.extend(refused(url, error)),
+        Some(Err(error)) => findings.extend(refused(url, &user, error)),
         None => {}
     }
     findings
@@ -168,8 +177,16 @@ fn left(certificate: &Certificate, now: SystemTime) -> (Verdict, String) {
     }
 }
 
+/// Who logs in, in words.
+fn user(url: &BrokerUrl, config: &Config) -> String {
+    match login(&config.broker, url) {
+        Ok(Login::Certificate) => "the user of the certificate".to_owned(),
+        Ok(Login::Password(_)) | Err(_) => format!("user {:?}", url.user),
+    }
+}
+
 /// The AMQP handshake has failed: before, in or after the login.
-fn refused(url: &BrokerUrl, error: &Error) -> Vec<Finding> {
+fn refused(url: &BrokerUrl, user: &str, error: &Error) -> Vec<Finding> {
     let message = &error.message;
     // What brokers say of virtual hosts, that they are missing, down, full or not for this user, they say
     // once they know who it is.
@@ -183,10 +200,10 @@ fn refused(url: &BrokerUrl, error: &Error) -> Vec<Finding> {
         )]
     } else if matches!(error.kind, Kind::Limit | Kind::VhostDown)
         || matches!(error.kind, Kind::Denied | Kind::Protocol | Kind::Lost)
-            && message.contains("vhost")
+            && (message.contains("vhost") || message.contains("after the login was accepted"))
     {
         vec![
-            Check::Login.ok(format!("user {:?} is accepted", url.user)),
+            Check::Login.ok(format!("{user} is accepted")),
             Check::Vhost.failed(message),
         ]
     } else if error.kind == Kind::Credentials && url.user == "guest" && !url.is_loopback() {
@@ -194,20 +211,24 @@ fn refused(url: &BrokerUrl, error: &Error) -> Vec<Finding> {
             format!("broker {url} refused user \"guest\" or its password"),
             "brokers let guest in from their own machine only, if not told otherwise: make another user",
         )]
-    } else if error.kind == Kind::Timeout {
-        vec![Check::Login.problem(message, port_hint(url))]
+    } else if error.kind == Kind::Timeout
+        && let Some(hint) = port_hint(url)
+    {
+        vec![Check::Login.problem(message, hint)]
     } else {
         vec![Check::Login.failed(message)]
     }
 }
 
 /// What the number of a port gives away.
-fn port_hint(url: &BrokerUrl) -> &'static str {
+fn port_hint(url: &BrokerUrl) -> Option<&'static str> {
     match (url.scheme, url.port) {
-        (Scheme::Amqp, 5671) => "5671 is the port for TLS; use amqps:// in broker.url",
-        (_, 15671 | 15672) => "that is the port of the management interface; AMQP is at 5672",
-        (_, 4369 | 25672) => "that is a port that brokers have for each other; AMQP is at 5672",
-        _ => "is that an AMQP port? a broker that hangs looks like this, too",
+        (Scheme::Amqp, 5671) => Some("5671 is the port for TLS; use amqps:// in broker.url"),
+        (_, 15671 | 15672) => Some("that is the port of the management interface; AMQP is at 5672"),
+        (_, 4369 | 25672) => {
+            Some("that is a port that brokers have for each other; AMQP is at 5672")
+        }
+        _ => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the configuration says of itself. Reads nothing but the password's file.
 
 use super::finding::{Check, Finding, Verdict};
-use crate::config::{BrokerUrl, Loaded, Problem, password};
+use crate::config::{BrokerUrl, Loaded, Login, Problem, login};
 
 /// The files, and where the broker's URL is from; what is wrong or deserves a warning, a finding each.
 pub(super) fn judge(loaded: &Result<Loaded, Vec<Problem>>) -> Vec<Finding> {
@@ -32,11 +32,11 @@ pub(super) fn judge(loaded: &Result<Loaded, Vec<Problem>>) -> Vec<Finding> {
     ))];
     let mut warnings = loaded.warnings.clone();
     // A password that cannot be read stands in the way at the login, and is told there.
-    let passwords = broker
-        .url
-        .iter()
-        .filter_map(|url| password(broker, url).ok());
-    warnings.extend(passwords.filter_map(|password| password.warning));
+    let logins = broker.url.iter().filter_map(|url| login(broker, url).ok());
+    warnings.extend(logins.filter_map(|login| match login {
+        Login::Password(password) => password.warning,
+        Login::Certificate => None,
+    }));
     warnings.dedup();
     let warnings = warnings.iter();
     findings.extend(warnings.map(|warning| Check::Config.said(Verdict::Warning, warning)));

@@ -79,7 +79,7 @@ fn certificates() {
     let report = doctor(&at(&port, &trusted));
     report.assert_problem(
         "tls",
-        &["refuses our certificate or the lack of one", "cert_file"],
+        &["the broker demands a client certificate", "cert_file"],
     );
     let (certificate, key) = (
         file("own.pem", &expired.certificate),

@@ -321,7 +321,9 @@ fn the_broker_says_who_it_is() {
     let shallow = [entry(b"k", &nested(b'F', 31, vec![b'V'])), product.clone()].concat();
     let (intake, outcome) = taken(None, &start(&shallow));
     assert_eq!(outcome, Ok(()));
-    assert_eq!(intake.server_properties, Some(shallow.clone()));
+    let greeting = intake.greeting.unwrap();
+    assert_eq!(greeting.properties, shallow);
+    assert_eq!(greeting.mechanisms, "PLAIN");
     assert_eq!(intake.library, start(&shallow));
     for (what, hostile) in [
         ("too deep", entry(b"k", &nested(b'F', 32, vec![b'V']))),

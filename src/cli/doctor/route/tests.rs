@@ -170,7 +170,11 @@ fn login_and_vhost_are_told_apart() {
         host: "mq1".into(),
         ..BrokerUrl::default()
     };
-    let guest = refused(&far, &Error::new(Kind::Credentials, "refused; check"));
+    let guest = refused(
+        &far,
+        "user \"guest\"",
+        &Error::new(Kind::Credentials, "refused; check"),
+    );
     assert!(
         text(&guest[0]).1.contains("from their own machine only"),
         "{guest:?}"
@@ -195,7 +199,7 @@ fn login_and_vhost_are_told_apart() {
             "not found; look",
         ),
         (
-            Kind::Protocol,
+            Kind::VhostDown,
             "INTERNAL_ERROR - access to vhost 'x' refused for user 'guest': vhost 'x' is down",
             Check::Vhost,
             "is down",
@@ -213,7 +217,7 @@ fn login_and_vhost_are_told_apart() {
             "too late; that is the port of the management",
         ),
     ] {
-        let findings = refused(&url, &Error::new(kind, message));
+        let findings = refused(&url, "user \"guest\"", &Error::new(kind, message));
         let problem = findings.last().unwrap();
         assert_eq!(
             (problem.check, problem.verdict),

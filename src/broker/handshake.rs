@@ -1,0 +1,332 @@
+//! Why a broker did not take a connection: cause and cure, by what it said and by how far the handshake got. Pure.
+//!
+//! Where neither tells the cause, the broker is quoted, and nothing is guessed.
+
+use super::error::one_line;
+use super::guard::{ANOTHER_VERSION, Broken};
+use super::link::Ending;
+use super::{Error, Kind, tls};
+use crate::config::{self, BrokerUrl, Login, Scheme, Source};
+
+/// How far a connection has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Step {
+    /// The broker's name is being looked up.
+    #[default]
+    Lookup,
+    /// TCP connections are being made.
+    Connecting,
+    /// The TLS handshake is under way.
+    Securing,
+    /// The protocol header is sent, and no method has come.
+    Greeting,
+    /// The broker has greeted, and the login is sent.
+    Login,
+    /// The broker has accepted the login; the vhost is being opened.
+    Opening,
+}
+
+/// What was learned of a broker until now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// How far it got.
+    pub(super) step: Step,
+    /// What the broker offers for the login, separated by blanks; empty before it has greeted.
+    pub(super) mechanisms: String,
+    /// The broker's product and version, as far as it tells.
+    pub(super) product: String,
+    pub(super) version: String,
+    /// The payload of the frame with the login, in bytes; 0 before there is one.
+    pub(super) login_size: u64,
+}
+
+impl Progress {
+    /// Whether the broker has offered mechanisms, and not this one.
+    pub(super) fn lacks(&self, mechanism: &str) -> bool {
+        let mut offered = self.mechanisms.split_whitespace();
+        self.step >= Step::Login && !offered.any(|offered| offered == mechanism)
+    }
+
+    /// The largest payload that the broker certainly takes no more than, before it knows the user. `RabbitMQ` 4.1 made it
+    /// a setting (`initial_frame_max`).
+    fn login_max(&self) -> Option<u64> {
+        let mut parts = self.version.split('.').map(str::parse::<u32>);
+        let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
+            return None;
+        };
+        (self.product == "RabbitMQ" && (major, minor) < (4, 1)).then_some(SMALLEST_FRAME_MAX)
+    }
+
+    /// Whether the login is larger than the broker takes.
+    pub(super) fn login_is_too_large(&self) -> bool {
+        self.login_max().is_some_and(|max| self.login_size > max)
+    }
+}
+
+/// What every peer has to take in a frame (AMQP 0-9-1, `frame-min-size`), and `RabbitMQ` takes of a payload.
+const SMALLEST_FRAME_MAX: u64 = 4_096;
+
+/// An attempt to connect.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    pub(super) url: &'a BrokerUrl,
+    pub(super) settings: &'a config::Broker,
+    pub(super) login: &'a Login,
+    pub(super) progress: &'a Progress,
+}
+
+/// The mechanism of a login.
+pub(super) const fn mechanism(login: &Login) -> &'static str {
+    match login {
+        Login::Password(_) => "PLAIN",
+        Login::Certificate => "EXTERNAL",
+    }
+}
+
+/// Why the connection ended, or did not get through; `None`: the AMQP library gave it up by itself.
+pub(super) fn refused(attempt: &Attempt<'_>, ending: Option<Ending>, library: Error) -> Error {
+    let Attempt {
+        url,
+        settings,
+        login,
+        progress,
+    } = attempt;
+    let address = url.address();
+    if progress.lacks(mechanism(login)) {
+        return lacking(attempt);
+    }
+    if progress.login_is_too_large() {
+        return too_large(attempt);
+    }
+    match ending {
+        Some(Ending::Tls(error)) => tls::refused(url, &settings.tls, &error),
+        Some(Ending::Broken(broken)) => {
+            let Broken(what) = broken;
+            let cure = if broken == ANOTHER_VERSION {
+                "fibrpc needs a broker with AMQP 0-9-1, such as RabbitMQ; check host and port in broker.url"
+            } else {
+                "check scheme and port in broker.url"
+            };
+            let message = format!("connection to {address} lost: the broker sent {what}; {cure}");
+            Error::new(Kind::Protocol, message)
+        }
+        Some(Ending::Closed { code, text }) => {
+            let what = format!("broker {address} refused the connection");
+            closed(attempt, Error::closed(&what, code, &text), &text)
+        }
+        Some(Ending::Lost { cause, closed }) => lost(attempt, &cause, closed),
+        None => library,
+    }
+}
+
+/// The deadline passed first.
+pub(super) fn late(url: &BrokerUrl, settings: &config::Broker, progress: &Progress) -> Error {
+    let address = url.address();
+    let limit = settings.connect_timeout;
+    let (place, cure) = match progress.step {
+        Step::Lookup => (
+            "no answer from the name service",
+            "check /etc/resolv.conf and the network",
+        ),
+        Step::Connecting => (
+            "no answer to TCP",
+            "a firewall may drop it, or the host is down",
+        ),
+        Step::Securing => ("no answer to the TLS handshake", "is that a port for TLS?"),
+        Step::Greeting => (
+            "it accepts connections and says nothing",
+            "is that an AMQP port? a broker that hangs looks like this, too",
+        ),
+        Step::Login => ("it did not answer the login", "see the broker's log"),
+        Step::Opening => ("it did not open the vhost", "see the broker's log"),
+    };
+    Error::new(
+        Kind::Timeout,
+        format!(
+            "broker {address} did not complete the handshake within {limit:?} (broker.connect_timeout): {place}; {cure}"
+        ),
+    )
+}
+
+/// The broker closed the connection, and said why.
+fn closed(attempt: &Attempt<'_>, failure: Error, text: &str) -> Error {
+    let Attempt {
+        url,
+        login,
+        progress,
+        ..
+    } = attempt;
+    match failure.kind {
+        Kind::Denied if progress.step == Step::Login && !text.contains("vhost") => {
+            credentials(attempt, text)
+        }
+        Kind::Denied => failure.with_cure(&format!(
+            "check that vhost {:?} exists and that {} has permissions on it",
+            url.vhost,
+            who(login, url)
+        )),
+        Kind::Limit => failure.with_cure("close connections, or raise the limit"),
+        Kind::VhostDown => {
+            failure.with_cure("see the broker's log, and restart it (rabbitmqctl restart_vhost)")
+        }
+        _ => failure,
+    }
+}
+
+/// The broker refused the login.
+fn credentials(attempt: &Attempt<'_>, text: &str) -> Error {
+    let Attempt { url, login, .. } = attempt;
+    let address = url.address();
+    let user = who(login, url);
+    // Brokers hide why, but for this.
+    if text.contains("via localhost") {
+        let text = one_line(text);
+        let message = format!(
+            "broker {address} refused the connection: {text}; make another user for other machines"
+        );
+        return Error::new(Kind::Credentials, message);
+    }
+    let message = match login {
+        Login::Certificate => format!(
+            "broker {address} refused the login by certificate; check broker.tls.cert_file, and that the broker knows a user of its name"
+        ),
+        Login::Password(password) => {
+            let check = match &password.source {
+                Source::File(path) => format!(
+                    "check the password in {} (broker.password_file), and that the user may log in from here",
+                    path.display()
+                ),
+                Source::Credential => {
+                    "check the systemd credential broker-password, which systemd reads when the service starts \
+                     (restart it after a change), and that the user may log in from here"
+                        .to_owned()
+                }
+                Source::Url => {
+                    "check broker.url, and that the user may log in from here".to_owned()
+                }
+                Source::Default => {
+                    "that is the default login: check broker.url, and that the user may log in from here"
+                        .to_owned()
+                }
+            };
+            format!("broker {address} refused {user} or its password; {check}")
+        }
+    };
+    Error::new(Kind::Credentials, message)
+}
+
+/// The broker does not offer what we log in with.
+fn lacking(attempt: &Attempt<'_>) -> Error {
+    let Attempt {
+        url,
+        settings,
+        login,
+        progress,
+    } = attempt;
+    let offered: Vec<String> = progress
+        .mechanisms
+        .split_whitespace()
+        .take(8)
+        .map(|name| one_line(name).chars().take(32).collect())
+        .collect();
+    let offers = if offered.is_empty() {
+        "nothing at all".to_owned()
+    } else {
+        offered.join(", ")
+    };
+    let external = offered.iter().any(|name| name == "EXTERNAL");
+    let shown = url.scheme == Scheme::Amqps && settings.tls.cert_file.is_some();
+    let (what, cure) = match login {
+        Login::Certificate => (
+            "EXTERNAL, the login by certificate",
+            "set broker.password_file, or enable the plugin rabbitmq_auth_mechanism_ssl and EXTERNAL in auth_mechanisms there",
+        ),
+        Login::Password(_) if external && shown => (
+            "PLAIN, the login by password",
+            "give no password, so that the certificate logs in, or allow PLAIN in the broker's auth_mechanisms",
+        ),
+        Login::Password(_) => (
+            "PLAIN, the login by password",
+            "allow PLAIN in the broker's auth_mechanisms",
+        ),
+    };
+    let address = url.address();
+    Error::new(
+        Kind::Credentials,
+        format!("broker {address} does not offer {what} (it offers {offers}); {cure}"),
+    )
+}
+
+/// The login fits no frame that the broker takes.
+fn too_large(attempt: &Attempt<'_>) -> Error {
+    let Attempt { url, progress, .. } = attempt;
+    Error::new(
+        Kind::Credentials,
+        format!(
+            "broker {} takes no such login: the login has {} bytes, and RabbitMQ before 4.1 takes \
+             {SMALLEST_FRAME_MAX}; use a shorter password",
+            url.address(),
+            progress.login_size,
+        ),
+    )
+}
+
+/// How an end reads of which no more is known than that the other side made it.
+pub(super) const CLOSED: &str = "it was closed";
+
+/// The connection ended without a word of the broker.
+fn lost(attempt: &Attempt<'_>, cause: &str, closed: bool) -> Error {
+    const SILENT: &str = "without giving a reason";
+    let Attempt {
+        url,
+        settings,
+        progress,
+        ..
+    } = attempt;
+    let end = if closed { CLOSED } else { cause };
+    let why = match progress.step {
+        Step::Opening => {
+            format!("{end} after the login was accepted, {SILENT}; see the broker's log")
+        }
+        Step::Login if progress.login_size > SMALLEST_FRAME_MAX => format!(
+            "{end} after the login was sent, {SILENT}; the login has {} bytes, perhaps more than the broker takes \
+             (initial_frame_max): see the broker's log",
+            progress.login_size
+        ),
+        Step::Login => format!("{end} after the login was sent, {SILENT}; see the broker's log"),
+        _ => return before_a_word(url, settings, end),
+    };
+    let address = url.address();
+    Error::new(
+        Kind::Lost,
+        format!("broker {address} refused the connection: {why}"),
+    )
+}
+
+/// The connection ended, in this way, before anything came.
+pub(super) fn before_a_word(url: &BrokerUrl, settings: &config::Broker, end: &str) -> Error {
+    let address = url.address();
+    let demand = if url.scheme == Scheme::Amqps && settings.tls.cert_file.is_none() {
+        ", something that demands a client certificate (broker.tls.cert_file)"
+    } else {
+        ""
+    };
+    Error::new(
+        Kind::Lost,
+        format!(
+            "broker {address} refused the connection: {end} before it sent anything; a proxy without a running broker \
+             behind it{demand}, or no AMQP port: check the broker, and the port in broker.url"
+        ),
+    )
+}
+
+/// Who logs in.
+fn who(login: &Login, url: &BrokerUrl) -> String {
+    match login {
+        Login::Password(_) => format!("user {:?}", url.user),
+        Login::Certificate => "the user of the certificate".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! Tables: what is known of an attempt, and what is said of its end.
+
+use super::*;
+use crate::config::{Password, Secret, Tls};
+
+fn password(source: Source) -> Login {
+    Login::Password(Password {
+        secret: Secret::new("k4nary"),
+        source,
+        warning: None,
+    })
+}
+
+fn progress(step: Step) -> Progress {
+    Progress {
+        step,
+        mechanisms: "PLAIN AMQPLAIN".into(),
+        product: "RabbitMQ".into(),
+        version: "3.10.8".into(),
+        login_size: 400,
+    }
+}
+
+/// What is said of an end with a URL, in front of which stands nothing but `broker mq:5672`.
+fn said(login: &Login, progress: &Progress, ending: Option<Ending>) -> Error {
+    let url = "amqp://u:k4nary@mq".parse().unwrap();
+    let settings = config::Config::default().broker;
+    let attempt = Attempt {
+        url: &url,
+        settings: &settings,
+        login,
+        progress,
+    };
+    refused(
+        &attempt,
+        ending,
+        Error::new(Kind::Lost, "the library's word"),
+    )
+}
+
+fn lost() -> Ending {
+    let (cause, closed) = ("reset (os error 104)".into(), true);
+    Ending::Lost { cause, closed }
+}
+
+fn closed(code: u16, text: &str) -> Ending {
+    let text = text.into();
+    Ending::Closed { code, text }
+}
+
+#[test]
+fn an_end_without_a_word_is_told_by_its_place() {
+    let login = password(Source::Url);
+    for (step, words, cure) in [
+        (
+            Step::Greeting,
+            "it was closed before it sent anything",
+            "a proxy without a running broker",
+        ),
+        (
+            Step::Login,
+            "it was closed after the login was sent, without giving a reason",
+            "see the broker's log",
+        ),
+        (
+            Step::Opening,
+            "after the login was accepted, without giving a reason",
+            "see the broker's log",
+        ),
+    ] {
+        let error = said(&login, &progress(step), Some(lost()));
+        assert_eq!(error.kind, Kind::Lost);
+        let text = error.message;
+        assert!(text.contains(words) && text.contains(cure), "{text}");
+        assert_eq!(text.contains("port"), step == Step::Greeting, "{text}");
+    }
+    let other = Ending::Lost {
+        cause: "No route to host".into(),
+        closed: false,
+    };
+    let text = said(&login, &progress(Step::Login), Some(other)).message;
+    assert!(text.contains("No route to host after the login"), "{text}");
+    let library = said(&login, &progress(Step::Login), None);
+    assert_eq!(library.message, "the library's word");
+}
+
+#[test]
+fn a_client_certificate_may_be_what_is_missing() {
+    let mut settings = config::Config::default().broker;
+    let url = "amqps://mq".parse().unwrap();
+    let progress = progress(Step::Greeting);
+    for (cert_file, named) in [(None, true), (Some("/own.pem".into()), false)] {
+        settings.tls = Tls {
+            cert_file,
+            ..Tls::default()
+        };
+        let attempt = Attempt {
+            url: &url,
+            settings: &settings,
+            login: &password(Source::Default),
+            progress: &progress,
+        };
+        let text = refused(&attempt, Some(lost()), Error::new(Kind::Lost, "")).message;
+        assert_eq!(text.contains("(broker.tls.cert_file)"), named, "{text}");
+    }
+}
+
+#[test]
+fn a_login_that_cannot_succeed_is_told_first() {
+    let mut lacks = progress(Step::Login);
+    lacks.mechanisms = "AMQPLAIN EX\u{1b}TERNAL".into();
+    let error = said(&password(Source::Url), &lacks, Some(lost()));
+    assert_eq!(error.kind, Kind::Credentials);
+    let text = error.message;
+    assert!(text.contains("does not offer PLAIN"), "{text}");
+    assert!(
+        text.contains("(it offers AMQPLAIN, EX\\u{1b}TERNAL); allow PLAIN"),
+        "{text}"
+    );
+    let text = said(&Login::Certificate, &progress(Step::Login), None).message;
+    assert!(text.contains("EXTERNAL, the login by certificate (it offers PLAIN, AMQPLAIN); set broker.password_file"), "{text}");
+    // What has not greeted has offered nothing.
+    let silent = said(&Login::Certificate, &progress(Step::Greeting), Some(lost()));
+    assert!(silent.message.contains("before it sent anything"));
+
+    let mut large = progress(Step::Login);
+    large.login_size = 4_097;
+    let error = said(&password(Source::Url), &large, Some(lost()));
+    assert_eq!(error.kind, Kind::Credentials);
+    assert!(
+        error.message.contains("the login has 4097 bytes"),
+        "{error}"
+    );
+    for (product, version) in [
+        ("RabbitMQ", "4.1.0"),
+        ("RabbitMQ", "5"),
+        ("LavinMQ", "2.0.0"),
+    ] {
+        (large.product, large.version) = (product.into(), version.into());
+        assert!(!large.login_is_too_large());
+        let error = said(&password(Source::Url), &large, Some(lost()));
+        assert_eq!(error.kind, Kind::Lost);
+        assert!(
+            error.message.contains("perhaps more than the broker takes"),
+            "{error}"
+        );
+    }
+    large.login_size = 4_096;
+    (large.product, large.version) = ("RabbitMQ".into(), "4.0.5".into());
+    assert!(!large.login_is_too_large());
+}
+
+#[test]
+fn a_refused_login_is_told_by_where_the_password_is() {
+    const REFUSED: &str = "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile.";
+    for (login, words) in [
+        (
+            password(Source::File("/pw".into())),
+            "check the password in /pw (broker.password_file)",
+        ),
+        (
+            password(Source::Credential),
+            "check the systemd credential broker-password, which systemd reads when the service starts (restart it after a change)",
+        ),
+        (
+            password(Source::Url),
+            "check broker.url, and that the user may log in",
+        ),
+        (
+            password(Source::Default),
+            "that is the default login: check broker.url",
+        ),
+    ] {
+        let error = said(&login, &progress(Step::Login), Some(closed(403, REFUSED)));
+        assert_eq!(error.kind, Kind::Credentials);
+        let text = error.message;
+        assert!(
+            text.starts_with("broker mq:5672 refused user \"u\" or its password; "),
+            "{text}"
+        );
+        assert!(text.contains(words) && !text.contains("k4nary"), "{text}");
+    }
+    let mut external = progress(Step::Login);
+    external.mechanisms = "EXTERNAL".into();
+    let error = said(&Login::Certificate, &external, Some(closed(403, REFUSED)));
+    assert!(
+        error.message.contains("check broker.tls.cert_file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_the_broker_says_has_its_own_cure() {
+    let login = password(Source::Url);
+    for (step, code, text, kind, cure) in [
+        (
+            Step::Opening,
+            530,
+            "NOT_ALLOWED - vhost v not found",
+            Kind::Denied,
+            "; check that vhost \"/\" exists and that user \"u\" has permissions on it",
+        ),
+        (
+            Step::Opening,
+            403,
+            "ACCESS_REFUSED - no access",
+            Kind::Denied,
+            "; check that vhost",
+        ),
+        (
+            Step::Opening,
+            530,
+            "NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (5) is reached",
+            Kind::Limit,
+            "; close connections, or raise the limit",
+        ),
+        (
+            Step::Opening,
+            541,
+            "INTERNAL_ERROR - access to vhost 'v' refused for user 'u': vhost 'v' is down",
+            Kind::VhostDown,
+            "; see the broker's log, and restart it (rabbitmqctl restart_vhost)",
+        ),
+        (
+            Step::Opening,
+            530,
+            "NOT_ALLOWED - negotiated frame_max = 4096 is lower than the minimum allowed value (8192)",
+            Kind::Refused,
+            "",
+        ),
+        (Step::Opening, 541, "INTERNAL_ERROR", Kind::Protocol, ""),
+        (
+            Step::Login,
+            503,
+            "COMMAND_INVALID - unknown authentication mechanism 'X'",
+            Kind::Protocol,
+            "",
+        ),
+        (
+            Step::Greeting,
+            320,
+            "CONNECTION_FORCED - shutdown",
+            Kind::Lost,
+            "",
+        ),
+    ] {
+        let error = said(&login, &progress(step), Some(closed(code, text)));
+        assert_eq!(error.kind, kind, "{error}");
+        assert_eq!(
+            error.message.replacen(cure, "", 1).len(),
+            error.message.len() - cure.len(),
+            "{error}"
+        );
+        if cure.is_empty() {
+            let quoted = format!("broker mq:5672 refused the connection: {text}");
+            assert_eq!(error.message, quoted, "nothing is guessed");
+        }
+    }
+}
+
+#[test]
+fn what_comes_too_late_is_told_by_its_place() {
+    let settings = config::Config::default().broker;
+    let url = BrokerUrl::default();
+    for (step, words) in [
+        (
+            Step::Lookup,
+            "no answer from the name service; check /etc/resolv.conf",
+        ),
+        (Step::Connecting, "no answer to TCP; a firewall"),
+        (
+            Step::Securing,
+            "no answer to the TLS handshake; is that a port for TLS?",
+        ),
+        (Step::Greeting, "says nothing; is that an AMQP port?"),
+        (
+            Step::Login,
+            "did not answer the login; see the broker's log",
+        ),
+        (
+            Step::Opening,
+            "did not open the vhost; see the broker's log",
+        ),
+    ] {
+        let error = late(&url, &settings, &progress(step));
+        assert_eq!(error.kind, Kind::Timeout);
+        assert!(error.message.contains(words), "{error}");
+    }
+}

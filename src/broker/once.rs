@@ -1,0 +1,31 @@
+//! What this process has said already, of what is said once: warnings about settings that every connection meets anew.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+/// Remembers subjects, for as long as the process runs. There are as many as the configuration has had brokers and files.
+#[derive(Debug, Default)]
+pub(super) struct Once(Mutex<BTreeSet<String>>);
+
+/// The process's own memory.
+pub(super) static SAID: Once = Once(Mutex::new(BTreeSet::new()));
+
+impl Once {
+    /// Whether nothing was said of this subject yet. From now on something was.
+    pub(super) fn is_new(&self, subject: &str) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        !said.contains(subject) && said.insert(subject.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_subject_is_new_once() {
+        let said = Once::default();
+        let seen = ["a", "b", "a", "a", "b"].map(|subject| said.is_new(subject));
+        assert_eq!(seen, [true, true, false, false, false]);
+    }
+}
