@@ -7,7 +7,7 @@ pub use super::tls::Peer;
 
 use super::certificate::Certificate;
 use super::{Error, Kind, tls, transport};
-use crate::config::{BrokerUrl, Tls};
+use crate::config::{BrokerUrl, Shortage, Tls};
 use futures_util::future::join_all;
 use std::io;
 use std::net::SocketAddr;
@@ -29,6 +29,8 @@ pub enum Dial {
     Refused,
     /// No answer at all within the limit.
     Silent(Duration),
+    /// This machine is short of something, and did not try.
+    Short(Shortage),
     /// Anything else, such as no route to that network.
     Failed(String),
 }
@@ -75,7 +77,7 @@ fn failed(error: &io::Error, limit: Duration) -> Dial {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Dial::Refused,
         io::ErrorKind::TimedOut => Dial::Silent(limit),
-        _ => Dial::Failed(error.to_string()),
+        _ => Shortage::of(error).map_or_else(|| Dial::Failed(error.to_string()), Dial::Short),
     }
 }
 

@@ -58,7 +58,10 @@ pub(super) fn roots(settings: &Tls) -> Result<RootCertStore, Error> {
 /// The system's authorities, and what is wrong with them.
 pub(super) fn system() -> (CertificateResult, Option<Error>) {
     let found = load_native_certs();
-    let said = |name: &str| Some((name.to_owned(), env::var(name).ok()?));
+    let said = |name: &str| {
+        let value = env::var(name).ok().filter(|value| !value.is_empty())?;
+        Some((name.to_owned(), value))
+    };
     let set: Vec<_> = VARIABLES.into_iter().filter_map(said).collect();
     let fault = system_fault(&found, &set);
     (found, fault)

@@ -94,6 +94,7 @@ fn tcp(dials: &[(SocketAddr, Dial)]) -> Finding {
         Dial::Connected(after) => format!("{address} connected within {after:.1?}"),
         Dial::Refused => format!("{address} refused the connection"),
         Dial::Silent(limit) => format!("no answer from {address} within {limit:?}"),
+        Dial::Short(shortage) => format!("{address} not tried: {}", shortage.words()),
         Dial::Failed(why) => format!("{address}: {why}"),
     };
     let message = dials.iter().map(outcome).collect::<Vec<_>>().join(", ");
@@ -109,7 +110,13 @@ fn tcp(dials: &[(SocketAddr, Dial)]) -> Finding {
             Check::Tcp.ok(message)
         };
     }
-    let fix = if silent {
+    let short = dials.iter().find_map(|(_, dial)| match dial {
+        Dial::Short(shortage) => Some(shortage.cure()),
+        _ => None,
+    });
+    let fix = if let Some(cure) = short {
+        cure
+    } else if silent {
         "a firewall may drop it, or the host is down"
     } else if any(|dial| matches!(dial, Dial::Refused)) {
         "is rabbitmq-server running there? check the port in broker.url"

@@ -1,6 +1,7 @@
 //! Tables of what a way to a broker may look like, and what the report says of it.
 
 use super::*;
+use crate::config::Shortage;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -104,6 +105,11 @@ fn every_address_is_told() {
             vec![no_route()],
             Verdict::Problem,
             "10.0.0.0:5672: no route to host; check the network",
+        ),
+        (
+            vec![Dial::Short(Shortage::ProcessFiles)],
+            Verdict::Problem,
+            "10.0.0.0:5672 not tried: too many open files in this process; raise its limit",
         ),
     ] {
         let dials: Vec<_> = (0..).map(address).zip(dials).collect();
