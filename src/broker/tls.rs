@@ -53,7 +53,7 @@ pub(super) async fn handshake(
     let name = settings
         .server_name
         .clone()
-        .unwrap_or_else(|| url.host.clone());
+        .unwrap_or_else(|| url.tls_name().to_owned());
     // The platform's roots are a hundred files; they are not read on the thread that serves.
     let config = tokio::task::spawn_blocking(move || client_config(&owned))
         .await

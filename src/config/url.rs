@@ -39,7 +39,7 @@ impl Scheme {
 pub struct BrokerUrl {
     /// Whether the connection is encrypted.
     pub scheme: Scheme,
-    /// Host name or address; IPv6 without brackets.
+    /// Host name or address; IPv6 without brackets, and with `%` before a zone, as in `fe80::1%eth0`.
     pub host: String,
     /// TCP port.
     pub port: u16,
@@ -88,9 +88,16 @@ impl BrokerUrl {
         }
     }
 
+    /// The host as a certificate has it: a zone means something on this machine only.
+    pub fn tls_name(&self) -> &str {
+        self.host
+            .split_once('%')
+            .map_or(&self.host, |(host, _)| host)
+    }
+
     /// Whether the broker is on this machine, as far as the host tells.
     pub fn is_loopback(&self) -> bool {
-        let address = self.host.parse::<IpAddr>();
+        let address = self.tls_name().parse::<IpAddr>();
         self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
@@ -109,7 +116,8 @@ impl BrokerUrl {
             Some(_) => text.push_str(":***"),
             None => {}
         }
-        text + "@" + &self.address() + "/" + &encode(&self.vhost)
+        // In a URL the % before a zone is written as any other one (RFC 6874).
+        text + "@" + &self.address().replace('%', "%25") + "/" + &encode(&self.vhost)
     }
 }
 
@@ -169,6 +177,9 @@ pub(super) fn is_host(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     (1..=253).contains(&text.len()) && text.bytes().all(plain) || text.parse::<Ipv6Addr>().is_ok()
 }
+
+/// The longest name of an interface, in bytes.
+const MAX_ZONE: usize = 15;
 
 const EXAMPLE: &str = "write for example \"amqp://user:password@host:5672/vhost\"";
 
@@ -260,20 +271,14 @@ fn parse_address(address: &str, scheme: Scheme) -> Result<(String, u16), UrlErro
             "write an IPv6 address in brackets, and user and password before an `@`",
         );
     }
-    let (host, port) = match address.strip_prefix('[') {
-        Some(literal) => {
-            let Some((host, port)) = literal.split_once(']') else {
-                return error("has a `[` without a `]`", "write IPv6 as [::1]:5672");
-            };
-            if host.parse::<Ipv6Addr>().is_err() {
-                return error(
-                    "has no IPv6 address between its brackets",
-                    "write for example [::1]:5672",
-                );
-            }
-            (host, port)
-        }
-        None => address.split_at(address.find(':').unwrap_or(address.len())),
+    let (host, port) = if let Some(literal) = address.strip_prefix('[') {
+        let Some((host, port)) = literal.split_once(']') else {
+            return error("has a `[` without a `]`", "write IPv6 as [::1]:5672");
+        };
+        (parse_ipv6(host)?, port)
+    } else {
+        let (host, port) = address.split_at(address.find(':').unwrap_or(address.len()));
+        (host.to_owned(), port)
     };
     if host.is_empty() {
         return error("names no host", EXAMPLE);
@@ -294,13 +299,46 @@ fn parse_address(address: &str, scheme: Scheme) -> Result<(String, u16), UrlErro
             );
         }
     };
-    if !is_host(host) {
+    if !address.starts_with('[') && !is_host(&host) {
         return error(
             "has a bad host name",
             "write letters, digits, `-`, `.` and `_` only",
         );
     }
-    Ok((host.to_owned(), port))
+    Ok((host, port))
+}
+
+/// An IPv6 address, with a zone where one is given: `%25eth0` as in RFC 6874, or `%eth0` as everywhere else.
+fn parse_ipv6(text: &str) -> Result<String, UrlError> {
+    let (address, zone) = match text.split_once('%') {
+        Some((address, zone)) => (address, Some(zone)),
+        None => (text, None),
+    };
+    let Ok(parsed) = address.parse::<Ipv6Addr>() else {
+        return error(
+            "has no IPv6 address between its brackets",
+            "write for example [::1]:5672",
+        );
+    };
+    match zone {
+        None if parsed.is_unicast_link_local() => error(
+            "has a link-local address without its interface",
+            "write for example [fe80::1%25eth0]",
+        ),
+        None => Ok(address.to_owned()),
+        Some(zone) => {
+            let escaped = zone.strip_prefix("25").filter(|zone| !zone.is_empty());
+            let zone = escaped.unwrap_or(zone);
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+            if (1..=MAX_ZONE).contains(&zone.len()) && zone.bytes().all(plain) {
+                return Ok(format!("{address}%{zone}"));
+            }
+            error(
+                "has a bad zone behind its IPv6 address",
+                "write an interface's name or number, for example [fe80::1%25eth0]",
+            )
+        }
+    }
 }
 
 fn parse_user_info(user_info: Option<&str>) -> Result<(String, Option<Secret>), UrlError> {
@@ -376,145 +414,4 @@ fn encode(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{BrokerUrl, Scheme};
-
-    fn parse(text: &str) -> BrokerUrl {
-        text.parse()
-            .unwrap_or_else(|error| panic!("{text}: {error}"))
-    }
-
-    #[test]
-    fn what_is_left_out_has_defaults() {
-        for text in [
-            "amqp://localhost",
-            "AMQP://localhost:5672/%2f",
-            "amqp://guest:guest@localhost",
-        ] {
-            assert_eq!(parse(text), BrokerUrl::default(), "{text}");
-        }
-        for (text, default_login) in [
-            ("amqp://guest:guest@h", true),
-            ("amqp://guest:other@h", false),
-            ("amqp://guest@h", false),
-            ("amqps://h", true),
-            ("amqps://guest:guest@h", false),
-        ] {
-            assert_eq!(parse(text).default_login, default_login, "{text}");
-        }
-        assert_eq!(parse("amqps://h").port, 5671);
-    }
-
-    #[test]
-    #[rustfmt::skip]
-    fn all_parts() {
-        for (text, user, password, address, vhost) in [
-            ("amqp://u:p@h:1/v", "u", Some("p"), "h:1", "v"),
-            ("amqp://a%40b:p%23%2F%3f%25%3a@h/a%2fb", "a@b", Some("p#/?%:"), "h:5672", "a/b"),
-            ("amqp://u:p:q@h", "u", Some("p:q"), "h:5672", "/"),
-            ("amqp://u:@h", "u", Some(""), "h:5672", "/"),
-            ("amqp://u@h", "u", None, "h:5672", "/"),
-            ("amqp://u:%c3%a9@h/%c3%a9", "u", Some("é"), "h:5672", "é"),
-            ("amqp://u:p@[::1]:7/v", "u", Some("p"), "[::1]:7", "v"),
-            ("amqp://[2001:db8::2]", "guest", Some("guest"), "[2001:db8::2]:5672", "/"),
-            ("amqp://192.0.2.1:65535", "guest", Some("guest"), "192.0.2.1:65535", "/"),
-            ("amqp://rabbit_1.mq-2.example", "guest", Some("guest"), "rabbit_1.mq-2.example:5672", "/"),
-        ] {
-            let url = parse(text);
-            assert_eq!(url.scheme, Scheme::Amqp, "{text}");
-            assert_eq!(url.user, user, "{text}");
-            assert_eq!(
-                url.password.as_ref().map(super::Secret::expose),
-                password,
-                "{text}"
-            );
-            assert_eq!(
-                (url.address(), url.to_string()),
-                (address.into(), address.into()),
-                "{text}"
-            );
-            assert_eq!(url.vhost, vhost, "{text}");
-        }
-    }
-
-    #[test]
-    #[rustfmt::skip]
-    fn what_is_refused_and_what_to_do() {
-        for (text, words) in [
-            ("", "is empty; write for example"),
-            ("localhost", "has no scheme"),
-            ("guest:guest@localhost", "has no scheme"),
-            ("http://h:15672", "management interface; AMQP is at amqp://HOST:5672"),
-            ("amqp+ssl://h", "must start with amqp:// or amqps://; did you mean amqps://"),
-            ("rabbit://h", "did you mean amqp://?"),
-            ("amqp://u:k4n#ary@h", "raw `#` in it; inside a user name, password or vhost write %23"),
-            ("amqp://u:k4n@ary@h", "raw `@` in it; inside a user name, password or vhost write %40"),
-            ("amqp://u:k4n/ary@h", "raw `/` in it; inside a user name, password or vhost write %2f"),
-            ("amqp://u:k4n?ary@h", "raw `?` in it; inside a user name, password or vhost write %3f"),
-            ("amqp://u:k4n ary@h", "percent-encode it"),
-            ("amqp://u:k4nàry@h", "percent-encode it"),
-            ("amqp://u:k4nary%@h", "write %25"),
-            ("amqp://u:k4nary%zz@h", "write %25"),
-            ("amqp://u:k4nary%é@h", "percent-encode it"),
-            ("amqp://u:k4nary%ff@h", "not UTF-8"),
-            ("amqp://u:k4nary%00@h", "NUL"),
-            ("amqp://:k4nary@h", "empty user"),
-            ("amqp://@h", "empty user"),
-            ("amqp://h/", "empty vhost with its last `/`; leave that `/` out or write /%2f"),
-            ("amqp://h//", "raw `/` in the vhost; write %2f"),
-            ("amqp://h/a/b", "raw `/` in the vhost"),
-            ("amqp://", "names no host"),
-            ("amqp:///v", "names no host"),
-            ("amqp://u:k4nary@", "names no host"),
-            ("amqp://u:k4nary", "bad port; write a number from 1 to 65535, and user and password before"),
-            ("amqp://h:0", "bad port"),
-            ("amqp://h:65536", "bad port"),
-            ("amqp://h:", "bad port"),
-            ("amqp://h:+1", "bad port"),
-            ("amqp://::1", "more than one `:` in host and port; write an IPv6 address in brackets"),
-            ("amqp://[::1", "`[` without a `]`"),
-            ("amqp://[h]", "no IPv6 address between"),
-            ("amqp://[::1]x", "bad port"),
-            ("amqp://h%41", "bad host name"),
-            ("amqp://h?heartbeat=5", "the query parameter `heartbeat`; set broker.heartbeat"),
-            ("amqps://h/v?cacertfile=/x", "set broker.tls.ca_file"),
-            ("amqps://h/v?k4nary=/x", "query parameters are not used here"),
-        ] {
-            let error = text.parse::<BrokerUrl>().expect_err(text).to_string();
-            assert!(error.contains(words), "{text}: {error}");
-            assert!(
-                !error.contains("k4n") && !error.contains("ary"),
-                "{text}: {error}"
-            );
-        }
-        let long = format!("amqp://h/{}", "v".repeat(256));
-        assert!(long.parse::<BrokerUrl>().is_err());
-        assert!(long[..long.len() - 1].parse::<BrokerUrl>().is_ok());
-    }
-
-    #[test]
-    fn canonical_form_keeps_all_but_the_password() {
-        assert_eq!(
-            BrokerUrl::default().redacted(),
-            "amqp://guest:guest@localhost:5672/%2f"
-        );
-        for (text, canonical) in [
-            (
-                "amqps://a%40b:k4nary@[::1]/x%2fy",
-                "amqps://a%40b:***@[::1]:5671/x%2fy",
-            ),
-            ("amqp://U@H/V", "amqp://U@H:5672/V"),
-            ("amqp://guest:k4nary@h", "amqp://guest:***@h:5672/%2f"),
-            ("amqps://h", "amqps://h:5671/%2f"),
-            ("amqps://guest:guest@h", "amqps://guest:guest@h:5671/%2f"),
-        ] {
-            let url = parse(text);
-            assert_eq!(url.redacted(), canonical);
-            let again = BrokerUrl {
-                password: url.password.clone(),
-                ..parse(canonical)
-            };
-            assert_eq!(again, url);
-        }
-    }
-}
+mod tests;

@@ -81,7 +81,9 @@ fn dns(url: &BrokerUrl, addresses: &Result<Vec<SocketAddr>, Error>) -> Finding {
             format!("{host} has no address"),
             "check the host in broker.url",
         ),
-        Ok(_) if host.parse::<IpAddr>().is_ok() => Check::Dns.ok(format!("{host} is an address")),
+        Ok(_) if url.tls_name().parse::<IpAddr>().is_ok() => {
+            Check::Dns.ok(format!("{host} is an address"))
+        }
         Ok(addresses) => {
             let addresses: Vec<_> = addresses.iter().map(|at| at.ip().to_string()).collect();
             Check::Dns.ok(format!("{host} is {}", addresses.join(", ")))
