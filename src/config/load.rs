@@ -9,7 +9,7 @@ use super::keys::keys;
 use super::problem::{Problem, one_line};
 use super::show::Entry;
 use super::source::{self, Setting};
-use super::{Config, check};
+use super::{Config, check, read};
 use figment::Figment;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -206,10 +206,11 @@ impl Layers {
             let metadata = merged.get_metadata(value.tag());
             let origin = metadata.map_or("default".into(), |metadata| metadata.name.to_string());
             let read = match value.deserialize::<toml::Value>() {
-                Ok(value) => (key.read)(&mut loaded.config, &value).map_err(|fault| {
-                    let (name, super::read::Fault { what, shown, help }) = (key.name, fault);
-                    format!("{name}: {what}, is {shown} ({origin}); {help}")
-                }),
+                Ok(value) => read::unwrapped(&value, key.shape)
+                    .and_then(|()| (key.read)(&mut loaded.config, &value))
+                    .map_err(|read::Fault { what, shown, help }| {
+                        format!("{}: {what}, is {shown} ({origin}); {help}", key.name)
+                    }),
                 Err(_) => Err(format!("{}: is no TOML value ({origin})", key.name)),
             };
             if let Err(problem) = read {

@@ -17,6 +17,7 @@ mod redact;
 pub mod secret;
 mod shortage;
 pub mod show;
+mod slips;
 mod source;
 mod units;
 pub mod url;

@@ -1,6 +1,7 @@
 //! What can be wrong with a configuration, and the words for unknown keys.
 
 use super::keys::{PREFIX, is_section, keys};
+use super::load::CONFIG_VARIABLE;
 use super::redact::redact_urls;
 
 /// One thing that is wrong, in one line: key, what is wrong, where the value came from, what to do.
@@ -84,11 +85,39 @@ fn near_key(name: &str) -> Option<&'static str> {
     (distance(nearest) <= allowed).then_some(nearest)
 }
 
+/// What is said of a variable that is no setting, and may be meant as one or be somebody else's.
+pub(super) fn not_a_setting(name: &str) -> Option<String> {
+    // Files with a byte order mark and lower case letters make names that pass for ours at a glance.
+    let plain = name.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let plain = plain.to_ascii_uppercase();
+    let rest = plain.strip_prefix(PREFIX)?;
+    let secret = || match rest.rsplit('_').next()? {
+        "PASSWORD" | "PASSWD" | "PASS" | "SECRET" => moved("password").map(str::to_owned),
+        _ => None,
+    };
+    let near = if plain.starts_with(CONFIG_VARIABLE) {
+        Some(CONFIG_VARIABLE.to_owned())
+    } else {
+        near_variable(&plain)
+    };
+    let help = near.map(|near| format!("did you mean {near}?"));
+    let help = help.or_else(secret)?;
+    let name = name.escape_debug();
+    Some(format!("{name}: not a setting, ignored; {help}"))
+}
+
 /// The known variable that someone may have meant.
-pub(super) fn near_variable(name: &str) -> Option<String> {
-    let near = near_key(&dotted(name))?;
-    let key = keys().find(|key| key.name == near && !is_section(near))?;
-    Some(key.variable())
+fn near_variable(name: &str) -> Option<String> {
+    let known = keys().filter(|key| !is_section(key.name));
+    if let Some(near) = near_key(&dotted(name)) {
+        let mut near = known.filter(|key| key.name == near);
+        return near.next().map(super::Key::variable);
+    }
+    // With one underscore for two, and perhaps without the first of the tables.
+    let end = name.replace("__", "_").replacen(PREFIX, "_", 1);
+    let same = |variable: &String| variable.replace("__", "_").ends_with(&end);
+    let mut same = known.map(super::Key::variable).filter(same);
+    same.next().filter(|_| same.next().is_none())
 }
 
 fn dotted(name: &str) -> String {

@@ -2,7 +2,9 @@
 //!
 //! Every failure is a [`Fault`]: what is wrong, the value made safe to echo, what to do.
 
+use super::keys::Shape;
 use super::redact::{redact, redact_urls};
+use super::slips::{has_outer_blank, is_bracketed, is_quoted, path_hint};
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 use super::url::is_host;
 use super::{BrokerUrl, Level, LogTarget, QueueKind};
@@ -59,6 +61,46 @@ fn fault<T>(value: &Value, what: impl Into<String>, help: impl Into<String>) -> 
     })
 }
 
+/// Refuses what belongs to another language than ours around a value, whatever its key: quotes that an
+/// env file kept, and a list in TOML or JSON where entries with commas are due.
+pub(super) fn unwrapped(value: &Value, shape: Shape) -> Result<(), Fault> {
+    let is_list = matches!(shape, Shape::List | Shape::Urls);
+    let entries = match value {
+        Value::Array(entries) => entries.as_slice(),
+        _ => std::slice::from_ref(value),
+    };
+    for entry in entries {
+        let text = entry.as_str().unwrap_or_default().trim();
+        // Of a list in which a comma does not separate, the last entry alone may be wrapped.
+        let last = text.rsplit(',').next().unwrap_or_default().trim();
+        let (what, help) = if is_quoted(text) || is_list && is_quoted(last) {
+            ("holds quotes", "leave them out")
+        } else if is_list && is_bracketed(text) {
+            (
+                "holds brackets",
+                "write its entries with commas between them and nothing else",
+            )
+        } else {
+            continue;
+        };
+        return Err(Fault {
+            what: what.into(),
+            shown: wrapped(text),
+            help: help.into(),
+        });
+    }
+    Ok(())
+}
+
+/// A text in quotes or brackets, safe to echo: what is inside may be a URL.
+fn wrapped(text: &str) -> String {
+    let mut inside = text.chars();
+    let (start, end) = (inside.next(), inside.next_back());
+    let inside = redact_urls(inside.as_str());
+    let around = start.into_iter().chain(inside.chars()).chain(end);
+    shorten(&around.collect::<String>())
+}
+
 /// One broker URL, or a list of at least one.
 pub(super) fn urls(value: &Value) -> Result<Vec<BrokerUrl>, Fault> {
     let list = match value {
@@ -82,6 +124,11 @@ pub(super) fn urls(value: &Value) -> Result<Vec<BrokerUrl>, Fault> {
         _ => format!("entry {}: ", index + 1),
     };
     let parse = |(index, entry): (usize, &Value)| match entry {
+        Value::String(text) if has_outer_blank(text) => Err(Fault {
+            what: format!("{}begins or ends with a blank", place(index)),
+            shown: shorten(&redact(text)),
+            help: "leave it out".into(),
+        }),
         Value::String(text) => text.parse().map_err(|error: super::UrlError| Fault {
             what: format!("{}{}", place(index), error.what),
             shown: shorten(&redact(text)),
@@ -195,9 +242,19 @@ fn string(value: &Value) -> Result<&str, Fault> {
     }
 }
 
+/// Text that may be anything, but not with something around it that nobody sees.
+fn free_text(value: &Value) -> Result<&str, Fault> {
+    match string(value)? {
+        text if has_outer_blank(text) => {
+            fault(value, "begins or ends with a blank", "leave it out")
+        }
+        text => Ok(text),
+    }
+}
+
 /// A name that fits an AMQP short string; it may be empty.
 pub(super) fn short_name(value: &Value) -> Result<String, Fault> {
-    let text = string(value)?;
+    let text = free_text(value)?;
     if text.len() > 255 {
         let what = format!("must be at most 255 bytes, has {}", text.len());
         return fault(value, what, "shorten it");
@@ -246,20 +303,17 @@ pub(super) fn patterns(value: &Value) -> Result<Vec<String>, Fault> {
 
 /// A file's absolute path: a daemon's working directory is no place to start from.
 pub(super) fn file(value: &Value) -> Result<Option<PathBuf>, Fault> {
-    let text = string(value)?;
+    let text = free_text(value)?;
     if text.starts_with('/') && !text.contains('\0') {
         return Ok(Some(text.into()));
     }
-    fault(
-        value,
-        "must be an absolute path",
-        "start it with /, or leave the key out",
-    )
+    let help = path_hint(text).unwrap_or("start it with /, or leave the key out");
+    fault(value, "must be an absolute path", help)
 }
 
 /// A host name to verify.
 pub(super) fn host(value: &Value) -> Result<Option<String>, Fault> {
-    let text = string(value)?;
+    let text = free_text(value)?;
     if is_host(text) {
         return Ok(Some(text.to_owned()));
     }

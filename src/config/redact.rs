@@ -33,7 +33,7 @@ pub fn redact(text: &str) -> String {
 
 /// [`redact`] for a text that may be anything: only what resembles a URL is touched.
 pub(super) fn redact_urls(text: &str) -> String {
-    if text.contains("://") || text.contains('@') || text.starts_with("amqp") {
+    if text.contains("://") || text.contains('@') || text.contains("amqp") {
         redact(text)
     } else {
         text.to_owned()

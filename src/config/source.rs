@@ -5,7 +5,8 @@
 
 use super::environment::Environment;
 use super::keys::{self, Key, PREFIX, Shape, is_section};
-use super::problem::{Problem, near_variable, unknown_key, unknown_variable};
+use super::problem::{Problem, not_a_setting, unknown_key, unknown_variable};
+use super::slips::is_bracketed;
 use figment::value::{Dict, Map};
 use figment::{Metadata, Profile, Provider};
 use std::path::{Path, PathBuf};
@@ -166,16 +167,18 @@ pub(super) fn from_environment(
 ) -> Vec<Setting> {
     let mut settings = Vec::new();
     for (name, value) in environment.variables() {
-        if !name.starts_with(PREFIX) || name == super::load::CONFIG_VARIABLE {
+        if name == super::load::CONFIG_VARIABLE {
+            continue;
+        }
+        if !name.starts_with(PREFIX) {
+            warnings.extend(not_a_setting(name));
             continue;
         }
         let Some(key) = keys::keys().find(|key| key.variable() == name) else {
             if name.contains("__") {
                 problems.push(unknown_variable(name));
-            } else if let Some(near) = near_variable(name) {
-                warnings.push(format!(
-                    "{name}: not a setting, ignored; did you mean {near}?"
-                ));
+            } else {
+                warnings.extend(not_a_setting(name));
             }
             continue;
         };
@@ -202,6 +205,7 @@ fn shaped(text: &str, shape: Shape) -> Value {
         Shape::Number | Shape::Size => trimmed.parse().map_or_else(|_| text.into(), Value::Integer),
         Shape::Boolean => trimmed.parse().map_or_else(|_| text.into(), Value::Boolean),
         Shape::List | Shape::Urls if trimmed.is_empty() => Value::Array(Vec::new()),
+        Shape::List | Shape::Urls if is_bracketed(trimmed) => trimmed.into(),
         Shape::Urls => urls(trimmed),
         Shape::List => {
             let entries = text.split(',').map(|entry| entry.trim().into());

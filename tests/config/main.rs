@@ -8,6 +8,7 @@ mod password;
 mod problems;
 mod properties;
 mod shown;
+mod texts;
 
 use fibrpc::config::{Environment, Loaded, Overrides, Problem, Program, load_from};
 use std::fs;

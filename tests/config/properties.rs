@@ -63,6 +63,9 @@ proptest! {
             "broker.url = 'URL'\nbroker.url = 'URL'",
             "broker.url = \"URL",
             "broker.url = URL",
+            "broker.url = '\"URL\"'",
+            "broker.url = '[\"amqp://h\", \"URL\"]'",
+            "queue.name = '`URL`'",
             "broker.url = [URL]",
             "broker = \"URL\"",
             "broker = { url = \"URL\", x = \"URL\" }",
@@ -83,7 +86,10 @@ proptest! {
             .with_system_file("/nonexistent/fibrpc.toml")
             .with("FIBRPC_BROKER__URL", &url)
             .with("FIBRPC_BROKER__URLS", &url)
-            .with("FIBRPC_BROKER__HEARTBEAT", &url);
+            .with("FIBRPC_BROKER__HEARTBEAT", &url)
+            .with("FIBRPC_QUEUE__NAME", format!("\"{url}\""))
+            .with("FIBRPC_SERVER__REPLY_TO_ALLOW", format!("['{url}']"))
+            .with("FIBRPC_PASSWORD", &url);
         let overrides = Overrides {
             config: None,
             values: vec![("broker.url", url.as_str().into())],
