@@ -1,30 +1,65 @@
-//! Reading of small text files that someone named: never hangs, never reads more than its limit.
+//! Reading of small files that someone named: configuration, passwords, certificates. Never hangs, never
+//! reads more than its limit, and takes pipes as well, since people write `--config <(...)`.
 
 use super::shortage::Shortage;
-use std::fs::{self, File};
+use super::slips::path_hint;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FsWord, OFlags};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a pipe may take to give all that it has, short enough for a daemon that reads meanwhile.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a file was not read.
-#[derive(Debug)]
-pub(super) enum ReadError {
-    /// There is none.
-    Missing,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadError {
+    /// There is none; perhaps with what to do about that name.
+    Missing(Option<&'static str>),
     /// There may be one, but not for this user.
     Denied,
     /// The machine is short of something, which says nothing of the file.
     Shortage(Shortage),
-    /// Anything else, as it reads after "cannot read FILE: ".
-    Failed(String),
+    /// Anything else, as it reads after "cannot read FILE: ", perhaps with what to do.
+    Failed(String, Option<&'static str>),
+}
+
+impl ReadError {
+    /// What to do, where the reason is special enough to tell.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing(help) | Self::Failed(_, help) => *help,
+            Self::Shortage(shortage) => Some(shortage.cure()),
+            Self::Denied => None,
+        }
+    }
+
+    fn failed(what: impl Into<String>) -> Self {
+        Self::Failed(what.into(), None)
+    }
+
+    fn encoding(what: impl Into<String>, help: &'static str) -> Self {
+        Self::Failed(what.into(), Some(help))
+    }
+
+    fn pipe(what: impl Into<String>) -> Self {
+        Self::Failed(what.into(), Some("write to it, or use a file"))
+    }
 }
 
 impl std::fmt::Display for ReadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Missing => f.write_str("no such file"),
+            Self::Missing(_) => f.write_str("no such file"),
             Self::Denied => f.write_str("permission denied"),
             Self::Shortage(shortage) => f.write_str(shortage.words()),
-            Self::Failed(reason) => f.write_str(reason),
+            Self::Failed(reason, _) => f.write_str(reason),
         }
     }
 }
@@ -32,37 +67,172 @@ impl std::fmt::Display for ReadError {
 impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::NotFound => Self::Missing,
+            io::ErrorKind::NotFound => Self::Missing(None),
             io::ErrorKind::PermissionDenied => Self::Denied,
             _ => {
-                Shortage::of(&error).map_or_else(|| Self::Failed(error.to_string()), Self::Shortage)
+                Shortage::of(&error).map_or_else(|| Self::failed(error.to_string()), Self::Shortage)
             }
         }
     }
 }
 
-/// Reads a regular file of at most `limit` bytes of UTF-8.
-pub(super) fn read(path: &Path, limit: u64) -> Result<String, ReadError> {
-    // The usual way to say "no configuration".
-    if path == Path::new("/dev/null") {
-        return Ok(String::new());
+/// Reads at most `limit` bytes of UTF-8 text without NUL bytes.
+pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, ReadError> {
+    let line_of = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').count();
+    let text = String::from_utf8(read_file(path, limit)?).map_err(|error| {
+        let line = line_of(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+        ReadError::encoding(format!("is not UTF-8 in line {line}"), "save it as UTF-8")
+    })?;
+    match text.find('\0') {
+        Some(at) => Err(ReadError::encoding(
+            format!(
+                "holds a NUL byte in line {}",
+                line_of(&text.as_bytes()[..at])
+            ),
+            "save it as UTF-8 text",
+        )),
+        None => Ok(text),
     }
-    // Opening a FIFO would wait for a writer, so look first.
-    let kind = fs::metadata(path)?;
-    if kind.is_dir() {
-        return Err(ReadError::Failed("is a directory".into()));
-    }
-    if !kind.is_file() {
-        return Err(ReadError::Failed("is not a regular file".into()));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+}
+
+/// What an editor may have put before a text.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Whether a text begins like one of those that `PowerShell` and some editors write.
+pub fn is_utf16(text: &[u8]) -> bool {
+    text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff")
+}
+
+/// Reads at most `limit` bytes, without a byte order mark.
+pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = read_raw(path, limit)?;
     if bytes.len() as u64 > limit {
-        return Err(ReadError::Failed(format!("is larger than {limit} bytes")));
+        return Err(ReadError::failed(format!("is larger than {limit} bytes")));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = valid.split(|byte| *byte == b'\n').count();
-        ReadError::Failed(format!("is not UTF-8 in line {line}"))
-    })
+    if is_utf16(&bytes) {
+        return Err(ReadError::encoding("is UTF-16", "save it as UTF-8"));
+    }
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok(bytes)
+}
+
+/// Reads all bytes, or one more than `limit` at least.
+fn read_raw(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
+    // Looked at first, since opening a device may set something off.
+    let metadata = fs::metadata(path).map_err(|error| absent(path, error))?;
+    if is_null_device(&metadata) {
+        return Ok(Vec::new());
+    }
+    if metadata.is_dir() {
+        return Err(ReadError::failed("is a directory"));
+    }
+    if !metadata.is_file() && !metadata.file_type().is_fifo() {
+        return Err(ReadError::failed("is not a regular file or a pipe"));
+    }
+    // A FIFO opens at once, whether anybody writes to it yet or not.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        drain(file, limit)
+    } else {
+        from_pipe(file, limit)
+    }
+}
+
+/// The usual way to say "nothing", whatever it is called here: a link to it masks a drop-in.
+fn is_null_device(metadata: &Metadata) -> bool {
+    let device = rustix::fs::makedev(1, 3);
+    metadata.file_type().is_char_device() && metadata.rdev() == device
+}
+
+fn absent(path: &Path, error: io::Error) -> ReadError {
+    let missing = matches!(
+        error.kind(),
+        // A home of /dev/null has no file below it.
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    );
+    if !missing {
+        return error.into();
+    }
+    if path.is_symlink() && !path.starts_with("/dev") && !path.starts_with("/proc") {
+        return ReadError::failed("is a link to a file that is not there");
+    }
+    ReadError::Missing(path.to_str().and_then(path_hint))
+}
+
+/// What pipes without a name gave, by inode. They give it only once, and files are read afresh at each
+/// connect and each reload.
+static GIVEN: Mutex<BTreeMap<u64, Vec<u8>>> = Mutex::new(BTreeMap::new());
+
+fn from_pipe(file: File, limit: u64) -> Result<Vec<u8>, ReadError> {
+    let gave = |bytes: Vec<u8>| {
+        if bytes.is_empty() {
+            return Err(ReadError::pipe("is a pipe, and nothing came from it"));
+        }
+        Ok(bytes)
+    };
+    if !is_anonymous(&file)? {
+        return gave(drain(file, limit)?);
+    }
+    let inode = file.metadata()?.ino();
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = given.get(&inode) {
+        return Ok(bytes.clone());
+    }
+    let bytes = gave(drain(file, limit)?)?;
+    if bytes.len() as u64 <= limit {
+        given.insert(inode, bytes.clone());
+    }
+    Ok(bytes)
+}
+
+/// Whether it is a pipe that no folder holds.
+fn is_anonymous(file: &File) -> Result<bool, ReadError> {
+    /// `PIPEFS_MAGIC` of linux/magic.h.
+    const PIPES: FsWord = 0x5049_5045;
+    let system = rustix::fs::fstatfs(file).map_err(io::Error::from)?;
+    Ok(system.f_type == PIPES)
+}
+
+/// Reads to the end, a bit past the limit, or until patience is over.
+fn drain(mut file: File, limit: u64) -> Result<Vec<u8>, ReadError> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 8 << 10];
+    while bytes.len() as u64 <= limit {
+        if !is_readable(&file, deadline)? {
+            return Err(ReadError::pipe(if bytes.is_empty() {
+                format!("is a pipe, and nothing came from it within {PATIENCE:?}")
+            } else {
+                format!("is a pipe whose writer did not finish within {PATIENCE:?}")
+            }));
+        }
+        match file.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(length) => bytes.extend_from_slice(&chunk[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Somebody else reads from the same pipe.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(bytes)
+}
+
+/// Waits until there is something to read, or the end; false where there is neither by the deadline.
+fn is_readable(file: &File, deadline: Instant) -> Result<bool, ReadError> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left =
+            Timespec::try_from(left).map_err(|error| ReadError::failed(error.to_string()))?;
+        match poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&left)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(io::Error::from(error).into()),
+        }
+    }
 }

@@ -138,13 +138,13 @@ struct Layers {
 
 impl Layers {
     fn file(&mut self, path: &Path, absent: Absent, unreadable: Unreadable) {
-        match file::read(path, LARGEST_FILE) {
+        match file::read_text(path, LARGEST_FILE) {
             Ok(text) => {
                 self.files.push(path.to_owned());
                 let settings = source::from_toml(path, &text, &mut self.problems);
                 self.settings.extend(settings);
             }
-            Err(ReadError::Missing) if matches!(absent, Absent::Fine) => {}
+            Err(ReadError::Missing(_)) if matches!(absent, Absent::Fine) => {}
             Err(error) => self.unreadable(path, &error, unreadable),
         }
     }
@@ -159,7 +159,7 @@ impl Layers {
             Ok(entries) => entries.into_iter().map(|entry| entry.file_name()).collect(),
             Err(error) => {
                 return match ReadError::from(error) {
-                    ReadError::Missing => {}
+                    ReadError::Missing(_) => {}
                     failed => self.unreadable(&folder, &failed, unreadable),
                 };
             }
@@ -176,7 +176,10 @@ impl Layers {
         let what = format!("cannot read {}: {error}", path.display());
         match unreadable {
             Unreadable::Warning => self.warnings.push(one_line(&format!("{what}; left out"))),
-            Unreadable::Problem => self.problems.push(Problem::new(&what)),
+            Unreadable::Problem => self.problems.push(Problem::new(&match error.help() {
+                Some(help) => format!("{what}; {help}"),
+                None => what,
+            })),
         }
     }
 

@@ -24,6 +24,7 @@ pub mod url;
 
 pub use diff::{Changes, diff};
 pub use environment::Environment;
+pub use file::{BYTE_ORDER_MARK, ReadError, is_utf16, read_file};
 pub use keys::{Key, Reload, keys};
 pub use load::{Loaded, Overrides, Program, load, load_from};
 pub use login::{Login, login, login_from};

@@ -1,6 +1,6 @@
 //! The broker's password: where it comes from, read afresh for each connection.
 
-use super::file::{self, ReadError};
+use super::file::{ReadError, read_text};
 use super::problem::{FileFault, Problem, one_line};
 use super::{Broker, BrokerUrl, Secret};
 use std::os::unix::fs::PermissionsExt as _;
@@ -69,61 +69,36 @@ pub(super) fn in_file(
 ) -> Option<Result<Password, FileFault>> {
     if let Some(path) = &broker.password_file {
         let help = "check the path and its permissions";
-        let fault = |error: Unusable<'_>| error.fault("broker.password_file", help);
-        let found = read(path).map_err(fault).map(|secret| Password {
+        let found = read(path).map(|secret| Password {
             warning: exposed(path),
             ..Password::new(secret, Source::File(path.clone()))
         });
-        return Some(found);
+        return Some(
+            found.map_err(|error| FileFault::unread("broker.password_file", path, &error, help)),
+        );
     }
     let path = credentials?.join(CREDENTIAL);
     match read(&path) {
         // systemd guards that folder itself.
         Ok(secret) => Some(Ok(Password::new(secret, Source::Credential))),
-        Err(Unusable {
-            error: ReadError::Missing,
-            ..
-        }) => None,
+        Err(ReadError::Missing(_)) => None,
         Err(error) => {
             let help = "check LoadCredential= in the unit";
-            Some(Err(error.fault(&format!("credential {CREDENTIAL}"), help)))
+            let of = format!("credential {CREDENTIAL}");
+            Some(Err(FileFault::unread(&of, &path, &error, help)))
         }
     }
 }
 
-struct Unusable<'a> {
-    path: &'a Path,
-    error: ReadError,
-}
-
-impl Unusable<'_> {
-    fn fault(&self, of: &str, help: &str) -> FileFault {
-        let Self { path, error } = self;
-        let path = path.display();
-        let help = match error {
-            ReadError::Shortage(shortage) => shortage.cure(),
-            _ => help,
-        };
-        FileFault {
-            problem: Problem::new(&format!("{of}: cannot use {path}: {error}; {help}")),
-            denied: matches!(error, ReadError::Denied),
-            shortage: matches!(error, ReadError::Shortage(_)),
-        }
-    }
-}
-
-fn read(path: &Path) -> Result<Secret, Unusable<'_>> {
-    let unusable = |error| Unusable { path, error };
-    let text = file::read(path, LARGEST_FILE).map_err(unusable)?;
+fn read(path: &Path) -> Result<Secret, ReadError> {
+    let text = read_text(path, LARGEST_FILE)?;
     // Editors and echo end a file with a newline that is no part of the password.
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
-    let failed = |reason: &str| Err(unusable(ReadError::Failed(reason.into())));
-    match text {
-        "" => failed("is empty"),
-        text if text.contains('\0') => failed("holds a NUL byte"),
-        text => Ok(Secret::new(text)),
+    if text.is_empty() {
+        return Err(ReadError::Failed("is empty".into(), None));
     }
+    Ok(Secret::new(text))
 }
 
 fn exposed(path: &Path) -> Option<String> {

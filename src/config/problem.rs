@@ -1,8 +1,10 @@
 //! What can be wrong with a configuration, and the words for unknown keys.
 
+use super::file::ReadError;
 use super::keys::{PREFIX, is_section, keys};
 use super::load::CONFIG_VARIABLE;
 use super::redact::redact_urls;
+use std::path::Path;
 
 /// One thing that is wrong, in one line: key, what is wrong, where the value came from, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +35,19 @@ impl From<Problem> for FileFault {
             problem,
             denied: false,
             shortage: false,
+        }
+    }
+}
+
+impl FileFault {
+    /// Of a file that was not read, which a key or a credential names. `help`: what to do where the reason is
+    /// no special one.
+    pub fn unread(of: &str, path: &Path, error: &ReadError, help: &str) -> Self {
+        let (path, help) = (path.display(), error.help().unwrap_or(help));
+        Self {
+            problem: Problem::new(&format!("{of}: cannot use {path}: {error}; {help}")),
+            denied: *error == ReadError::Denied,
+            shortage: matches!(error, ReadError::Shortage(_)),
         }
     }
 }

@@ -3,6 +3,7 @@
 // The lint knows test functions, but not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod files;
 mod layers;
 mod password;
 mod problems;

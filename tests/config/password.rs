@@ -59,7 +59,12 @@ fn the_password_and_where_it_comes_from() {
         ),
         (Some(b""), "is empty"),
         (Some(b"k4nary\xff"), "is not UTF-8 in line 1"),
-        (Some(b"k4nary\0"), "holds a NUL byte"),
+        (Some(b"k4nary\0"), "holds a NUL byte in line 1; save it as"),
+        (
+            Some(b"\xff\xfek\x004\0"),
+            "cannot use pw: is UTF-16; save it as UTF-8",
+        ),
+        (Some(b"\xef\xbb\xbf\r\n"), "is empty"),
         (None, "cannot use pw: no such file"),
     ] {
         match content {
@@ -87,6 +92,9 @@ fn the_password_and_where_it_comes_from() {
     // The newline at the end is not the password's, any other white space is.
     folder.write("pw", " a b \n\n");
     assert_eq!(ask(&broker, &url, None).unwrap().0, " a b \n");
+    // Nor is what an editor puts before and after it.
+    folder.write("pw", b"\xef\xbb\xbfa b\r\n");
+    assert_eq!(ask(&broker, &url, None).unwrap().0, "a b");
 }
 
 /// A password that somebody gave is used; without one a certificate logs in; the default login is nobody's.

@@ -305,8 +305,11 @@ fn what_is_no_text_file() {
             "is larger than 1048576 bytes",
         ),
         (folder.path(""), "is a directory"),
-        (fifo, "is not a regular file"),
-        ("/dev/zero".into(), "is not a regular file"),
+        (
+            fifo,
+            "is a pipe, and nothing came from it within 5s; write to it, or use a file",
+        ),
+        ("/dev/zero".into(), "is not a regular file or a pipe"),
         (folder.path("loop"), "symbolic link"),
     ] {
         // Elsewhere, since a FIFO may hold up whoever opens it, and that is to be seen.

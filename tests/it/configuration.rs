@@ -1,5 +1,7 @@
 //! `fibrpc config show`, and what `fibrpc config check` and `fibrpcd --check` say alike.
 
+mod pipes;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -56,6 +58,32 @@ fn seen(folder: &TempDir, output: &Output) -> (Option<i32>, String, String) {
     )
 }
 
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A program run by somebody whom permissions stop: not by root.
+fn somebody_else(program: &str, folder: &TempDir, arguments: &[&str]) -> Command {
+    const NOBODY: u32 = 65534;
+    if !is_root() {
+        return command(program, folder, arguments);
+    }
+    // Nobody may not get at our build either. Copied by a process of its own: what we have open for writing
+    // while a test next door forks would be busy.
+    let copy = folder.path().join("program");
+    let copied = Command::new("cp").arg(program).arg(&copy).status();
+    assert!(copied.unwrap().success());
+    set_mode(&copy, 0o755);
+    set_mode(folder.path(), 0o755);
+    let mut command = command(copy.to_str().unwrap(), folder, arguments);
+    command.uid(NOBODY).gid(NOBODY);
+    command
+}
+
 #[test]
 fn both_programs_look_into_the_files_with_the_password_and_for_tls() {
     let authority = Authority::new("tests");
@@ -106,7 +134,7 @@ fn both_programs_look_into_the_files_with_the_password_and_for_tls() {
         ),
         (
             tls(&ca(".")),
-            Some("broker.tls.ca_file: cannot use .: is not a regular file"),
+            Some("broker.tls.ca_file: cannot use .: is a directory"),
         ),
         (tls(&pair("key.pem")), None),
         (
@@ -154,31 +182,15 @@ fn both_programs_look_into_the_files_with_the_password_and_for_tls() {
 
 #[test]
 fn what_this_user_may_not_read_is_a_problem_of_the_daemon_and_a_warning_to_a_user() {
-    const NOBODY: u32 = 65534;
     let folder = folder(&[("password", "secret")]);
     let place = folder.path();
-    let set_mode = |path: &Path, mode| {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    };
     let password = place.join("password");
     let text = format!("broker.url = \"amqp://u@h\"\nbroker.password_file = {password:?}");
     fs::write(place.join("c.toml"), text).unwrap();
     set_mode(&password, 0o000);
-    let is_root = fs::File::open(&password).is_ok();
     let run = |program: &str, arguments: &[&str]| {
-        if !is_root {
-            return run(program, &folder, arguments);
-        }
-        // No permission stops root, so somebody else has to look, who may not get at our build either.
-        // Copied by a process of its own: what we have open for writing while a test next door forks
-        // would be busy.
-        let copy = place.join("program");
-        let copied = Command::new("cp").arg(program).arg(&copy).status();
-        assert!(copied.unwrap().success());
-        set_mode(&copy, 0o755);
-        set_mode(place, 0o755);
-        let mut command = command(copy.to_str().unwrap(), &folder, arguments);
-        seen(&folder, &command.uid(NOBODY).gid(NOBODY).output().unwrap())
+        let mut command = somebody_else(program, &folder, arguments);
+        seen(&folder, &command.output().unwrap())
     };
     let denied = "broker.password_file: cannot use password: permission denied; check the path and its permissions";
     let (code, _, stderr) = run(FIBRPCD, &["--check", "--config", "c.toml"]);

@@ -4,10 +4,10 @@
 use super::cause;
 use crate::broker::once::SAID;
 use crate::broker::{Error, Kind};
-use crate::config::{FileFault, Problem, Shortage, Tls};
+use crate::config::{FileFault, Problem, Shortage, Tls, read_file};
 use rustls_native_certs::{CertificateResult, ErrorKind, load_native_certs};
 use std::path::Path;
-use std::{env, fs, io};
+use std::{env, io};
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -280,23 +280,9 @@ fn is_pkcs12(bytes: &[u8]) -> bool {
 }
 
 fn read(key: &str, path: &Path) -> Result<Vec<u8>, FileFault> {
-    let read = || {
-        // Opening a FIFO would wait for a writer.
-        if path.metadata()?.is_file() {
-            fs::read(path)
-        } else {
-            Err(io::Error::other("is not a regular file"))
-        }
-    };
-    read().map_err(|error| {
-        let shortage = Shortage::of(&error);
-        let help = shortage.map_or(CHECK, Shortage::cure);
-        FileFault {
-            denied: error.kind() == io::ErrorKind::PermissionDenied,
-            shortage: shortage.is_some(),
-            ..unusable(key, path, &reason(&error), help)
-        }
-    })
+    /// Far above the bundle of all authorities that there are.
+    const LARGEST_FILE: u64 = 4 << 20;
+    read_file(path, LARGEST_FILE).map_err(|error| FileFault::unread(key, path, &error, CHECK))
 }
 
 /// An error of a file, in few words.

@@ -1,6 +1,7 @@
 //! What may be in the files, and what is said of it.
 
 use super::*;
+use std::fs;
 use std::os::unix::fs::symlink;
 use tempfile::TempDir;
 
