@@ -1,9 +1,9 @@
 //! The broker's password: where it comes from, read afresh for each connection.
 
+use super::exposure::exposed;
 use super::file::{ReadError, read_text};
-use super::problem::{FileFault, Problem, one_line};
+use super::problem::{FileFault, Problem};
 use super::{Broker, BrokerUrl, Secret};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// The name of the systemd credential, a file in `$CREDENTIALS_DIRECTORY`.
@@ -70,7 +70,7 @@ pub(super) fn in_file(
     if let Some(path) = &broker.password_file {
         let help = "check the path and its permissions";
         let found = read(path).map(|secret| Password {
-            warning: exposed(path),
+            warning: exposed("broker.password_file", path),
             ..Password::new(secret, Source::File(path.clone()))
         });
         return Some(
@@ -99,14 +99,4 @@ fn read(path: &Path) -> Result<Secret, ReadError> {
         return Err(ReadError::Failed("is empty".into(), None));
     }
     Ok(Secret::new(text))
-}
-
-fn exposed(path: &Path) -> Option<String> {
-    let mode = path.metadata().ok()?.permissions().mode() & 0o777;
-    (mode & 0o077 != 0).then(|| {
-        let path = path.display();
-        one_line(&format!(
-            "broker.password_file: others can read {path} (mode {mode:04o}); chmod it to 0600"
-        ))
-    })
 }

@@ -1,6 +1,7 @@
 //! `fibrpc config show`, and what `fibrpc config check` and `fibrpcd --check` say alike.
 
 mod pipes;
+mod secrets;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

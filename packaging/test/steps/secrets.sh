@@ -65,7 +65,7 @@ step_wrong_password() {
 	password_file "$canary" fibrpcd
 	inside chmod 0644 /etc/fibrpc/broker-password
 	within 35 connected_as_tester
-	within 10 journal_says 'chmod it to 0600'
+	within 10 journal_says 'chmod 0600 /etc/fibrpc/broker-password'
 }
 
 step_password_by_credential() {
