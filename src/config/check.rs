@@ -3,7 +3,7 @@
 use super::environment::Environment;
 use super::exposure::exposed;
 use super::login::shows_certificate;
-use super::password::CREDENTIAL;
+use super::password::{CREDENTIAL, is_denied};
 use super::problem::Problem;
 use super::units::format_duration;
 use super::{Broker, BrokerUrl, Config, Loaded, QueueKind, Scheme};
@@ -151,7 +151,8 @@ fn no_password(loaded: &Loaded, environment: &Environment) -> Option<String> {
     }
     let url = broker.url.iter().find(lacking)?;
     Some(format!(
-        "broker.url: has no password for user {:?} at {url} ({}); set broker.password_file",
+        "broker.url: has no password for user {:?} at {url} ({}), and the credential {CREDENTIAL} is \
+         not here; set broker.password_file, unless the service has that credential",
         url.user,
         loaded.origin("broker.url")
     ))
@@ -162,7 +163,10 @@ fn password_elsewhere(broker: &Broker, environment: &Environment) -> Option<&'st
     let credential = environment.path("CREDENTIALS_DIRECTORY");
     if broker.password_file.is_some() {
         Some("broker.password_file")
-    } else if credential.is_some_and(|folder| folder.join(CREDENTIAL).exists()) {
+    } else if credential.is_some_and(|folder| {
+        let path = folder.join(CREDENTIAL);
+        path.exists() || is_denied(&path)
+    }) {
         Some("the systemd credential broker-password")
     } else {
         None

@@ -30,7 +30,7 @@ pub use file::{BYTE_ORDER_MARK, ReadError, is_utf16, read_file};
 pub use keys::{Key, Reload, keys};
 pub use load::{Loaded, Overrides, Program, load, load_from};
 pub use login::{Login, login, login_from};
-pub use password::{Password, Source, password_file};
+pub use password::{Password, Source, password_file, unseen_credentials};
 pub use problem::{FileFault, Problem};
 pub use redact::redact;
 pub use secret::Secret;

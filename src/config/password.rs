@@ -4,6 +4,7 @@ use super::exposure::exposed;
 use super::file::{ReadError, read_text};
 use super::problem::{FileFault, Problem};
 use super::{Broker, BrokerUrl, Secret};
+use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
 /// The name of the systemd credential, a file in `$CREDENTIALS_DIRECTORY`.
@@ -88,6 +89,45 @@ pub(super) fn in_file(
             Some(Err(FileFault::unread(&of, &path, &error, help)))
         }
     }
+}
+
+/// The credentials of the service that are in use and that this process cannot look at, each with the key
+/// that names it. systemd shows them to the service alone, and not to the commands of `ExecReload=`.
+pub fn unseen_credentials(broker: &Broker) -> Vec<(String, PathBuf)> {
+    let folder = credentials();
+    let tls = &broker.tls;
+    let named = [
+        ("broker.password_file", &broker.password_file),
+        ("broker.tls.ca_file", &tls.ca_file),
+        ("broker.tls.cert_file", &tls.cert_file),
+        ("broker.tls.key_file", &tls.key_file),
+    ];
+    let named = named
+        .into_iter()
+        .filter_map(|(key, path)| Some((key.to_owned(), path.clone()?)));
+    let mut found: Vec<_> = named
+        .filter(|(_, path)| is_unseen(path, folder.as_deref()))
+        .collect();
+    let own = folder.filter(|_| broker.password_file.is_none());
+    let own = own.map(|folder| folder.join(CREDENTIAL));
+    // Where there is no folder there need not be one.
+    if let Some(path) = own.filter(|path| is_denied(path)) {
+        found.push((format!("credential {CREDENTIAL}"), path));
+    }
+    found
+}
+
+/// Whether a path is one of a credential, in this service's folder or in that of any, and hidden from us.
+fn is_unseen(path: &Path, folder: Option<&Path>) -> bool {
+    let is_credential = path.starts_with("/run/credentials")
+        || folder.is_some_and(|folder| path.starts_with(folder));
+    is_credential && (is_denied(path) || !path.parent().is_some_and(Path::is_dir))
+}
+
+/// Whether this process may not read a file, be it there or not.
+pub(super) fn is_denied(path: &Path) -> bool {
+    let access = rustix::fs::access(path, rustix::fs::Access::READ_OK);
+    matches!(access, Err(Errno::ACCESS | Errno::PERM))
 }
 
 fn read(path: &Path) -> Result<Secret, ReadError> {
