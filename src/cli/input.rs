@@ -141,7 +141,7 @@ impl Input {
 impl From<Line> for Item {
     fn from(line: Line) -> Self {
         let fault = match line.fault {
-            Some(fault) => Err(refusal(&format!("{fault}; write one number a line"))),
+            Some(fault) => Err(refusal(fault)),
             None => check(&line.text),
         };
         Self {

@@ -1,10 +1,17 @@
-//! Bytes as they come, cut into lines. Pure; keeps no more than what was pushed last and one line.
+//! Bytes as they come, cut into lines, without the byte order mark that an editor may have put first. Pure; keeps no more than what was pushed last and one line.
+
+use crate::config::{BYTE_ORDER_MARK, is_utf16};
 
 /// The longest line that is looked at, in bytes: no number of the protocol comes near it.
 const LONGEST: usize = 1024;
 
 /// What is wrong with a longer one.
-const TOO_LONG: &str = "the line is longer than 1024 bytes";
+const TOO_LONG: &str = "the line is longer than 1024 bytes; write one number a line";
+
+const NOT_UTF_8: &str = "not UTF-8; write one number a line";
+
+/// What is wrong with all lines at once.
+const UTF_16: &str = "UTF-16; save it as UTF-8";
 
 /// A line that is not empty.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,7 +22,7 @@ pub(super) struct Line {
     pub(super) end: u64,
     /// What it says, without its end; the beginning, where it is too long.
     pub(super) text: String,
-    /// Why it cannot be used.
+    /// Why it cannot be used, and what to do.
     pub(super) fault: Option<&'static str>,
 }
 
@@ -31,6 +38,18 @@ pub(super) struct Lines {
     count: u64,
     /// Bytes taken so far.
     bytes: u64,
+    encoding: Encoding,
+}
+
+/// What the first bytes say of the others.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    /// There are too few yet.
+    #[default]
+    Unknown,
+    Utf8,
+    /// Nothing of it can be used.
+    Utf16,
 }
 
 impl Lines {
@@ -43,6 +62,13 @@ impl Lines {
 
     /// The next whole line; lines of white space are left out.
     pub(super) fn next(&mut self) -> Option<Line> {
+        let enough = self.buffer.len() >= BYTE_ORDER_MARK.len() || self.buffer.contains(&b'\n');
+        if self.encoding == Encoding::Unknown && enough {
+            self.begin();
+        }
+        if self.encoding == Encoding::Utf16 {
+            return self.only_fault();
+        }
         loop {
             let rest = &self.buffer[self.used..];
             let Some(length) = rest.iter().position(|byte| *byte == b'\n') else {
@@ -61,11 +87,41 @@ impl Lines {
 
     /// What is left at the end of the input: a line without an end.
     pub(super) fn last(&mut self) -> Option<Line> {
+        if self.encoding == Encoding::Unknown {
+            self.begin();
+        }
+        if self.encoding == Encoding::Utf16 {
+            return self.only_fault();
+        }
         let length = self.buffer.len() - self.used;
         if length == 0 && self.head.is_none() {
             return None;
         }
         self.take(length, 0)
+    }
+
+    /// Looks at the first bytes, and steps over a mark.
+    fn begin(&mut self) {
+        self.encoding = if is_utf16(&self.buffer) {
+            Encoding::Utf16
+        } else {
+            Encoding::Utf8
+        };
+        if self.buffer.starts_with(BYTE_ORDER_MARK) {
+            self.use_up(BYTE_ORDER_MARK.len());
+        }
+    }
+
+    /// Throws everything away; the first time, says why.
+    fn only_fault(&mut self) -> Option<Line> {
+        self.use_up(self.buffer.len() - self.used);
+        self.count += 1;
+        (self.count == 1).then(|| Line {
+            number: 1,
+            end: 2,
+            text: "\u{fffd}\u{fffd}".into(),
+            fault: Some(UTF_16),
+        })
     }
 
     fn take(&mut self, length: usize, end: usize) -> Option<Line> {
@@ -81,7 +137,7 @@ impl Lines {
             Ok(text) => (text, None),
             Err(error) => {
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                (text, Some("not UTF-8"))
+                (text, Some(NOT_UTF_8))
             }
         };
         // The cut may have split a character.
@@ -181,19 +237,77 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        for (bytes, expect) in [
+            (
+                &b"\xef\xbb\xbf30\n31"[..],
+                &[(1, 6, "30"), (2, 8, "31")][..],
+            ),
+            (b"\xef\xbb\xbf\r\n7\n", &[(2, 7, "7")]),
+            (b"\xef\xbb\xbf", &[]),
+            // Anywhere else, and a second one, it is a character like any other.
+            (b"\xef\xbb\xbf\xef\xbb\xbf1", &[(1, 7, "\u{feff}1")]),
+            (b"1\n\xef\xbb\xbf2", &[(1, 2, "1"), (2, 6, "\u{feff}2")]),
+        ] {
+            for chunk in 1..=bytes.len() {
+                let found = lines(bytes, chunk);
+                let found: Vec<_> = found
+                    .iter()
+                    .map(|line| (line.number, line.end, line.text.as_str()))
+                    .collect();
+                assert_eq!(found, expect, "{bytes:?} {chunk}");
+            }
+        }
+        let longest = "9".repeat(LONGEST);
+        let found = lines(format!("\u{feff}{longest}\n").as_bytes(), 100);
+        assert_eq!(
+            (found[0].text.as_str(), found[0].fault),
+            (longest.as_str(), None)
+        );
+        // What only begins like one.
+        for bytes in [&b"\xef"[..], b"\xef\xbb", b"\xef\n1", b"\xef\xbb1"] {
+            assert!(lines(bytes, 1)[0].fault.is_some(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn utf_16_is_one_fault_and_the_rest_is_not_looked_at() {
+        let wide = |text: &str, order: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            text.encode_utf16().flat_map(order).collect()
+        };
+        let long = format!("\u{feff}30\r\n31\r\n{}", "9\r\n".repeat(2 * LONGEST));
+        for text in [
+            "\u{feff}",
+            "\u{feff}3",
+            "\u{feff}30\r\n31\r\n",
+            long.as_str(),
+        ] {
+            for bytes in [wide(text, u16::to_le_bytes), wide(text, u16::to_be_bytes)] {
+                for chunk in [1, 2, 7, 10 * LONGEST] {
+                    let found = lines(&bytes, chunk);
+                    assert_eq!(found.len(), 1, "{text:?} {chunk}");
+                    assert_eq!((found[0].number, found[0].fault), (1, Some(UTF_16)));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_is_not_utf_8_fails_alone() {
         let found = lines(b"1\n\xff\n3\n", 2);
         let faults: Vec<_> = found.iter().map(|line| line.fault).collect();
-        assert_eq!(faults, [None, Some("not UTF-8"), None]);
+        assert_eq!(faults, [None, Some(NOT_UTF_8), None]);
         assert_eq!(found[1].text, "\u{fffd}");
     }
 
     proptest! {
         #[test]
         fn how_the_bytes_come_makes_no_difference(
+            start in prop_oneof![Just(&b""[..]), Just(BYTE_ORDER_MARK), Just(&b"\xff\xfe"[..]), Just(&b"\xef\xbb"[..])],
             bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'1'), any::<u8>()], 0..3000),
             chunk in 1_usize..100,
         ) {
+            let bytes = [start, &bytes].concat();
             prop_assert_eq!(lines(&bytes, chunk), lines(&bytes, bytes.len().max(1)));
         }
     }

@@ -101,6 +101,41 @@ fn thousands_are_answered_line_by_line_as_the_oracle_says_in_little_memory() {
     assert_eq!((output.code(), output.stderr.as_str()), (0, ""));
 }
 
+/// What an editor or `PowerShell` puts before the first line.
+#[test]
+fn byte_order_marks() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost);
+    let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("numbers");
+    let wide = "\u{feff}30\r\n7\r\n".encode_utf16();
+    let wide: Vec<u8> = wide.flat_map(u16::to_le_bytes).collect();
+    for (input, code, stdout, stderr) in [
+        (&b"\xef\xbb\xbf30\r\n7\r\n"[..], 0, "832040\n13\n", ""),
+        (
+            &wide,
+            65,
+            "",
+            "fibrpc: line 1: \u{fffd}\u{fffd}: UTF-16; save it as UTF-8\n\
+             fibrpc: 0 answered, 1 failed",
+        ),
+    ] {
+        fs::write(&file, input).unwrap();
+        for arguments in [&["-"][..], &["--file", file.to_str().unwrap()]] {
+            let output = ask(&settings, arguments, input);
+            assert_eq!(output.code(), code, "{output:?}");
+            assert_eq!(
+                (output.stdout.as_str(), output.stderr.as_str()),
+                (stdout, stderr)
+            );
+        }
+    }
+    let output = ask(&settings, &["--json", "-"], b"\xef\xbb\xbf30");
+    assert_eq!(objects(&output)[0]["n"], 30);
+}
+
 #[test]
 fn a_bad_line_fails_alone_and_is_named() {
     let broker = Broker::shared();
