@@ -106,8 +106,9 @@ pub(super) fn not_a_setting(name: &str) -> Option<String> {
     let plain = name.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     let plain = plain.to_ascii_uppercase();
     let rest = plain.strip_prefix(PREFIX)?;
-    let secret = || match rest.rsplit('_').next()? {
-        "PASSWORD" | "PASSWD" | "PASS" | "SECRET" => moved("password").map(str::to_owned),
+    let elsewhere = || match rest.rsplit('_').next()? {
+        "PASSWORD" | "PASSWD" | "PASS" | "SECRET" => moved("password"),
+        "USER" | "USERNAME" | "LOGIN" | "VHOST" => moved("user"),
         _ => None,
     };
     let near = if plain.starts_with(CONFIG_VARIABLE) {
@@ -116,7 +117,7 @@ pub(super) fn not_a_setting(name: &str) -> Option<String> {
         near_variable(&plain)
     };
     let help = near.map(|near| format!("did you mean {near}?"));
-    let help = help.or_else(secret)?;
+    let help = help.or_else(|| elsewhere().map(str::to_owned))?;
     let name = name.escape_debug();
     Some(format!("{name}: not a setting, ignored; {help}"))
 }

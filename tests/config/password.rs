@@ -3,6 +3,8 @@
 use super::Folder;
 use fibrpc::config::{self, BrokerUrl, Config, Login, Source, login_from};
 use std::fs;
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -94,6 +96,14 @@ fn the_password_and_where_it_comes_from() {
     // Nor is what an editor puts before and after it.
     folder.write("pw", b"\xef\xbb\xbfa b\r\n");
     assert_eq!(ask(&broker, &url, None).unwrap().0, "a b");
+    // A pipe gives it once, and each connection asks for it.
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"piped\n").unwrap();
+    drop(writer);
+    broker.password_file = Some(format!("/dev/fd/{}", reader.as_raw_fd()).into());
+    for _ in 0..3 {
+        assert_eq!(ask(&broker, &url, None).unwrap(), plain("piped"));
+    }
 }
 
 /// A password that somebody gave is used; without one a certificate logs in; the default login is nobody's.

@@ -239,9 +239,13 @@ fn slips_in_the_names_of_variables() {
         let name = name.replace('\u{feff}', "\\u{feff}");
         assert_eq!(loaded.warnings, [did_you_mean(&name, right)]);
     }
-    for name in ["FIBRPC_PASSWORD", "FIBRPC_BROKER_PASSWORD"] {
+    let secret = "put it into a file and name that in broker.password_file";
+    for (name, cure) in [
+        ("FIBRPC_PASSWORD", secret),
+        ("FIBRPC_BROKER_PASSWORD", secret),
+        ("FIBRPC_BROKER_USER", "it is a part of broker.url"),
+    ] {
         let loaded = load_variables(&[(name, "k4nary")]).unwrap();
-        let cure = "put it into a file and name that in broker.password_file";
         assert_eq!(
             loaded.warnings,
             [format!("{name}: not a setting, ignored; {cure}")]
