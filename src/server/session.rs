@@ -7,6 +7,7 @@
 //! Deliveries come and acks go on one connection, replies go on the other: a broker short of memory
 //! stops reading from connections that publish, and would stop our acks with them.
 
+mod deadlines;
 mod drain;
 mod requests;
 
@@ -83,7 +84,9 @@ pub(super) struct Session<'a, S: Service> {
     /// Replies that the broker has refused and that are offered again.
     refused: FuturesUnordered<Pin<Box<dyn Future<Output = Pending> + Send>>>,
     blocked_since: Option<Instant>,
-    unblocked_at: Instant,
+    /// From when on the broker can have confirmed replies: it was not blocked, and this process ran.
+    confirming_since: Instant,
+    ticked: Instant,
     draining: Option<Drain>,
     /// Deliveries that a drain found waiting for the pool: not begun, and not handed back yet.
     untouched: Vec<u64>,
@@ -153,7 +156,8 @@ impl<'a, S: Service> Session<'a, S> {
             pending: Unconfirmed::default(),
             refused: FuturesUnordered::new(),
             blocked_since: None,
-            unblocked_at: Instant::now(),
+            confirming_since: Instant::now(),
+            ticked: Instant::now(),
             draining: None,
             untouched: Vec::new(),
             settled: 0,
@@ -246,6 +250,7 @@ impl<'a, S: Service> Session<'a, S> {
                     if drain_wakes.is_some() => {
                     if let Some(drain) = self.draining {
                         if drain.hand_back_at.is_none() {
+                            self.catch_up().await?;
                             return Ok(self.finish(drain).await);
                         }
                         self.hand_back(drain)?;
@@ -275,7 +280,7 @@ impl<'a, S: Service> Session<'a, S> {
                     }
                     self.leave_isolation().await?;
                 }
-                _ = tick.tick() => self.on_tick()?,
+                _ = tick.tick() => self.on_tick().await?,
             }
         }
     }
@@ -362,7 +367,7 @@ impl<'a, S: Service> Session<'a, S> {
                 }
             }
             Event::Unblocked => {
-                self.unblocked_at = Instant::now();
+                self.confirming_since = Instant::now();
                 if let Some(since) = self.blocked_since.take() {
                     events::unblocked(&self.url.address(), since.elapsed());
                 }
@@ -380,26 +385,6 @@ impl<'a, S: Service> Session<'a, S> {
         let more_is_coming =
             !self.pending.is_empty() && self.blocked_since.is_none() && self.draining.is_none();
         !more_is_coming || self.window.settled() * 4 >= usize::from(self.settings.server.prefetch)
-    }
-
-    /// Once a second: signs of life, the deadline of confirms, and acks that have waited for others.
-    fn on_tick(&mut self) -> Result<(), Error> {
-        self.flush_acks();
-        Counters::add(&self.context.counters.loop_beats);
-        self.pool.beat();
-        if self.blocked_since.is_some() {
-            return Ok(());
-        }
-        let limit = self.settings.broker.confirm_timeout;
-        let late = |pending: &Pending| pending.since.max(self.unblocked_at).elapsed() > limit;
-        if self.pending.iter().any(late) {
-            self.publishing.kill();
-            let message = format!(
-                "the broker did not confirm a reply within {limit:?} (broker.confirm_timeout)"
-            );
-            return Err(Error::new(Kind::Timeout, message));
-        }
-        Ok(())
     }
 
     fn publish_state(&self) {

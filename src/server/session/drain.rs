@@ -76,24 +76,27 @@ impl<S: Service> Session<'_, S> {
 
     /// Closes in order: channel first, since its close-ok says that every ack has arrived.
     pub(super) async fn finish(&mut self, drain: Drain) -> End {
+        self.flush_acks();
         let abandoned = self.in_flight();
         self.pool.cancel();
         if abandoned == 0 {
             // All that is left of the channel's deliveries was not begun.
             self.incoming.requeue_all();
         }
-        let closing = async {
+        let closing_incoming = async {
             if let Err(error) = self.incoming.close(CLOSING).await {
                 tracing::warn!(
                     "the last acks may be lost, and their requests answered again: {error}"
                 );
             }
+        };
+        let closing_outgoing = async {
             if abandoned == 0 {
                 let _ = self.outgoing.close(CLOSING).await;
             }
         };
-        // What does not close in time is cut when the session is dropped.
-        let _ = tokio::time::timeout(CLOSING, closing).await;
+        // What does not close in time is cut.
+        future::join(closing_incoming, closing_outgoing).await;
         if drain.stopping {
             if abandoned > 0 {
                 events::abandoned(abandoned);

@@ -11,6 +11,7 @@ mod cut;
 mod load;
 mod order;
 mod soak;
+mod stopped;
 
 use std::time::{Duration, Instant};
 

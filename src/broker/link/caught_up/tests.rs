@@ -5,8 +5,9 @@ use super::*;
 use crate::broker::codec::frame::A_HEARTBEAT;
 use crate::broker::guard::Guard;
 use crate::broker::inbox::{Arrival, Inbox};
-use crate::broker::link::{LibraryEnd, Pump};
+use crate::broker::link::{LibraryEnd, Pump, runtime};
 use crate::broker::transport::Stream;
+use async_rs::traits::Reactor as _;
 use futures_io::AsyncRead as _;
 use std::io::Write as _;
 use std::pin::Pin;
@@ -163,6 +164,19 @@ async fn a_connection_that_has_ended_is_caught_up_with() {
     ));
     all.link.kill();
     all.link.caught_up().await;
+}
+
+/// The library sleeps, and then sees whether it has heard anything for two heartbeats.
+#[tokio::test]
+async fn the_library_hears_what_arrived_while_it_slept() {
+    let mut all = connected().await;
+    let sleep = runtime(all.link.clone()).sleep(LIMIT);
+    let ((), ()) = tokio::join!(sleep, async {
+        tokio::task::yield_now().await;
+        // Long enough that a message alone is a sign of life for the library.
+        all.stopped(STOPPED + LIMIT, CONFIRM);
+    });
+    assert!(all.library.heard.load(Ordering::SeqCst));
 }
 
 /// An operation whose answer is a confirm.
