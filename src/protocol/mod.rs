@@ -76,8 +76,30 @@ pub enum HeaderValue {
     Bool(bool),
     /// Any of AMQP's integer types.
     Int(i64),
+    /// A point in time, in seconds since the Unix epoch.
+    Time(u64),
     /// Text.
     Text(String),
+}
+
+impl HeaderValue {
+    /// The value as an integer, which may be written in decimal: not every AMQP library knows integers of 64
+    /// bits.
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Int(value) => Some(*value),
+            Self::Text(text) => text.trim_ascii().parse().ok(),
+            Self::Bool(_) | Self::Time(_) => None,
+        }
+    }
+
+    /// The value as a point in time, in Unix milliseconds: a number counts these.
+    pub fn unix_ms(&self) -> Option<i64> {
+        match self {
+            Self::Time(seconds) => i64::try_from(*seconds).ok()?.checked_mul(1_000),
+            _ => self.integer(),
+        }
+    }
 }
 
 /// Names of the headers that the protocol knows. The broker layer reads these and no others.

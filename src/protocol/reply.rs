@@ -51,9 +51,9 @@ impl Answer {
 pub struct Trailer {
     /// The server's instance name.
     pub server: Option<String>,
-    /// Time in the queue, in whole microseconds.
+    /// Time in the queue, in whole microseconds; 36 minutes and longer are all the same on the wire.
     pub queued: Option<Duration>,
-    /// Time of the computation, in whole microseconds.
+    /// Time of the computation, likewise.
     pub compute: Option<Duration>,
 }
 
@@ -120,8 +120,9 @@ pub fn write(
         (header::COMPUTE_US, trailer.compute),
     ] {
         if let Some(time) = time {
-            let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-            headers.push((name, HeaderValue::Int(micros)));
+            // No more than 32 bits, which every AMQP library can read.
+            let micros = i32::try_from(time.as_micros()).unwrap_or(i32::MAX);
+            headers.push((name, HeaderValue::Int(micros.into())));
         }
     }
     Message {
@@ -181,9 +182,9 @@ pub fn read(message: Message) -> (Result<String, Status>, Trailer) {
 }
 
 fn trailer(properties: &Properties) -> Trailer {
-    let time = |name| match properties.header(name) {
-        Some(HeaderValue::Int(micros)) => u64::try_from(*micros).ok().map(Duration::from_micros),
-        _ => None,
+    let time = |name| {
+        let micros = properties.header(name)?.integer()?;
+        u64::try_from(micros).ok().map(Duration::from_micros)
     };
     Trailer {
         server: match properties.header(header::SERVER) {

@@ -11,6 +11,9 @@ use super::{Code, Defect, HeaderValue, Message, Properties, Status, header, numb
 /// at its word.
 pub const CLOCK_SKEW_MS: i64 = 1_000;
 
+/// A deadline that was missed by more than this is not one in milliseconds, or a clock is not set at all.
+const UNLIKELY: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// In which form the request came and the reply goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -57,6 +60,8 @@ pub struct Request {
     /// its timeout both as `expiration` and as the deadline, so it is the difference. The property
     /// `timestamp` counts whole seconds, which is too coarse to tell a time in the queue from it.
     pub sent_ms: Option<i64>,
+    /// Whether the broker drops the request when it has waited in the queue for too long.
+    pub expires: bool,
     /// W3C trace context, as it came.
     pub trace_parent: Option<String>,
     /// W3C trace context, vendor part, as it came.
@@ -70,26 +75,26 @@ pub struct Request {
 impl Request {
     /// Reads a delivery. Cannot fail: what is wrong with the body comes out of [`Request::number`].
     ///
-    /// Headers of another type than the protocol's are taken as missing.
+    /// Headers of another type than the protocol's are taken as missing: a deadline is an integer of any width or
+    /// decimal text, in milliseconds, or a timestamp, in seconds.
     pub fn read(message: Message) -> Self {
         let Message { body, properties } = message;
-        let integer = |name| match properties.header(name) {
-            Some(HeaderValue::Int(value)) => Some(*value),
-            _ => None,
-        };
         let text = |name| match properties.header(name) {
             Some(HeaderValue::Text(value)) => Some(value.clone()),
             _ => None,
         };
-        let deadline_ms = integer(header::DEADLINE);
+        let deadline = properties.header(header::DEADLINE);
+        let deadline_ms = deadline.and_then(HeaderValue::unix_ms);
         Self {
             body,
             format: Format::of(properties.content_type.as_deref()),
             deadline_ms,
             sent_ms: sent_ms(deadline_ms, properties.expiration.as_deref()),
+            expires: properties.expiration.is_some(),
             trace_parent: text(header::TRACEPARENT),
             trace_state: text(header::TRACESTATE),
-            delivery_count: integer(header::DELIVERY_COUNT)
+            delivery_count: (properties.header(header::DELIVERY_COUNT))
+                .and_then(HeaderValue::integer)
                 .and_then(|count| u64::try_from(count).ok())
                 .unwrap_or(0),
             defect: properties.defect,
@@ -128,6 +133,41 @@ impl Request {
         self.deadline_ms
             .is_some_and(|deadline| now_ms > deadline.saturating_add(CLOCK_SKEW_MS))
     }
+
+    /// The refusal of a request that has [expired](Self::expired) when it arrives, at `now_ms`. The deadline is a
+    /// time of the caller's clock and is compared with ours; it says by how much it was missed, and whose
+    /// fault that can be.
+    pub fn too_late(&self, now_ms: i64) -> Status {
+        let late = now_ms.saturating_sub(self.deadline_ms.unwrap_or(now_ms));
+        let late = Duration::from_millis(u64::try_from(late).unwrap_or(0));
+        let hint = if late > UNLIKELY {
+            "; is fibrpc-deadline in milliseconds of Unix time, and are the clocks of both machines right?"
+        } else if self.expires {
+            // The broker drops what waits in the queue for longer than the caller does.
+            "; do the clocks of both machines agree?"
+        } else {
+            "; it waited in the queue for too long, or the clocks of both machines do not agree"
+        };
+        Status::new(
+            Code::DeadlineExceeded,
+            format!(
+                "the caller's deadline passed {} before the request arrived here{hint}",
+                roughly(late)
+            ),
+        )
+    }
+}
+
+/// A duration as people say it, to two digits or so: `4.2s`, `95s`, `61min`, `25h`, `12 days`.
+fn roughly(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{:.1}s", duration.as_secs_f64()),
+        10..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}min", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
 /// When a message was sent whose time to live is `expiration`, decimal milliseconds, and ends at
@@ -139,7 +179,8 @@ fn sent_ms(deadline_ms: Option<i64>, expiration: Option<&str>) -> Option<i64> {
 }
 
 /// The message that asks for `n` (plain text), as `fibrpc` sends it. `id` becomes both
-/// `correlation_id` and `message_id`; `timeout_ms` the expiration; `deadline_ms` the header.
+/// `correlation_id` and `message_id`; `timeout_ms` the expiration; `deadline_ms` the header, as decimal text,
+/// since an integer would have to be one of 64 bits, and not every AMQP library knows those.
 ///
 /// The expiration is at most `u32::MAX` (49 days), the most that RabbitMQ takes; a longer one would
 /// close the channel.
@@ -152,7 +193,7 @@ pub fn write(n: &str, id: &[u8], reply_to: &str, timeout_ms: u64, deadline_ms: i
             message_id: Some(id.to_vec()),
             reply_to: Some(reply_to.into()),
             expiration: Some(timeout_ms.min(u64::from(u32::MAX)).to_string()),
-            headers: vec![(header::DEADLINE, HeaderValue::Int(deadline_ms))],
+            headers: vec![(header::DEADLINE, HeaderValue::Text(deadline_ms.to_string()))],
             ..Properties::default()
         },
     }
@@ -192,6 +233,7 @@ mod tests {
             correlation_id: None,
             deadline_ms: None,
             sent_ms: None,
+            expires: false,
             trace_parent: None,
             trace_state: None,
             delivery_count: 0,
@@ -288,7 +330,7 @@ mod tests {
 
         let read = request(Properties {
             headers: vec![
-                (header::DEADLINE, HeaderValue::Text("1800000000000".into())),
+                (header::DEADLINE, HeaderValue::Bool(true)),
                 (header::TRACEPARENT, HeaderValue::Int(1)),
                 (header::TRACESTATE, HeaderValue::Bool(true)),
                 (header::DELIVERY_COUNT, HeaderValue::Int(-1)),
@@ -296,6 +338,34 @@ mod tests {
             ..Properties::default()
         });
         assert_eq!(read, request(Properties::default()));
+    }
+
+    #[test]
+    fn deadlines_of_every_type() {
+        let text = |text: &str| HeaderValue::Text(text.into());
+        let table = [
+            (HeaderValue::Int(1_800_000_000_000), Some(1_800_000_000_000)),
+            (HeaderValue::Int(-1), Some(-1)),
+            (text("1800000000000"), Some(1_800_000_000_000)),
+            (text(" 1800000000000\n"), Some(1_800_000_000_000)),
+            (text("-5"), Some(-5)),
+            (text("9223372036854775808"), None),
+            (text("1.8e12"), None),
+            (text("1800000000000 ms"), None),
+            (text(""), None),
+            (HeaderValue::Time(1_800_000_000), Some(1_800_000_000_000)),
+            (HeaderValue::Time(u64::MAX), None),
+            (HeaderValue::Time(u64::MAX / 1_000), None),
+            (HeaderValue::Bool(true), None),
+        ];
+        for (value, expected) in table {
+            let shown = format!("{value:?}");
+            let read = request(Properties {
+                headers: vec![(header::DEADLINE, value)],
+                ..Properties::default()
+            });
+            assert_eq!(read.deadline_ms, expected, "{shown}");
+        }
     }
 
     #[test]
@@ -348,6 +418,41 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_says_by_how_much_the_deadline_was_missed_and_why_that_can_be() {
+        let clocks = "; do the clocks of both machines agree?";
+        let queue =
+            "; it waited in the queue for too long, or the clocks of both machines do not agree";
+        let unit = "; is fibrpc-deadline in milliseconds of Unix time, and are the clocks of both machines right?";
+        let now = 1_800_000_000_000;
+        let table = [
+            (now - 4_000, true, "4.0s", clocks),
+            (now - 4_000, false, "4.0s", queue),
+            (now - 1_234, true, "1.2s", clocks),
+            (now - 10_900, true, "10s", clocks),
+            (now - 119_999, true, "119s", clocks),
+            (now - 3_600_000, true, "60min", clocks),
+            (now - 7_200_000, true, "2h", clocks),
+            (now - 200_000_000, false, "2 days", queue),
+            (now / 1_000, true, "20812 days", unit),
+            (i64::MIN, false, "106751991167 days", unit),
+        ];
+        for (deadline, expires, late, hint) in table {
+            let read = request(Properties {
+                expiration: expires.then(|| "5000".into()),
+                headers: vec![(header::DEADLINE, HeaderValue::Int(deadline))],
+                ..Properties::default()
+            });
+            assert!(read.expired(now));
+            let status = read.too_late(now);
+            assert_eq!(status.code, Code::DeadlineExceeded);
+            let expected = format!(
+                "the caller's deadline passed {late} before the request arrived here{hint}"
+            );
+            assert_eq!(status.message, expected);
+        }
+    }
+
+    #[test]
     fn defects() {
         let with = |defect| {
             request(Properties {
@@ -378,6 +483,7 @@ mod tests {
             correlation_id: Some(b"id-1".to_vec()),
             deadline_ms: Some(1_800_000_005_000),
             sent_ms: Some(1_800_000_000_000),
+            expires: true,
             ..request(Properties::default())
         };
         assert_eq!(read, expected);

@@ -2,7 +2,6 @@
 //!
 //! Owns nothing; every rule is a function of the request, the limits and the clock.
 
-use super::pool::expired;
 use super::service::{Cost, Service};
 use crate::config;
 use crate::protocol::reply_to::{Address, Policy, Refusal};
@@ -36,7 +35,7 @@ pub(super) fn admit<S: Service>(
 ) -> Result<Admitted<S::Job>, Status> {
     let now = unix_ms();
     if request.expired(now) {
-        return Err(expired());
+        return Err(request.too_late(now));
     }
     let (job, cost) = service.admit(request)?;
     if cost.reply_bytes > limits.max_reply_bytes {

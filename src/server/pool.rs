@@ -182,7 +182,7 @@ impl<S: Service> Pool<S> {
                     since,
                     ..
                 } = task;
-                let outcome = compute(service.as_ref(), job, &cancel);
+                let outcome = compute(service.as_ref(), job, &cancel, since);
                 Done {
                     tag,
                     request,
@@ -203,18 +203,21 @@ impl<S: Service> Drop for Pool<S> {
     }
 }
 
-/// Runs a job; a panic, or a stop before the end, becomes the status that says so.
+/// Runs a job of a request that was taken at `since`; a panic, or a stop before the end, becomes the status that says
+/// so.
 pub(super) fn compute<S: Service>(
     service: &S,
     job: S::Job,
     cancel: &Cancel,
+    since: Instant,
 ) -> Result<Answer, Status> {
     if cancel.is_cancelled() {
-        return Err(expired());
+        return Err(expired("it waited here for its turn", since));
     }
+    let began = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(|| service.run(job, cancel)));
     match outcome {
-        Ok(Err(_)) if cancel.is_cancelled() => Err(expired()),
+        Ok(Err(_)) if cancel.is_cancelled() => Err(expired("it was being computed", began)),
         Ok(outcome) => outcome,
         Err(_) => Err(Status::new(
             Code::Internal,
@@ -223,11 +226,12 @@ pub(super) fn compute<S: Service>(
     }
 }
 
-/// The status of a request whose caller has stopped waiting.
-pub(super) fn expired() -> Status {
+/// The status of a request whose caller has stopped waiting, since the answer takes too long.
+fn expired(meanwhile: &str, since: Instant) -> Status {
+    let took = since.elapsed();
     Status::new(
         Code::DeadlineExceeded,
-        "the caller's deadline passed before the answer was ready",
+        format!("the caller's deadline passed while {meanwhile}, after {took:.1?}"),
     )
 }
 

@@ -27,6 +27,7 @@ mod doctor;
 mod faults;
 mod harness;
 mod harness_proxy;
+mod headers;
 mod hostile;
 mod ignored;
 mod load;

@@ -21,11 +21,12 @@ pub(crate) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     /// The value, if it is of one of the types that the protocol uses: a truth value, an integer of any
-    /// width (a timestamp is one), or a string in UTF-8.
+    /// width, a timestamp, or a string in UTF-8.
     pub(crate) fn value(&self) -> Option<HeaderValue> {
         Some(match self.kind {
             b't' => HeaderValue::Bool(*self.value.first()? != 0),
             b'S' => HeaderValue::Text(self.text()?.to_owned()),
+            b'T' => HeaderValue::Time(u64::from_be_bytes(self.value.try_into().ok()?)),
             _ => HeaderValue::Int(self.integer()?),
         })
     }
@@ -49,7 +50,6 @@ impl<'a> Entry<'a> {
             (b'I', &[a, b, c, d]) => Some(i32::from_be_bytes([a, b, c, d]).into()),
             (b'i', &[a, b, c, d]) => Some(u32::from_be_bytes([a, b, c, d]).into()),
             (b'l' | b'L', value) => Some(i64::from_be_bytes(value.try_into().ok()?)),
-            (b'T', value) => i64::try_from(u64::from_be_bytes(value.try_into().ok()?)).ok(),
             _ => None,
         }
     }
@@ -84,14 +84,24 @@ impl<'a> Iterator for Entries<'a> {
     }
 }
 
-/// Appends one entry. The key is a constant of the protocol, far shorter than 255 bytes.
+/// Appends one entry. The key is a constant of the protocol, far shorter than 255 bytes. Integers take 32 bits if
+/// they fit, since there are libraries (Perl's) that know no wider ones and end at the sight of one.
 pub(crate) fn append(out: &mut Vec<u8>, key: &str, value: &HeaderValue) {
     append_short(out, key.as_bytes());
     match value {
         HeaderValue::Bool(value) => out.extend_from_slice(&[b't', u8::from(*value)]),
         HeaderValue::Int(value) => {
-            out.push(b'l');
-            out.extend_from_slice(&value.to_be_bytes());
+            if let Ok(value) = i32::try_from(*value) {
+                out.push(b'I');
+                out.extend_from_slice(&value.to_be_bytes());
+            } else {
+                out.push(b'l');
+                out.extend_from_slice(&value.to_be_bytes());
+            }
+        }
+        HeaderValue::Time(seconds) => {
+            out.push(b'T');
+            out.extend_from_slice(&seconds.to_be_bytes());
         }
         HeaderValue::Text(text) => {
             out.push(b'S');

@@ -141,7 +141,8 @@ fn times_are_whole_microseconds_and_never_overflow() {
     let answer = Answer::number(1, "1".into(), Format::Text);
     let message = write(&request(Format::Text), Ok(answer), &trailer, u64::MAX);
     let header = |name| message.properties.header(name);
-    assert_eq!(header(header::QUEUED_US), Some(&HeaderValue::Int(i64::MAX)));
+    let longest = HeaderValue::Int(i32::MAX.into());
+    assert_eq!(header(header::QUEUED_US), Some(&longest));
     assert_eq!(header(header::COMPUTE_US), Some(&HeaderValue::Int(1)));
     let id = message.properties.message_id.as_deref();
     assert_eq!(id, Some(&b"18446744073709551615"[..]));
@@ -346,7 +347,7 @@ fn trailers_of_the_wrong_type_are_missing() {
             headers: vec![
                 (header::SERVER, HeaderValue::Int(1)),
                 (header::QUEUED_US, HeaderValue::Int(-1)),
-                (header::COMPUTE_US, HeaderValue::Text("7".into())),
+                (header::COMPUTE_US, HeaderValue::Time(7)),
             ],
             ..Properties::default()
         },
@@ -354,12 +355,30 @@ fn trailers_of_the_wrong_type_are_missing() {
     assert_eq!(read(message), (Ok("1".into()), Trailer::default()));
 }
 
+#[test]
+fn trailers_may_be_text_and_wider_than_ours() {
+    let message = Message {
+        body: b"1".to_vec(),
+        properties: Properties {
+            headers: vec![
+                (header::QUEUED_US, HeaderValue::Int(i64::MAX)),
+                (header::COMPUTE_US, HeaderValue::Text("7".into())),
+            ],
+            ..Properties::default()
+        },
+    };
+    let (_, trailer) = read(message);
+    let longest = Duration::from_micros(i64::MAX.unsigned_abs());
+    assert_eq!(trailer.queued, Some(longest));
+    assert_eq!(trailer.compute, Some(Duration::from_micros(7)));
+}
+
 fn formats() -> impl Strategy<Value = Format> {
     prop_oneof![Just(Format::Text), Just(Format::Json)]
 }
 
 fn trailers() -> impl Strategy<Value = Trailer> {
-    let micros = || proptest::option::of((0..=i64::MAX as u64).prop_map(Duration::from_micros));
+    let micros = || proptest::option::of((0..=i32::MAX as u64).prop_map(Duration::from_micros));
     let server = proptest::option::of("[ -~]{0,40}");
     (server, micros(), micros()).prop_map(|(server, queued, compute)| Trailer {
         server,

@@ -96,7 +96,7 @@ impl<S: Service> Session<'_, S> {
             Ok(Admitted::Cheap(job, deadline)) => {
                 let began = Instant::now();
                 let cancel = Cancel::new(deadline, None);
-                let outcome = compute(service.as_ref(), job, &cancel);
+                let outcome = compute(service.as_ref(), job, &cancel, since);
                 let now = Instant::now();
                 self.context.reporter.times.record(now, now - since);
                 self.reply(tag, &request, address, outcome, Some(now - began))

@@ -41,6 +41,36 @@ fn a_message_comes_whole() {
 }
 
 #[test]
+fn integers_are_of_any_width_and_timestamps_are_none() {
+    let int = |value| Some(HeaderValue::Int(value));
+    for (value, expected) in [
+        (&b"b\xff"[..], int(-1)),
+        (b"B\xff", int(255)),
+        (b"s\xff\xfe", int(-2)),
+        (b"U\xff\xfe", int(-2)),
+        (b"u\xff\xfe", int(65_534)),
+        (b"I\xff\xff\xff\xfd", int(-3)),
+        (b"i\xff\xff\xff\xfd", int(4_294_967_293)),
+        (b"l\xff\xff\xff\xff\xff\xff\xff\xfc", int(-4)),
+        (b"L\x00\x00\x00\x00\x00\x00\x00\x05", int(5)),
+        (
+            b"T\x00\x00\x00\x00\x00\x00\x00\x05",
+            Some(HeaderValue::Time(5)),
+        ),
+        (b"S\0\0\0\x017", Some(HeaderValue::Text("7".into()))),
+        (b"d\0\0\0\0\0\0\0\0", None),
+        (b"f\0\0\0\0", None),
+        (b"D\0\0\0\0\x05", None),
+        (b"x\0\0\0\x017", None),
+    ] {
+        let properties = [headers(&entry(b"fibrpc-deadline", value))];
+        let read = delivered(None, &message(1, &properties, b"")).message;
+        let found = read.properties.header("fibrpc-deadline");
+        assert_eq!(found, expected.as_ref(), "{value:?}");
+    }
+}
+
+#[test]
 fn ids_may_be_any_bytes() {
     for id in [&b""[..], b"\xff", &[0; 255], b"\xed\xa0\x80\0\n"] {
         let properties = [(CORRELATION_ID, short(id)), (MESSAGE_ID, short(id))];

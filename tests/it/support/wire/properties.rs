@@ -112,6 +112,18 @@ impl Properties {
         None
     }
 
+    /// The type octets of all headers, in their order.
+    pub fn header_types(&self) -> String {
+        let mut types = String::new();
+        let mut reader = Reader(self.headers.as_deref().unwrap_or_default());
+        while !reader.0.is_empty() {
+            reader.short();
+            let length = value::length(reader.0);
+            types.push(reader.bytes(length)[0].into());
+        }
+        types
+    }
+
     /// A header that is a string.
     pub fn find_text(&self, key: impl AsRef<[u8]>) -> Option<String> {
         let value = self.find_header(key)?;
@@ -197,6 +209,11 @@ pub mod value {
     /// A signed 64-bit integer.
     pub fn integer(number: i64) -> Vec<u8> {
         [b"l".as_slice(), &number.to_be_bytes()].concat()
+    }
+
+    /// Seconds since the Unix epoch.
+    pub fn timestamp(seconds: u64) -> Vec<u8> {
+        [b"T".as_slice(), &seconds.to_be_bytes()].concat()
     }
 
     /// A boolean.
