@@ -1,5 +1,6 @@
 //! Certificates: until when one is valid and for which names. Pure.
 
+use crate::protocol::words::plural;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 use x509_cert::der::Decode as _;
@@ -57,7 +58,7 @@ pub fn span(time: Duration) -> String {
         HOUR.. => (seconds / HOUR, "hour"),
         _ => (seconds / MINUTE, "minute"),
     };
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+    plural(count, unit)
 }
 
 #[cfg(test)]

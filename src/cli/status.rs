@@ -8,6 +8,7 @@ use super::text::{columns, safe, span};
 use crate::client::{Fleet, View};
 use crate::config::Config;
 use crate::protocol::control::Report;
+use crate::protocol::words::plural;
 use crate::protocol::{Code, Status};
 use serde::Serialize;
 use std::io::IsTerminal as _;
@@ -141,7 +142,7 @@ fn lines(name: &str, view: &View, color: bool) -> Vec<String> {
             "queue {name}: {}, {} waiting, {}",
             queue_type(servers).map_or("type unknown".into(), safe),
             queue.messages,
-            plural(queue.consumers as usize, "consumer"),
+            plural(queue.consumers.into(), "consumer"),
         ),
         Err(status) => format!("queue {name}: {}", safe(&status.message)),
     }];
@@ -163,7 +164,7 @@ fn lines(name: &str, view: &View, color: bool) -> Vec<String> {
         }
         Ok(_) if silent > 0 => lines.push(format!(
             "{silent} of {} did not answer: a server of another kind, an older fibrpcd, one without server.control or the permission for it, or one too busy to answer soon",
-            plural(consumers as usize, "consumer")
+            plural(consumers.into(), "consumer")
         )),
         Ok(_) => {}
     }
@@ -174,10 +175,6 @@ fn queue_type(servers: &[Report]) -> Option<&str> {
     servers
         .iter()
         .find_map(|report| report.queue_type.as_deref())
-}
-
-fn plural(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// One line a daemon under a line of headings; texts to the left, numbers to the right.
@@ -205,7 +202,7 @@ fn table(servers: &[Report], color: bool) -> Vec<String> {
             text(&report.state),
             report.in_flight.to_string(),
             report.served.to_string(),
-            report.failed.to_string(),
+            (report.failed + report.refused).to_string(),
             report.p50_us.map_or("-".into(), time),
             report.p99_us.map_or("-".into(), time),
         ]
@@ -301,7 +298,8 @@ mod tests {
             queue_type: Some("quorum".into()),
             in_flight: 3,
             served: 12_345,
-            failed: 6,
+            failed: 4,
+            refused: 2,
             p50_us: Some(12),
             p99_us: Some(1_234),
             ..Report::default()

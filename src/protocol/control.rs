@@ -97,7 +97,7 @@ pub struct Report {
     pub pinged: u64,
     /// Requests that nobody could be answered for: no reply address, or one that is refused.
     pub unanswerable: u64,
-    /// Of these, those with a reply address that the server's policy refuses.
+    /// Reply addresses that the server's policy refused: of these requests, and of status requests.
     pub refused: u64,
     /// Replies that came back from the broker, since their caller had gone.
     pub returned: u64,

@@ -3,14 +3,19 @@
 
 use crate::text::push_safe;
 
-/// How many characters of foreign input a message shows.
+/// How many characters of foreign input a message shows if nothing else is said.
 const EXCERPT_CHARS: usize = 32;
 
 /// The beginning of foreign bytes, between backquotes; `...` where something was left out.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
+    excerpt_of(bytes, EXCERPT_CHARS)
+}
+
+/// Like [`excerpt`], with at most `limit` characters.
+pub(super) fn excerpt_of(bytes: &[u8], limit: usize) -> String {
     // A character has at most four bytes, so this is always enough of them to look at.
-    let beginning = &bytes[..bytes.len().min(4 * (EXCERPT_CHARS + 1))];
-    let shown = one_line(&String::from_utf8_lossy(beginning), EXCERPT_CHARS);
+    let beginning = &bytes[..bytes.len().min(4 * (limit + 1))];
+    let shown = one_line(&String::from_utf8_lossy(beginning), limit);
     format!("`{shown}`")
 }
 

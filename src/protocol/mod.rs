@@ -11,6 +11,7 @@ pub mod reply;
 pub mod reply_to;
 pub mod request;
 pub mod status;
+pub mod words;
 
 pub use reply::Answer;
 pub use request::{Format, Request};
@@ -61,10 +62,10 @@ impl Properties {
 }
 
 /// What was wrong with a message that could be delivered only in part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Defect {
-    /// There is a `reply_to`, and it is not UTF-8 or not where it should be.
-    ReplyTo,
+    /// There is a `reply_to`, and it is not UTF-8 (these bytes), or not where it should be (none).
+    ReplyTo(Vec<u8>),
     /// The body was larger than the receiver takes and was dropped; its size in bytes.
     Body(u64),
 }

@@ -5,9 +5,13 @@
 //! reply-to closes the server's connection. The [`Policy`] holds nothing but its rules.
 
 use super::direct_reply_to;
+use super::excerpt::excerpt_of;
 
 /// The longest name of a queue in AMQP, in bytes.
 const LONGEST_NAME: usize = 255;
+
+/// How much of a refused address is shown, in characters: a name of direct reply-to, and then some.
+const ADDRESS_CHARS: usize = 100;
 
 /// What the tutorial's clients reply to besides direct reply-to.
 const DEFAULT_ALLOW: [&str; 4] = [
@@ -21,17 +25,40 @@ const DEFAULT_ALLOW: [&str; 4] = [
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// A request that answers itself would go round for ever.
-    #[error("reply_to is the request queue itself")]
+    #[error("is the request queue itself")]
     OwnQueue,
     /// A direct reply-to name that no broker made.
-    #[error("reply_to is a malformed direct reply-to name")]
+    #[error("is a malformed direct reply-to name")]
     Forged,
     /// Neither the defaults nor `server.reply_to_allow` accept it, or no queue can have that name.
-    #[error("reply_to is not allowed by server.reply_to_allow")]
+    #[error("is not allowed by server.reply_to_allow")]
     NotAllowed,
     /// It was not UTF-8.
-    #[error("reply_to is not UTF-8")]
+    #[error("is not UTF-8")]
     NotText,
+    /// The broker did not take the reply, however often it was offered.
+    #[error("takes no reply: the reply queue is full")]
+    Full,
+}
+
+/// A refused reply address: which one, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{address} {reason}")]
+pub struct Refused {
+    /// The address as it may be shown: between backquotes, escaped, and cut.
+    pub address: String,
+    /// Why.
+    pub reason: Refusal,
+}
+
+impl Refused {
+    /// The refusal of this address, which may be any bytes.
+    pub fn new(address: &[u8], reason: Refusal) -> Self {
+        Self {
+            address: excerpt_of(address, ADDRESS_CHARS),
+            reason,
+        }
+    }
 }
 
 /// A reply address that may be published to.
@@ -168,6 +195,35 @@ mod tests {
             policy(&["replies.*"]).check("other"),
             Err(Refusal::NotAllowed)
         );
+    }
+
+    #[test]
+    fn a_refusal_names_its_address() {
+        let long = "x".repeat(255);
+        let table: [(&[u8], Refusal, String); 4] = [
+            (
+                b"rpc.reply-svc-1",
+                Refusal::NotAllowed,
+                "`rpc.reply-svc-1` is not allowed by server.reply_to_allow".into(),
+            ),
+            (
+                b"\xff\n",
+                Refusal::NotText,
+                "`\u{fffd}\\n` is not UTF-8".into(),
+            ),
+            (
+                long.as_bytes(),
+                Refusal::Full,
+                format!(
+                    "`{}...` takes no reply: the reply queue is full",
+                    "x".repeat(100)
+                ),
+            ),
+            (b"", Refusal::NotText, "`` is not UTF-8".into()),
+        ];
+        for (address, reason, expected) in table {
+            assert_eq!(Refused::new(address, reason).to_string(), expected);
+        }
     }
 
     #[test]

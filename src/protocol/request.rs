@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::words::plural;
 use super::{Code, Defect, HeaderValue, Message, Properties, Status, header, number};
 
 /// How far the caller's clock may be behind or ahead, in milliseconds, before a deadline is taken
@@ -110,7 +111,10 @@ impl Request {
         if let Some(Defect::Body(size)) = self.defect {
             return Err(Status::new(
                 Code::InvalidArgument,
-                format!("the body of {size} bytes is larger than server.max_request_bytes allows"),
+                format!(
+                    "the body of {} is larger than server.max_request_bytes allows",
+                    plural(size, "byte")
+                ),
             ));
         }
         match self.format {
@@ -166,7 +170,7 @@ fn roughly(duration: Duration) -> String {
         10..120 => format!("{seconds}s"),
         120..7_200 => format!("{}min", seconds / 60),
         7_200..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
+        _ => plural(seconds / 86_400, "day"),
     }
 }
 
@@ -460,8 +464,11 @@ mod tests {
                 ..Properties::default()
             })
         };
-        assert_eq!(with(Defect::ReplyTo).number(), Ok(30));
-        assert_eq!(with(Defect::ReplyTo).defect, Some(Defect::ReplyTo));
+        assert_eq!(with(Defect::ReplyTo(vec![7])).number(), Ok(30));
+        assert_eq!(
+            with(Defect::ReplyTo(vec![7])).defect,
+            Some(Defect::ReplyTo(vec![7]))
+        );
         let status = with(Defect::Body(104_857_600)).number().unwrap_err();
         assert_eq!(status.code, Code::InvalidArgument);
         assert!(status.message.contains("104857600 bytes"), "{status}");

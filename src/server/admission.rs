@@ -4,7 +4,8 @@
 
 use super::service::{Cost, Service};
 use crate::config;
-use crate::protocol::reply_to::{Address, Policy, Refusal};
+use crate::protocol::reply_to::{Address, Policy, Refusal, Refused};
+use crate::protocol::words::plural;
 use crate::protocol::{Answer, Code, Defect, Request, Status};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,11 +19,14 @@ pub(super) enum Admitted<J> {
 }
 
 /// Where the reply goes; `None`: nobody wants one.
-pub(super) fn address(request: &Request, policy: &Policy) -> Result<Option<Address>, Refusal> {
-    match &request.reply_to {
-        Some(reply_to) => policy.check(reply_to).map(Some),
-        None if request.defect == Some(Defect::ReplyTo) => Err(Refusal::NotText),
-        None => Ok(None),
+pub(super) fn address(request: &Request, policy: &Policy) -> Result<Option<Address>, Refused> {
+    match (&request.reply_to, &request.defect) {
+        (Some(reply_to), _) => match policy.check(reply_to) {
+            Ok(address) => Ok(Some(address)),
+            Err(reason) => Err(Refused::new(reply_to.as_bytes(), reason)),
+        },
+        (None, Some(Defect::ReplyTo(bytes))) => Err(Refused::new(bytes, Refusal::NotText)),
+        (None, _) => Ok(None),
     }
 }
 
@@ -81,7 +85,8 @@ fn too_large(size: u64, limit: u64) -> Status {
     Status::new(
         Code::OutOfRange,
         format!(
-            "the reply would take about {size} bytes, above the limit of {limit} (server.max_reply_bytes, or the broker's max_message_size)"
+            "the reply would take about {}, above the limit of {limit} (server.max_reply_bytes, or the broker's max_message_size)",
+            plural(size, "byte")
         ),
     )
 }

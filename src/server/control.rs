@@ -13,7 +13,7 @@ use crate::broker::{
 };
 use crate::config::Config;
 use crate::protocol::control::{EXCHANGE, Question, Report, pong, routing_key};
-use crate::protocol::reply_to::{Policy, Refusal};
+use crate::protocol::reply_to::{Policy, Refused};
 use crate::protocol::{Message, Request};
 use std::pin::Pin;
 
@@ -140,7 +140,7 @@ impl Control {
         asked: &Asked,
         policy: &Policy,
         report: &Report,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Refused> {
         let Stage::Listening(listening) = &mut self.stage else {
             return Ok(());
         };

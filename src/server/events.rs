@@ -11,6 +11,8 @@
 //! Events that others can cause again and again have an empty field `fibrpc_left_out`. Whoever writes
 //! them may leave some out, and says there how many; `fibrpcd` writes ten a minute of each.
 
+use crate::protocol::reply_to::Refused;
+use crate::protocol::words::plural;
 use std::fmt::{self, Display};
 use std::time::Duration;
 use tracing::field::Empty;
@@ -153,12 +155,13 @@ pub fn poisoned(fingerprint: u64, strikes: u32, reason: &str) {
 }
 
 /// A request asked for its reply at an address that is not allowed, or at a full queue.
-pub fn reply_refused(reason: &dyn Display) {
+pub fn reply_refused(refused: &Refused) {
     warn!(
         message_id = id::REPLY_REFUSED,
-        fibrpc_reason = %reason,
+        fibrpc_reply_to = refused.address,
+        fibrpc_reason = %refused,
         fibrpc_left_out = Empty,
-        "refused a reply address: {reason}"
+        "refused a reply address: {refused}"
     );
 }
 
@@ -211,7 +214,9 @@ pub fn abandoned(count: u64) {
     warn!(
         message_id = id::ABANDONED,
         fibrpc_count = count,
-        "abandoned {count} requests, the broker delivers them again"
+        "abandoned {}, the broker delivers {} again",
+        plural(count, "request"),
+        if count == 1 { "it" } else { "them" }
     );
 }
 

@@ -76,7 +76,7 @@ pub struct Counters {
     pub pinged: AtomicU64,
     /// Requests without a usable reply address: acknowledged and counted, no more.
     pub unanswerable: AtomicU64,
-    /// Of these, addresses that the policy refused.
+    /// Reply addresses that the policy refused: of these requests, and of status requests.
     pub refused: AtomicU64,
     /// Replies that came back because the caller had gone.
     pub returned: AtomicU64,

@@ -375,7 +375,8 @@ fn what_comes_to_the_control_queue_and_is_no_status_request_is_dropped() {
         ask("fibrpc.status", "not_allowed");
         ask("fibrpc.status", "");
     }
-    daemon.wait_for_line("refused a reply address", SOON);
+    let refused = "refused a reply address: `rpc_queue` is the request queue itself";
+    daemon.wait_for_line(refused, SOON);
     status_of(&settings, 1);
     for kind in ["", "fibrpc.ping", "fibrpc.pong", "fibrpc.status"] {
         ask(kind, &mine);
@@ -385,6 +386,7 @@ fn what_comes_to_the_control_queue_and_is_no_status_request_is_dropped() {
     assert_eq!(asked, Some(&b"fibrpc.status"[..]));
     let report = &status_of(&settings, 1)["daemons"][0];
     assert_eq!(report["received"], 0, "none went to the request queue");
+    assert!(report["refused"].as_u64().unwrap() > 0, "{report}");
     assert_eq!(broker.depth(&vhost, "not_allowed").unwrap().ready, 0);
 }
 

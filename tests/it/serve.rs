@@ -170,7 +170,8 @@ fn a_second_signal_stops_at_once_and_says_what_was_abandoned() {
     daemon.signal("TERM");
     let status = daemon.wait(Duration::from_secs(10));
     assert_eq!(status.code(), Some(75), "{:?}", daemon.stderr());
-    daemon.wait_for_line("abandoned 1", SOON);
+    let said = "abandoned 1 request, the broker delivers it again";
+    daemon.wait_for_line(said, SOON);
     broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.ready == 1);
 }
 

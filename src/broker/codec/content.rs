@@ -43,7 +43,7 @@ pub(crate) fn read(payload: &[u8]) -> Properties {
     let announced = u16_at(payload, 12).unwrap_or(0);
     if announced & flag(REPLY_TO) != 0 {
         // Until it is found: somebody may wait for a reply who cannot be told.
-        read.defect = Some(Defect::ReplyTo);
+        read.defect = Some(Defect::ReplyTo(Vec::new()));
     }
     let mut rest = payload.get(FIXED..).unwrap_or_default();
     for index in (0..COUNT).filter(|index| announced & flag(*index) != 0) {
@@ -68,7 +68,10 @@ fn set(read: &mut Properties, index: u16, property: &[u8]) {
         CORRELATION_ID => read.correlation_id = Some(string.to_vec()),
         REPLY_TO => {
             read.reply_to = text();
-            read.defect = read.defect.filter(|_| read.reply_to.is_none());
+            read.defect = match read.reply_to {
+                Some(_) => None,
+                None => Some(Defect::ReplyTo(string.to_vec())),
+            };
         }
         EXPIRATION => read.expiration = text(),
         MESSAGE_ID => read.message_id = Some(string.to_vec()),

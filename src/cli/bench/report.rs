@@ -4,6 +4,7 @@ use super::assertion::Verdict;
 use super::summary::{Clients, Latency, PERCENTILES, Punctuality, Summary};
 use super::units::time;
 use crate::cli::text::safe;
+use crate::protocol::words::plural;
 
 /// The longest bar of the histogram.
 const WIDTH: u64 = 40;
@@ -39,10 +40,7 @@ pub(super) fn lines(summary: &Summary, verdicts: &[Verdict<'_>]) -> Vec<String> 
 
 fn head(summary: &Summary) -> String {
     let load = &summary.load;
-    let connections = match load.connections {
-        1 => "1 connection".to_owned(),
-        more => format!("{more} connections"),
-    };
+    let connections = plural(load.connections as u64, "connection");
     let pace = match load.target_rate {
         Some(rate) => format!("open loop, {rate}/s, at most {} in flight", load.in_flight),
         None => format!("closed loop, {} in flight", load.in_flight),
@@ -139,14 +137,15 @@ fn rate_not_kept(punctuality: &Punctuality, bound: usize) -> Option<String> {
         crowded,
     } = *punctuality;
     let latest = time(latest.as_secs_f64() * 1e6);
+    let requests = plural(late, "request");
     if crowded {
         return Some(format!(
             "The rate was not kept: {bound} were in flight, the most that may be (--in-flight);\n\
-             {late} requests left late, by up to {latest}, and {missed} not at all."
+             {requests} left late, by up to {latest}, and {missed} not at all."
         ));
     }
     (late > 0).then(|| {
-        format!("{late} requests left late, by up to {latest}: this machine was busy otherwise.")
+        format!("{requests} left late, by up to {latest}: this machine was busy otherwise.")
     })
 }
 

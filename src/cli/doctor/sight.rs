@@ -5,6 +5,7 @@ use crate::broker::topology::{Difference, LOCKED};
 use crate::broker::{Error, Kind, QueueStatus};
 use crate::client::probe::Sight;
 use crate::config::{BrokerUrl, Queue};
+use crate::protocol::words::plural;
 
 /// Judges it all. `url` is the broker that was looked at.
 pub(super) fn judge(sight: &Sight, url: &BrokerUrl, queue: &Queue) -> Vec<Finding> {
@@ -24,7 +25,7 @@ pub(super) fn judge(sight: &Sight, url: &BrokerUrl, queue: &Queue) -> Vec<Findin
     findings.push(Check::Queue.ok(format!(
         "{:?} is there, {} waiting",
         queue.name,
-        plural(status.messages, "message")
+        plural(status.messages.into(), "message")
     )));
     findings.extend(sight.difference.as_ref().map(|seen| kind(seen, queue)));
     findings.push(read(sight, status, user));
@@ -158,12 +159,8 @@ fn consumers(status: &QueueStatus) -> Finding {
             "start fibrpcd, or see in its log why it does not consume (journalctl -u fibrpcd); for a \
              server that polls, use --wait",
         ),
-        count => Check::Consumers.ok(plural(count, "consumer")),
+        count => Check::Consumers.ok(plural(count.into(), "consumer")),
     }
-}
-
-fn plural(count: u32, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

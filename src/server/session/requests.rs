@@ -6,7 +6,7 @@
 use super::{Pending, Session};
 use crate::broker::{Arrival, Delivery, Error, Kind, Returned};
 use crate::protocol::control::{Question, Report, pong};
-use crate::protocol::reply_to::Address;
+use crate::protocol::reply_to::{Address, Refusal, Refused};
 use crate::protocol::{Answer, Code, Message, Request, Status, reply};
 use crate::server::Context;
 use crate::server::admission::{self, Admitted};
@@ -78,10 +78,10 @@ impl<S: Service> Session<'_, S> {
                 self.settle(tag);
                 return Ok(());
             }
-            Err(refusal) => {
+            Err(refused) => {
                 Counters::add(&counters.unanswerable);
                 Counters::add(&counters.refused);
-                events::reply_refused(&refusal);
+                events::reply_refused(&refused);
                 self.settle(tag);
                 return Ok(());
             }
@@ -184,8 +184,9 @@ impl<S: Service> Session<'_, S> {
     /// Somebody asks how this server is doing.
     pub(super) fn on_status(&mut self, asked: &Asked) {
         let report = self.report();
-        if let Err(refusal) = self.control.answer(asked, &self.policy, &report) {
-            events::reply_refused(&refusal);
+        if let Err(refused) = self.control.answer(asked, &self.policy, &report) {
+            Counters::add(&self.context.counters.refused);
+            events::reply_refused(&refused);
         }
     }
 
@@ -265,7 +266,7 @@ impl<S: Service> Session<'_, S> {
                 pending
             }));
         } else {
-            events::reply_refused(&"the reply queue is full");
+            events::reply_refused(&Refused::new(pending.to.as_bytes(), Refusal::Full));
             // Nobody can be told, so the request goes where the queue's owner wants such requests.
             self.reject(pending.tag);
         }

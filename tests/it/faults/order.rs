@@ -87,7 +87,8 @@ fn a_full_reply_queue_is_its_owners_trouble() {
     let most = 1 + (REQUESTS - 1) * 3;
     assert!((REQUESTS..=most).contains(&offered), "{offered} offers");
     assert_eq!(broker.depth(&vhost, &replies).unwrap().ready, 1);
-    daemon.wait_for_line("the reply queue is full", SOON);
+    let full = "refused a reply address: `rpc.reply.full` takes no reply: the reply queue is full";
+    daemon.wait_for_line(full, SOON);
 
     // All slots of the window are free: so many replies can wait for their confirms at once.
     proxy.set(|faults| faults.confirms = Confirms::Hold);

@@ -163,10 +163,18 @@ fn a_reply_address_that_cannot_be_read_is_a_defect() {
     );
     let announced = content(0, &[(REPLY_TO, vec![])]);
     let not_text = content(0, &[(REPLY_TO, short(b"\xff"))]);
-    for payload in [past_the_end, behind_nonsense, announced, not_text] {
+    for (payload, bytes) in [
+        (past_the_end, &b""[..]),
+        (behind_nonsense, b""),
+        (announced, b""),
+        (not_text, b"\xff"),
+    ] {
         let stream = [deliver(1, 7), framed(HEADER, 1, &payload)].concat();
         let read = delivered(None, &stream).message.properties;
-        assert_eq!((read.reply_to, read.defect), (None, Some(Defect::ReplyTo)));
+        assert_eq!(
+            (read.reply_to, read.defect),
+            (None, Some(Defect::ReplyTo(bytes.into())))
+        );
     }
 }
 
@@ -211,11 +219,11 @@ fn of_an_immense_header_the_size_of_the_body_is_kept() {
         let bodies = intake.arrivals.iter().map(|(_, arrival)| match arrival {
             Arrival::Delivered(delivery) => (
                 &delivery.message.body[..],
-                delivery.message.properties.defect,
+                delivery.message.properties.defect.clone(),
             ),
             other => panic!("{other:?}"),
         });
-        let expected = [(bytes, Some(Defect::ReplyTo)), (b"31", None)];
+        let expected = [(bytes, Some(Defect::ReplyTo(vec![]))), (b"31", None)];
         assert_eq!(bodies.collect::<Vec<_>>(), expected);
     }
 }
