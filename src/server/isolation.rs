@@ -10,7 +10,7 @@
 //! itself leaves no trace and only deaths of sessions count.
 
 use crate::protocol::Request;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -29,12 +29,33 @@ pub(super) fn fingerprint(request: &Request) -> Fingerprint {
     hasher.finish()
 }
 
+/// What becomes of a request that is about to be worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is worked on.
+    Innocent,
+    /// It is rejected, and its caller is told before: no work on it, only its answer.
+    Answer(Poison),
+    /// It is rejected without an answer, which is what ends the session, or has ended it just now.
+    Reject(Poison),
+}
+
+/// A request that has taken the server down too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Poison {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) strikes: u32,
+}
+
 /// What is known of deaths.
 #[derive(Debug, Default)]
 pub(super) struct Isolation {
     /// How many requests are still to be taken one at a time.
     suspects: u64,
     strikes: HashMap<Fingerprint, u32>,
+    /// Those that had the session end, and not the process. All that a session sends for a request is its answer,
+    /// so that another one would end the next session as well.
+    deadly_answers: HashSet<Fingerprint>,
     current: Option<Fingerprint>,
     file: Option<PathBuf>,
 }
@@ -64,21 +85,29 @@ impl Isolation {
         self.suspects > 0
     }
 
-    /// A request is about to be worked on, alone. `Err` with its strikes when it has had too many.
-    pub(super) fn begin(&mut self, request: Fingerprint) -> Result<(), u32> {
+    /// A request is about to be worked on, alone, unless it has had too many strikes.
+    pub(super) fn begin(&mut self, request: Fingerprint) -> Verdict {
         let strikes = self.strikes.get(&request).copied().unwrap_or(0);
-        if strikes >= STRIKES {
-            return Err(strikes);
+        let poison = Poison {
+            fingerprint: request,
+            strikes: strikes.min(STRIKES),
+        };
+        if strikes > STRIKES || (strikes == STRIKES && self.deadly_answers.contains(&request)) {
+            return Verdict::Reject(poison);
         }
         self.current = Some(request);
         self.save();
-        Ok(())
+        if strikes == STRIKES {
+            Verdict::Answer(poison)
+        } else {
+            Verdict::Innocent
+        }
     }
 
     /// A request was settled, so it is no suspect.
     pub(super) fn settled(&mut self) {
         if let Some(request) = self.current.take() {
-            self.strikes.remove(&request);
+            self.forget(request);
         }
         self.suspects = self.suspects.saturating_sub(1);
         self.save();
@@ -86,7 +115,7 @@ impl Isolation {
 
     /// A request was rejected; its strikes are served. The next one that settles ends the isolation.
     pub(super) fn rejected(&mut self, request: Fingerprint) {
-        self.strikes.remove(&request);
+        self.forget(request);
         self.suspects = 1;
         self.current = None;
         self.save();
@@ -99,8 +128,14 @@ impl Isolation {
         self.suspects = self.suspects.max(suspects);
         if let Some(request) = self.current.take().filter(|_| culpable) {
             *self.strikes.entry(request).or_insert(0) += 1;
+            self.deadly_answers.insert(request);
         }
         self.save();
+    }
+
+    fn forget(&mut self, request: Fingerprint) {
+        self.strikes.remove(&request);
+        self.deadly_answers.remove(&request);
     }
 
     /// The process ends in order.
@@ -142,35 +177,48 @@ fn parse(line: &str) -> Option<(Fingerprint, u32)> {
 mod tests {
     use super::*;
 
+    const POISON: Poison = Poison {
+        fingerprint: 7,
+        strikes: STRIKES,
+    };
+
     #[test]
     fn three_deaths_in_isolation_condemn_a_request() {
         let mut isolation = Isolation::default();
         isolation.died(true, 1);
         assert!(isolation.active(), "the first death accuses nobody");
         for _ in 0..STRIKES {
-            assert_eq!(isolation.begin(7), Ok(()));
+            assert_eq!(isolation.begin(7), Verdict::Innocent);
             isolation.died(true, 1);
         }
-        assert_eq!(isolation.begin(7), Err(STRIKES));
+        assert_eq!(isolation.begin(7), Verdict::Reject(POISON));
         isolation.rejected(7);
-        assert_eq!(isolation.begin(7), Ok(()), "a verdict is carried out once");
+        assert_eq!(
+            isolation.begin(7),
+            Verdict::Innocent,
+            "a verdict is carried out once"
+        );
     }
 
     #[test]
     fn a_settled_request_ends_isolation_and_its_strikes() {
         let mut isolation = Isolation::default();
         isolation.died(true, 1);
-        assert_eq!(isolation.begin(7), Ok(()));
+        assert_eq!(isolation.begin(7), Verdict::Innocent);
         isolation.died(true, 1);
-        assert_eq!(isolation.begin(7), Ok(()));
+        assert_eq!(isolation.begin(7), Verdict::Innocent);
         isolation.settled();
         assert!(!isolation.active());
         isolation.died(true, 1);
         for _ in 0..STRIKES {
-            assert_eq!(isolation.begin(7), Ok(()), "counting starts afresh");
+            assert_eq!(
+                isolation.begin(7),
+                Verdict::Innocent,
+                "counting starts afresh"
+            );
             isolation.died(true, 1);
         }
-        assert_eq!(isolation.begin(7), Err(STRIKES));
+        assert_eq!(isolation.begin(7), Verdict::Reject(POISON));
     }
 
     #[test]
@@ -195,11 +243,11 @@ mod tests {
     fn a_lost_network_is_nobodys_fault() {
         let mut isolation = Isolation::default();
         for _ in 0..10 {
-            assert_eq!(isolation.begin(7), Ok(()));
+            assert_eq!(isolation.begin(7), Verdict::Innocent);
             isolation.died(false, 60);
         }
         assert!(isolation.active());
-        assert_eq!(isolation.begin(7), Ok(()));
+        assert_eq!(isolation.begin(7), Verdict::Innocent);
     }
 
     #[test]
@@ -208,20 +256,51 @@ mod tests {
         let load = || Isolation::load(Some(directory.path()), 1);
         let mut first = load();
         assert!(!first.active(), "nothing is known of a process before");
-        assert_eq!(first.begin(7), Ok(()));
+        assert_eq!(first.begin(7), Verdict::Innocent);
         for _ in 1..STRIKES {
             // Each of these is dropped without a word, as `kill -9` does.
             let mut next = load();
             assert!(next.active());
-            assert_eq!(next.begin(7), Ok(()));
+            assert_eq!(next.begin(7), Verdict::Innocent);
         }
         let mut last = load();
-        assert_eq!(last.begin(7), Err(STRIKES));
+        assert_eq!(last.begin(7), Verdict::Answer(POISON));
         last.rejected(7);
         last.ended();
         let mut clean = load();
         assert!(!clean.active());
-        assert_eq!(clean.begin(7), Ok(()));
+        assert_eq!(clean.begin(7), Verdict::Innocent);
+    }
+
+    /// As where the answer is what the process dies of.
+    #[test]
+    fn who_dies_of_the_last_answer_rejects_without_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let load = || Isolation::load(Some(directory.path()), 1);
+        let mut first = load();
+        assert_eq!(first.begin(7), Verdict::Innocent);
+        for _ in 1..STRIKES {
+            assert_eq!(load().begin(7), Verdict::Innocent);
+        }
+        assert_eq!(load().begin(7), Verdict::Answer(POISON));
+        let mut next = load();
+        assert_eq!(next.begin(7), Verdict::Reject(POISON));
+        next.rejected(7);
+        assert_eq!(next.begin(7), Verdict::Innocent);
+    }
+
+    #[test]
+    fn a_lost_network_does_not_cost_the_last_answer() {
+        let directory = tempfile::tempdir().unwrap();
+        let load = || Isolation::load(Some(directory.path()), 1);
+        for _ in 0..STRIKES {
+            assert_eq!(load().begin(7), Verdict::Innocent);
+        }
+        let mut next = load();
+        for _ in 0..3 {
+            assert_eq!(next.begin(7), Verdict::Answer(POISON));
+            next.died(false, 1);
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod requests;
 use super::acks::AckWindow;
 use super::beats::{self, Beats};
 use super::control::Control;
+use super::isolation::Poison;
 use super::pool::Pool;
 use super::service::Service;
 use super::state::{Counters, State, Stop};
@@ -58,6 +59,8 @@ struct Pending {
     since: Instant,
     /// How often it was.
     offers: u32,
+    /// A request that is rejected once its caller has been told.
+    poison: Option<Poison>,
 }
 
 /// An established session.

@@ -2,19 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::support::proxy::Confirms;
 use crate::support::wire::{Client, Declare, Properties};
-use crate::support::{Broker, Process, SOON, example};
+use crate::support::{Broker, Process, Proxy, SOON, example, until};
 
 const QUEUE: &str = "rpc_queue";
 
-fn start(broker: &Broker, vhost: &str, state: &Path) -> Process {
+fn command(url: &str, state: &Path) -> Command {
     let mut command = example("crash");
     command
-        .env("FIBRPC_BROKER__URL", broker.url(vhost))
+        .env("FIBRPC_BROKER__URL", url)
         .env("STATE_DIRECTORY", state);
-    Process::start(&mut command, b"")
+    command
+}
+
+fn start(url: &str, state: &Path) -> Process {
+    Process::start(&mut command(url, state), b"")
 }
 
 fn ask(client: &mut Client, id: &str, body: &str) {
@@ -32,6 +38,8 @@ fn a_request_that_kills_the_process_is_rejected_and_the_innocent_are_served() {
         let broker = Broker::shared();
         let vhost = broker.vhost();
         let state = tempfile::tempdir().unwrap();
+        let proxy = Proxy::new(broker.port());
+        let url = proxy.url(&vhost);
         let mut client = Client::connect(broker.port(), &vhost).unwrap();
         client.declare(QUEUE, &queue).unwrap();
         for index in 0..60 {
@@ -42,25 +50,33 @@ fn a_request_that_kills_the_process_is_rejected_and_the_innocent_are_served() {
         }
 
         // As systemd does it.
-        let mut server = start(broker, &vhost, state.path());
+        let mut server = start(&url, state.path());
         let mut log = Vec::new();
         let mut deaths = 0;
         let mut answers = BTreeMap::new();
+        let mut told = 0;
         let end = Instant::now() + SOON * 2;
         let done = |log: &[String]| log.iter().any(|line| line.contains("rejected request"));
-        while answers.len() < 60 || !done(&server.stderr()) {
+        while answers.len() < 60 || told == 0 || !done(&server.stderr()) {
             assert!(
                 Instant::now() < end,
-                "{deaths} deaths, {} answers",
+                "{deaths} deaths, {} answers, told {told} times",
                 answers.len()
             );
             if !server.is_running() {
                 deaths += 1;
                 assert!(deaths <= 4, "one that accuses nobody, and three strikes");
                 log.extend(server.stderr());
-                server = start(broker, &vhost, state.path());
+                server = start(&url, state.path());
             }
             while let Ok(reply) = client.next_delivery(Duration::from_millis(20)) {
+                if reply.correlation_id() == "the-killer" {
+                    let expected =
+                        "error: INTERNAL: the request took the server down 3 times; rejected";
+                    assert_eq!(reply.text(), expected);
+                    told += 1;
+                    continue;
+                }
                 assert_eq!(reply.text(), "canary-5e1f");
                 *answers.entry(reply.correlation_id()).or_insert(0) += 1;
             }
@@ -83,11 +99,70 @@ fn a_request_that_kills_the_process_is_rejected_and_the_innocent_are_served() {
         });
         let report = client.report(QUEUE, SOON).unwrap();
         assert_eq!(report["poisoned"], 1, "{report}");
+        assert_eq!((told, &report["failed"]), (1, &1.into()), "{report}");
+        proxy.assert_clean();
         // It serves on, and at once.
         ask(&mut client, "later", "later");
         assert_eq!(client.next_delivery(SOON).unwrap().text(), "later");
         assert!(server.is_running());
     }
+}
+
+/// The address is looked at first, also in the end: who may not be told any more is not.
+#[test]
+fn a_killer_whose_address_is_no_longer_allowed_is_rejected_without_an_answer() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let (url, state) = (broker.url(&vhost), tempfile::tempdir().unwrap());
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.declare(QUEUE, &Declare::classic()).unwrap();
+    client.declare("orders", &Declare::classic()).unwrap();
+    let killer = Properties::request("orders", "the-killer");
+    client.publish(QUEUE, &killer, b"abort").unwrap();
+    for _ in 0..4 {
+        let mut command = command(&url, state.path());
+        command.env("FIBRPC_SERVER__REPLY_TO_ALLOW", "orders");
+        let mut server = Process::start(&mut command, b"");
+        until(SOON, "a death", || (!server.is_running()).then_some(()));
+    }
+    let server = start(&url, state.path());
+    let refused = "refused a reply address: `orders` is not allowed by server.reply_to_allow";
+    server.wait_for_line(refused, SOON);
+    server.wait_for_line("rejected request", SOON);
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
+        depth.ready + depth.unacked == 0
+    });
+    assert_eq!(broker.depth(&vhost, "orders").unwrap().ready, 0);
+}
+
+/// Nothing is settled before its reply is confirmed.
+#[test]
+fn a_killer_is_rejected_once_its_answer_is_confirmed() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let state = tempfile::tempdir().unwrap();
+    let proxy = Proxy::new(broker.port());
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.declare(QUEUE, &Declare::classic()).unwrap();
+    ask(&mut client, "the-killer", "abort");
+    proxy.set(|faults| faults.confirms = Confirms::Hold);
+    let url = proxy.url(&vhost);
+    for _ in 0..4 {
+        let mut server = start(&url, state.path());
+        until(SOON, "a death", || (!server.is_running()).then_some(()));
+    }
+    let server = start(&url, state.path());
+    let told = client.next_delivery(SOON).unwrap();
+    assert!(told.text().contains("took the server down 3 times"));
+    ask(&mut client, "later", "later");
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
+        depth.ready == 1 && depth.unacked == 1
+    });
+    let log = server.stderr().join("\n");
+    assert!(!log.contains("rejected request"), "{log}");
+    proxy.set(|faults| faults.confirms = Confirms::Pass);
+    server.wait_for_line("rejected request", SOON);
+    assert_eq!(client.next_delivery(SOON).unwrap().text(), "later");
 }
 
 #[test]
@@ -96,7 +171,7 @@ fn a_panic_is_the_end_of_its_request_alone() {
     let vhost = broker.vhost();
     let state = tempfile::tempdir().unwrap();
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
-    let mut server = start(broker, &vhost, state.path());
+    let mut server = start(&broker.url(&vhost), state.path());
     broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.consumers > 0);
     for body in ["panic", "panic later"] {
         ask(&mut client, "panics", body);

@@ -11,10 +11,11 @@ use crate::protocol::{Answer, Code, Message, Request, Status, reply};
 use crate::server::Context;
 use crate::server::admission::{self, Admitted};
 use crate::server::control::Asked;
+use crate::server::events;
+use crate::server::isolation::{self, Poison, Verdict};
 use crate::server::pool::{Done, Task, compute};
 use crate::server::service::{Cancel, Service};
 use crate::server::state::Counters;
-use crate::server::{events, isolation};
 use std::time::{Duration, Instant};
 
 /// How often a reply that the broker refuses (a full reply queue) is offered.
@@ -50,41 +51,70 @@ impl<S: Service> Session<'_, S> {
         let request = Request::read(message);
         if self.one_at_a_time && self.context.isolation.active() {
             let fingerprint = isolation::fingerprint(&request);
-            if let Err(strikes) = self.context.isolation.begin(fingerprint) {
-                Counters::add(&counters.poisoned);
-                events::poisoned(
-                    fingerprint,
-                    strikes,
-                    "each of its deliveries ended the session",
-                );
-                self.incoming.reject(tag);
-                self.window.told(tag);
-                self.context.isolation.rejected(fingerprint);
-                return Ok(());
+            match self.context.isolation.begin(fingerprint) {
+                Verdict::Innocent => {}
+                Verdict::Answer(poison) => return self.condemn(tag, &request, poison),
+                Verdict::Reject(poison) => {
+                    self.reject_poison(tag, poison);
+                    return Ok(());
+                }
             }
         }
         self.on_request(tag, request)
     }
 
+    /// Tells the caller, if there is one who may be told, that its request is rejected, and rejects it then.
+    fn condemn(&mut self, tag: u64, request: &Request, poison: Poison) -> Result<(), Error> {
+        let Some(address) = self.address(request) else {
+            self.reject_poison(tag, poison);
+            return Ok(());
+        };
+        let message = format!(
+            "the request took the server down {} times; rejected",
+            poison.strikes
+        );
+        let outcome = Err(Status::new(Code::Internal, message));
+        let message = self.reply_message(request, outcome, None);
+        self.send(tag, request, address, message, Some(poison))
+    }
+
+    /// Rejects a request for good that took the server down again and again.
+    fn reject_poison(&mut self, tag: u64, poison: Poison) {
+        let Poison {
+            fingerprint,
+            strikes,
+        } = poison;
+        Counters::add(&self.context.counters.poisoned);
+        events::poisoned(
+            fingerprint,
+            strikes,
+            "each of its deliveries ended the session",
+        );
+        self.reject(tag);
+        self.context.isolation.rejected(fingerprint);
+    }
+
+    /// Where the reply goes; `None`: nobody can be told, which is counted.
+    fn address(&self, request: &Request) -> Option<Address> {
+        let counters = &self.context.counters;
+        match admission::address(request, &self.policy) {
+            Ok(Some(address)) => return Some(address),
+            Ok(None) => tracing::debug!("a request without a reply address"),
+            Err(refused) => {
+                Counters::add(&counters.refused);
+                events::reply_refused(&refused);
+            }
+        }
+        Counters::add(&counters.unanswerable);
+        None
+    }
+
     /// Admits a request and answers it, now or by way of the pool.
     fn on_request(&mut self, tag: u64, request: Request) -> Result<(), Error> {
         let service = self.context.service.clone();
-        let counters = &self.context.counters;
-        let address = match admission::address(&request, &self.policy) {
-            Ok(Some(address)) => address,
-            Ok(None) => {
-                Counters::add(&counters.unanswerable);
-                tracing::debug!("a request without a reply address");
-                self.settle(tag);
-                return Ok(());
-            }
-            Err(refused) => {
-                Counters::add(&counters.unanswerable);
-                Counters::add(&counters.refused);
-                events::reply_refused(&refused);
-                self.settle(tag);
-                return Ok(());
-            }
+        let Some(address) = self.address(&request) else {
+            self.settle(tag);
+            return Ok(());
         };
         if Question::of(&request) == Some(Question::Ping) {
             return self.pong(tag, &request, address);
@@ -140,6 +170,17 @@ impl<S: Service> Session<'_, S> {
         outcome: Result<Answer, Status>,
         compute: Option<Duration>,
     ) -> Result<(), Error> {
+        let message = self.reply_message(request, outcome, compute);
+        self.send(tag, request, address, message, None)
+    }
+
+    /// The reply to a request, counted.
+    fn reply_message(
+        &self,
+        request: &Request,
+        outcome: Result<Answer, Status>,
+        compute: Option<Duration>,
+    ) -> Message {
         let outcome = admission::fitting(outcome, &self.settings.server);
         tracing::debug!(
             fibrpc_code = outcome
@@ -170,15 +211,14 @@ impl<S: Service> Session<'_, S> {
             queued: admission::queued(request),
             compute,
         };
-        let message = reply::write(request, outcome, &trailer, self.context.next_reply);
-        self.send(tag, request, address, message)
+        reply::write(request, outcome, &trailer, self.context.next_reply)
     }
 
     /// Answers a ping: no computation, else the way of all requests.
     fn pong(&mut self, tag: u64, request: &Request, address: Address) -> Result<(), Error> {
         Counters::add(&self.context.counters.pinged);
         let message = pong(request, &self.report(), self.context.next_reply);
-        self.send(tag, request, address, message)
+        self.send(tag, request, address, message, None)
     }
 
     /// Somebody asks how this server is doing.
@@ -208,6 +248,7 @@ impl<S: Service> Session<'_, S> {
         request: &Request,
         address: Address,
         message: Message,
+        poison: Option<Poison>,
     ) -> Result<(), Error> {
         self.context.next_reply += 1;
         self.publish(Pending {
@@ -217,6 +258,7 @@ impl<S: Service> Session<'_, S> {
             message,
             since: Instant::now(),
             offers: 0,
+            poison,
         })
     }
 
@@ -241,10 +283,10 @@ impl<S: Service> Session<'_, S> {
                 taken,
             } => {
                 while let Some(pending) = self.pending.confirm(number, multiple) {
-                    if taken {
-                        self.settle(pending.tag);
-                    } else {
-                        self.refused(pending);
+                    match pending.poison {
+                        _ if !taken => self.refused(pending),
+                        Some(poison) => self.reject_poison(pending.tag, poison),
+                        None => self.settle(pending.tag),
                     }
                 }
             }
@@ -268,7 +310,10 @@ impl<S: Service> Session<'_, S> {
         } else {
             events::reply_refused(&Refused::new(pending.to.as_bytes(), Refusal::Full));
             // Nobody can be told, so the request goes where the queue's owner wants such requests.
-            self.reject(pending.tag);
+            match pending.poison {
+                Some(poison) => self.reject_poison(pending.tag, poison),
+                None => self.reject(pending.tag),
+            }
         }
     }
 
