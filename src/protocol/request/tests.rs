@@ -1,0 +1,287 @@
+//! What is read of a request, from every kind of message.
+
+use super::*;
+
+fn request(properties: Properties) -> Request {
+    Request::read(Message {
+        body: b"30".to_vec(),
+        properties,
+    })
+}
+
+#[test]
+fn a_bare_message_asks_in_plain_text() {
+    let expected = Request {
+        body: b"30".to_vec(),
+        format: Format::Text,
+        kind: None,
+        reply_to: None,
+        correlation_id: None,
+        deadline_ms: None,
+        sent_ms: None,
+        expires: false,
+        trace_parent: None,
+        trace_state: None,
+        delivery_count: 0,
+        defect: None,
+    };
+    assert_eq!(request(Properties::default()), expected);
+    assert_eq!(expected.number(), Ok(30));
+    assert!(!expected.expired(i64::MAX));
+}
+
+#[test]
+fn formats() {
+    let table = [
+        (None, Format::Text),
+        (Some(""), Format::Text),
+        (Some("text/plain"), Format::Text),
+        (Some("text/plain; charset=utf-8"), Format::Text),
+        (Some("application/octet-stream"), Format::Text),
+        (Some("application/jsonp"), Format::Text),
+        (Some("text/plain; x=application/json"), Format::Text),
+        (Some("application/json"), Format::Json),
+        (Some("Application/JSON"), Format::Json),
+        (Some("application/json; charset=utf-8"), Format::Json),
+        (Some(" application/json ;charset=UTF-8"), Format::Json),
+        (Some("application/vnd.example+json"), Format::Json),
+        (Some("application/problem+JSON; x=y"), Format::Json),
+    ];
+    for (content_type, format) in table {
+        assert_eq!(Format::of(content_type), format, "{content_type:?}");
+    }
+}
+
+#[test]
+fn the_format_decides_how_the_body_is_read() {
+    let message = |content_type: &str| Message {
+        body: br#"{"n": 30}"#.to_vec(),
+        properties: Properties {
+            content_type: Some(content_type.into()),
+            ..Properties::default()
+        },
+    };
+    assert_eq!(Request::read(message("application/json")).number(), Ok(30));
+    let status = Request::read(message("text/plain")).number().unwrap_err();
+    assert_eq!(status.code, Code::InvalidArgument);
+}
+
+#[test]
+fn the_correlation_id_goes_before_the_message_id() {
+    let bytes = |id: &[u8]| Some(id.to_vec());
+    let raw: &[u8] = &[0, 255, 128, 7, b'\n'];
+    let table = [
+        (bytes(b"c"), bytes(b"m"), bytes(b"c")),
+        (bytes(raw), None, bytes(raw)),
+        (None, bytes(raw), bytes(raw)),
+        (bytes(b""), bytes(b"m"), bytes(b"")),
+        (None, None, None),
+    ];
+    for (correlation_id, message_id, expected) in table {
+        let read = request(Properties {
+            correlation_id,
+            message_id,
+            ..Properties::default()
+        });
+        assert_eq!(read.correlation_id, expected);
+    }
+}
+
+#[test]
+fn reply_addresses() {
+    for (reply_to, expected) in [(None, None), (Some(""), None), (Some("q"), Some("q"))] {
+        let read = request(Properties {
+            reply_to: reply_to.map(Into::into),
+            ..Properties::default()
+        });
+        assert_eq!(read.reply_to.as_deref(), expected);
+    }
+}
+
+#[test]
+fn headers_of_the_right_type_are_read() {
+    let read = request(Properties {
+        headers: vec![
+            (header::DEADLINE, HeaderValue::Int(1_800_000_000_000)),
+            (header::TRACEPARENT, HeaderValue::Text("00-ab-cd-01".into())),
+            (header::TRACESTATE, HeaderValue::Text("v=1".into())),
+            (header::DELIVERY_COUNT, HeaderValue::Int(2)),
+        ],
+        ..Properties::default()
+    });
+    assert_eq!(read.deadline_ms, Some(1_800_000_000_000));
+    assert_eq!(read.trace_parent.as_deref(), Some("00-ab-cd-01"));
+    assert_eq!(read.trace_state.as_deref(), Some("v=1"));
+    assert_eq!(read.delivery_count, 2);
+
+    let read = request(Properties {
+        headers: vec![
+            (header::DEADLINE, HeaderValue::Bool(true)),
+            (header::TRACEPARENT, HeaderValue::Int(1)),
+            (header::TRACESTATE, HeaderValue::Bool(true)),
+            (header::DELIVERY_COUNT, HeaderValue::Int(-1)),
+        ],
+        ..Properties::default()
+    });
+    assert_eq!(read, request(Properties::default()));
+}
+
+#[test]
+fn deadlines_of_every_type() {
+    let text = |text: &str| HeaderValue::Text(text.into());
+    let table = [
+        (HeaderValue::Int(1_800_000_000_000), Some(1_800_000_000_000)),
+        (HeaderValue::Int(-1), Some(-1)),
+        (text("1800000000000"), Some(1_800_000_000_000)),
+        (text(" 1800000000000\n"), Some(1_800_000_000_000)),
+        (text("-5"), Some(-5)),
+        (text("9223372036854775808"), None),
+        (text("1.8e12"), None),
+        (text("1800000000000 ms"), None),
+        (text(""), None),
+        (HeaderValue::Time(1_800_000_000), Some(1_800_000_000_000)),
+        (HeaderValue::Time(u64::MAX), None),
+        (HeaderValue::Time(u64::MAX / 1_000), None),
+        (HeaderValue::Bool(true), None),
+    ];
+    for (value, expected) in table {
+        let shown = format!("{value:?}");
+        let read = request(Properties {
+            headers: vec![(header::DEADLINE, value)],
+            ..Properties::default()
+        });
+        assert_eq!(read.deadline_ms, expected, "{shown}");
+    }
+}
+
+#[test]
+fn the_time_of_sending_is_the_deadline_less_the_expiration() {
+    let table = [
+        (Some(10_000), Some("4000"), Some(6_000)),
+        (Some(10_000), Some("0"), Some(10_000)),
+        (Some(10_000), None, None),
+        (None, Some("4000"), None),
+        (Some(10_000), Some(""), None),
+        (Some(10_000), Some("4s"), None),
+        (Some(10_000), Some("-4000"), None),
+        (Some(10_000), Some("99999999999999999999"), None),
+        (Some(10_000), Some("10000"), None),
+        (Some(10_000), Some("20000"), None),
+        (Some(i64::MIN), Some("1"), None),
+    ];
+    for (deadline_ms, expiration, expected) in table {
+        let shown = format!("{deadline_ms:?} {expiration:?}");
+        let deadline = deadline_ms.map(|ms| (header::DEADLINE, HeaderValue::Int(ms)));
+        let read = request(Properties {
+            expiration: expiration.map(Into::into),
+            headers: deadline.into_iter().collect(),
+            timestamp: Some(5),
+            ..Properties::default()
+        });
+        assert_eq!(read.sent_ms, expected, "{shown}");
+    }
+}
+
+#[test]
+fn deadlines_allow_a_second_of_skew() {
+    let table = [
+        (10_000, 9_000, false),
+        (10_000, 10_000, false),
+        (10_000, 11_000, false),
+        (10_000, 11_001, true),
+        (0, 1_001, true),
+        (-5, 1_000, true),
+        (i64::MAX, i64::MAX, false),
+        (i64::MIN, 0, true),
+    ];
+    for (deadline, now, expired) in table {
+        let read = request(Properties {
+            headers: vec![(header::DEADLINE, HeaderValue::Int(deadline))],
+            ..Properties::default()
+        });
+        assert_eq!(read.expired(now), expired, "{deadline} at {now}");
+    }
+}
+
+#[test]
+fn a_refusal_says_by_how_much_the_deadline_was_missed_and_why_that_can_be() {
+    let clocks = "; do the clocks of both machines agree?";
+    let queue =
+        "; it waited in the queue for too long, or the clocks of both machines do not agree";
+    let unit = "; is fibrpc-deadline in milliseconds of Unix time, and are the clocks of both machines right?";
+    let now = 1_800_000_000_000;
+    let table = [
+        (now - 4_000, true, "4.0s", clocks),
+        (now - 4_000, false, "4.0s", queue),
+        (now - 1_234, true, "1.2s", clocks),
+        (now - 10_900, true, "10s", clocks),
+        (now - 119_999, true, "119s", clocks),
+        (now - 3_600_000, true, "60min", clocks),
+        (now - 7_200_000, true, "2h", clocks),
+        (now - 200_000_000, false, "2 days", queue),
+        (now / 1_000, true, "20812 days", unit),
+        (i64::MIN, false, "106751991167 days", unit),
+    ];
+    for (deadline, expires, late, hint) in table {
+        let read = request(Properties {
+            expiration: expires.then(|| "5000".into()),
+            headers: vec![(header::DEADLINE, HeaderValue::Int(deadline))],
+            ..Properties::default()
+        });
+        assert!(read.expired(now));
+        let status = read.too_late(now);
+        assert_eq!(status.code, Code::DeadlineExceeded);
+        let expected =
+            format!("the caller's deadline passed {late} before the request arrived here{hint}");
+        assert_eq!(status.message, expected);
+    }
+}
+
+#[test]
+fn defects() {
+    let with = |defect| {
+        request(Properties {
+            defect: Some(defect),
+            ..Properties::default()
+        })
+    };
+    assert_eq!(with(Defect::ReplyTo(vec![7])).number(), Ok(30));
+    assert_eq!(
+        with(Defect::ReplyTo(vec![7])).defect,
+        Some(Defect::ReplyTo(vec![7]))
+    );
+    let status = with(Defect::Body(104_857_600)).number().unwrap_err();
+    assert_eq!(status.code, Code::InvalidArgument);
+    assert!(status.message.contains("104857600 bytes"), "{status}");
+    assert!(
+        status.message.contains("server.max_request_bytes"),
+        "{status}"
+    );
+}
+
+#[test]
+fn what_the_client_writes_the_server_reads() {
+    let message = write("30", b"id-1", "amq.gen-x", 5_000, 1_800_000_005_000);
+    assert_eq!(message.properties.message_id.as_deref(), Some(&b"id-1"[..]));
+    assert_eq!(message.properties.expiration.as_deref(), Some("5000"));
+    assert!(!message.properties.persistent);
+    let read = Request::read(message);
+    let expected = Request {
+        reply_to: Some("amq.gen-x".into()),
+        correlation_id: Some(b"id-1".to_vec()),
+        deadline_ms: Some(1_800_000_005_000),
+        sent_ms: Some(1_800_000_000_000),
+        expires: true,
+        ..request(Properties::default())
+    };
+    assert_eq!(read, expected);
+    let plain = Request::read(write_plain("30", b"id-1", "amq.gen-x"));
+    let expected = Request {
+        reply_to: Some("amq.gen-x".into()),
+        correlation_id: Some(b"id-1".to_vec()),
+        ..request(Properties::default())
+    };
+    assert_eq!(plain, expected);
+    let endless = write("30", b"", "q", u64::MAX, i64::MAX);
+    assert_eq!(endless.properties.expiration.as_deref(), Some("4294967295"));
+}
