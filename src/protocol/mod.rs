@@ -3,6 +3,7 @@
 //! Pure: bytes and properties in, values out. No I/O and no clock; where the time matters, the
 //! caller passes it in.
 
+mod amqp10;
 pub mod control;
 mod direct_reply_to;
 mod excerpt;
@@ -68,6 +69,8 @@ pub enum Defect {
     ReplyTo(Vec<u8>),
     /// The body was larger than the receiver takes and was dropped; its size in bytes.
     Body(u64),
+    /// The body is an AMQP 1.0 section of a type that is not understood.
+    Section,
 }
 
 /// The value of a header in one of the few types that the protocol uses.

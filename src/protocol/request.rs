@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::amqp10;
 use super::words::plural;
 use super::{Code, Defect, HeaderValue, Message, Properties, Status, header, number};
 
@@ -79,7 +80,24 @@ impl Request {
     /// Headers of another type than the protocol's are taken as missing: a deadline is an integer of any width or
     /// decimal text, in milliseconds, or a timestamp, in seconds.
     pub fn read(message: Message) -> Self {
-        let Message { body, properties } = message;
+        let Message {
+            mut body,
+            mut properties,
+        } = message;
+        if properties.kind.as_deref() == Some(amqp10::KIND) && properties.defect.is_none() {
+            match amqp10::value(&body) {
+                Some(value) => body = value,
+                None => properties.defect = Some(Defect::Section),
+            }
+        }
+        let queue = properties.reply_to.as_deref().and_then(amqp10::queue);
+        if let Some(queue) = queue {
+            properties.reply_to = String::from_utf8(queue)
+                .inspect_err(|not_text| {
+                    properties.defect = Some(Defect::ReplyTo(not_text.as_bytes().to_vec()));
+                })
+                .ok();
+        }
         let text = |name| match properties.header(name) {
             Some(HeaderValue::Text(value)) => Some(value.clone()),
             _ => None,
@@ -108,6 +126,12 @@ impl Request {
     /// The number that the body asks for, in either format: `INVALID_ARGUMENT` where it asks for
     /// none, `OUT_OF_RANGE` where it is an integer above 64 bits.
     pub fn number(&self) -> Result<u64, Status> {
+        if self.defect == Some(Defect::Section) {
+            return Err(Status::new(
+                Code::InvalidArgument,
+                "the body is an AMQP 1.0 section that is not understood: send a data section, a string or an integer",
+            ));
+        }
         if let Some(Defect::Body(size)) = self.defect {
             return Err(Status::new(
                 Code::InvalidArgument,

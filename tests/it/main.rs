@@ -14,6 +14,7 @@
 )]
 
 mod alarm;
+mod amqp10;
 mod ask;
 mod bench;
 mod call;

@@ -285,3 +285,49 @@ fn what_the_client_writes_the_server_reads() {
     let endless = write("30", b"", "q", u64::MAX, i64::MAX);
     assert_eq!(endless.properties.expiration.as_deref(), Some("4294967295"));
 }
+
+#[test]
+fn addresses_of_amqp_1_0_are_those_of_queues() {
+    let table = [
+        ("/queues/amq.gen%2Dx", Some("amq.gen-x"), None),
+        ("/queue/rpc_queue", Some("rpc_queue"), None),
+        ("/queues/%zz", Some("/queues/%zz"), None),
+        (
+            "/queues/a%FF",
+            None,
+            Some(Defect::ReplyTo(b"a\xff".to_vec())),
+        ),
+    ];
+    for (reply_to, expected, defect) in table {
+        let read = request(Properties {
+            reply_to: Some(reply_to.into()),
+            ..Properties::default()
+        });
+        assert_eq!(read.reply_to.as_deref(), expected, "{reply_to}");
+        assert_eq!(read.defect, defect, "{reply_to}");
+    }
+}
+
+#[test]
+fn bodies_of_amqp_1_0_are_values() {
+    let read = |kind: &str, body: &[u8], defect| {
+        Request::read(Message {
+            body: body.to_vec(),
+            properties: Properties {
+                kind: Some(kind.into()),
+                defect,
+                ..Properties::default()
+            },
+        })
+    };
+    let value = b"\x00\x53\x77\xa1\x0230";
+    assert_eq!(read("amqp-1.0", value, None).number(), Ok(30));
+    let section = read("amqp-1.0", b"\x00\x53\x76\xd0", None).number();
+    let status = section.unwrap_err();
+    assert_eq!(status.code, Code::InvalidArgument);
+    assert!(status.message.contains("send a data section"), "{status}");
+    // Bytes are bytes to everybody else, and what was dropped was.
+    assert!(read("other", value, None).number().is_err());
+    let dropped = read("amqp-1.0", b"", Some(Defect::Body(7))).number();
+    assert!(dropped.unwrap_err().message.contains("7 bytes"));
+}
