@@ -1,11 +1,13 @@
 //! `fibrpc N...`, `fibrpc -` and `fibrpc --file F`: asks for all numbers, so many at once, and prints the
 //! answers in the order asked, each as soon as it and all before it are there.
 
+use super::EXIT_SYSTEM;
 use super::answers::Answers;
 use super::args::{Args, Common};
 use super::input::{EXIT_INPUT, Input, Item};
 use super::output::{Closed, Output, Style, complain, note};
 use super::progress::{self, Done, Progress};
+use crate::broker::{Error, Kind};
 use crate::client::{CallError, Client, Reply, Settings, State};
 use crate::config::{BrokerUrl, Config};
 use crate::protocol::Status;
@@ -108,7 +110,10 @@ async fn ask_all(
             };
             asking.ask(first, input, answers, notice).await
         }
-        Err(status) => refuse_all(&status, first, input, answers).await,
+        Err(Failed { status, exit }) => {
+            answers.output.exit_with(exit);
+            refuse_all(&status, first, input, answers).await
+        }
     }
 }
 
@@ -246,12 +251,35 @@ pub(super) async fn connect(
     settings: Settings,
     config: &Config,
     notice: &mut Notice,
-) -> Result<Client, Status> {
+) -> Result<Client, Failed> {
     // Boxed: what it takes to connect is large, and gone afterwards.
     let connecting = Box::pin(Client::connect(settings));
-    notice
-        .after_patience(connecting, || waiting_for_broker(config))
-        .await
+    let connected = notice.after_patience(connecting, || waiting_for_broker(config));
+    Ok(connected.await?)
+}
+
+/// A failure before there is anything to ask, and the exit status for it.
+pub(super) struct Failed {
+    pub(super) status: Status,
+    pub(super) exit: u8,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        let exit = match error.kind {
+            Kind::Shortage => EXIT_SYSTEM,
+            _ => error.code().exit_status(),
+        };
+        let status = error.into();
+        Self { status, exit }
+    }
+}
+
+impl From<Status> for Failed {
+    fn from(status: Status) -> Self {
+        let exit = status.code.exit_status();
+        Self { status, exit }
+    }
 }
 
 /// Where the client tries to connect to, in words.

@@ -1,7 +1,7 @@
 //! `fibrpc ping`: round trips to a server, one line each and a summary at the end, as ping(8) does.
 
 use super::args::{Common, Ping};
-use super::call::{Notice, connect, settings};
+use super::call::{Failed, Notice, connect, settings};
 use super::output::{Closed, Failure, Output, Style, line_of};
 use super::text::safe;
 use crate::client::{Answerer, Client, Pong};
@@ -31,7 +31,8 @@ pub(super) async fn run(
     let connecting = connect(settings(config), config, &mut notice);
     let client = match stop.run_until_cancelled(connecting).await {
         Some(Ok(client)) => client,
-        Some(Err(status)) => {
+        Some(Err(Failed { status, exit })) => {
+            output.exit_with(exit);
             // Where nobody reads any more there is nobody to tell.
             let _ = output.failure(&status).await;
             return output.finish().await;

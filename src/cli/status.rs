@@ -1,7 +1,7 @@
 //! `fibrpc status`: the queue, and a table of the daemons that serve it.
 
 use super::args::{Common, Watch};
-use super::call::{Notice, settings, waiting_for_broker};
+use super::call::{Failed, Notice, settings, waiting_for_broker};
 use super::output::{Closed, Failure, Output, Style, line_of};
 use super::terminal::{DOUBTFUL, GOOD, painted, stdout_has_color};
 use super::text::{columns, safe, span};
@@ -53,6 +53,10 @@ async fn watch(
     let mut first = true;
     loop {
         let looked = look(fleet, &mut notice, config).await;
+        let looked = looked.map_err(|Failed { status, exit }| {
+            output.exit_with(exit);
+            status
+        });
         show(output, flags, common, config, &looked, first).await?;
         if !flags.watch {
             return Ok(());
@@ -67,7 +71,7 @@ async fn look(
     fleet: &mut Option<Fleet>,
     notice: &mut Notice,
     config: &Config,
-) -> Result<View, Status> {
+) -> Result<View, Failed> {
     let began = Instant::now();
     let mut connected = if let Some(connected) = fleet.take() {
         connected

@@ -15,6 +15,7 @@ use super::pending::Pending;
 use super::presence::{AGREE, Look};
 use super::session::REPLY_TO;
 use super::{Counters, Settings, State};
+use crate::broker::Error;
 use crate::protocol::{Status, request};
 use futures_util::future::BoxFuture;
 use std::pin::pin;
@@ -65,7 +66,7 @@ impl Driver {
         commands: mpsc::Receiver<Command>,
         counters: Arc<Counters>,
         state: watch::Sender<State>,
-    ) -> Result<Self, Status> {
+    ) -> Result<Self, Error> {
         let settings = Arc::new(settings);
         let (link, look) = if settings.wait_for_server {
             (Link::connecting(Arc::clone(&settings)), None)

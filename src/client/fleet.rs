@@ -78,7 +78,7 @@ impl View {
 
 impl Fleet {
     /// Connects as [`Client::connect`](super::Client::connect) does, with the same errors.
-    pub async fn connect(settings: &Settings) -> Result<Self, Status> {
+    pub async fn connect(settings: &Settings) -> Result<Self, Error> {
         let mut endpoints = Endpoints::new(&settings.broker.url);
         let opening = endpoints.first(settings.connect_limit, |url| open(url, settings));
         // Boxed: what it takes to connect is large, and gone afterwards.

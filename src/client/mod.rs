@@ -188,9 +188,9 @@ pub struct Client {
 impl Client {
     /// Connects, trying every broker URL once; one that does not answer soon does not hold up the next one.
     ///
-    /// `UNAVAILABLE` where no broker can be reached, `PERMISSION_DENIED` where it refuses the credentials; with
-    /// `wait_for_server` neither, since calls wait then. Must be called in a tokio runtime with time and I/O.
-    pub async fn connect(settings: Settings) -> Result<Self, Status> {
+    /// The error of the broker that says most; with `wait_for_server` none, since calls wait then. Must be called in a
+    /// tokio runtime with time and I/O.
+    pub async fn connect(settings: Settings) -> Result<Self, Error> {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (publish_state, state) = watch::channel(State::Ready);
         let counters = Arc::new(Counters::default());

@@ -21,12 +21,11 @@ pub(super) use mix::Mix;
 
 use super::EXIT_SYSTEM;
 use super::args::{Bench, Common};
-use super::call::{Notice, connect, settings};
+use super::call::{Failed, Notice, connect, settings};
 use super::output::{EXIT_OUTPUT, Output, Style, complain, line_of, not_written};
 use super::progress::{self, Progress};
 use crate::client::Client;
 use crate::config::Config;
-use crate::protocol::Status;
 use crate::stdio;
 use load::Generator;
 use record::Record;
@@ -69,7 +68,8 @@ pub(super) async fn run(
     let getting_ready = get_ready(flags, config, &mut notice);
     let clients = match stop.run_until_cancelled(getting_ready).await {
         Some(Ok(clients)) => clients,
-        Some(Err(status)) => {
+        Some(Err(Failed { status, exit })) => {
+            output.exit_with(exit);
             // Where nobody reads any more there is nobody to tell.
             let _ = output.failure(&status).await;
             return output.finish().await;
@@ -115,7 +115,7 @@ async fn get_ready(
     flags: &Bench,
     config: &Config,
     notice: &mut Notice,
-) -> Result<Vec<Client>, Status> {
+) -> Result<Vec<Client>, Failed> {
     let timeout = config.client.timeout;
     let n = flags.n.pick(&mut fastrand::Rng::with_seed(0)).to_string();
     let mut clients = Vec::with_capacity(flags.connections);

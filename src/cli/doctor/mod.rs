@@ -158,7 +158,7 @@ async fn ask(
     let timeout = config.client.timeout;
     let client = match Client::connect(settings).await {
         Ok(client) => client,
-        Err(status) => return report.add([Check::Ping.failed(&status.message)]).await,
+        Err(error) => return report.add([Check::Ping.failed(&error.message)]).await,
     };
     let waiting = || format!("waiting for a reply from queue {:?}", config.queue.name);
     let pong = Notice::new(common)

@@ -55,6 +55,7 @@ fn a_shortage_of_descriptors_is_no_fault_of_a_name() {
         );
         if text.contains("broker") && text.contains("too many open files") {
             assert!(text.contains("ulimit -n"), "{limit}: {text}");
+            assert_eq!(output.status.code(), Some(71), "{limit}: {text}");
             told += 1;
         }
     }
