@@ -1,7 +1,6 @@
 //! What no key can tell alone: values that do not go together, and what deserves a warning.
 
 use super::environment::Environment;
-use super::exposure::exposed;
 use super::login::shows_certificate;
 use super::password::{CREDENTIAL, is_denied};
 use super::problem::Problem;
@@ -36,7 +35,6 @@ pub(super) fn check(
     let warnings = [
         rule(&["broker.url"], unused_tls(loaded)),
         rule(&["broker.url"], twice(loaded)),
-        rule(&["broker.url", "broker.tls.key_file"], readable_key(loaded)),
         rule(&["broker.url"], readable_password(loaded, url_file)),
         rule(
             &["broker.url", "broker.password_file"],
@@ -101,7 +99,8 @@ fn unused_tls(loaded: &Loaded) -> Option<String> {
     let tls = &broker.tls;
     let file = [&tls.ca_file, &tls.cert_file, &tls.key_file];
     let set = file.iter().any(|file| file.is_some()) || tls.server_name.is_some();
-    (set && !uses_tls(loaded)).then(|| {
+    let used = broker.url.iter().any(|url| url.scheme == Scheme::Amqps);
+    (set && !used).then(|| {
         format!(
             "broker.tls: is not used, no URL in broker.url starts with amqps:// ({})",
             loaded.origin("broker.url")
@@ -115,19 +114,6 @@ fn twice(loaded: &Loaded) -> Option<String> {
     let again = urls.into_iter().find(|url| !seen.insert(url.clone()))?;
     let origin = loaded.origin("broker.url");
     Some(format!("broker.url: names {again} twice ({origin})"))
-}
-
-fn uses_tls(loaded: &Loaded) -> bool {
-    let mut urls = loaded.config.broker.url.iter();
-    urls.any(|url| url.scheme == Scheme::Amqps)
-}
-
-fn readable_key(loaded: &Loaded) -> Option<String> {
-    let key_file = loaded.config.broker.tls.key_file.as_deref();
-    exposed(
-        "broker.tls.key_file",
-        key_file.filter(|_| uses_tls(loaded))?,
-    )
 }
 
 fn readable_password(loaded: &Loaded, url_file: Option<&Path>) -> Option<String> {

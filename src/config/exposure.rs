@@ -3,6 +3,7 @@
 
 use super::file::read_text;
 use super::problem::one_line;
+use super::{Broker, Scheme};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -59,8 +60,15 @@ fn cure(mode: u32, owner: u32, group: u32, us: &Us) -> Option<Cure> {
     })
 }
 
+/// A warning where others can read the private key and it is used.
+pub fn exposed_key(broker: &Broker) -> Option<String> {
+    let used = broker.url.iter().any(|url| url.scheme == Scheme::Amqps);
+    let path = broker.tls.key_file.as_deref().filter(|_| used)?;
+    exposed("broker.tls.key_file", path)
+}
+
 /// A warning, in one line, where others can read the secret in the file that a key names.
-pub fn exposed(key: &str, path: &Path) -> Option<String> {
+pub(super) fn exposed(key: &str, path: &Path) -> Option<String> {
     let file = path.metadata().ok()?;
     let mode = file.mode() & 0o777;
     let cure = cure(mode, file.uid(), file.gid(), &Us::now())?;

@@ -4,6 +4,7 @@
 //! each value; its own error texts are not used, since they echo values.
 
 use super::environment::Environment;
+use super::exposure::exposed_key;
 use super::file::{self, ReadError};
 use super::keys::keys;
 use super::problem::{Problem, one_line};
@@ -111,7 +112,7 @@ pub fn load_from(
         }
     }
     layers.other(environment, overrides);
-    layers.finish(environment)
+    layers.finish(program, environment)
 }
 
 /// What a file that is not there means.
@@ -191,7 +192,11 @@ impl Layers {
         self.settings.extend(flags);
     }
 
-    fn finish(mut self, environment: &Environment) -> Result<Loaded, Vec<Problem>> {
+    fn finish(
+        mut self,
+        program: Program,
+        environment: &Environment,
+    ) -> Result<Loaded, Vec<Problem>> {
         let merged = self.settings.iter().fold(Figment::new(), Figment::merge);
         let mut loaded = Loaded {
             config: Config::default(),
@@ -229,6 +234,10 @@ impl Layers {
         let (problems, warnings) = check::check(&loaded, &wrong, environment, url_file.as_deref());
         self.problems.extend(problems);
         loaded.warnings.extend(warnings);
+        // At each call of the client it would be in the way; its checks ask for it.
+        if program == Program::Daemon {
+            loaded.warnings.extend(exposed_key(&loaded.config.broker));
+        }
         if self.problems.is_empty() {
             Ok(loaded)
         } else {

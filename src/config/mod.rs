@@ -25,7 +25,7 @@ pub mod url;
 
 pub use diff::{Changes, diff};
 pub use environment::Environment;
-pub use exposure::exposed;
+pub use exposure::exposed_key;
 pub use file::{BYTE_ORDER_MARK, ReadError, is_utf16, read_file};
 pub use keys::{Key, Reload, keys};
 pub use load::{Loaded, Overrides, Program, load, load_from};

@@ -5,6 +5,7 @@ pub mod report;
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -418,6 +419,12 @@ fn the_configuration() {
         .clone()
         .set("broker.password_file", password.to_str().unwrap());
     doctor(&readable).assert_first("warning", "config", &["others can read", "chmod"]);
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o604)).unwrap();
+    let key = Settings::at("amqps://guest@127.0.0.1:1")
+        .set("broker.tls.cert_file", password.to_str().unwrap())
+        .set("broker.tls.key_file", password.to_str().unwrap());
+    let words = ["broker.tls.key_file: others can read", "chmod"];
+    doctor(&key).assert_first("warning", "config", &words);
 
     let wrong = Fibrpc::new(&settings)
         .args(["doctor", "--timeout", "soon"])

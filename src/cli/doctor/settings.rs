@@ -1,7 +1,7 @@
 //! What the configuration says of itself. Reads nothing but the password's file.
 
 use super::finding::{Check, Finding, Verdict};
-use crate::config::{BrokerUrl, Loaded, Login, Problem, login};
+use crate::config::{BrokerUrl, Loaded, Login, Problem, exposed_key, login};
 
 /// The files, and where the broker's URL is from; what is wrong or deserves a warning, a finding each.
 pub(super) fn judge(loaded: &Result<Loaded, Vec<Problem>>) -> Vec<Finding> {
@@ -37,6 +37,7 @@ pub(super) fn judge(loaded: &Result<Loaded, Vec<Problem>>) -> Vec<Finding> {
         Login::Password(password) => password.warning,
         Login::Certificate => None,
     }));
+    warnings.extend(exposed_key(broker));
     warnings.dedup();
     let warnings = warnings.iter();
     findings.extend(warnings.map(|warning| Check::Config.said(Verdict::Warning, warning)));

@@ -102,7 +102,7 @@ fn the_advice_about_the_mode_of_a_secret_can_be_followed() {
     let place = folder.path();
     let file = |name: &str| place.join(name).display().to_string();
     let tls = format!(
-        "[broker]\nurl = \"amqps://u@h\"\n[broker.tls]\nca_file = {0:?}\ncert_file = {0:?}\nkey_file = {1:?}\n",
+        "[broker]\nurl = \"amqps://h\"\n[broker.tls]\nca_file = {0:?}\ncert_file = {0:?}\nkey_file = {1:?}\n",
         file("certificate.pem"),
         file("key.pem"),
     );
