@@ -15,8 +15,9 @@ const ROUND: Duration = Duration::from_secs(1);
 /// What an answer that has been read may take to become the outcome of its operation.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// A timer that fires later than this shows that the process did not run for some time.
-const STOPPED: Duration = Duration::from_millis(500);
+/// A timer that fires later than this shows that the process did not run for some time. On a busy machine timers are
+/// late, too, if not by as much.
+const STOPPED: Duration = Duration::from_secs(1);
 
 impl Link {
     /// Completes when all that had arrived in the socket at the time of the call has been read and put into the
