@@ -26,6 +26,7 @@ has() {
 	compiler) command -v cc >/dev/null ;;
 	rabbitmq) [ -x "${FIBRPC_RABBITMQ_SBIN:-/usr/lib/rabbitmq/bin}/rabbitmq-server" ] ;;
 	librabbitmq) [ -e /usr/include/amqp.h ] || [ -e /usr/include/rabbitmq-c/amqp.h ] ;;
+	gmp) [ -n "$(find /usr/include -name gmp.h -print -quit)" ] ;;
 	mandoc) command -v mandoc >/dev/null ;;
 	shells) command -v bash >/dev/null && command -v zsh >/dev/null && command -v fish >/dev/null ;;
 	pika) /usr/bin/python3 -c 'import pika' 2>/dev/null || python3 -c 'import pika' 2>/dev/null ;;
@@ -37,6 +38,7 @@ packages_of() {
 	compiler) say gcc libc6-dev ;;
 	rabbitmq) say rabbitmq-server ;;
 	librabbitmq) say librabbitmq-dev ;;
+	gmp) say libgmp-dev ;;
 	mandoc) say mandoc ;;
 	shells) say bash zsh fish ;;
 	pika) say python3 python3-pika ;;

@@ -56,13 +56,28 @@ impl Service for Fibonacci {
 
     fn run(&self, job: Job, cancel: &Cancel) -> Result<Answer, Status> {
         match fibonacci::digits(job.n, &|| !cancel.is_cancelled()) {
-            Some(digits) => Ok(Answer::number(job.n, digits, job.format)),
+            Some(digits) => {
+                if let Some(doubt) = digits.doubt {
+                    log_doubt(job.n, doubt);
+                }
+                Ok(Answer::number(job.n, digits.text, job.format))
+            }
             None => Err(Status::new(
                 Code::DeadlineExceeded,
                 "stopped: nobody waits for the result any more",
             )),
         }
     }
+}
+
+/// A result was thrown away and computed again: right, but late. Since no error of the method explains it, the memory
+/// or the processor may.
+fn log_doubt(n: u64, doubt: fibonacci::Doubt) {
+    tracing::error!(
+        fibrpc_left_out = tracing::field::Empty,
+        fibrpc_n = n,
+        "computed F({n}) again, by exact arithmetic: {doubt}; check this machine's memory and processor"
+    );
 }
 
 #[cfg(test)]

@@ -1,0 +1,131 @@
+//! The check of a result: its digits modulo the prime 2^61 - 1 against F(n) modulo that, by fast doubling in
+//! machine words.
+//!
+//! The two have nothing in common but n. A wrong text passes only if it is wrong by a multiple of the prime:
+//! of errors without a pattern, one in 2 * 10^18.
+
+const PRIME: u64 = (1 << 61) - 1;
+
+/// Digits that are folded at once: below 10^16, which is less than the prime.
+const GROUP: usize = 16;
+
+/// 10^16, 10^32, 10^48 and 10^64 modulo the prime.
+const POWERS: [u64; 4] = {
+    let mut powers = [10_u64.pow(16); 4];
+    let mut i = 1;
+    while i < 4 {
+        powers[i] = (powers[i - 1] as u128 * powers[0] as u128 % PRIME as u128) as u64;
+        i += 1;
+    }
+    powers
+};
+
+/// Digits between two questions whether to go on.
+const SLICE: usize = GROUP << 14;
+
+/// Whether `digits`, which are ASCII, are those of F(n); `None` once `keep_going` has said no.
+pub(super) fn passes(n: u64, digits: &[u8], keep_going: &dyn Fn() -> bool) -> Option<bool> {
+    let (first, groups) = digits.split_at(digits.len() % GROUP);
+    let mut value = first
+        .iter()
+        .fold(0, |value, digit| value * 10 + u64::from(digit & 15));
+    for slice in groups.chunks(SLICE) {
+        if !keep_going() {
+            return None;
+        }
+        let (fours, rest) = slice.as_chunks::<GROUP>().0.as_chunks::<4>();
+        for groups in fours {
+            // One long wait for four groups.
+            let sum = groups
+                .iter()
+                .zip([POWERS[2], POWERS[1], POWERS[0], 1])
+                .map(|(group, power)| u128::from(sixteen(group)) * u128::from(power))
+                .sum::<u128>();
+            value = reduce(u128::from(value) * u128::from(POWERS[3]) + sum);
+        }
+        for group in rest {
+            value = reduce(u128::from(value) * u128::from(POWERS[0]) + u128::from(sixteen(group)));
+        }
+    }
+    Some(value % PRIME == remainder(n))
+}
+
+/// The number that 16 ASCII digits are.
+#[inline]
+fn sixteen(group: &[u8; GROUP]) -> u64 {
+    let word = u128::from_le_bytes(*group);
+    let (high, low) = (word as u64, (word >> 64) as u64);
+    eight(high) * 100_000_000 + eight(low)
+}
+
+/// The number that 8 ASCII digits are, the first of them in the lowest byte: first pairs, then fours, then all.
+#[inline]
+fn eight(word: u64) -> u64 {
+    let word = word & 0x0f0f_0f0f_0f0f_0f0f;
+    let pairs = (word * 10 + (word >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    (fours * 10_000 + (fours >> 32)) & 0xffff_ffff
+}
+
+/// A number with the same remainder, below 2^62: `value` is below 2^124.
+fn reduce(value: u128) -> u64 {
+    let folded = (value as u64 & PRIME) + (value >> 61) as u64;
+    (folded & PRIME) + (folded >> 61)
+}
+
+/// F(n) modulo the prime.
+fn remainder(n: u64) -> u64 {
+    let times = |x: u64, y: u64| reduce(u128::from(x) * u128::from(y)) % PRIME;
+    let (mut a, mut b) = (0, 1); // F(k) and F(k + 1)
+    for bit in (0..64).rev() {
+        // F(2k) = F(k) (2 F(k + 1) - F(k)), F(2k + 1) = F(k)^2 + F(k + 1)^2
+        let even = times(a, (2 * b + PRIME - a) % PRIME);
+        let odd = (times(a, a) + times(b, b)) % PRIME;
+        (a, b) = if n >> bit & 1 == 0 {
+            (even, odd)
+        } else {
+            (odd, (even + odd) % PRIME)
+        };
+    }
+    a
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remainders_are_those_of_addition() {
+        let (mut a, mut b) = (0, 1);
+        for n in 0..3_000 {
+            assert_eq!(remainder(n), a, "n = {n}");
+            (a, b) = (b, (a + b) % PRIME);
+        }
+        // The sequence modulo p repeats after p - 1 steps if 5 is a square modulo p, as it is here.
+        assert_eq!(remainder(PRIME - 1), 0);
+        assert_eq!(remainder(PRIME), 1);
+    }
+
+    #[test]
+    fn it_sees_every_digit() {
+        let n = 250;
+        let text = super::super::schoolbook::digits(n).into_bytes();
+        assert_eq!(passes(n, &text, &|| true), Some(true));
+        assert_eq!(passes(n, &text, &|| false), None);
+        for place in 0..text.len() {
+            for digit in b'0'..=b'9' {
+                let mut wrong = text.clone();
+                wrong[place] = digit;
+                assert_eq!(passes(n, &wrong, &|| true), Some(wrong == text), "{place}");
+            }
+        }
+        assert_eq!(passes(n, &text[1..], &|| true), Some(false));
+    }
+
+    #[test]
+    fn words_of_digits_are_read() {
+        assert_eq!(sixteen(b"1234567890123456"), 1_234_567_890_123_456);
+        assert_eq!(sixteen(b"9999999999999999"), 9_999_999_999_999_999);
+        assert_eq!(sixteen(b"0000000000000001"), 1);
+    }
+}

@@ -1,0 +1,132 @@
+//! What n costs: digits, time, memory.
+
+use super::bound::Base;
+use super::length::Length;
+use super::{schoolbook, small};
+use std::time::Duration;
+
+/// What computing the n-th Fibonacci number costs, roughly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Number of decimal digits of the result, exact or one too many.
+    pub digits: u64,
+    /// Rough time on one core of an ordinary machine.
+    pub time: Duration,
+    /// Bytes in memory at the worst moment, at most, the result included.
+    pub memory: u64,
+}
+
+/// Measured nanoseconds from n to digits, plans not kept. In between it is a straight line in n.
+const MEASURED: [(u64, u64); 15] = [
+    (0, 50),
+    (93, 100),
+    (1_000, 600),
+    (3_000, 1_400),
+    (12_000, 6_700),
+    (12_001, 24_000),
+    (100_000, 140_000),
+    (300_000, 500_000),
+    (1_000_000, 1_700_000),
+    (3_000_000, 4_200_000),
+    (10_000_000, 14_000_000),
+    (20_000_000, 33_000_000),
+    (30_000_000, 70_000_000),
+    (100_000_000, 290_000_000),
+    (1_000_000_000, 3_500_000_000),
+];
+
+/// Memory that a thread keeps in plans and buffers.
+const KEPT: u64 = 4 << 20;
+
+/// The cost of `n`, from integer arithmetic alone. Any `n` will do, however absurd.
+///
+/// The time is within a third of what is measured from n = 1,000 to 100,000,000.
+pub fn cost(n: u64) -> Cost {
+    let digits = decimal_digits(n);
+    Cost {
+        digits,
+        time: Duration::from_nanos(nanoseconds(n)),
+        memory: memory(n, digits),
+    }
+}
+
+fn nanoseconds(n: u64) -> u64 {
+    let above = MEASURED.partition_point(|(measured, _)| *measured <= n);
+    let [(from, least), (to, most)] = match MEASURED.get(above) {
+        Some(next) => [MEASURED[above - 1], *next],
+        // The last line goes on.
+        None => [MEASURED[MEASURED.len() - 2], MEASURED[MEASURED.len() - 1]],
+    };
+    let more = u128::from(n - from) * u128::from(most - least) / u128::from(to - from);
+    u64::try_from(u128::from(least) + more).unwrap_or(u64::MAX)
+}
+
+/// Two spectra and one factor's limbs, or a spectrum and the result, or the result and its text: the first is the most.
+fn memory(n: u64, digits: u64) -> u64 {
+    if n <= small::LAST {
+        return digits;
+    }
+    if n <= schoolbook::LAST {
+        return 4 * digits;
+    }
+    let most = match Base::for_digits(digits) {
+        Some(base) => match Length::covering(base.factor_limbs(digits)) {
+            Length::Short(points) => 16 * points as u64,
+            long @ Length::Long { .. } => (2 * 16 + 8) * long.points() as u64,
+        },
+        None => digits.saturating_mul(16),
+    };
+    most.saturating_add(digits).saturating_add(KEPT)
+}
+
+/// The number of decimal digits of F(n), exact or one too many (it is exact far beyond any n that
+/// can be computed).
+///
+/// F(n) is phi^n / sqrt(5), rounded. So it has floor(n log10(phi) - log10(sqrt(5))) + 1 digits, here
+/// with 64 binary digits behind the point, the first constant rounded up and the second down.
+fn decimal_digits(n: u64) -> u64 {
+    const LOG10_PHI: u128 = 3_855_141_514_259_838_964;
+    const LOG10_SQRT_5: u128 = 6_446_860_392_593_097_241;
+    let log10 = (u128::from(n) * LOG10_PHI).saturating_sub(LOG10_SQRT_5);
+    // Shifted down it is below n / 4, so it fits.
+    u64::try_from(log10 >> 64).unwrap_or(u64::MAX) + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_foretells_the_number_of_digits() {
+        let known = |n| super::super::digits(n, &|| true).unwrap().text.len() as u64;
+        for n in (0..5_000).chain([9_999, 10_000, 99_999, 100_000, 250_000]) {
+            assert_eq!(cost(n).digits, known(n), "digits of F({n})");
+        }
+        assert_eq!(cost(1_000_000).digits, 208_988);
+        assert_eq!(cost(80_000_000).digits, 16_719_011);
+    }
+
+    #[test]
+    fn it_grows_and_never_overflows() {
+        let mut last = cost(0);
+        for shift in 0..64 {
+            let next = cost(1 << shift);
+            assert!(
+                next.digits >= last.digits && next.time >= last.time && next.memory >= last.memory,
+                "2^{shift}: {last:?}, {next:?}"
+            );
+            last = next;
+        }
+        let most = cost(u64::MAX);
+        assert!(most.digits > 3_855_141_514_259_838_900 && most.digits < u64::MAX / 4);
+        assert_eq!(most.time, Duration::from_nanos(u64::MAX));
+        assert!(cost(93).time < Duration::from_micros(1));
+        let million = cost(1_000_000).time;
+        assert!(million > Duration::from_millis(1) && million < Duration::from_millis(3));
+        assert!(
+            cost(100_000_000).memory < 185_000_000,
+            "{:?}",
+            cost(100_000_000)
+        );
+    }
+}

@@ -1,0 +1,329 @@
+//! Fibonacci numbers computed in a power of ten from the first step to the last, by floating-point transforms.
+
+use super::bound::{Base, Watch};
+use super::doubling::{self, Arithmetic, Combination};
+use super::length::Length;
+use super::workshop::Workshop;
+use super::{check, limbs, long, schoolbook, short};
+use rustfft::num_complex::Complex64;
+use std::fmt;
+
+/// The steps up to here are not worth a transform.
+const FIRST_PAIR: u64 = 2_047;
+
+/// Why a result was thrown away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// No base is small enough for the error bound.
+    Bound,
+    /// A coefficient was too far from an integer.
+    Distance,
+    /// The digits were not those of F(n) modulo 2^61 - 1.
+    Check,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bound => "the error bound was exceeded",
+            Self::Distance => "a coefficient was not close to an integer",
+            Self::Check => "the result was wrong modulo 2^61 - 1",
+        })
+    }
+}
+
+/// Why there is no result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// It was told to.
+    Asked,
+    Doubt(Doubt),
+}
+
+impl Stop {
+    /// Goes on if `going`.
+    pub(super) fn unless(going: bool) -> Result<(), Self> {
+        if going { Ok(()) } else { Err(Self::Asked) }
+    }
+}
+
+impl From<Doubt> for Stop {
+    fn from(doubt: Doubt) -> Self {
+        Self::Doubt(doubt)
+    }
+}
+
+/// Arithmetic with balanced limbs, the lowest first.
+pub(super) struct Decimal<'a> {
+    pub(super) base: Base,
+    pub(super) watch: Watch,
+    pub(super) workshop: &'a mut Workshop,
+    pub(super) keep_going: &'a dyn Fn() -> bool,
+    /// Spectra of long numbers: room for the largest.
+    pub(super) spectra: [Vec<Complex64>; 2],
+}
+
+impl Arithmetic for Decimal<'_> {
+    type Number = Vec<i32>;
+    type Stop = Stop;
+
+    fn combine(
+        &mut self,
+        a: Vec<i32>,
+        b: Vec<i32>,
+        wanted: [Combination; 2],
+    ) -> Result<[Vec<i32>; 2], Stop> {
+        let results = match Length::covering(a.len().max(b.len())) {
+            Length::Short(points) => short::combine(self, points, &a, &b, wanted),
+            Length::Long { rows, columns } => long::combine(self, [rows, columns], a, b, wanted),
+        };
+        #[cfg(test)]
+        let results = results.map(tests::plant);
+        results
+    }
+
+    fn multiply(&mut self, x: Vec<i32>, y: Vec<i32>, constant: i32) -> Result<Vec<i32>, Stop> {
+        let result = match Length::covering(x.len().max(y.len())) {
+            Length::Short(points) => short::multiply(self, points, &x, &y, constant),
+            Length::Long { rows, columns } => long::multiply(self, [rows, columns], x, y, constant),
+        };
+        #[cfg(test)]
+        let result = result.map(|limbs| tests::plant([limbs]).concat());
+        result
+    }
+}
+
+/// The digits of F(n), which has `count` of them or one less, for n from 94 on.
+pub(super) fn digits(n: u64, count: u64, keep_going: &dyn Fn() -> bool) -> Result<String, Stop> {
+    let base = Base::for_digits(count).ok_or(Doubt::Bound)?;
+    digits_in(base, n, count, keep_going).map(|(text, _)| text)
+}
+
+/// The same in a given base, with what was seen.
+fn digits_in(
+    base: Base,
+    n: u64,
+    count: u64,
+    keep_going: &dyn Fn() -> bool,
+) -> Result<(String, Watch), Stop> {
+    let from = doubling::bits_above(n, FIRST_PAIR).max(2);
+    let (limbs, watch) = Workshop::with(|workshop| {
+        let mut decimal = Decimal {
+            base,
+            watch: Watch::default(),
+            workshop,
+            keep_going,
+            spectra: [Vec::new(), Vec::new()],
+        };
+        let largest = Length::covering(base.factor_limbs(count));
+        if let Length::Long { .. } = largest {
+            decimal
+                .spectra
+                .iter_mut()
+                .for_each(|spectrum| spectrum.reserve_exact(largest.points()));
+        }
+        let first = schoolbook::pair_digits(n, from).map(|digits| limbs::from_text(&digits, base));
+        let pair = doubling::pair(&mut decimal, first, n, from, 2)?;
+        let limbs = doubling::last_two(&mut decimal, pair, n)?;
+        Ok::<_, Stop>((limbs, decimal.watch))
+    })?;
+    let count = usize::try_from(count).map_err(|_| Doubt::Bound)?;
+    let digits = limbs::to_text(&limbs, count, base, keep_going).ok_or(Stop::Asked)?;
+    drop(limbs);
+    if !check::passes(n, &digits, keep_going).ok_or(Stop::Asked)? {
+        return Err(Doubt::Check.into());
+    }
+    let text = String::from_utf8(digits).map_err(|_| Doubt::Check)?;
+    Ok((text, watch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bound::WIDTHS;
+    use super::super::length::tests::short_lengths;
+    use super::super::{cost, exact};
+    use super::*;
+    use std::cell::Cell;
+
+    /// An error to be planted.
+    #[derive(Clone, Copy)]
+    struct Error {
+        /// Steps until then.
+        step: u32,
+        output: usize,
+        /// Which limb, from 0 to 1 of the length.
+        place: f64,
+        by: i32,
+    }
+
+    thread_local! {
+        static PLANTED: Cell<Option<Error>> = const { Cell::new(None) };
+    }
+
+    pub(super) fn plant<const OUTPUTS: usize>(
+        mut results: [Vec<i32>; OUTPUTS],
+    ) -> [Vec<i32>; OUTPUTS] {
+        let planted = PLANTED.get();
+        if let Some(error) = planted {
+            PLANTED.set(
+                error
+                    .step
+                    .checked_sub(1)
+                    .map(|step| Error { step, ..error }),
+            );
+            if error.step == 0 {
+                let limbs = &mut results[error.output % OUTPUTS];
+                let place = (error.place * limbs.len() as f64) as usize;
+                limbs[place] += error.by;
+            }
+        }
+        results
+    }
+
+    fn compute(base: Base, n: u64) -> Result<(String, Watch), Stop> {
+        digits_in(base, n, cost(n).digits, &|| true)
+    }
+
+    #[track_caller]
+    fn assert_right(base: Base, n: u64) -> Watch {
+        let (text, watch) =
+            compute(base, n).unwrap_or_else(|stop| panic!("F({n}) in {base:?}: {stop:?}"));
+        if n <= schoolbook::LAST {
+            assert_eq!(text, schoolbook::digits(n), "F({n}) in {base:?}");
+        }
+        assert!(
+            watch.distance <= watch.bound && watch.bound < 0.5,
+            "F({n}) in {base:?}: {watch:?}"
+        );
+        watch
+    }
+
+    #[test]
+    fn every_base_gives_the_digits_of_the_schoolbook() {
+        for base in WIDTHS.map(Base::of) {
+            for n in (94..1_500).chain((1_500..schoolbook::LAST).step_by(61)) {
+                assert_right(base, n);
+            }
+        }
+    }
+
+    /// The smallest and the largest n of each length, as long as they are in the reach of the base.
+    #[test]
+    fn every_length_gives_digits_that_pass_the_check() {
+        for base in WIDTHS.map(Base::of) {
+            for length in short_lengths() {
+                // n whose result has so many limbs in each factor.
+                let n = |limbs: usize| (limbs * base.digits as usize) as u64 * 2 * 1_000 / 209;
+                for n in [n(length) - 20, n(length), n(length) + 40] {
+                    let in_reach = Base::for_digits(cost(n).digits)
+                        .is_some_and(|largest| largest.digits >= base.digits);
+                    if n > 94 && n < 200_000 && in_reach {
+                        assert_right(base, n);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn long_numbers_pass_the_check_and_are_as_exact_as_they_should_be() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut all: Vec<_> = (0..12)
+            .map(|_| (12.2 + 2.6 * random.f64()).exp() as u64)
+            .collect();
+        all.extend([(1 << 18) - 1, 1 << 18, (1 << 18) + 1, 1 << 20, 2_000_003]);
+        for n in all {
+            let base = Base::for_digits(cost(n).digits).unwrap();
+            let watch = assert_right(base, n);
+            assert!(watch.distance < 0.01, "F({n}): {watch:?}");
+        }
+    }
+
+    #[test]
+    fn the_exact_way_agrees() {
+        for n in [20_000, 65_537, 300_000] {
+            let base = Base::for_digits(cost(n).digits).unwrap();
+            assert!(
+                compute(base, n).unwrap().0 == exact::digits(n, &|| true).unwrap(),
+                "F({n})"
+            );
+        }
+    }
+
+    #[test]
+    fn beyond_the_reach_of_a_base_is_doubt() {
+        assert_eq!(
+            compute(Base::of(5), 1_500_000),
+            Err(Stop::Doubt(Doubt::Bound))
+        );
+    }
+
+    /// One unit in one limb, a digit, or a carry that was lost: at any step, in either number, anywhere.
+    #[test]
+    fn planted_errors_are_caught() {
+        let mut random = fastrand::Rng::with_seed(11);
+        for n in [2_000, 20_011, 100_003] {
+            let base = Base::for_digits(cost(n).digits).unwrap();
+            // Combinations, then the last product.
+            let steps = doubling::bits_above(n, FIRST_PAIR).max(2);
+            for step in 0..steps {
+                for by in [1, -1, 10, -10_000, 40_000] {
+                    for output in [0, 1] {
+                        let place = random.f64();
+                        PLANTED.set(Some(Error {
+                            step,
+                            output,
+                            place,
+                            by,
+                        }));
+                        assert_eq!(
+                            compute(base, n),
+                            Err(Stop::Doubt(Doubt::Check)),
+                            "F({n}), step {step}, {by}"
+                        );
+                        assert!(PLANTED.get().is_none(), "there are fewer than {step} steps");
+                    }
+                }
+            }
+            assert_right(base, n);
+        }
+    }
+
+    /// The public function falls back to exact arithmetic, and says why.
+    #[test]
+    fn a_doubtful_result_is_computed_again() {
+        PLANTED.set(Some(Error {
+            step: 1,
+            output: 0,
+            place: 0.5,
+            by: 1,
+        }));
+        let digits = super::super::digits(50_000, &|| true).unwrap();
+        assert_eq!(digits.doubt, Some(Doubt::Check));
+        assert_eq!(
+            digits.text,
+            super::super::digits(50_000, &|| true).unwrap().text
+        );
+    }
+
+    #[test]
+    fn it_can_be_stopped_at_every_step() {
+        for n in [50_000, 700_001] {
+            let asked = Cell::new(0);
+            let ask = |limit: u32| {
+                asked.set(0);
+                digits(n, cost(n).digits, &|| {
+                    asked.set(asked.get() + 1);
+                    asked.get() <= limit
+                })
+            };
+            ask(u32::MAX).unwrap();
+            let total = asked.get();
+            assert!(total > 20, "{total}");
+            for limit in (0..total).step_by(1 + total as usize / 60) {
+                assert_eq!(ask(limit), Err(Stop::Asked), "after {limit} of {total}");
+                assert_eq!(asked.get(), limit + 1, "it stops at the first no");
+            }
+        }
+    }
+}
