@@ -25,6 +25,7 @@ impl Service for Crash {
                 std::time::Duration::ZERO
             },
             reply_bytes: text.len() as u64,
+            ..Cost::default()
         };
         Ok((text, cost))
     }

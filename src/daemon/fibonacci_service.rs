@@ -50,6 +50,7 @@ impl Service for Fibonacci {
         let cost = Cost {
             time: cost.time,
             reply_bytes: cost.digits + overhead,
+            memory: cost.memory,
         };
         Ok((Job { n, format }, cost))
     }

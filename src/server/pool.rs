@@ -1,8 +1,8 @@
 //! The pool for large computations: so many at once, the others in line, in order.
 //!
 //! Owns the jobs in line and the threads at work. Promises an outcome for every job that began (a
-//! panic is one too), that the replies it holds in memory stay within a budget, and that a stopped
-//! job ends soon if its service asks now and then.
+//! panic is one too), that the memory of its jobs and of their replies stays within a budget, and that a
+//! stopped job ends soon if its service asks now and then.
 
 use super::service::{Cancel, Cost, Service};
 use super::state::Counters;
@@ -17,6 +17,10 @@ use tokio::task::JoinSet;
 /// Reply bytes that may be in memory at once, being computed or waiting for their confirm, before
 /// further large jobs wait. One job alone may exceed it.
 const REPLY_BUDGET: u64 = 64 << 20;
+
+/// Bytes that jobs at work may take together before further ones wait. One job alone may exceed it: the limits on n and on
+/// replies bound that one. Together with [`REPLY_BUDGET`] it is less than the shipped unit's `MemoryHigh=`.
+const WORK_BUDGET: u64 = 256 << 20;
 
 /// The priority of computing threads against those that serve (nice(2)): small requests, heartbeats
 /// and acks come first where the processor is short.
@@ -57,6 +61,8 @@ pub(super) struct Pool<S: Service> {
     running: JoinSet<Done>,
     /// How to stop a running job, and what it was expected to cost.
     at_work: HashMap<u64, (Cancel, Cost)>,
+    /// Memory that the jobs at work may take.
+    working_bytes: u64,
     /// Estimated computing time of all jobs, in line and at work.
     load: Duration,
     /// Reply bytes that are accounted to each delivery until its reply is confirmed.
@@ -73,6 +79,7 @@ impl<S: Service> Pool<S> {
             waiting: VecDeque::new(),
             running: JoinSet::new(),
             at_work: HashMap::new(),
+            working_bytes: 0,
             load: Duration::ZERO,
             held: HashMap::new(),
             held_bytes: 0,
@@ -119,6 +126,7 @@ impl<S: Service> Pool<S> {
             if let Ok(done) = joined {
                 if let Some((_, cost)) = self.at_work.remove(&done.tag) {
                     self.load = self.load.saturating_sub(cost.time);
+                    self.working_bytes -= cost.memory;
                 }
                 Counters::add(&self.counters.pool_beats);
                 self.start();
@@ -161,13 +169,16 @@ impl<S: Service> Pool<S> {
     }
 
     fn start(&mut self) {
+        let fits = |taken: u64, more, budget| taken == 0 || taken.saturating_add(more) <= budget;
         while self.running.len() < self.concurrency
             && let Some(next) = self.waiting.front()
-            && (self.held_bytes == 0 || self.held_bytes + next.cost.reply_bytes <= REPLY_BUDGET)
+            && fits(self.held_bytes, next.cost.reply_bytes, REPLY_BUDGET)
+            && fits(self.working_bytes, next.cost.memory, WORK_BUDGET)
             && let Some(task) = self.waiting.pop_front()
         {
             let cancel = Cancel::new(task.deadline, Some(self.counters.clone()));
             self.at_work.insert(task.tag, (cancel.clone(), task.cost));
+            self.working_bytes += task.cost.memory;
             self.held.insert(task.tag, task.cost.reply_bytes);
             self.held_bytes += task.cost.reply_bytes;
             let service = self.service.clone();
@@ -271,12 +282,19 @@ mod tests {
     }
 
     fn task() -> Task<()> {
+        task_of(1, 0)
+    }
+
+    fn task_of(tag: u64, memory: u64) -> Task<()> {
         Task {
-            tag: 1,
+            tag,
             request: Request::read(crate::protocol::Message::default()),
             address: Address::Queue,
             job: (),
-            cost: Cost::default(),
+            cost: Cost {
+                memory,
+                ..Cost::default()
+            },
             since: Instant::now(),
             deadline: None,
         }
@@ -305,5 +323,34 @@ mod tests {
         assert_eq!(beats(), before + 1);
         drop(tell);
         assert!(pool.next().await.outcome.is_err());
+    }
+
+    /// What runs at once is bounded by memory, too; and whatever a job takes, it runs when it is alone.
+    #[tokio::test]
+    async fn jobs_that_would_not_fit_in_memory_together_wait_for_each_other() {
+        let (mut pool, tell) = hanging(&Arc::default());
+        pool.set_concurrency(8);
+        for (tag, part) in [(1, 4), (2, 2), (3, 4), (4, 4), (5, 1)] {
+            pool.push(task_of(tag, WORK_BUDGET / part));
+        }
+        pool.push(task_of(6, 100 * WORK_BUDGET));
+        let working = |pool: &Pool<Hang>| {
+            let mut tags: Vec<_> = pool.at_work.keys().copied().collect();
+            tags.sort_unstable();
+            tags
+        };
+        assert_eq!(working(&pool), [1, 2, 3], "a half and two quarters");
+        drop(tell);
+        let mut ended = Vec::new();
+        for _ in 0..6 {
+            ended.push(pool.next().await.tag);
+            assert!(
+                pool.working_bytes <= WORK_BUDGET || working(&pool) == [6],
+                "{:?}",
+                working(&pool)
+            );
+        }
+        assert_eq!(ended[5], 6);
+        assert_eq!(pool.working_bytes, 0);
     }
 }

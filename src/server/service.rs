@@ -28,6 +28,8 @@ pub struct Cost {
     pub time: Duration,
     /// Size of the reply's body in bytes, at least roughly.
     pub reply_bytes: u64,
+    /// Bytes of memory at the worst moment of the computation, the result included.
+    pub memory: u64,
 }
 
 impl Cost {
