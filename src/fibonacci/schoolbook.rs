@@ -110,7 +110,7 @@ fn trim(limbs: &mut Vec<u64>) {
     }
 }
 
-/// The sum of all a[i] b[j] with i + j = `column`; a and b are of one length.
+/// The sum of all products of limbs of a and b whose places add up to `column`; a and b are of one length.
 fn product_column(a: &[u64], b: &[u64], column: usize) -> i128 {
     let from = (column + 1).saturating_sub(b.len());
     let to = a.len().min(column + 1);
