@@ -125,6 +125,7 @@ fn digits_in(
         let first = schoolbook::pair_digits(n, from).map(|digits| limbs::from_text(&digits, base));
         let pair = doubling::pair(&mut decimal, first, n, from, 2)?;
         let limbs = doubling::last_two(&mut decimal, pair, n)?;
+        long::give_back(&mut decimal.spectra[0], keep_going)?;
         Ok::<_, Stop>((limbs, decimal.watch))
     })?;
     let count = usize::try_from(count).map_err(|_| Doubt::Bound)?;

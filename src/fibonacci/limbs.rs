@@ -31,9 +31,6 @@ fn nearest(x: f64, distance: &mut f64) -> f64 {
     integer
 }
 
-/// Values to be settled, lanes side by side.
-pub(super) type Values = [[f64; LANES]; BLOCK];
-
 /// Turns coefficients into limbs.
 #[derive(Debug, Clone)]
 pub(super) struct Settler {
@@ -52,27 +49,19 @@ impl Settler {
         }
     }
 
-    /// The first `count` values of each lane to limbs. Each step waits for the last one's carry of its lane only.
+    /// One value of each lane to a limb. It waits for the last one's carry of its lane only.
     #[inline(always)]
-    fn settle(&self, values: &Values, count: usize, carries: &mut [f64; LANES], block: &mut Block) {
-        let mut limbs = [[0; LANES]; BLOCK];
-        let mut running = *carries;
-        for (limbs, values) in limbs.iter_mut().zip(values).take(count) {
-            for lane in 0..LANES {
-                let value = values[lane] + running[lane];
-                let carry = (value * self.inverse + MAGIC) - MAGIC;
-                let limb = value - carry * self.base;
-                running[lane] = carry;
-                let bits = (limb + MAGIC).to_bits() as i32;
-                limbs[lane] = bits;
-            }
+    fn settle(&self, values: [f64; LANES], carries: &mut [f64; LANES]) -> [i32; LANES] {
+        let mut limbs = [0; LANES];
+        for lane in 0..LANES {
+            let value = values[lane] + carries[lane];
+            let carry = (value * self.inverse + MAGIC) - MAGIC;
+            let limb = value - carry * self.base;
+            carries[lane] = carry;
+            // The low bits are the integer.
+            limbs[lane] = (limb + MAGIC).to_bits() as i32;
         }
-        *carries = running;
-        for (lane, limbs_of_lane) in block.iter_mut().enumerate() {
-            for (limb, limbs) in limbs_of_lane.iter_mut().zip(&limbs) {
-                *limb = limbs[lane];
-            }
-        }
+        limbs
     }
 
     /// Limbs of `count` coefficients of each lane, products as they are.
@@ -84,16 +73,19 @@ impl Settler {
         block: &mut Block,
         load: impl Fn(usize) -> [f64; LANES],
     ) {
-        let mut values = [[0.0; LANES]; BLOCK];
         let mut distances = self.distances;
-        for (i, values) in values.iter_mut().enumerate().take(count) {
+        for i in 0..count.min(BLOCK) {
             let products = load(i);
+            let mut values = [0.0; LANES];
             for lane in 0..LANES {
                 values[lane] = nearest(products[lane], &mut distances[lane % (LANES / 2)]);
             }
+            let limbs = self.settle(values, carries);
+            for lane in 0..LANES {
+                block[lane][i] = limbs[lane];
+            }
         }
         self.distances = distances;
-        self.settle(&values, count, carries, block);
     }
 
     /// The same for two combinations of squares and products, in the first and the second half of the lanes.
@@ -106,19 +98,22 @@ impl Settler {
         block: &mut Block,
         load: impl Fn(usize) -> ([f64; LANES / 2], [f64; LANES / 2]),
     ) {
-        let mut values = [[0.0; LANES]; BLOCK];
         let mut distances = self.distances;
-        for (i, values) in values.iter_mut().enumerate().take(count) {
+        for i in 0..count.min(BLOCK) {
             let (squares, products) = load(i);
+            let mut values = [0.0; LANES];
             for lane in 0..LANES / 2 {
                 let square = nearest(squares[lane], &mut distances[lane]);
                 let product = nearest(products[lane], &mut distances[lane]);
                 values[lane] = factors.0[0] * square + factors.0[1] * product;
                 values[lane + LANES / 2] = factors.1[0] * square + factors.1[1] * product;
             }
+            let limbs = self.settle(values, carries);
+            for lane in 0..LANES {
+                block[lane][i] = limbs[lane];
+            }
         }
         self.distances = distances;
-        self.settle(&values, count, carries, block);
     }
 }
 

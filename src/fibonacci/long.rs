@@ -152,6 +152,20 @@ fn grow(
     Ok(())
 }
 
+/// Gives memory back in steps: all at once takes milliseconds.
+pub(super) fn give_back(
+    points: &mut Vec<Complex64>,
+    keep_going: &dyn Fn() -> bool,
+) -> Result<(), Stop> {
+    const STEP: usize = 1 << 18;
+    while !points.is_empty() {
+        Stop::unless(keep_going())?;
+        points.truncate(points.len().saturating_sub(STEP));
+        points.shrink_to_fit();
+    }
+    Ok(())
+}
+
 /// The first pass: `limbs` to columns of the spectrum. Returns the sum of the limbs' squares.
 #[allow(clippy::too_many_arguments)]
 fn forward_columns(
@@ -340,7 +354,7 @@ pub(super) fn multiply(
         twist.apply(x);
     }
     // This is the last step: the memory is for the result now.
-    *second = Vec::new();
+    give_back(second, *keep_going)?;
 
     let mut settler = Settler::new(*base);
     let mut carries = vec![[0.0; LANES]; rows / ROWS];

@@ -35,7 +35,8 @@
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     clippy::many_single_char_names,
-    clippy::inline_always
+    clippy::inline_always,
+    clippy::needless_range_loop
 )]
 
 mod bound;

@@ -10,8 +10,8 @@ use crate::support::{Broker, Daemon, Ledger, Proxy, SOON, Settings, until};
 
 const QUEUE: &str = "rpc_queue";
 
-/// Seconds of work, many where the tests are not optimised.
-const LARGE: &str = "20000000";
+/// A quarter of a second of work, seconds where the tests are not optimised.
+const LARGE: &str = "70000000";
 
 /// How far clocks may be apart: a deadline is kept this much later.
 const SKEW: Duration = Duration::from_secs(1);
@@ -115,8 +115,8 @@ fn what_cannot_be_answered_is_refused_before_it_is_computed() {
     let used = daemon.processor_time().checked_sub(before).unwrap();
     assert!(used < Duration::from_millis(500), "{used:?}");
 
-    // More than ten seconds in line, and a caller that waits for three.
-    for _ in 0..6 {
+    // More than three seconds in line, and a caller that waits for three.
+    for _ in 0..20 {
         client
             .publish(
                 QUEUE,
@@ -167,11 +167,11 @@ fn large_computations_delay_neither_small_requests_nor_heartbeats() {
     p99(&mut client, 100);
     let mut idle = [(); 9].map(|()| p99(&mut client, 300));
     let mut other = Client::connect(broker.port(), &vhost).unwrap();
-    for id in 0..4 {
+    for id in 0..60 {
         let request = Properties::new().correlation_id(id.to_string());
-        other.request(QUEUE, request, b"60000000").unwrap();
+        other.request(QUEUE, request, LARGE.as_bytes()).unwrap();
     }
-    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == 4);
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked > 50);
     // Several heartbeats long.
     let began = Instant::now();
     let mut busy = Vec::new();
@@ -179,8 +179,8 @@ fn large_computations_delay_neither_small_requests_nor_heartbeats() {
         busy.push(p99(&mut client, 300));
     }
     let report = client.report(QUEUE, SOON).unwrap();
-    assert_eq!(
-        report["in_flight"], 5,
+    assert!(
+        report["in_flight"].as_u64() > Some(2),
         "the large ones were done first: {report}"
     );
     assert_eq!(report["sessions"], 1, "a heartbeat was missed");
@@ -190,7 +190,7 @@ fn large_computations_delay_neither_small_requests_nor_heartbeats() {
     let (best, worst) = (busy[0], busy[busy.len() - 1]);
     let (idle, busy) = (idle[idle.len() / 2], busy[busy.len() / 2]);
     eprintln!(
-        "p99 of n = 30, 300 at a time: idle {idle:?} ({low:?} to {high:?}); beside four large ones {busy:?} \
+        "p99 of n = 30, 300 at a time: idle {idle:?} ({low:?} to {high:?}); beside sixty large ones {busy:?} \
          ({best:?} to {worst:?}), {:.2} times",
         busy.as_secs_f64() / idle.as_secs_f64()
     );
