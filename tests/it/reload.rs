@@ -121,7 +121,7 @@ fn more_computations_at_once_are_begun_at_once() {
     server.notify.wait_for_status("1 in flight", SOON);
     // Large enough for the pool, where it waits in line.
     let large = Properties::new().correlation_id("large");
-    client.request("rpc_queue", large, b"50000").unwrap();
+    client.request("rpc_queue", large, b"300000").unwrap();
     server.notify.wait_for_status("2 in flight", SOON);
     let at_once = Duration::from_millis(500);
     assert!(client.next_delivery(at_once).is_err(), "it did not wait");
