@@ -156,12 +156,16 @@ fn a_second_signal_stops_at_once_and_says_what_was_abandoned() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost)
-        .set("server.max_n", 100_000_000)
-        .set("server.max_reply_bytes", "100MiB");
+        .set("server.max_n", 1_000_000_000)
+        .set("server.max_reply_bytes", "500MiB");
     let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     client
-        .request(QUEUE, Properties::new().correlation_id("long"), b"60000000")
+        .request(
+            QUEUE,
+            Properties::new().correlation_id("long"),
+            b"1000000000",
+        )
         .unwrap();
     broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == 1);
 
@@ -457,12 +461,12 @@ fn a_large_number_does_not_delay_small_ones() {
         .set("server.max_reply_bytes", "100MiB");
     let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
     let mut large = Client::connect(broker.port(), &vhost).unwrap();
-    for id in 0..4 {
+    for id in 0..20 {
         let request = Properties::new().correlation_id(id.to_string());
-        large.request(QUEUE, request, b"20000000").unwrap();
+        large.request(QUEUE, request, b"90000000").unwrap();
     }
     broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
-        depth.unacked + depth.ready == 4
+        depth.unacked + depth.ready > 10
     });
     let mut small = Client::connect(broker.port(), &vhost).unwrap();
     for n in 0..50 {
@@ -481,15 +485,15 @@ fn a_caller_that_stopped_waiting_is_not_computed_for() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost)
-        .set("server.max_n", 100_000_000)
-        .set("server.max_reply_bytes", "100MiB");
+        .set("server.max_n", 1_000_000_000)
+        .set("server.max_reply_bytes", "500MiB");
     let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     let deadline = value::integer(1_000);
     let request = Properties::new()
         .correlation_id("late")
         .header("fibrpc-deadline", deadline);
-    client.request(QUEUE, request, b"90000000").unwrap();
+    client.request(QUEUE, request, b"1000000000").unwrap();
     let reply = client.next_delivery(SOON).unwrap();
     assert!(
         reply.text().starts_with("error: DEADLINE_EXCEEDED"),
@@ -505,7 +509,7 @@ fn a_caller_that_stopped_waiting_is_not_computed_for() {
     let request = Properties::new()
         .correlation_id("stopped")
         .header("fibrpc-deadline", soon);
-    client.request(QUEUE, request, b"90000000").unwrap();
+    client.request(QUEUE, request, b"1000000000").unwrap();
     let reply = client.next_delivery(MINUTES).unwrap();
     assert!(
         reply.text().starts_with("error: DEADLINE_EXCEEDED"),
