@@ -21,38 +21,50 @@ pub(super) fn judge(product: &str, version: &str, config: &Config) -> Vec<Findin
     findings
 }
 
-/// Major and minor version.
-fn parse(version: &str) -> Option<(u32, u32)> {
-    let mut parts = version.split('.').map(str::parse);
-    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+/// Major, minor and patch version; of the latter the digits at its beginning.
+fn parse(version: &str) -> Option<(u32, u32, u32)> {
+    let mut parts = version.split('.');
+    let major = parts.next()?.parse().ok()?;
+    let minor = parts.next()?.parse().ok()?;
+    let patch = parts.next().unwrap_or_default();
+    let end = patch.find(|c: char| !c.is_ascii_digit());
+    let patch = patch[..end.unwrap_or(patch.len())].parse().unwrap_or(0);
+    Some((major, minor, patch))
 }
 
-fn rabbitmq(version: (u32, u32), config: &Config) -> Vec<Finding> {
+fn rabbitmq(version: (u32, u32, u32), config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if version < (4, 0) {
+    if version < (4, 0, 0) {
         findings.push(
             Check::Limits.ok("RabbitMQ 3.x: its makers support it no longer, a distribution may"),
         );
     }
-    if version < (3, 8) && config.queue.kind == QueueKind::Quorum {
+    if version < (3, 8, 13) {
+        findings.push(Check::Limits.warning(
+            "direct reply-to before RabbitMQ 3.8.13 has names of an older form, which fibrpcd refuses: no call is \
+             answered",
+            "upgrade RabbitMQ",
+        ));
+    }
+    if version < (3, 8, 0) && config.queue.kind == QueueKind::Quorum {
         findings.push(Check::Limits.warning(
             "RabbitMQ before 3.8 has no quorum queues",
             "set queue.type to \"classic\"",
         ));
     }
-    findings.push(Check::Limits.ok(if version < (4, 2) {
+    findings.push(Check::Limits.ok(if version < (4, 2, 0) {
         "direct reply-to before RabbitMQ 4.2: mandatory replies come back although they arrive"
     } else {
         "direct reply-to from RabbitMQ 4.2 on: replies are taken even where the caller has gone"
     }));
-    if version >= (4, 3) && !config.queue.durable {
+    if version >= (4, 3, 0) && !config.queue.durable {
         findings.push(Check::Limits.warning(
             "RabbitMQ from 4.3 on may deny transient queues that are shared",
             "set queue.durable to true",
         ));
     }
     let largest = match version {
-        (4.., _) => 16 * MIB,
+        (4.., ..) => 16 * MIB,
         _ => 128 * MIB,
     };
     if config.server.max_reply_bytes > largest {
@@ -98,7 +110,19 @@ mod tests {
         let (old, new) = ("before RabbitMQ 4.2", "from RabbitMQ 4.2 on");
         for (product, version, config, expected) in [
             ("RabbitMQ", "3.10.8", &default, &["3.x", old][..]),
-            ("RabbitMQ", "3.7.1", &default, &["3.x", "WARN quorum", old]),
+            (
+                "RabbitMQ",
+                "3.7.1",
+                &default,
+                &["3.x", "WARN older form", "WARN quorum", old],
+            ),
+            (
+                "RabbitMQ",
+                "3.8.12",
+                &default,
+                &["3.x", "WARN older form", old],
+            ),
+            ("RabbitMQ", "3.8.13", &default, &["3.x", old]),
             ("RabbitMQ", "4.0.0-rc.1", &default, &[old]),
             ("RabbitMQ", "4.2.0", &default, &[new]),
             ("RabbitMQ", "4.3.6", &default, &[new]),
