@@ -420,7 +420,7 @@ fn the_configuration() {
         .set("broker.password_file", password.to_str().unwrap());
     doctor(&readable).assert_first("warning", "config", &["others can read", "chmod"]);
     std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o604)).unwrap();
-    let key = Settings::at("amqps://guest@127.0.0.1:1")
+    let key = Settings::at("amqps://127.0.0.1:1")
         .set("broker.tls.cert_file", password.to_str().unwrap())
         .set("broker.tls.key_file", password.to_str().unwrap());
     let words = ["broker.tls.key_file: others can read", "chmod"];
