@@ -70,7 +70,7 @@ pub struct Digits {
 
 /// The decimal digits of the `n`-th Fibonacci number, or `None` once `keep_going` has said no.
 ///
-/// It is asked at least once a millisecond up to n = 10^7, and every 5 ms at 10^8, on an ordinary machine; up to n = 12,000,
+/// It is asked at least once a millisecond up to n = 10^7, and every 10 ms at 10^8, on an ordinary machine; up to n = 12,000,
 /// which takes a few microseconds, not at all. Bound `n` by its [`cost()`] first.
 pub fn digits(n: u64, keep_going: &dyn Fn() -> bool) -> Option<Digits> {
     let certain = |text| Digits { text, doubt: None };
