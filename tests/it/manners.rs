@@ -140,6 +140,8 @@ fn many_numbers_have_a_bar_on_a_terminal_and_nowhere_else() {
                 std::thread::sleep(Duration::from_millis(150));
                 server.reply(&request, b"1");
             }
+            // Kept: with its connection the broker may lose what it has not read yet.
+            server
         });
         let terminal = Terminal::new().stdin(&numbers).stdout(&answers);
         let output = on_terminal(terminal, &settings, arguments);
