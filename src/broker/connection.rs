@@ -36,6 +36,8 @@ pub struct Options {
     pub operation_timeout: Duration,
     /// Bodies larger than this are dropped by the guard and delivered as a defect; `None`: no limit.
     pub max_body: Option<u64>,
+    /// The longest that the caller waits for the handshake, if that is less than `broker.connect_timeout`.
+    pub patience: Option<Duration>,
 }
 
 /// What the broker says about a connection.
@@ -82,9 +84,14 @@ impl Connection {
         options: Options,
     ) -> Result<Self, Error> {
         let link = Link::new(url.address());
+        let own = settings.connect_timeout;
+        let (limit, key) = match options.patience {
+            Some(patience) if patience < own => (patience, ""),
+            _ => (own, " (broker.connect_timeout)"),
+        };
         let establishing = Box::pin(Self::establish(url, settings, options, &link));
-        let opened = link::within(settings.connect_timeout, async || {}, establishing).await;
-        opened.unwrap_or_else(|| Err(handshake::late(url, settings, &link.progress())))
+        let opened = link::within(limit, async || {}, establishing).await;
+        opened.unwrap_or_else(|| Err(handshake::late(url, limit, key, &link.progress())))
     }
 
     async fn establish(

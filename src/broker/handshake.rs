@@ -7,6 +7,7 @@ use super::guard::{ANOTHER_VERSION, Broken};
 use super::link::Ending;
 use super::{Error, Kind, tls};
 use crate::config::{self, BrokerUrl, Login, Scheme, Source};
+use std::time::Duration;
 
 /// How far a connection has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -120,9 +121,9 @@ pub(super) fn refused(attempt: &Attempt<'_>, ending: Option<Ending>, library: Er
 }
 
 /// The deadline passed first.
-pub(super) fn late(url: &BrokerUrl, settings: &config::Broker, progress: &Progress) -> Error {
+/// `key`: what sets the limit, in parentheses.
+pub(super) fn late(url: &BrokerUrl, limit: Duration, key: &str, progress: &Progress) -> Error {
     let address = url.address();
-    let limit = settings.connect_timeout;
     let (place, cure) = match progress.step {
         Step::Lookup => (
             "no answer from the name service",
@@ -143,7 +144,7 @@ pub(super) fn late(url: &BrokerUrl, settings: &config::Broker, progress: &Progre
     Error::new(
         Kind::Timeout,
         format!(
-            "broker {address} did not complete the handshake within {limit:?} (broker.connect_timeout): {place}; {cure}"
+            "broker {address} did not complete the handshake within {limit:?}{key}: {place}; {cure}"
         ),
     )
 }

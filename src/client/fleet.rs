@@ -142,6 +142,7 @@ async fn open(url: BrokerUrl, settings: &Settings) -> Result<Connection, Error> 
         name: settings.name.clone(),
         operation_timeout: settings.broker.confirm_timeout,
         max_body: None,
+        patience: settings.connect_limit,
     };
     Connection::open(&url, &settings.broker, options).await
 }

@@ -89,6 +89,7 @@ impl Approach {
             name: settings.name.clone(),
             operation_timeout: limit,
             max_body: None,
+            patience: settings.connect_limit,
         };
         let opened = Connection::open(&self.url, broker, options).await;
         let lost = matches!(&opened, Err(error) if error.kind == Kind::Lost);

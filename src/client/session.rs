@@ -72,6 +72,7 @@ impl Session {
             name: settings.name.clone(),
             operation_timeout: settings.broker.confirm_timeout,
             max_body: None,
+            patience: settings.connect_limit,
         };
         let connection = Connection::open(&url, &settings.broker, options).await?;
         let opening = connection.channel();

@@ -116,6 +116,7 @@ impl<'a, S: Service> Session<'a, S> {
             name: format!("fibrpcd {name} {role}"),
             operation_timeout: settings.broker.confirm_timeout,
             max_body: Some(settings.server.max_request_bytes),
+            patience: None,
         };
         let (consuming, publishing) = future::try_join(
             Connection::open(&url, &settings.broker, options("consume")),

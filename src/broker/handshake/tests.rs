@@ -260,7 +260,6 @@ fn what_the_broker_says_has_its_own_cure() {
 
 #[test]
 fn what_comes_too_late_is_told_by_its_place() {
-    let settings = config::Config::default().broker;
     let url = BrokerUrl::default();
     for (step, words) in [
         (
@@ -282,7 +281,8 @@ fn what_comes_too_late_is_told_by_its_place() {
             "did not open the vhost; see the broker's log",
         ),
     ] {
-        let error = late(&url, &settings, &progress(step));
+        let limit = Duration::from_secs(10);
+        let error = late(&url, limit, " (broker.connect_timeout)", &progress(step));
         assert_eq!(error.kind, Kind::Timeout);
         assert!(error.message.contains(words), "{error}");
     }

@@ -31,6 +31,7 @@ async fn a_kill_ends_all_that_waits_on_a_hung_connection() {
         name: "to be cut".into(),
         operation_timeout: SOON * 10,
         max_body: None,
+        patience: None,
     };
     let mut slowest = Duration::ZERO;
     for _ in 0..10 {

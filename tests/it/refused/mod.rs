@@ -120,4 +120,8 @@ fn an_end_within_the_handshake_is_told_by_its_place() {
         "did not answer the login",
     ];
     assert_says(&ask(&settings), 69, &words, &[]);
+    // A caller that waits for less is told the same, and not of a setting that is not to blame.
+    let settings = Settings::at(&proxy.url(&vhost)).set("client.timeout", "1s");
+    let words = ["within 1s: it did not answer the login"];
+    assert_says(&ask(&settings), 69, &words, &["broker.connect_timeout"]);
 }
