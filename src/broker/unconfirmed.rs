@@ -54,6 +54,13 @@ impl<T> Unconfirmed<T> {
         Some(value)
     }
 
+    /// Whether the publish with this number waits.
+    pub fn waits(&self, number: u64) -> bool {
+        let index = number.checked_sub(self.first);
+        let index = index.and_then(|index| usize::try_from(index).ok());
+        index.is_some_and(|index| matches!(self.slots.get(index), Some(Some(_))))
+    }
+
     /// Those that wait, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().flatten()
@@ -128,6 +135,7 @@ mod tests {
                     }
                 }
                 proptest::prop_assert_eq!(waiting.len(), map.len());
+                proptest::prop_assert_eq!(waiting.waits(number), map.contains_key(&number));
                 proptest::prop_assert!(waiting.iter().eq(map.values()));
             }
         }

@@ -67,6 +67,8 @@ pub(super) struct Call {
     pub(super) timeout: Duration,
     pub(super) answer: oneshot::Sender<Outcome>,
     pub(super) stage: Stage,
+    /// The number of its last publish on the present connection.
+    pub(super) number: u64,
     /// How often it was published without coming back or being refused: it may have been worked on.
     pub(super) exposed: u32,
 }

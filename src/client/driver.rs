@@ -135,6 +135,7 @@ impl Driver {
                             timeout,
                             answer,
                             stage: Stage::Held,
+                            number: 0,
                             exposed: 0,
                         };
                         self.accept(deadline, call);
@@ -231,8 +232,9 @@ impl Driver {
             question => question.message(text, left_ms, deadline_ms),
         };
         match session.publish(id, &self.settings.queue, &message) {
-            Ok(()) => {
+            Ok(number) => {
                 call.stage = Stage::Asked(now);
+                call.number = number;
                 call.exposed += 1;
                 count(&self.counters.asked);
                 if watch_confirms {

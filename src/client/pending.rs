@@ -61,13 +61,13 @@ impl<T> Pending<T> {
     }
 
     /// Takes out one call whose deadline is not after `now`, the earliest first.
-    pub(super) fn pop_expired(&mut self, now: Instant) -> Option<(Uuid, T)> {
+    pub(super) fn pop_expired(&mut self, now: Instant) -> Option<T> {
         if self.next_deadline()? > now {
             return None;
         }
         let (_, id) = self.order.pop_first()?;
         let (_, call) = self.calls.remove(&id)?;
-        Some((id, call))
+        Some(call)
     }
 
     /// Whether none waits.
@@ -114,20 +114,11 @@ mod tests {
         pending.insert(id(3), now + second, 'b'); // the same instant: nobody is lost
         assert_eq!(pending.next_deadline(), Some(now + second));
         assert_eq!(pending.pop_expired(now), None);
-        assert_eq!(
-            pending.pop_expired(now + second).map(|(_, call)| call),
-            Some('a')
-        );
-        assert_eq!(
-            pending.pop_expired(now + second).map(|(_, call)| call),
-            Some('b')
-        );
+        assert_eq!(pending.pop_expired(now + second), Some('a'));
+        assert_eq!(pending.pop_expired(now + second), Some('b'));
         assert_eq!(pending.pop_expired(now + second), None);
         assert_eq!(pending.next_deadline(), Some(now + 3 * second));
-        assert_eq!(
-            pending.pop_expired(now + 9 * second).map(|(_, call)| call),
-            Some('c')
-        );
+        assert_eq!(pending.pop_expired(now + 9 * second), Some('c'));
     }
 
     #[test]
@@ -137,7 +128,7 @@ mod tests {
         pending.insert(id(1), now, 'a');
         pending.insert(id(2), now, 'b');
         assert_eq!(pending.remove(id(1)), Some('a'));
-        assert_eq!(pending.pop_expired(now).map(|(_, call)| call), Some('b'));
+        assert_eq!(pending.pop_expired(now), Some('b'));
         assert_eq!(pending.pop_expired(now), None);
     }
 
@@ -150,7 +141,7 @@ mod tests {
         assert_eq!(pending.insert(id(1), later, 'b'), Some('a'));
         assert_eq!(pending.next_deadline(), Some(later));
         assert_eq!(pending.pop_expired(now), None);
-        assert_eq!(pending.pop_expired(later).map(|(_, call)| call), Some('b'));
+        assert_eq!(pending.pop_expired(later), Some('b'));
         assert_eq!(pending.next_deadline(), None);
     }
 
@@ -162,7 +153,7 @@ mod tests {
             pending.insert(id(n), now, n);
         }
         assert_eq!(pending.ids(|_| true), [id(3), id(1), id(2)]);
-        assert_eq!(pending.pop_expired(now), Some((id(3), 3)));
+        assert_eq!(pending.pop_expired(now), Some(3));
     }
 
     #[test]

@@ -102,18 +102,18 @@ impl Session {
         Ok((Box::new(session), seen))
     }
 
-    /// Sends a request; what becomes of it comes out of [`Session::event`].
+    /// Sends a request, and gives its number; what becomes of it comes out of [`Session::event`].
     pub(super) fn publish(
         &mut self,
         id: Uuid,
         queue: &str,
         message: &Message,
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
         let number = self.channel.publish(queue, true, message)?;
         if self.confirmed {
             self.unconfirmed.add(number, id);
         }
-        Ok(())
+        Ok(number)
     }
 
     /// Looks at the queue until it is certain who is there, unless that is already going on.
@@ -134,9 +134,9 @@ impl Session {
         self.connection.caught_up()
     }
 
-    /// Whether the broker was asked to confirm the request with this id and has not done so.
-    pub(super) fn is_unconfirmed(&self, id: Uuid) -> bool {
-        self.unconfirmed.iter().any(|other| *other == id)
+    /// Whether the broker was asked to confirm the request with this number and has not done so.
+    pub(super) fn is_unconfirmed(&self, number: u64) -> bool {
+        self.unconfirmed.waits(number)
     }
 
     /// The request that has waited longest for its confirm.

@@ -46,10 +46,10 @@ impl Driver {
 
     /// Ends the calls whose time is over; all that has arrived has been looked at.
     pub(super) fn expire(&mut self, now: Instant) {
-        while let Some((id, call)) = self.calls.pop_expired(now) {
+        while let Some(call) = self.calls.pop_expired(now) {
             let session = self.link.session();
             let confirmed = (!self.settings.plain)
-                .then(|| session.is_some_and(|session| !session.is_unconfirmed(id)));
+                .then(|| session.is_some_and(|session| !session.is_unconfirmed(call.number)));
             let late = Late {
                 queue: &self.settings.queue,
                 timeout: call.timeout,
