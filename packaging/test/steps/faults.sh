@@ -59,11 +59,13 @@ step_broker_away_for_two_minutes() {
 	check is NRestarts 0
 }
 
-# Short of memory, the broker reads nothing from those who publish.
+# Short of memory, the broker reads nothing from those who publish. It says so to those who try to: there are always
+# requests in flight whose replies are still to be published.
 step_blocked_by_the_broker() {
 	afresh
 	journal_mark
-	load_keep 40 200000
+	load_keep 200 1000000
+	within 5 status_has ', [1-9][0-9]+ in flight$'
 	check inside rabbitmqctl -q set_vm_memory_high_watermark 0
 	within 20 status_has '^blocked by the broker: low on memory$'
 	stays 5 is NRestarts 0
