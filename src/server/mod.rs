@@ -11,6 +11,7 @@ mod control;
 pub mod events;
 mod isolation;
 mod pool;
+mod reach;
 mod report;
 pub mod service;
 mod session;

@@ -16,6 +16,7 @@ use super::beats::{self, Beats};
 use super::control::Control;
 use super::isolation::Poison;
 use super::pool::Pool;
+use super::reach::Reach;
 use super::service::Service;
 use super::state::{Counters, State, Stop};
 use super::{Context, events};
@@ -79,6 +80,7 @@ pub(super) struct Session<'a, S: Service> {
     subscription: Subscription,
     consumer_tag: String,
     control: Control,
+    reach: Reach,
     /// Whether the consumer was told to deliver one at a time.
     one_at_a_time: bool,
     pool: Pool<S>,
@@ -144,6 +146,12 @@ impl<'a, S: Service> Session<'a, S> {
             policy: Policy::new(&settings.queue.name, &settings.server.reply_to_allow),
             pool: Pool::new(service, counters, settings.server.concurrency),
             control: Control::start(&publishing, &settings),
+            reach: Reach::new(
+                &consuming,
+                url.address(),
+                &settings.queue.name,
+                settings.broker.url.len(),
+            ),
             context,
             settings,
             url,
@@ -278,6 +286,7 @@ impl<'a, S: Service> Session<'a, S> {
                 done = self.pool.next(), if self.pool.is_working() => self.on_computed(done)?,
                 asked = self.control.next() => self.on_status(&asked),
                 delivery = self.deliveries.next(), if self.draining.is_none() => {
+                    self.reach.delivered();
                     self.on_delivery(delivery)?;
                     while let Some(delivery) = self.deliveries.try_next() {
                         self.on_delivery(delivery)?;
@@ -285,6 +294,7 @@ impl<'a, S: Service> Session<'a, S> {
                     self.leave_isolation().await?;
                 }
                 _ = tick.tick() => self.on_tick().await?,
+                looked = self.reach.looked(), if self.reach.is_looking() && self.draining.is_none() => looked?,
             }
         }
     }

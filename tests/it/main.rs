@@ -37,6 +37,7 @@ mod nonblocking;
 mod notify;
 mod poison;
 mod presence;
+mod reach;
 mod refused;
 mod reload;
 mod serve;

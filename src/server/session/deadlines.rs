@@ -14,6 +14,9 @@ impl<S: Service> Session<'_, S> {
         self.flush_acks();
         Counters::add(&self.context.counters.loop_beats);
         self.pool.beat();
+        if self.draining.is_none() {
+            self.reach.tick();
+        }
         let now = Instant::now();
         if now - self.ticked > 2 * beats::INTERVAL {
             // The process was stopped. What it was to send then may not even have been sent.

@@ -1,0 +1,219 @@
+//! Whether the broker of a session still reaches the request queue, found out by looking at it now and then.
+//!
+//! A node that is cut off from the rest of its cluster keeps its clients: it answers heartbeats, and deliveries merely stop,
+//! as they do when nobody asks. But whoever consumes from a queue knows how many consumers it has, at least one, and such
+//! a node says none: a quorum queue answers a passive declare with 0 consumers if its leader does not answer
+//! (`rabbit_quorum_queue:stat/2`), and a classic queue of another node is "down" or gets no answer.
+//!
+//! Owns one look at a time, on a channel that the session can do without. A verdict takes looks that agree for a while, since
+//! elections and busy leaders look the same, and no delivery meanwhile.
+
+use crate::broker::{Channels, Connection, Error, Kind};
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// The time between two looks while all is well. Looks that do not find our consumer follow one another.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// How long a look may take. A broker needs a quarter of a second to find out that a leader does not answer.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// For how long looks have to agree if there is another broker to go to: longer than an election takes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same, if there is only the address that is connected already. Behind it may be another node.
+const PATIENCE_WITH_ONE_URL: Duration = Duration::from_secs(30);
+
+/// The looks of one session.
+pub(super) struct Reach {
+    channels: Channels,
+    queue: String,
+    broker: String,
+    doubts: Doubts,
+    next: Instant,
+    look: Option<Pin<Box<dyn Future<Output = Sight> + Send>>>,
+}
+
+/// What one look has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// The queue has a consumer.
+    Consumer,
+    /// It has none, or is out of the broker's reach.
+    None,
+    /// The broker did not answer.
+    Silence,
+    /// Nothing: looking is not allowed.
+    Refused,
+}
+
+/// Since when looks have not found our consumer. Pure.
+#[derive(Debug)]
+struct Doubts {
+    /// Whether there is another broker to go to.
+    alternative: bool,
+    since: Option<Instant>,
+}
+
+impl Reach {
+    /// Looks at `queue` by way of this connection. `urls`: how many brokers the configuration names.
+    pub(super) fn new(connection: &Connection, broker: String, queue: &str, urls: usize) -> Self {
+        Self {
+            channels: connection.channels(),
+            queue: queue.to_owned(),
+            broker,
+            doubts: Doubts {
+                alternative: urls > 1,
+                since: None,
+            },
+            next: Instant::now() + EVERY,
+            look: None,
+        }
+    }
+
+    /// A delivery has come, so the queue is within reach.
+    pub(super) fn delivered(&mut self) {
+        self.doubts.since = None;
+    }
+
+    /// Called once a second: begins the next look when its time has come.
+    pub(super) fn tick(&mut self) {
+        if self.look.is_none() && Instant::now() >= self.next {
+            let look = look(self.channels.clone(), self.queue.clone());
+            self.look = Some(Box::pin(look));
+        }
+    }
+
+    /// Whether there is something to wait for.
+    pub(super) fn is_looking(&self) -> bool {
+        self.look.is_some()
+    }
+
+    /// Ends with the look: why the session is of no use any more, if it is not. Pends for ever if there is none; loses
+    /// nothing when it is dropped unfinished.
+    pub(super) async fn looked(&mut self) -> Result<(), Error> {
+        let Some(look) = &mut self.look else {
+            return std::future::pending().await;
+        };
+        let sight = look.await;
+        self.look = None;
+        let now = Instant::now();
+        let patience = self.doubts.add(sight, now);
+        self.next = match sight {
+            // It stays so as long as the session.
+            Sight::Refused => now + Duration::from_secs(86_400),
+            _ if self.doubts.since.is_some() => now,
+            _ => now + EVERY,
+        };
+        patience.map_or(Ok(()), |patience| Err(self.error(patience)))
+    }
+
+    fn error(&self, patience: Duration) -> Error {
+        let Self { queue, broker, .. } = self;
+        let message = format!(
+            "queue {queue:?} is out of reach: broker {broker} has seen no consumer of it for {patience:?}, though this server is one; \
+             its node may be cut off from the queue's leader (rabbitmqctl cluster_status)"
+        );
+        Error::new(Kind::QueueDown, message)
+    }
+}
+
+impl Doubts {
+    /// Takes a look into account that ended now; for how long looks have agreed, if that is enough.
+    fn add(&mut self, sight: Sight, now: Instant) -> Option<Duration> {
+        let doubtful = match sight {
+            Sight::Consumer | Sight::Refused => false,
+            Sight::None => true,
+            // A broker that says nothing at all is for heartbeats to judge, unless there is a better one.
+            Sight::Silence => self.alternative,
+        };
+        if !doubtful {
+            self.since = None;
+            return None;
+        }
+        let patience = if self.alternative {
+            PATIENCE
+        } else {
+            PATIENCE_WITH_ONE_URL
+        };
+        let since = *self.since.get_or_insert(now);
+        (now - since >= patience).then_some(patience)
+    }
+}
+
+/// Looks once, on a channel of its own, since the broker closes that one if it does not find the queue.
+async fn look(channels: Channels, queue: String) -> Sight {
+    let looking = async {
+        let (channel, _inbox) = channels.open(false).await?;
+        channel.queue_status(&queue).await
+    };
+    match timeout(LIMIT, looking).await {
+        Ok(Ok(status)) if status.consumers > 0 => Sight::Consumer,
+        Ok(Ok(_)) => Sight::None,
+        Ok(Err(error)) => match error.kind {
+            Kind::QueueDown => Sight::None,
+            Kind::Timeout => Sight::Silence,
+            // A queue that is gone and a connection that is lost are told to the session in other ways.
+            _ => Sight::Refused,
+        },
+        Err(_) => Sight::Silence,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doubts(alternative: bool) -> Doubts {
+        Doubts {
+            alternative,
+            since: None,
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn looks_have_to_agree_for_a_while() {
+        let mut doubts = doubts(true);
+        let start = Instant::now();
+        assert_eq!(doubts.add(Sight::None, start), None);
+        assert_eq!(doubts.add(Sight::Silence, start + PATIENCE - SECOND), None);
+        assert_eq!(
+            doubts.add(Sight::None, start + PATIENCE),
+            Some(PATIENCE),
+            "silence agrees with none"
+        );
+    }
+
+    #[test]
+    fn one_consumer_ends_all_doubts() {
+        let mut doubts = doubts(true);
+        let start = Instant::now();
+        assert_eq!(doubts.add(Sight::None, start), None);
+        assert_eq!(doubts.add(Sight::Consumer, start + SECOND), None);
+        assert_eq!(doubts.add(Sight::None, start + PATIENCE), None);
+        assert!(doubts.add(Sight::None, start + PATIENCE * 2).is_some());
+    }
+
+    #[test]
+    fn without_another_broker_patience_is_longer_and_silence_is_nothing() {
+        let mut doubts = doubts(false);
+        let start = Instant::now();
+        assert_eq!(doubts.add(Sight::None, start), None);
+        assert_eq!(doubts.add(Sight::None, start + PATIENCE), None);
+        let end = start + PATIENCE_WITH_ONE_URL;
+        assert_eq!(doubts.add(Sight::Silence, end - SECOND), None);
+        assert_eq!(
+            doubts.add(Sight::None, end),
+            None,
+            "the silence began it anew"
+        );
+        assert!(
+            doubts
+                .add(Sight::None, end + PATIENCE_WITH_ONE_URL)
+                .is_some()
+        );
+    }
+}

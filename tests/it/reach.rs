@@ -1,0 +1,63 @@
+//! A daemon whose broker has lost the request queue: nothing on the connection says so, and it finds out all the same.
+
+use std::time::{Duration, Instant};
+
+use crate::call::fibrpc;
+use crate::support::proxy::answer::{Answering, declare_ok, declared};
+use crate::support::wire::frame::method;
+use crate::support::{Broker, Daemon, Proxy, SOON, Settings, until};
+
+/// From now on nobody seems to consume from the queue, as on a node that does not reach the queue's leader.
+fn desert(proxy: &Proxy) {
+    let nobody = Answering::to_method(method::QUEUE_DECLARE, |frame| {
+        let (name, passive) = declared(frame);
+        (passive && name == "rpc_queue").then(|| declare_ok(frame, 0, 0))
+    });
+    proxy.set(|faults| faults.answer = Some(nobody));
+}
+
+/// A daemon with two ways to the broker, and which of them it took.
+fn scene(broker: &Broker, vhost: &str) -> (Daemon, [Proxy; 2]) {
+    let mut proxies = [Proxy::new(broker.port()), Proxy::new(broker.port())];
+    let urls = proxies.each_ref().map(|proxy| proxy.url(vhost));
+    let settings = Settings::at(&urls[0]).set("broker.url", urls.to_vec());
+    let daemon = Daemon::start_consuming(broker, vhost, &settings);
+    if proxies[0].accepted() == 0 {
+        proxies.reverse();
+    }
+    assert_eq!(proxies[1].accepted(), 0);
+    (daemon, proxies)
+}
+
+#[test]
+fn a_broker_that_has_lost_the_queue_is_left_for_another_one() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let (daemon, [lost, other]) = scene(broker, &vhost);
+    desert(&lost);
+    daemon.wait_for_line("is out of reach", SOON);
+    until(SOON, "a session by the other way", || {
+        (other.open(None) == 2).then_some(())
+    });
+    let settings = Settings::new(broker, &vhost).set("client.timeout", "20s");
+    let output = fibrpc(&settings, &["--wait", "30"]);
+    assert_eq!(output.stdout, "832040\n", "{output:?}");
+    assert_eq!(lost.open(None), 0);
+}
+
+/// A leader that is too busy to be asked looks the same, but what it delivers is proof.
+#[test]
+fn a_broker_that_goes_on_delivering_is_not_left() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let (_daemon, [used, other]) = scene(broker, &vhost);
+    desert(&used);
+    let settings = Settings::new(broker, &vhost).set("client.timeout", "20s");
+    // As long as it takes to give up a broker without a delivery, and half as long again.
+    let end = Instant::now() + Duration::from_secs(15);
+    while Instant::now() < end {
+        let output = fibrpc(&settings, &["30"]);
+        assert_eq!(output.stdout, "832040\n", "{output:?}");
+    }
+    assert_eq!((used.open(None), other.accepted()), (2, 0));
+}
