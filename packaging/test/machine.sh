@@ -5,16 +5,7 @@
 tree_version=1
 
 need_tools() {
-	local packages=()
-	# A fresh machine may not know its mirror yet.
-	compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || apt-get update -qq
-	command -v debootstrap >/dev/null || packages+=(debootstrap)
-	command -v systemd-nspawn >/dev/null || packages+=(systemd-container)
-	command -v dpkg-deb >/dev/null || packages+=(dpkg)
-	[ ${#packages[@]} -eq 0 ] && return
-	say "installing Debian packages: ${packages[*]}"
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+	need_commands debootstrap=debootstrap systemd-nspawn=systemd-container dpkg-deb=dpkg
 }
 
 # What this machine must let root do. Said here, by name, and not found out by a machine that does not boot.
@@ -44,29 +35,15 @@ can() { # WHAT COMMAND...
 	said=$("$@" 2>&1) || fail "this machine does not let root $what, which a container with systemd needs: $said"
 }
 
-# The mirror that this machine's apt uses.
-mirror() {
-	local found
-	# shellcheck disable=SC2016 # apt's own variables
-	found=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' |
-		sed -n 's/^Debian \(.*[^/]\)\/*$/\1/p' | head -n 1)
-	[ -n "$found" ] || fail 'apt on this machine knows no Debian mirror'
-	say "$found"
-}
-
 # The tree of the release: systemd, a client of another kind, what RabbitMQ needs - and RabbitMQ itself as
 # packages that wait in apt's cache, since installing it is part of the test.
 make_tree() {
 	local tree=$work/tree new=$work/tree.new
 	[ "$(cat "$work/tree.version" 2>/dev/null)" != "$tree_version" ] || return 0
 	say "making a tree of $release with debootstrap, once"
-	# By the way that apt on this machine takes.
-	http_proxy=${http_proxy:-$(apt-config dump --format '%v%n' Acquire::http::Proxy)}
-	[ -z "$http_proxy" ] || export http_proxy
 	rm -rf "$tree" "$new"
-	debootstrap --variant=minbase \
-		--include=systemd,systemd-sysv,dbus,iproute2,procps,openssl,ca-certificates,man-db,python3-pika \
-		"$release" "$new" "$(mirror)" >"$work/debootstrap.log" 2>&1 || fail "debootstrap: see $work/debootstrap.log"
+	bootstrap "$release" "$new" "$work/debootstrap.log" \
+		systemd systemd-sysv dbus iproute2 procps openssl ca-certificates man-db python3-pika
 	# The cache is the only mirror that the machine will have.
 	say 'APT::Keep-Downloaded-Packages "true";' >"$new/etc/apt/apt.conf.d/90keep"
 	printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d"
