@@ -109,6 +109,15 @@ wait_until() {
 	done
 }
 
+# The harness of the integration tests deletes its folders last of all, when their processes are gone.
+nothing_is_left() {
+	[ -z "$(left_behind)" ]
+}
+
+left_behind() {
+	compgen -G "${CARGO_TARGET_DIR:-target}/tmp/*" || true
+}
+
 # start_private_broker PORT: a broker for a benchmark, on loopback, which ends with the script, as do the
 # processes that it puts into `servers`. Sets `state`, a folder that is deleted then, and FIBRPC_BROKER__URL.
 start_private_broker() {

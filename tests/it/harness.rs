@@ -23,7 +23,16 @@ fn wire_client_publishes_and_gets_any_bytes() {
     client.publish("q", &properties, &body).unwrap();
     client.wait_for_confirms(SOON).unwrap();
     let got = client.get("q", true).unwrap().unwrap();
-    assert_eq!(got.properties, properties);
+    if broker.generation().keeps_order_of_headers() {
+        assert_eq!(got.properties, properties);
+    } else {
+        let sorted = Properties::request("somewhere", b"\xff\x00\xfe")
+            .header("deep", value::nested_tables(40))
+            .header("n", value::integer(-7))
+            .header("text", value::text("words"))
+            .header(b"\xff", value::text("x"));
+        assert_eq!(got.properties, sorted);
+    }
     assert_eq!(got.properties.find_text("text").as_deref(), Some("words"));
     assert_eq!(got.body, body);
     assert!(client.get("q", true).unwrap().is_none());
@@ -85,8 +94,7 @@ fn broker_keeps_port_and_data_through_every_kind_of_end() {
     client.wait_for_confirms(SOON).unwrap();
     broker.wait_for_depth(&vhost, "q", SOON, |depth| depth.ready == 1);
 
-    // RabbitMQ 3.10 confirms what a queue holds before it is sure to remember the queue itself.
-    broker.eval("mnesia:sync_log()");
+    broker.remember_queues();
     broker.kill();
     assert!(Client::connect(broker.port(), &vhost).is_err());
     broker.start();

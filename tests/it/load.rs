@@ -255,7 +255,7 @@ fn a_thousand_small_requests_in_flight_are_drained_at_once_and_answered_once() {
 fn a_reply_above_the_brokers_own_limit_is_refused() {
     let broker = Broker::exclusive();
     let vhost = broker.vhost();
-    broker.eval("application:set_env(rabbit, max_message_size, 1000000)");
+    broker.limit_messages(1_000_000);
     let _daemon = Daemon::start_consuming(&broker, &vhost, &large(Settings::new(&broker, &vhost)));
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     for _ in 0..2 {
@@ -269,5 +269,4 @@ fn a_reply_above_the_brokers_own_limit_is_refused() {
     }
     assert_eq!(client.call(QUEUE, b"30", SOON).unwrap().text(), "832040");
     assert_eq!(client.report(QUEUE, SOON).unwrap()["sessions"], 2);
-    broker.eval("application:set_env(rabbit, max_message_size, 134217728)");
 }

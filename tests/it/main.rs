@@ -26,6 +26,7 @@ mod control;
 mod deadline;
 mod doctor;
 mod faults;
+mod generations;
 mod harness;
 mod harness_proxy;
 mod headers;

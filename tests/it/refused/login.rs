@@ -82,10 +82,22 @@ fn the_mechanism_has_to_be_offered() {
 fn a_login_that_fits_no_frame_is_told() {
     let broker = Broker::shared();
     let url = broker.url(&broker.vhost());
-    let url = url.replace(":guest@", &format!(":{}@", "k4nary".repeat(1_000)));
-    let output = ask(&Settings::at(&url));
-    let words = ["the login has 6", "4096", "shorter password"];
-    assert_says(&output, 77, &words, &["AMQP port", "k4nary"]);
+    let ask = |bytes: usize| {
+        let password = "k4nary".repeat(bytes / 6);
+        ask(&Settings::at(
+            &url.replace(":guest@", &format!(":{password}@")),
+        ))
+    };
+    let largest = broker.generation().largest_login();
+    // The client says something of itself, too.
+    assert_says(&ask(largest - 400), 77, &["refused user"], &["k4nary"]);
+    // It cannot be known any more since it is a setting.
+    let (code, words) = if largest == 4_096 {
+        (77, ["the login has 4", "4096", "shorter password"])
+    } else {
+        (69, ["the login has 8", "initial_frame_max", "broker's log"])
+    };
+    assert_says(&ask(largest + 100), code, &words, &["AMQP port", "k4nary"]);
 }
 
 /// Refused credentials are told by where they were read.

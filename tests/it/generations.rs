@@ -1,0 +1,134 @@
+//! What RabbitMQ itself does, by generation: the facts of [`Generation`] that the daemon's conduct rests on, without
+//! the daemon.
+//!
+//! [`Generation`]: crate::support::generation::Generation
+
+use std::time::Duration;
+
+use crate::hostile::STRANGE_NODE;
+use crate::support::wire::{Client, Declare, Delivery, Error, Properties, Publish};
+use crate::support::{Broker, SOON};
+
+const QUEUE: &str = "q";
+
+/// How a message goes back to its queue.
+enum Return {
+    HandBack,
+    LostConnection,
+}
+
+/// How often a message is delivered that goes back each time, 30 times at most.
+fn deliveries(broker: &Broker, how: &Return) -> u32 {
+    let vhost = broker.vhost();
+    let consumer = || {
+        let mut client = Client::connect(broker.port(), &vhost).unwrap();
+        client.declare(QUEUE, &Declare::quorum()).unwrap();
+        client.prefetch(1).unwrap();
+        client.consume(QUEUE, false).unwrap();
+        client
+    };
+    let mut client = consumer();
+    client.publish(QUEUE, &Properties::new(), b"30").unwrap();
+    let next = |client: &mut Client| -> Option<Delivery> {
+        loop {
+            match client.next_delivery(Duration::from_millis(100)) {
+                Ok(delivery) => return Some(delivery),
+                Err(Error::TimedOut) => {
+                    let depth = broker.depth(&vhost, QUEUE).unwrap();
+                    if depth.ready + depth.unacked == 0 {
+                        return None;
+                    }
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    for count in 0..30 {
+        let Some(delivery) = next(&mut client) else {
+            return count;
+        };
+        match how {
+            Return::HandBack => client.nack(delivery.tag, true).unwrap(),
+            Return::LostConnection => client = consumer(),
+        }
+    }
+    30
+}
+
+#[test]
+fn how_often_a_message_goes_back_to_a_quorum_queue() {
+    let broker = Broker::shared();
+    let generation = broker.generation();
+    let limited = generation
+        .default_delivery_limit()
+        .map_or(30, |limit| limit + 1);
+    let handed_back = if generation.counts_hand_backs() {
+        limited
+    } else {
+        30
+    };
+    assert_eq!(deliveries(broker, &Return::HandBack), handed_back);
+    assert_eq!(deliveries(broker, &Return::LostConnection), limited);
+}
+
+#[test]
+fn mandatory_replies_to_a_direct_name() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut server = Client::connect(broker.port(), &vhost).unwrap();
+    server.declare(QUEUE, &Declare::classic()).unwrap();
+    server.consume(QUEUE, false).unwrap();
+    server.confirm_select().unwrap();
+    let mut caller = Client::connect(broker.port(), &vhost).unwrap();
+    caller.request(QUEUE, Properties::new(), b"30").unwrap();
+    let request = server.next_delivery(SOON).unwrap();
+    let reply = Publish {
+        routing_key: &request.properties.reply_to.unwrap(),
+        mandatory: true,
+        header: Properties::new().encode(1),
+        body: b"x",
+        ..Publish::default()
+    };
+    server.publish_raw(&reply).unwrap();
+    server.wait_for_confirms(SOON).unwrap();
+    assert_eq!(caller.next_delivery(SOON).unwrap().text(), "x");
+    let returned = !server.returned.is_empty();
+    let expected = broker.generation().returns_mandatory_direct_replies();
+    assert_eq!(returned, expected);
+}
+
+#[test]
+fn replies_to_a_node_that_is_none() {
+    let broker = Broker::shared();
+    let mut client = Client::connect(broker.port(), &broker.vhost()).unwrap();
+    client.confirm_select().unwrap();
+    client
+        .publish(STRANGE_NODE, &Properties::new(), b"x")
+        .unwrap();
+    let confirmed = client.wait_for_confirms(SOON);
+    if broker.generation().dies_of_strange_nodes() {
+        assert!(
+            matches!(confirmed, Err(Error::Connection(541, _))),
+            "{confirmed:?}"
+        );
+    } else {
+        assert!(confirmed.is_ok(), "{confirmed:?}");
+    }
+}
+
+/// Who may do nothing with a queue, and may log in.
+#[test]
+fn who_may_look_at_a_queue() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut owner = Client::connect(broker.port(), &vhost).unwrap();
+    owner.declare(QUEUE, &Declare::classic()).unwrap();
+    let user = broker.user(&vhost, ["", "amq.default", ""]);
+    let mut client = Client::connect_as(broker.port(), &user, &user, &vhost).unwrap();
+    let looked = client.declare(QUEUE, &Declare::passive());
+    if broker.generation().lets_everybody_look() {
+        assert!(looked.is_ok(), "{looked:?}");
+    } else {
+        assert!(matches!(looked, Err(Error::Channel(403, _))), "{looked:?}");
+    }
+}
