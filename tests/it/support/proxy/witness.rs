@@ -33,8 +33,8 @@ struct Channel {
     /// Publishes without confirm so far, by number.
     unconfirmed: BTreeMap<u64, Publish>,
     published: u64,
-    /// A method whose content is on its way.
-    expecting: Option<Content>,
+    /// A method whose content is on its way, from the client and from the broker: both may be at once.
+    expecting: [Option<Content>; 2],
 }
 
 struct Outstanding {
@@ -89,7 +89,7 @@ impl Witness {
             .remove(&(connection, frame.channel))
             .unwrap_or_default();
         match (from, frame.kind) {
-            (_, frame::HEADER) => self.content(&mut channel, frame),
+            (_, frame::HEADER) => self.content(&mut channel, from, frame),
             (Side::Client, frame::METHOD) => self.client_says(&mut channel, role, frame),
             (Side::Broker, frame::METHOD) => self.broker_says(&mut channel, frame),
             _ => {}
@@ -113,7 +113,7 @@ impl Witness {
                 channel.published += 1;
                 arguments.u16();
                 arguments.short();
-                channel.expecting = Some(Content::Publish {
+                channel.expecting[Side::Client as usize] = Some(Content::Publish {
                     number: channel.published,
                     routing_key: arguments.short().to_vec(),
                 });
@@ -144,14 +144,14 @@ impl Witness {
             Some(method::BASIC_DELIVER) => {
                 arguments.short();
                 let tag = arguments.u64();
-                channel.expecting = Some(Content::Delivery { tag });
+                channel.expecting[Side::Broker as usize] = Some(Content::Delivery { tag });
             }
             Some(method::BASIC_RETURN) => {
                 arguments.u16();
                 arguments.short();
                 arguments.short();
                 let routing_key = arguments.short().to_vec();
-                channel.expecting = Some(Content::Return { routing_key });
+                channel.expecting[Side::Broker as usize] = Some(Content::Return { routing_key });
             }
             Some(method::BASIC_ACK) => {
                 let (tag, multiple) = (arguments.u64(), arguments.u8() & 1 != 0);
@@ -176,9 +176,9 @@ impl Witness {
     }
 
     /// A content header: now it is known what the method before it was about.
-    fn content(&mut self, channel: &mut Channel, frame: &Frame) {
+    fn content(&mut self, channel: &mut Channel, from: Side, frame: &Frame) {
         let (_, properties) = Properties::decode(&frame.payload);
-        match channel.expecting.take() {
+        match channel.expecting[from as usize].take() {
             Some(Content::Delivery { tag }) if !channel.no_ack => {
                 let key = properties.reply_to.map(|reply_to| {
                     let id = properties.correlation_id.or(properties.message_id);
