@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// The bound of the first delay after a refusal.
+const FIRST_REFUSAL: Duration = Duration::from_secs(1);
+
 /// The sequence of delays. Each is drawn evenly between zero and a bound that doubles up to `max`.
 #[derive(Debug, Clone)]
 pub struct Backoff {
@@ -24,6 +27,15 @@ impl Backoff {
     /// The next delay.
     pub fn next_delay(&mut self) -> Duration {
         let delay = self.bound.mul_f64(fastrand::f64());
+        self.bound = (self.bound * 2).min(self.max);
+        delay
+    }
+
+    /// The next delay after a refusal, which is no accident and not gone in a moment: between half of the bound and the
+    /// bound, which begins at a second.
+    pub fn after_refusal(&mut self) -> Duration {
+        self.bound = self.bound.max(FIRST_REFUSAL).min(self.max);
+        let delay = self.bound.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.bound = (self.bound * 2).min(self.max);
         delay
     }
@@ -68,6 +80,25 @@ mod tests {
             .collect();
         assert!(delays.iter().any(|delay| *delay < second / 10));
         assert!(delays.iter().any(|delay| *delay > second * 9 / 10));
+    }
+
+    #[test]
+    fn refusals_begin_at_a_second_and_keep_below_the_maximum() {
+        let second = Duration::from_secs(1);
+        for (initial, max, bounds) in [
+            (second / 4, 10 * second, [1, 2, 4, 8, 10, 10]),
+            (5 * second, 10 * second, [5, 10, 10, 10, 10, 10]),
+            (second, second, [1; 6]),
+        ] {
+            let mut backoff = Backoff::new(initial, max);
+            for bound in bounds {
+                let delay = backoff.after_refusal();
+                let bound = second * bound;
+                assert!(delay >= bound / 2 && delay <= bound, "{delay:?}, {bound:?}");
+            }
+        }
+        let mut backoff = Backoff::new(second / 4, second / 2);
+        assert!(backoff.after_refusal() <= second / 2);
     }
 
     #[test]

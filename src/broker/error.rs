@@ -143,6 +143,11 @@ impl Error {
         )
     }
 
+    /// Whether the broker failed inside (541): RabbitMQ says no more than the name of the code then.
+    pub fn is_internal(&self) -> bool {
+        self.kind == Kind::Protocol && self.message.ends_with("INTERNAL_ERROR")
+    }
+
     /// Whether a message can have been the cause.
     pub fn blames_a_message(&self) -> bool {
         matches!(self.kind, Kind::TooLarge(_) | Kind::Protocol)
@@ -330,10 +335,11 @@ mod tests {
             let error = Error::closed("what", code, text);
             assert_eq!(error.kind, kind, "{text}");
             assert_eq!(error.message, format!("what: {text}"));
+            assert_eq!(error.is_internal(), text == "INTERNAL_ERROR", "{text}");
         }
     }
 
-    /// Only what somebody has to change is retried at the slowest pace.
+    /// Only what somebody has to change is retried ever less often.
     #[test]
     fn what_passes_by_itself_needs_nobody() {
         for kind in [

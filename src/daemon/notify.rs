@@ -161,6 +161,7 @@ mod tests {
         State::Consuming {
             endpoint: "mq1:5672".into(),
             queue: "q".into(),
+            unopened: None,
         }
     }
 

@@ -23,8 +23,16 @@ pub(super) fn status_line(state: &State, counters: &Counters, now: Instant) -> S
             seconds_until(*next, now),
             cause(error, endpoint)
         ),
-        State::Consuming { endpoint, queue } => {
-            format!("consuming {queue} on {endpoint}, {in_flight} in flight")
+        State::Consuming {
+            endpoint,
+            queue,
+            unopened,
+        } => {
+            let line = format!("consuming {queue} on {endpoint}, {in_flight} in flight");
+            match unopened {
+                Some(why) => format!("{line}; new settings not in use: {why}"),
+                None => line,
+            }
         }
         State::Blocked { reason, .. } => format!("blocked by the broker: {reason}"),
         State::Draining { until } => {
@@ -87,9 +95,19 @@ mod tests {
                 State::Consuming {
                     endpoint: endpoint(),
                     queue: "rpc_queue".into(),
+                    unopened: None,
                 },
                 12,
                 "consuming rpc_queue on mq1:5672, 12 in flight",
+            ),
+            (
+                State::Consuming {
+                    endpoint: endpoint(),
+                    queue: "rpc_queue".into(),
+                    unopened: Some("refused".into()),
+                },
+                1,
+                "consuming rpc_queue on mq1:5672, 1 in flight; new settings not in use: refused",
             ),
             (
                 State::Blocked {

@@ -15,7 +15,9 @@
 //!
 //! What no structure can show is whether the hash is that of a running node of the cluster. Where it
 //! is not, 3.10.8 closes the connection just the same (tried out), so a server on such a broker must
-//! still expect a reply to cost it its connection, and find out which one it was.
+//! still expect a reply to cost it its connection. That is the only cause left: with the hash of a node
+//! that runs, no number, of whatever process and whatever start of the node, is one that 3.10.8 cannot
+//! decode (tried out with the bounds of each). So such an end proves that the [`Node`] does not run.
 
 /// What the names of RabbitMQ begin with.
 const RABBITMQ: &str = "amq.rabbitmq.reply-to";
@@ -30,21 +32,41 @@ pub(super) fn check(name: &str) -> Option<bool> {
     }
     let parts = |prefix| name.strip_prefix(prefix)?.strip_prefix('.');
     parts(RABBITMQ)
-        .map(is_process_and_key)
+        .map(|parts| process_and_key(parts).is_some())
         .or_else(|| parts(LAVINMQ).map(|tag| !tag.is_empty()))
 }
 
-fn is_process_and_key(parts: &str) -> bool {
-    let Some((process, key)) = parts.split_once('.') else {
-        return false;
-    };
-    let process = decode_base64(process.as_bytes());
-    process.is_some_and(|term| is_process(&term).is_some())
-        && decode_base64(key.as_bytes()).is_some()
+/// A node of a RabbitMQ cluster from one of its starts to the end that follows: what the reply names have in
+/// common that it makes then. Started again, it makes others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Node {
+    hashed_name: String,
+    /// Erlang's number of the start.
+    creation: u32,
 }
 
-/// `Some` if `term` is an Erlang process id as described above, and nothing follows it.
-fn is_process(term: &[u8]) -> Option<()> {
+impl Node {
+    /// The node that made this name of direct reply-to; `None` if it is not one that a RabbitMQ node can have made.
+    pub fn of(name: &str) -> Option<Self> {
+        process_and_key(name.strip_prefix(RABBITMQ)?.strip_prefix('.')?)
+    }
+}
+
+impl std::fmt::Display for Node {
+    /// The name with the hash, which is not the real one, and the start.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.hashed_name, self.creation)
+    }
+}
+
+fn process_and_key(parts: &str) -> Option<Node> {
+    let (process, key) = parts.split_once('.')?;
+    let node = node_of(&decode_base64(process.as_bytes())?)?;
+    decode_base64(key.as_bytes()).map(|_| node)
+}
+
+/// The node, if `term` is an Erlang process id as described above, and nothing follows it.
+fn node_of(term: &[u8]) -> Option<Node> {
     let (numbers_length, atom) = match term {
         [131, 88, atom @ ..] => (12, atom),
         [131, 103, atom @ ..] => (9, atom),
@@ -56,7 +78,15 @@ fn is_process(term: &[u8]) -> Option<()> {
         _ => return None,
     };
     let (node, numbers) = rest.split_at_checked(length)?;
-    (is_hashed_node(node) && numbers.len() == numbers_length).then_some(())
+    if !is_hashed_node(node) || numbers.len() != numbers_length {
+        return None;
+    }
+    // Two numbers of 32 bits are the process's own, what is left is the node's.
+    let creation = numbers.get(8..)?.iter();
+    Some(Node {
+        hashed_name: std::str::from_utf8(node).ok()?.to_owned(),
+        creation: creation.fold(0, |number, byte| number << 8 | u32::from(*byte)),
+    })
 }
 
 /// Whether `node` is a name, `@`, and a number of at most ten digits.
@@ -227,6 +257,34 @@ pub(super) mod tests {
         assert_eq!(check(&good), Some(true));
         for name in table {
             assert_eq!(check(&name), Some(false), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_a_node_share_it() {
+        let of = |term: &[u8]| Node::of(&format!("{RABBITMQ}.{}.QUFB", encode_base64(term)));
+        let long = |id: u8, creation: u8| {
+            let numbers = [0, 0, 0, id, 0, 0, 0, 9, 1, 2, 3, creation];
+            [&[131, 88, 119, 7], &b"reply@1"[..], &numbers].concat()
+        };
+        assert_eq!(of(&long(1, 4)), of(&long(2, 4)));
+        assert_ne!(of(&long(1, 4)), of(&long(1, 5)), "it was started again");
+        assert_eq!(
+            of(&long(1, 4)).unwrap().to_string(),
+            format!("reply@1/{}", 0x0102_0304)
+        );
+        let short = [&[131, 103, 119, 7], &b"reply@1"[..], &[0; 8], &[3]].concat();
+        assert_eq!(of(&short).unwrap().to_string(), "reply@1/3");
+        let seen = "amq.rabbitmq.reply-to.g1h2AA9yZXBseUAxMjE4OTkyMDEAAAliAAAQxGUp3Wg=.V/BE0fSg1i3Cp0bpYeJqWw==";
+        let node = Node::of(seen).unwrap().to_string();
+        assert_eq!(node, "reply@121899201/1697242472");
+        for none in [
+            RABBITMQ,
+            "amq.gen-x",
+            "amq.rabbitmq.reply-to.AAAA.BBBB",
+            "amq.direct.reply-to.amq.ctag-x",
+        ] {
+            assert_eq!(Node::of(none), None, "{none}");
         }
     }
 

@@ -5,7 +5,7 @@
 
 mod amqp10;
 pub mod control;
-mod direct_reply_to;
+pub mod direct_reply_to;
 mod excerpt;
 mod number;
 pub mod reply;

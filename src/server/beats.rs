@@ -7,6 +7,7 @@ use super::state::Counters;
 use crate::config::Broker;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::time::Interval;
 
 /// How often a server gives a sign of life.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
@@ -35,20 +36,44 @@ impl Beats {
         Self::new(counters, limit)
     }
 
+    /// The wait begins now.
+    pub(super) fn begin(self) -> Waiting {
+        Waiting {
+            counters: self.counters,
+            end: Instant::now() + self.limit + INTERVAL,
+            tick: tokio::time::interval(INTERVAL),
+        }
+    }
+
     /// Runs `future`, with a sign of life in each [`INTERVAL`] until the limit is over.
     pub(super) async fn during<T>(self, future: impl Future<Output = T>) -> T {
-        let end = Instant::now() + self.limit + INTERVAL;
-        let mut tick = tokio::time::interval(INTERVAL);
+        let mut waiting = self.begin();
         let mut future = std::pin::pin!(future);
         loop {
             tokio::select! {
                 biased;
                 done = &mut future => return done,
-                _ = tick.tick(), if Instant::now() < end => {
-                    Counters::add(&self.counters.loop_beats);
-                    Counters::add(&self.counters.pool_beats);
-                }
+                () = waiting.beat() => {}
             }
+        }
+    }
+}
+
+/// A wait that has begun.
+pub(super) struct Waiting {
+    counters: Arc<Counters>,
+    end: Instant,
+    tick: Interval,
+}
+
+impl Waiting {
+    /// Completes after each [`INTERVAL`], with a sign of life until the limit is over. Loses nothing when it is dropped
+    /// unfinished.
+    pub(super) async fn beat(&mut self) {
+        self.tick.tick().await;
+        if Instant::now() < self.end {
+            Counters::add(&self.counters.loop_beats);
+            Counters::add(&self.counters.pool_beats);
         }
     }
 }

@@ -50,6 +50,13 @@ pub mod id {
     /// Status requests are not heard.
     pub const CONTROL_OFF: &str = "19378457421a58c3e7e8b19772a8f153";
 
+    /// The next session cannot be opened, and the one before serves on.
+    pub const KEPT: &str = "65537535f4ad678419b677c62f0a6d94";
+    /// A node of the broker's cluster does not run, and its callers' requests are not answered.
+    pub const NODE_GONE: &str = "c4065179f163116688ccb34a0e80b6dd";
+    /// The trace of requests in hand cannot be written.
+    pub const TRACE_OFF: &str = "de9496ca349c4d1b448bd7c5e8217065";
+
     /// All of them.
     pub const ALL: &[&str] = &[
         STARTED,
@@ -66,6 +73,9 @@ pub mod id {
         DRAINED,
         ABANDONED,
         CONTROL_OFF,
+        KEPT,
+        NODE_GONE,
+        TRACE_OFF,
     ];
 }
 
@@ -91,8 +101,9 @@ pub fn connected(endpoint: &str, queue: &str, broker: &str) {
     );
 }
 
-/// An attempt failed or a session ended; attempt number `attempt` follows after `next_try`.
-pub fn disconnected(endpoint: &str, error: &str, next_try: Duration, attempt: u32) {
+/// An attempt failed or a session ended; attempt number `attempt` follows after `next_try`. `refused`: for a reason that
+/// somebody has to change, and may not want to wait then.
+pub fn disconnected(endpoint: &str, error: &str, next_try: Duration, attempt: u32, refused: bool) {
     warn!(
         message_id = id::DISCONNECTED,
         fibrpc_endpoint = endpoint,
@@ -100,9 +111,68 @@ pub fn disconnected(endpoint: &str, error: &str, next_try: Duration, attempt: u3
         fibrpc_attempt = attempt,
         fibrpc_next_try_ms = millis(next_try),
         fibrpc_left_out = Empty,
-        "disconnected from {endpoint}: {}; try {attempt} in {}",
+        "disconnected from {endpoint}: {}; {}",
         cause(error, endpoint),
-        Span(next_try)
+        next(attempt, next_try, refused)
+    );
+}
+
+/// The session that a changed configuration asks for cannot be opened at `endpoint`. The one on the broker `serving`
+/// serves on, and attempt number `attempt` follows after `next_try`.
+pub fn kept(
+    serving: &str,
+    endpoint: &str,
+    error: &str,
+    next_try: Duration,
+    attempt: u32,
+    refused: bool,
+) {
+    warn!(
+        message_id = id::KEPT,
+        fibrpc_serving = serving,
+        fibrpc_endpoint = endpoint,
+        fibrpc_error = error,
+        fibrpc_attempt = attempt,
+        fibrpc_next_try_ms = millis(next_try),
+        fibrpc_left_out = Empty,
+        "cannot use the new broker and queue settings at {endpoint}, serving goes on at {serving} with the old ones: {}; {}",
+        cause(error, endpoint),
+        next(attempt, next_try, refused)
+    );
+}
+
+/// When the next attempt follows, and how not to wait for it.
+fn next(attempt: u32, next_try: Duration, refused: bool) -> String {
+    let hint = if refused && !next_try.is_zero() {
+        "; systemctl reload (SIGHUP) tries at once"
+    } else {
+        ""
+    };
+    format!("try {attempt} in {}{hint}", Span(next_try))
+}
+
+/// A session ended that was giving way to the next one, before it was done.
+pub fn cut_short(endpoint: &str, error: &str) {
+    warn!(
+        fibrpc_endpoint = endpoint,
+        fibrpc_error = error,
+        fibrpc_left_out = Empty,
+        "the session on {endpoint} that was giving way ended early, the broker delivers what it had in flight again: {}",
+        cause(error, endpoint)
+    );
+}
+
+/// The broker at `endpoint` ends a connection that replies to a caller at this node of its cluster: for so long their
+/// requests are taken and not answered.
+pub fn node_gone(endpoint: &str, node: &str, lasts: Duration) {
+    warn!(
+        message_id = id::NODE_GONE,
+        fibrpc_endpoint = endpoint,
+        fibrpc_node = node,
+        fibrpc_lasts_ms = millis(lasts),
+        fibrpc_left_out = Empty,
+        "the broker {endpoint} does not reach the node {node} of its cluster: requests from there are not answered for {}",
+        Span(lasts)
     );
 }
 
@@ -236,6 +306,24 @@ pub fn control_off(queue: &str, error: &str) {
         fibrpc_error = error,
         fibrpc_left_out = Empty,
         "not listening for status requests of {queue}: {error}; serving goes on, `fibrpc status` will not show this daemon"
+    );
+}
+
+/// What the next process has to know if this one dies cannot be written, or what the last one wrote cannot be read.
+pub fn trace_off(file: &dyn Display, error: &dyn Display) {
+    warn!(
+        message_id = id::TRACE_OFF,
+        fibrpc_file = %file,
+        fibrpc_error = %error,
+        "cannot use {file}: {error}; serving goes on, a request that kills this process is not found out"
+    );
+}
+
+/// It can again.
+pub fn trace_on(file: &dyn Display) {
+    info!(
+        fibrpc_file = %file,
+        "{file} can be written again: a request that kills this process is found out"
     );
 }
 

@@ -7,13 +7,16 @@
 //!
 //! Owns the strikes, across sessions in memory and across processes in a small file in the state
 //! directory (systemd's `StateDirectory=`), where there is one. Without one, the death of the process
-//! itself leaves no trace and only deaths of sessions count.
+//! itself leaves no trace and only deaths of sessions count. Each session has a clone, which knows the request
+//! that it has in hand; all else they share.
 
+use super::trace::Trace;
 use crate::protocol::Request;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A request that was there at so many deaths is rejected.
 pub(super) const STRIKES: u32 = 3;
@@ -50,53 +53,74 @@ pub(super) struct Poison {
 /// What is known of deaths.
 #[derive(Debug, Default)]
 pub(super) struct Isolation {
+    /// The request that this session has in hand, alone.
+    current: Option<Fingerprint>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
     /// How many requests are still to be taken one at a time.
     suspects: u64,
     strikes: HashMap<Fingerprint, u32>,
     /// Those that had the session end, and not the process. All that a session sends for a request is its answer,
     /// so that another one would end the next session as well.
     deadly_answers: HashSet<Fingerprint>,
-    current: Option<Fingerprint>,
-    file: Option<PathBuf>,
+    /// The current ones of all sessions.
+    in_hand: Vec<Fingerprint>,
+    trace: Trace,
+}
+
+/// For another session, which has nothing in hand yet.
+impl Clone for Isolation {
+    fn clone(&self) -> Self {
+        Self {
+            current: None,
+            shared: Arc::clone(&self.shared),
+        }
+    }
 }
 
 impl Isolation {
     /// Picks up what the process before left in `directory`: a clean end leaves nothing. `suspects`:
     /// how many requests it can have had in flight.
     pub(super) fn load(directory: Option<&Path>, suspects: u64) -> Self {
-        let file = directory.map(|directory| directory.join("session"));
-        let left = file
-            .as_deref()
-            .and_then(|file| std::fs::read_to_string(file).ok());
-        let mut isolation = Self {
-            file,
-            ..Self::default()
+        let (trace, left) = directory.map(Trace::open).unwrap_or_default();
+        let mut shared = Shared {
+            trace,
+            ..Shared::default()
         };
         if let Some(left) = left {
-            isolation.suspects = suspects.max(1);
-            isolation.strikes = left.lines().filter_map(parse).collect();
+            shared.suspects = suspects.max(1);
+            shared.strikes = left.lines().filter_map(parse).collect();
         }
-        isolation.save();
-        isolation
+        shared.save();
+        Self {
+            current: None,
+            shared: Arc::new(Mutex::new(shared)),
+        }
     }
 
     /// Whether deliveries are to be taken one at a time.
     pub(super) fn active(&self) -> bool {
-        self.suspects > 0
+        self.shared().suspects > 0
     }
 
     /// A request is about to be worked on, alone, unless it has had too many strikes.
     pub(super) fn begin(&mut self, request: Fingerprint) -> Verdict {
-        let strikes = self.strikes.get(&request).copied().unwrap_or(0);
+        let mut shared = lock(&self.shared);
+        let strikes = shared.strikes.get(&request).copied().unwrap_or(0);
         let poison = Poison {
             fingerprint: request,
             strikes: strikes.min(STRIKES),
         };
-        if strikes > STRIKES || (strikes == STRIKES && self.deadly_answers.contains(&request)) {
+        if strikes > STRIKES || (strikes == STRIKES && shared.deadly_answers.contains(&request)) {
             return Verdict::Reject(poison);
         }
+        shared.put_down(&mut self.current);
         self.current = Some(request);
-        self.save();
+        shared.in_hand.push(request);
+        shared.save();
         if strikes == STRIKES {
             Verdict::Answer(poison)
         } else {
@@ -106,31 +130,70 @@ impl Isolation {
 
     /// A request was settled, so it is no suspect.
     pub(super) fn settled(&mut self) {
-        if let Some(request) = self.current.take() {
-            self.forget(request);
+        let mut shared = lock(&self.shared);
+        if let Some(request) = shared.put_down(&mut self.current) {
+            shared.forget(request);
         }
-        self.suspects = self.suspects.saturating_sub(1);
-        self.save();
+        shared.suspects = shared.suspects.saturating_sub(1);
+        shared.save();
     }
 
     /// A request was rejected; its strikes are served. The next one that settles ends the isolation.
     pub(super) fn rejected(&mut self, request: Fingerprint) {
-        self.forget(request);
-        self.suspects = 1;
-        self.current = None;
-        self.save();
+        let mut shared = lock(&self.shared);
+        shared.put_down(&mut self.current);
+        shared.forget(request);
+        shared.suspects = 1;
+        shared.save();
     }
 
     /// The session died, and so many requests may come again. `culpable`: of something that a message can
-    /// cause.
-    pub(super) fn died(&mut self, culpable: bool, returning: u64) {
+    /// cause. Returns whether anything was learnt from it: who is suspected, which may end all deaths like it.
+    pub(super) fn died(&mut self, culpable: bool, returning: u64) -> bool {
+        let mut shared = lock(&self.shared);
+        let was_active = shared.suspects > 0;
         let suspects = if culpable { returning.max(1) } else { 1 };
-        self.suspects = self.suspects.max(suspects);
-        if let Some(request) = self.current.take().filter(|_| culpable) {
-            *self.strikes.entry(request).or_insert(0) += 1;
-            self.deadly_answers.insert(request);
+        shared.suspects = shared.suspects.max(suspects);
+        let accused = shared.put_down(&mut self.current).filter(|_| culpable);
+        if let Some(request) = accused {
+            *shared.strikes.entry(request).or_insert(0) += 1;
+            shared.deadly_answers.insert(request);
         }
-        self.save();
+        shared.save();
+        culpable && (accused.is_some() || !was_active)
+    }
+
+    /// The session ends in order, and what it had in hand with it.
+    pub(super) fn left(&mut self) {
+        let mut shared = lock(&self.shared);
+        if shared.put_down(&mut self.current).is_some() {
+            shared.save();
+        }
+    }
+
+    /// The process ends in order.
+    pub(super) fn ended(&mut self) {
+        self.shared().trace.remove();
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        lock(&self.shared)
+    }
+}
+
+/// Nothing that panics is done under the lock.
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// A session has nothing in hand any more; what it had.
+    fn put_down(&mut self, current: &mut Option<Fingerprint>) -> Option<Fingerprint> {
+        let request = current.take()?;
+        if let Some(index) = self.in_hand.iter().position(|one| *one == request) {
+            self.in_hand.swap_remove(index);
+        }
+        Some(request)
     }
 
     fn forget(&mut self, request: Fingerprint) {
@@ -138,30 +201,19 @@ impl Isolation {
         self.deadly_answers.remove(&request);
     }
 
-    /// The process ends in order.
-    pub(super) fn ended(&mut self) {
-        if let Some(file) = self.file.take() {
-            // The directory may be gone or read-only; then there is nothing to forget.
-            let _ = std::fs::remove_file(file);
-        }
-    }
-
     /// Writes what the next process has to know if this one dies now.
-    fn save(&self) {
-        let Some(file) = &self.file else { return };
+    fn save(&mut self) {
         let mut text = String::from("running\n");
         for (request, strikes) in &self.strikes {
-            let more = u32::from(self.current == Some(*request));
+            let more = u32::from(self.in_hand.contains(request));
             let _ = writeln!(text, "{request:016x} {}", strikes + more);
         }
-        if let Some(request) = self
-            .current
-            .filter(|request| !self.strikes.contains_key(request))
-        {
-            let _ = writeln!(text, "{request:016x} 1");
+        for request in &self.in_hand {
+            if !self.strikes.contains_key(request) {
+                let _ = writeln!(text, "{request:016x} 1");
+            }
         }
-        // Best effort: a full disk must not stop the service, it only makes a crash harder to explain.
-        let _ = std::fs::write(file, text);
+        self.trace.write(&text);
     }
 }
 
@@ -301,6 +353,42 @@ mod tests {
             assert_eq!(next.begin(7), Verdict::Answer(POISON));
             next.died(false, 1);
         }
+    }
+
+    /// As while a session gives way to the next.
+    #[test]
+    fn sessions_side_by_side_have_each_its_own_request_in_hand() {
+        let directory = tempfile::tempdir().unwrap();
+        let load = || Isolation::load(Some(directory.path()), 1);
+        load();
+        let mut old = load();
+        let mut new = old.clone();
+        assert_eq!(old.begin(7), Verdict::Innocent);
+        assert_eq!(new.begin(8), Verdict::Innocent);
+        assert!(new.died(true, 1));
+        assert_eq!(new.begin(8), Verdict::Innocent);
+        new.settled();
+        assert!(old.died(true, 1), "8 is innocent, which says nothing of 7");
+        let strikes = |isolation: &Isolation| isolation.shared().strikes.clone();
+        assert_eq!(strikes(&old), HashMap::from([(7, 1)]));
+        assert_eq!(old.begin(7), Verdict::Innocent);
+        assert_eq!(strikes(&load()), HashMap::from([(7, 2)]));
+        old.left();
+        new.settled();
+        assert_eq!(strikes(&load()), HashMap::from([(7, 1)]));
+    }
+
+    #[test]
+    fn a_death_that_teaches_nothing_is_told_from_one_that_does() {
+        let mut isolation = Isolation::default();
+        assert!(!isolation.died(false, 1));
+        isolation.settled();
+        assert!(isolation.died(true, 2), "they are taken one at a time now");
+        assert!(!isolation.died(true, 2), "none had been begun");
+        isolation.begin(7);
+        assert!(isolation.died(true, 2), "it has a strike now");
+        isolation.begin(7);
+        assert!(!isolation.died(false, 2));
     }
 
     #[test]

@@ -1,39 +1,37 @@
 //! The server: [`Server::run`] answers requests with a [`Service`], session after session, until
 //! told to stop.
 //!
-//! The supervisor here owns the backoff, the choice of the broker, and what outlives a session. A
-//! session (`session.rs`) is never repaired: on any fault it is dropped whole, and a new one is made.
+//! Here is what outlives a session. The supervisor (`supervisor.rs`) opens sessions, one after another; a session
+//! (`session.rs`) is never repaired: on any fault it is dropped whole, and a new one is made.
 
 mod acks;
 mod admission;
 mod beats;
+mod brokers;
 mod control;
 pub mod events;
 mod isolation;
+mod nodes;
 mod pool;
 mod reach;
 mod report;
 pub mod service;
 mod session;
 pub mod state;
+mod supervisor;
+mod trace;
 
 pub use service::{Cancel, Cost, Service};
 pub use state::{Counters, State, Stop};
 
-use crate::broker::backoff::Backoff;
-use crate::broker::endpoint::Endpoints;
-use crate::broker::{Error, Kind};
 use crate::config::Config;
-use beats::Beats;
 use isolation::Isolation;
-use session::{End, Session};
+use nodes::GoneNodes;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicU64;
+use supervisor::Supervisor;
 use tokio::sync::watch;
-
-/// A session that lived so long was healthy, and the delay starts afresh.
-const HEALTHY: Duration = Duration::from_secs(60);
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,7 +72,8 @@ impl Handle {
         });
     }
 
-    /// Changes the configuration: limits at once, broker and queue by a drained change of session.
+    /// Changes the configuration: limits at once, broker and queue by a change of session. The old session serves until
+    /// the new one does, and then finishes what it has in hand beside it.
     pub fn reconfigure(&self, config: Config) {
         self.config.send_replace(Arc::new(config));
     }
@@ -90,7 +89,8 @@ impl Handle {
     }
 }
 
-/// What every session works with and none owns.
+/// What sessions work with and none owns. Each has a clone; what changes in it is shared, except what is
+/// the session's own: the configuration and the order to stop that it has seen, and its request in isolation.
 struct Context<S> {
     service: Arc<S>,
     config: watch::Receiver<Arc<Config>>,
@@ -98,12 +98,36 @@ struct Context<S> {
     state: watch::Sender<State>,
     counters: Arc<Counters>,
     isolation: Isolation,
+    nodes: GoneNodes,
     instance: String,
-    /// Our own id of the next reply, which is its `message_id`; no two replies of a process share one.
-    next_reply: u64,
+    /// Our own id of the next reply, which is its `message_id`; no two replies of a process share one. All sessions run
+    /// on one task.
+    next_reply: Arc<AtomicU64>,
     /// In bytes, as far as the broker has said so.
-    largest_reply: u64,
+    largest_reply: Arc<AtomicU64>,
+    /// Why the session that the configuration asks for cannot be opened while another one serves.
+    unopened: watch::Sender<Option<String>>,
     reporter: report::Reporter,
+}
+
+/// Not derived, since services need not be `Clone`.
+impl<S> Clone for Context<S> {
+    fn clone(&self) -> Self {
+        Self {
+            service: self.service.clone(),
+            config: self.config.clone(),
+            stop: self.stop.clone(),
+            state: self.state.clone(),
+            counters: self.counters.clone(),
+            isolation: self.isolation.clone(),
+            nodes: self.nodes.clone(),
+            instance: self.instance.clone(),
+            next_reply: self.next_reply.clone(),
+            largest_reply: self.largest_reply.clone(),
+            unopened: self.unopened.clone(),
+            reporter: self.reporter.clone(),
+        }
+    }
 }
 
 impl<S: Service> Server<S> {
@@ -159,136 +183,16 @@ impl<S: Service> Server<S> {
             counters: self.counters,
             isolation: Isolation::load(self.state_directory.as_deref(), prefetch),
             reporter: report::Reporter::new(&instance),
-            next_reply: 1,
-            largest_reply: u64::MAX,
+            nodes: GoneNodes::default(),
+            next_reply: Arc::new(AtomicU64::new(1)),
+            largest_reply: Arc::new(AtomicU64::new(u64::MAX)),
+            unopened: watch::Sender::new(None),
             instance,
         };
-        let outcome = Box::pin(supervise(&mut context)).await;
+        let outcome = Box::pin(Supervisor::new(&context).run()).await;
         context.isolation.ended();
         context.state.send_replace(State::Stopped);
         outcome
-    }
-}
-
-async fn supervise<S: Service>(context: &mut Context<S>) -> Outcome {
-    let mut settings = context.config.borrow_and_update().clone();
-    let mut endpoints = Endpoints::new(&settings.broker.url);
-    let mut backoff = Backoff::new(
-        settings.broker.reconnect.initial,
-        settings.broker.reconnect.max,
-    );
-    let mut attempt = 1;
-    loop {
-        if *context.stop.borrow_and_update() != Stop::No {
-            return Outcome::default();
-        }
-        let url = endpoints.next_url();
-        let endpoint = url.address();
-        context.state.send_replace(State::Connecting {
-            endpoint: endpoint.clone(),
-            attempt,
-        });
-        let began = Instant::now();
-        let mut stop = context.stop.clone();
-        let beats = Beats::of_operations(&context.counters, &settings.broker);
-        let opened = tokio::select! {
-            biased;
-            Ok(()) = stop.changed() => continue,
-            opened = beats.during(Session::open(context, url)) => opened,
-        };
-        let error = match opened {
-            Err(error) => error,
-            Ok(mut session) => {
-                let end = session.serve().await;
-                let useful = session.was_useful();
-                let closing = matches!(end, End::Stopped { abandoned: 0 } | End::Reconfigured);
-                if closing {
-                    session.close().await;
-                } else {
-                    drop(session);
-                }
-                match end {
-                    End::Stopped { abandoned } => return Outcome { abandoned },
-                    End::Reconfigured => {
-                        settings = context.config.borrow().clone();
-                        context.largest_reply = u64::MAX;
-                        endpoints = Endpoints::new(&settings.broker.url);
-                        backoff = Backoff::new(
-                            settings.broker.reconnect.initial,
-                            settings.broker.reconnect.max,
-                        );
-                        attempt = 1;
-                        continue;
-                    }
-                    End::Failed {
-                        error,
-                        culpable,
-                        returning,
-                    } => {
-                        if let Kind::TooLarge(limit) = error.kind {
-                            context.largest_reply = limit;
-                        }
-                        context.isolation.died(culpable, returning);
-                        if began.elapsed() >= HEALTHY || (useful && !culpable) {
-                            backoff.reset();
-                            attempt = 1;
-                        }
-                        error
-                    }
-                }
-            }
-        };
-        let delay = delay(&mut backoff, &error, &endpoints);
-        attempt += 1;
-        events::disconnected(&endpoint, &error.message, delay, attempt);
-        wait(context, endpoint, attempt, delay, error).await;
-        // Compared, and not asked whether it has changed: a session that died may have seen the change.
-        let next = context.config.borrow_and_update().clone();
-        if next.broker != settings.broker {
-            context.largest_reply = u64::MAX;
-            endpoints = Endpoints::new(&next.broker.url);
-            backoff = Backoff::new(next.broker.reconnect.initial, next.broker.reconnect.max);
-            attempt = 1;
-        }
-        settings = next;
-    }
-}
-
-/// The other brokers of the list are tried without a delay; what only an operator can mend is tried
-/// at the slowest pace.
-fn delay(backoff: &mut Backoff, error: &Error, endpoints: &Endpoints) -> Duration {
-    if !endpoints.at_start_of_round() {
-        Duration::ZERO
-    } else if error.needs_operator() && !error.blames_a_message() {
-        backoff.slowest()
-    } else {
-        backoff.next_delay()
-    }
-}
-
-/// Waits before the next attempt; a stop or a new configuration ends the wait.
-async fn wait<S>(
-    context: &mut Context<S>,
-    endpoint: String,
-    attempt: u32,
-    delay: Duration,
-    error: Error,
-) {
-    let next = Instant::now() + delay;
-    context.state.send_replace(State::Waiting {
-        endpoint,
-        attempt,
-        next,
-        error: error.message,
-    });
-    let mut stop = context.stop.clone();
-    let mut config = context.config.clone();
-    let sleep = Beats::new(&context.counters, delay).during(tokio::time::sleep(delay));
-    tokio::select! {
-        biased;
-        Ok(()) = stop.changed() => {}
-        Ok(()) = config.changed() => {}
-        () = sleep => {}
     }
 }
 

@@ -8,6 +8,7 @@ use super::state::{Counters, State};
 use crate::config::Config;
 use crate::protocol::control::Report;
 use hdrhistogram::Histogram;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a histogram is written before the next one takes over.
@@ -16,9 +17,13 @@ const PERIOD: Duration = Duration::from_secs(60);
 /// The longest time that is told from longer ones, in microseconds: an hour.
 const LONGEST_US: u64 = 3_600_000_000;
 
-/// How long requests took of late: in this period and in the one before.
+/// How long requests took of late. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Times(Arc<Mutex<Recorded>>);
+
+/// In this period and in the one before.
 #[derive(Debug)]
-pub(super) struct Times {
+struct Recorded {
     current: Histogram<u32>,
     last: Histogram<u32>,
     since: Instant,
@@ -26,22 +31,36 @@ pub(super) struct Times {
 
 impl Times {
     pub(super) fn new(now: Instant) -> Self {
-        Self {
+        Self(Arc::new(Mutex::new(Recorded {
             current: histogram(),
             last: histogram(),
             since: now,
-        }
+        })))
     }
 
     /// Takes note of one request, at `now`.
-    pub(super) fn record(&mut self, now: Instant, took: Duration) {
+    pub(super) fn record(&self, now: Instant, took: Duration) {
+        self.recorded().record(now, took);
+    }
+
+    /// The times, in microseconds, within which these shares of the requests were done; `None`
+    /// without requests.
+    fn quantiles<const N: usize>(&self, now: Instant, shares: [f64; N]) -> Option<[u64; N]> {
+        self.recorded().quantiles(now, shares)
+    }
+
+    fn recorded(&self) -> MutexGuard<'_, Recorded> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Recorded {
+    fn record(&mut self, now: Instant, took: Duration) {
         self.turn(now);
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.current.saturating_record(us);
     }
 
-    /// The times, in microseconds, within which these shares of the requests were done; `None`
-    /// without requests.
     fn quantiles<const N: usize>(&mut self, now: Instant, shares: [f64; N]) -> Option<[u64; N]> {
         self.turn(now);
         let mut all = self.current.clone();
@@ -74,7 +93,7 @@ fn histogram() -> Histogram<u32> {
 }
 
 /// Makes reports.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Reporter {
     instance: String,
     started: Instant,
@@ -93,7 +112,7 @@ impl Reporter {
     }
 
     /// The report at this moment.
-    pub(super) fn report(&mut self, config: &Config, counters: &Counters, state: &State) -> Report {
+    pub(super) fn report(&self, config: &Config, counters: &Counters, state: &State) -> Report {
         let now = Instant::now();
         let [p50_us, p99_us] = self
             .times
@@ -162,7 +181,7 @@ mod tests {
     #[test]
     fn quantiles_are_those_of_what_was_recorded() {
         let now = Instant::now();
-        let mut times = Times::new(now);
+        let times = Times::new(now);
         assert_eq!(times.quantiles(now, SHARES), None);
         for ms in 1..=1000 {
             times.record(now, Duration::from_millis(ms));
@@ -176,7 +195,7 @@ mod tests {
     fn the_extremes_are_recorded_too() {
         let now = Instant::now();
         for (took, expected) in [(Duration::ZERO, 0), (Duration::MAX, LONGEST_US)] {
-            let mut times = Times::new(now);
+            let times = Times::new(now);
             times.record(now, took);
             let [p50, _] = times.quantiles(now, SHARES).unwrap();
             assert!(about(p50, expected), "{took:?}: {p50}");
@@ -186,20 +205,20 @@ mod tests {
     #[test]
     fn what_is_old_is_forgotten() {
         let start = Instant::now();
-        let mut times = Times::new(start);
+        let times = Times::new(start);
         times.record(start, Duration::from_millis(7));
-        let seen = |times: &mut Times, after: Duration| times.quantiles(start + after, SHARES);
-        assert!(seen(&mut times, PERIOD.mul_f32(0.99)).is_some());
-        assert!(seen(&mut times, PERIOD).is_some(), "the period before");
-        assert!(seen(&mut times, PERIOD * 2).is_none());
+        let seen = |times: &Times, after: Duration| times.quantiles(start + after, SHARES);
+        assert!(seen(&times, PERIOD.mul_f32(0.99)).is_some());
+        assert!(seen(&times, PERIOD).is_some(), "the period before");
+        assert!(seen(&times, PERIOD * 2).is_none());
         // Where nothing happened for long, the period before is not the last one.
         times.record(start + PERIOD * 2, Duration::from_millis(7));
-        assert!(seen(&mut times, PERIOD * 4).is_none());
+        assert!(seen(&times, PERIOD * 4).is_none());
     }
 
     #[test]
     fn a_report_has_the_counters_and_the_times() {
-        let mut reporter = Reporter::new("blue");
+        let reporter = Reporter::new("blue");
         let counters = Counters::default();
         Counters::add(&counters.received);
         Counters::add(&counters.received);

@@ -9,7 +9,10 @@
 
 mod deadlines;
 mod drain;
+mod ending;
 mod requests;
+
+pub(super) use ending::{End, Failure};
 
 use super::acks::AckWindow;
 use super::beats::{self, Beats};
@@ -18,10 +21,10 @@ use super::isolation::Poison;
 use super::pool::Pool;
 use super::reach::Reach;
 use super::service::Service;
-use super::state::{Counters, State, Stop};
+use super::state::{Counters, InFlight, State, Stop};
 use super::{Context, events};
 use crate::broker::{
-    Channel, Connection, Error, Event, Inbox, Kind, Options, Subscription, Unconfirmed, topology,
+    Channel, Connection, Error, Event, Inbox, Options, Subscription, Unconfirmed, topology,
 };
 use crate::config::{BrokerUrl, Config};
 use crate::protocol::Message;
@@ -30,23 +33,10 @@ use futures_util::future;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, sleep_until};
-
-/// How a session ended.
-#[derive(Debug)]
-pub(super) enum End {
-    /// It was told to stop; so many requests were begun and not finished.
-    Stopped { abandoned: u64 },
-    /// It was drained because broker or queue settings changed.
-    Reconfigured,
-    /// It died, and so many requests may come again. `culpable`: one of them may be the cause.
-    Failed {
-        error: Error,
-        culpable: bool,
-        returning: u64,
-    },
-}
 
 /// A reply that waits for its confirm.
 #[derive(Debug)]
@@ -65,8 +55,11 @@ struct Pending {
 }
 
 /// An established session.
-pub(super) struct Session<'a, S: Service> {
-    context: &'a mut Context<S>,
+pub(super) struct Session<S: Service> {
+    context: Context<S>,
+    /// Becomes true when the next session has taken over.
+    retired: watch::Receiver<bool>,
+    /// As they are in force here: broker and queue as at the start, all else as it was configured last.
     settings: Arc<Config>,
     policy: Policy,
     url: BrokerUrl,
@@ -96,23 +89,27 @@ pub(super) struct Session<'a, S: Service> {
     /// Deliveries that a drain found waiting for the pool: not begun, and not handed back yet.
     untouched: Vec<u64>,
     settled: u64,
+    gauge: InFlight,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Drain {
-    since: Instant,
     until: Instant,
     /// When to hand back what was not begun; `None`: done.
     hand_back_at: Option<Instant>,
-    /// Whether the server stops after it.
+    /// Whether the server stops after it; else another session has taken over.
     stopping: bool,
 }
 
-impl<'a, S: Service> Session<'a, S> {
-    /// Connects, finds or makes the queue, and starts to consume.
-    pub(super) async fn open(context: &'a mut Context<S>, url: BrokerUrl) -> Result<Self, Error> {
-        let settings = context.config.borrow_and_update().clone();
-        let settings = within(context.largest_reply, settings);
+impl<S: Service> Session<S> {
+    /// Connects, finds or makes the queue, and starts to consume. `retired` becomes true when it is to leave.
+    pub(super) async fn open(
+        context: Context<S>,
+        url: BrokerUrl,
+        settings: Arc<Config>,
+        retired: watch::Receiver<bool>,
+    ) -> Result<Self, Error> {
+        let settings = within(context.largest_reply.load(Ordering::Relaxed), settings);
         let name = &context.instance;
         let options = |role: &str| Options {
             name: format!("fibrpcd {name} {role}"),
@@ -152,7 +149,9 @@ impl<'a, S: Service> Session<'a, S> {
                 &settings.queue.name,
                 settings.broker.url.len(),
             ),
+            gauge: InFlight::new(&context.counters),
             context,
+            retired,
             settings,
             url,
             consuming,
@@ -189,53 +188,6 @@ impl<'a, S: Service> Session<'a, S> {
         self.publish_state();
     }
 
-    /// Whether anything was settled: the session was of use.
-    pub(super) fn was_useful(&self) -> bool {
-        self.settled > 0
-    }
-
-    /// Serves until the session ends, one way or another.
-    pub(super) async fn serve(&mut self) -> End {
-        self.announce();
-        let mut stop = self.context.stop.clone();
-        // Whatever the session waits for at that moment is not waited for any longer.
-        let ended = tokio::select! {
-            biased;
-            Ok(_) = stop.wait_for(|stop| *stop == Stop::Now) => None,
-            ended = self.run() => Some(ended),
-        };
-        let ended = ended.unwrap_or_else(|| Ok(self.leave()));
-        self.context
-            .counters
-            .in_flight
-            .store(0, std::sync::atomic::Ordering::Relaxed);
-        match ended {
-            Ok(end) => end,
-            Err(error) if self.draining.is_some_and(|drain| drain.stopping) => {
-                tracing::warn!("the drain was cut short: {}", self.cause_of(error));
-                self.leave()
-            }
-            Err(error) => {
-                let error = self.cause_of(error);
-                End::Failed {
-                    culpable: error.blames_a_message() && !self.control.has_answered(),
-                    returning: self.returning(),
-                    error,
-                }
-            }
-        }
-    }
-
-    /// Where an operation failed because its connection ended: why that did.
-    fn cause_of(&self, error: Error) -> Error {
-        let connections = [&self.publishing, &self.consuming];
-        let mut failures = connections.into_iter().filter_map(Connection::failure);
-        match error.kind {
-            Kind::Lost => failures.next().unwrap_or(error),
-            _ => error,
-        }
-    }
-
     async fn run(&mut self) -> Result<End, Error> {
         let mut tick = tokio::time::interval(beats::INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -268,6 +220,9 @@ impl<'a, S: Service> Session<'a, S> {
                         self.hand_back(drain)?;
                     }
                 }
+                Ok(()) = self.retired.changed(), if self.draining.is_none() => {
+                    self.begin_drain(false).await?;
+                }
                 Ok(()) = self.context.config.changed(), if self.draining.is_none() => {
                     self.reconfigure().await?;
                 }
@@ -284,7 +239,8 @@ impl<'a, S: Service> Session<'a, S> {
                     self.publish(refused)?;
                 }
                 done = self.pool.next(), if self.pool.is_working() => self.on_computed(done)?,
-                asked = self.control.next() => self.on_status(&asked),
+                // One that leaves is not asked: the next session answers for both.
+                asked = self.control.next(), if !*self.retired.borrow() => self.on_status(&asked),
                 delivery = self.deliveries.next(), if self.draining.is_none() => {
                     self.reach.delivered();
                     self.on_delivery(delivery)?;
@@ -341,14 +297,14 @@ impl<'a, S: Service> Session<'a, S> {
         Ok(())
     }
 
-    /// The configuration changed: apply it here, or give way to a session that has it.
+    /// The configuration changed: what needs no other session is applied here.
     async fn reconfigure(&mut self) -> Result<(), Error> {
-        let next = self.context.config.borrow_and_update().clone();
-        let next = within(self.context.largest_reply, next);
+        let mut next = Config::clone(&self.context.config.borrow_and_update());
+        next.broker = self.settings.broker.clone();
+        next.queue = self.settings.queue.clone();
+        let largest_reply = self.context.largest_reply.load(Ordering::Relaxed);
+        let next = within(largest_reply, Arc::new(next));
         let last = std::mem::replace(&mut self.settings, next);
-        if last.broker != self.settings.broker || last.queue != self.settings.queue {
-            return self.begin_drain(false).await;
-        }
         if last.server.concurrency != self.settings.server.concurrency {
             self.pool.set_concurrency(self.settings.server.concurrency);
         }
@@ -373,7 +329,7 @@ impl<'a, S: Service> Session<'a, S> {
             Event::Blocked(reason) => {
                 events::blocked(&self.url.address(), &reason);
                 self.blocked_since = Some(Instant::now());
-                if self.draining.is_none() {
+                if self.is_current() {
                     let endpoint = self.url.address();
                     self.context
                         .state
@@ -401,11 +357,17 @@ impl<'a, S: Service> Session<'a, S> {
         !more_is_coming || self.window.settled() * 4 >= usize::from(self.settings.server.prefetch)
     }
 
+    /// Whether this is the session whose state is the server's.
+    fn is_current(&self) -> bool {
+        !*self.retired.borrow() && *self.context.stop.borrow() == Stop::No
+    }
+
     fn publish_state(&self) {
-        if self.draining.is_none() {
+        if self.is_current() {
             let state = State::Consuming {
                 endpoint: self.url.address(),
                 queue: self.settings.queue.name.clone(),
+                unopened: self.context.unopened.borrow().clone(),
             };
             self.context.state.send_replace(state);
         }
@@ -423,11 +385,8 @@ impl<'a, S: Service> Session<'a, S> {
         (self.in_flight() + self.settled).min(window)
     }
 
-    fn update_gauges(&self) {
-        self.context
-            .counters
-            .in_flight
-            .store(self.in_flight(), std::sync::atomic::Ordering::Relaxed);
+    fn update_gauges(&mut self) {
+        self.gauge.set(self.in_flight());
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the server is doing, published in one place, and how much it has done.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -44,6 +45,8 @@ pub enum State {
         endpoint: String,
         /// The queue.
         queue: String,
+        /// Why the session that a changed configuration asks for cannot be opened, in one line: this is the one before.
+        unopened: Option<String>,
     },
     /// Connected, but the broker takes no replies for now.
     Blocked {
@@ -97,6 +100,38 @@ pub struct Counters {
     pub pool_beats: AtomicU64,
 }
 
+/// One session's part in [`Counters::in_flight`], which ends with it.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    counters: Arc<Counters>,
+    part: u64,
+}
+
+impl InFlight {
+    /// None so far.
+    pub(super) fn new(counters: &Arc<Counters>) -> Self {
+        Self {
+            counters: counters.clone(),
+            part: 0,
+        }
+    }
+
+    /// So many now.
+    pub(super) fn set(&mut self, part: u64) {
+        if part != self.part {
+            let more = part.wrapping_sub(self.part);
+            self.counters.in_flight.fetch_add(more, Ordering::Relaxed);
+            self.part = part;
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
 impl Counters {
     /// Adds one.
     pub fn add(counter: &AtomicU64) {
@@ -105,5 +140,26 @@ impl Counters {
     /// The value now.
     pub fn get(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gauge_is_the_sum_of_the_sessions() {
+        let counters = Arc::new(Counters::default());
+        let gauge = || Counters::get(&counters.in_flight);
+        let mut old = InFlight::new(&counters);
+        let mut new = InFlight::new(&counters);
+        old.set(3);
+        new.set(2);
+        old.set(1);
+        assert_eq!(gauge(), 3);
+        drop(old);
+        assert_eq!(gauge(), 2);
+        new.set(0);
+        assert_eq!(gauge(), 0);
     }
 }

@@ -322,14 +322,13 @@ fn an_address_that_ends_the_connection_is_found_out() {
             }
         };
         ask(&mut client, 0..30);
-        ask_from_a_strange_node(&mut client);
+        ask_from(STRANGE_NODE, &mut client);
         ask(&mut client, 30..60);
         let settings = Settings::new(broker, &vhost);
         let mut daemon = Daemon::start(&settings);
 
         let mut answers = std::collections::BTreeMap::new();
-        // Four sessions die first, with ever longer delays.
-        let end = Instant::now() + SOON * 9;
+        let end = Instant::now() + SOON * 3;
         while answers.len() < 60 {
             let left = end.saturating_duration_since(Instant::now());
             let reply = client.next_delivery(left).unwrap();
@@ -341,17 +340,16 @@ fn an_address_that_ends_the_connection_is_found_out() {
             assert!(answers.values().all(|count| *count == 1), "{answers:?}");
             continue;
         }
-        let line = daemon.wait_for_line("rejected request", SOON);
-        assert!(line.contains("after 3 sessions died"), "{line}");
+        daemon.wait_for_line("does not reach the node reply@123/2 of", SOON);
         let report = client.report(QUEUE, SOON).unwrap();
         eprintln!(
             "{} sessions, most answers {:?}",
             report["sessions"],
             answers.values().max()
         );
-        assert_eq!(report["poisoned"], 1, "{report}");
-        // The first that accuses nobody, three with the request alone, and the one that serves on.
-        assert!(report["sessions"].as_u64().unwrap() <= 6, "{report}");
+        assert_eq!(report["poisoned"], 0, "{report}");
+        // The first that accuses nobody, one with the reply alone, and the one that serves on.
+        assert!(report["sessions"].as_u64().unwrap() <= 3, "{report}");
         assert!(answers.values().all(|count| *count <= 3), "{answers:?}");
         broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
             depth.ready + depth.unacked == 0 && depth.consumers == 1
@@ -426,11 +424,11 @@ fn a_question_that_ends_the_connection_accuses_no_request() {
 }
 
 /// A request whose reply ends the connection that publishes it.
-fn ask_from_a_strange_node(client: &mut Client) {
+fn ask_from(name: &str, client: &mut Client) {
     client
         .publish_raw(&Publish {
             routing_key: QUEUE.as_bytes(),
-            header: Properties::request(STRANGE_NODE, "strange").encode(2),
+            header: Properties::request(name, "strange").encode(2),
             body: b"30",
             ..Publish::default()
         })
@@ -453,7 +451,10 @@ fn requests_whose_acks_were_lost_hide_no_culprit() {
         client.request(QUEUE, request, b"30").unwrap();
         assert_eq!(client.next_delivery(SOON).unwrap().text(), "832040");
     }
-    ask_from_a_strange_node(&mut client);
+    // Two that arrive together: which of them it was cannot be told.
+    let other = STRANGE_NODE.replace("QAAAAI=", "QAAAAM=");
+    ask_from(STRANGE_NODE, &mut client);
+    ask_from(&other, &mut client);
     let dies = broker.generation().dies_of_strange_nodes();
     if !dies {
         client.request(QUEUE, Properties::new(), b"30").unwrap();
@@ -470,10 +471,12 @@ fn requests_whose_acks_were_lost_hide_no_culprit() {
         assert_nobody_is_accused(broker, &vhost, &mut client, 2);
         return;
     }
-    let line = daemon.wait_for_line("rejected request", SOON);
-    assert!(line.contains("after 3 sessions died"), "{line}");
+    until(SOON, "both nodes to be found out", || {
+        let log = daemon.stderr().join("\n");
+        (log.matches("does not reach the node").count() == 2).then_some(())
+    });
     let report = client.report(QUEUE, SOON).unwrap();
-    // The first that accuses nobody, three with the request alone, and the one that serves on.
-    assert_eq!(report["sessions"], 5, "{report}");
+    // The first may accuse nobody, one more for each of the two, and the one that serves on.
+    assert!(report["sessions"].as_u64().unwrap() <= 4, "{report}");
     assert!(daemon.is_running());
 }

@@ -8,7 +8,7 @@ use crate::server::state::Counters;
 use futures_util::future::FutureExt as _;
 use std::time::Instant;
 
-impl<S: Service> Session<'_, S> {
+impl<S: Service> Session<S> {
     /// Once a second: signs of life, the deadline of confirms, and acks that have waited for others.
     pub(super) async fn on_tick(&mut self) -> Result<(), Error> {
         self.flush_acks();

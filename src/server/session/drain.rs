@@ -3,9 +3,7 @@
 
 use super::{Drain, End, Session};
 use crate::broker::{Arrival, Error};
-use crate::server::events;
 use crate::server::service::Service;
-use crate::server::state::State;
 use futures_util::future;
 use std::time::{Duration, Instant};
 
@@ -17,7 +15,7 @@ const KEPT: Duration = Duration::from_millis(200);
 /// How long closing in order may take once everything is settled, or the drain time is over.
 const CLOSING: Duration = Duration::from_millis(900);
 
-impl<S: Service> Session<'_, S> {
+impl<S: Service> Session<S> {
     /// Stops consuming; what was begun goes on until the drain time ends.
     pub(super) async fn begin_drain(&mut self, stopping: bool) -> Result<(), Error> {
         let limit = self.settings.server.drain_timeout;
@@ -27,17 +25,10 @@ impl<S: Service> Session<'_, S> {
             return Ok(());
         }
         self.draining = Some(Drain {
-            since,
             until: since + limit,
             hand_back_at: before.map_or(Some(since + KEPT), |drain| drain.hand_back_at),
             stopping,
         });
-        if stopping {
-            events::draining(self.in_flight(), limit);
-            self.context.state.send_replace(State::Draining {
-                until: since + limit,
-            });
-        }
         if before.is_some() {
             return Ok(());
         }
@@ -98,23 +89,15 @@ impl<S: Service> Session<'_, S> {
         // What does not close in time is cut.
         future::join(closing_incoming, closing_outgoing).await;
         if drain.stopping {
-            if abandoned > 0 {
-                events::abandoned(abandoned);
-            } else {
-                events::drained(drain.since.elapsed());
-            }
             End::Stopped { abandoned }
         } else {
-            End::Reconfigured
+            End::Left
         }
     }
 
     /// Leaves at once.
     pub(super) fn leave(&mut self) -> End {
         let abandoned = self.in_flight();
-        if abandoned > 0 {
-            events::abandoned(abandoned);
-        }
         End::Stopped { abandoned }
     }
 

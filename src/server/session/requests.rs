@@ -16,12 +16,13 @@ use crate::server::isolation::{self, Poison, Verdict};
 use crate::server::pool::{Done, Task, compute};
 use crate::server::service::{Cancel, Service};
 use crate::server::state::Counters;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How often a reply that the broker refuses (a full reply queue) is offered.
 const OFFERS: u32 = 3;
 
-impl<S: Service> Session<'_, S> {
+impl<S: Service> Session<S> {
     /// A delivery, or the end of them.
     pub(super) fn on_delivery(&mut self, arrival: Arrival) -> Result<(), Error> {
         let Delivery {
@@ -98,7 +99,8 @@ impl<S: Service> Session<'_, S> {
     fn address(&self, request: &Request) -> Option<Address> {
         let counters = &self.context.counters;
         match admission::address(request, &self.policy) {
-            Ok(Some(address)) => return Some(address),
+            Ok(Some(address)) if !self.is_gone(address, request) => return Some(address),
+            Ok(Some(_)) => tracing::debug!("a caller at a node that does not run"),
             Ok(None) => tracing::debug!("a request without a reply address"),
             Err(refused) => {
                 Counters::add(&counters.refused);
@@ -107,6 +109,12 @@ impl<S: Service> Session<'_, S> {
         }
         Counters::add(&counters.unanswerable);
         None
+    }
+
+    /// Whether the caller has gone with the node of the cluster that it was connected to.
+    fn is_gone(&self, address: Address, request: &Request) -> bool {
+        let made = |to| self.context.nodes.made(&self.url.address(), to);
+        address == Address::Direct && request.reply_to.as_deref().is_some_and(made)
     }
 
     /// Admits a request and answers it, now or by way of the pool.
@@ -211,13 +219,13 @@ impl<S: Service> Session<'_, S> {
             queued: admission::queued(request),
             compute,
         };
-        reply::write(request, outcome, &trailer, self.context.next_reply)
+        reply::write(request, outcome, &trailer, self.next_reply())
     }
 
     /// Answers a ping: no computation, else the way of all requests.
     fn pong(&mut self, tag: u64, request: &Request, address: Address) -> Result<(), Error> {
         Counters::add(&self.context.counters.pinged);
-        let message = pong(request, &self.report(), self.context.next_reply);
+        let message = pong(request, &self.report(), self.next_reply());
         self.send(tag, request, address, message, None)
     }
 
@@ -237,9 +245,14 @@ impl<S: Service> Session<'_, S> {
             counters,
             state,
             ..
-        } = &mut *self.context;
+        } = &self.context;
         let report = reporter.report(&self.settings, counters, &state.borrow());
         self.control.complete(report)
+    }
+
+    /// Our own id of the reply that is written next.
+    fn next_reply(&self) -> u64 {
+        self.context.next_reply.load(Ordering::Relaxed)
     }
 
     fn send(
@@ -250,7 +263,7 @@ impl<S: Service> Session<'_, S> {
         message: Message,
         poison: Option<Poison>,
     ) -> Result<(), Error> {
-        self.context.next_reply += 1;
+        self.context.next_reply.fetch_add(1, Ordering::Relaxed);
         self.publish(Pending {
             tag,
             to: request.reply_to.clone().unwrap_or_default(),
@@ -326,7 +339,7 @@ impl<S: Service> Session<'_, S> {
             .and_then(|id| std::str::from_utf8(id).ok());
         let known = id
             .and_then(|id| id.parse::<u64>().ok())
-            .is_some_and(|id| id < self.context.next_reply);
+            .is_some_and(|id| id < self.next_reply());
         if known {
             Counters::add(&self.context.counters.returned);
             tracing::debug!(fibrpc_reply_to = %returned.routing_key, "the caller has gone");

@@ -1,0 +1,168 @@
+//! Which broker is tried next, and when: the state of one `[broker]` section, from one attempt to the next.
+//!
+//! Owns the order of the URLs, the backoff and the number of the attempt. Promises that a new section starts afresh,
+//! that a session which worked makes the next delays short again, and that no delay follows a failure that another
+//! attempt at the same broker makes good.
+
+use crate::broker::Error;
+use crate::broker::backoff::Backoff;
+use crate::broker::endpoint::Endpoints;
+use crate::config::{self, BrokerUrl};
+use std::time::Duration;
+
+/// A session that lived so long was healthy, and the delay starts afresh.
+pub(super) const HEALTHY: Duration = Duration::from_secs(60);
+
+/// The brokers of a configuration.
+#[derive(Debug)]
+pub(super) struct Brokers {
+    settings: config::Broker,
+    endpoints: Endpoints,
+    backoff: Backoff,
+    /// The number of the attempt that is made or comes next; counts from 1.
+    attempt: u32,
+    last: Option<BrokerUrl>,
+    /// Whether the next attempt goes to the last URL again.
+    again: bool,
+}
+
+impl Brokers {
+    /// Those of this section, none tried yet.
+    pub(super) fn new(settings: &config::Broker) -> Self {
+        Self {
+            settings: settings.clone(),
+            endpoints: Endpoints::new(&settings.url),
+            backoff: Backoff::new(settings.reconnect.initial, settings.reconnect.max),
+            attempt: 1,
+            last: None,
+            again: false,
+        }
+    }
+
+    /// Starts afresh if the section has changed; returns whether it has.
+    pub(super) fn adopt(&mut self, settings: &config::Broker) -> bool {
+        let changed = self.settings != *settings;
+        if changed {
+            *self = Self::new(settings);
+        }
+        changed
+    }
+
+    /// The number of the attempt that is made or comes next.
+    pub(super) fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Where the next attempt goes.
+    pub(super) fn next_url(&mut self) -> BrokerUrl {
+        let url = match self.last.take() {
+            Some(last) if self.again => last,
+            _ => self.endpoints.next_url(),
+        };
+        self.again = false;
+        self.last = Some(url.clone());
+        url
+    }
+
+    /// A session was of use: what fails next is retried soon.
+    pub(super) fn worked(&mut self) {
+        self.backoff.reset();
+        self.attempt = 1;
+    }
+
+    /// How long to wait after a failure. The other brokers of the list are tried without a delay; what only an operator
+    /// can mend is tried less often, as it persists.
+    pub(super) fn delay(&mut self, error: &Error) -> Duration {
+        self.attempt += 1;
+        if !self.endpoints.at_start_of_round() {
+            Duration::ZERO
+        } else if is_refusal(error) {
+            self.backoff.after_refusal()
+        } else {
+            self.backoff.next_delay()
+        }
+    }
+
+    /// The same for a session that a request has ended, and from which something was learnt that keeps the next one from
+    /// ending like it: the same broker at once, since what was learnt was learnt there, and nothing is wrong with it.
+    pub(super) fn at_once(&mut self) -> Duration {
+        self.attempt += 1;
+        self.again = true;
+        Duration::ZERO
+    }
+}
+
+/// Whether the broker or a file says no, and will until somebody changes something.
+pub(super) fn is_refusal(error: &Error) -> bool {
+    error.needs_operator() && !error.blames_a_message()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Kind;
+    use crate::config::Config;
+
+    fn of_ports(ports: std::ops::RangeInclusive<u16>) -> config::Broker {
+        let url = |port| BrokerUrl {
+            port,
+            ..BrokerUrl::default()
+        };
+        config::Broker {
+            url: ports.map(url).collect(),
+            ..Config::default().broker
+        }
+    }
+
+    fn error(kind: Kind) -> Error {
+        Error::new(kind, "")
+    }
+
+    #[test]
+    fn a_refusal_is_retried_soon_and_less_often_as_it_persists() {
+        let mut brokers = Brokers::new(&of_ports(1..=1));
+        for _ in 0..20 {
+            let mut longest = Duration::from_secs(1);
+            for _ in 0..10 {
+                let delay = brokers.delay(&error(Kind::Denied));
+                assert!(delay >= longest / 2 && delay <= longest, "{delay:?}");
+                longest = (longest * 2).min(Duration::from_secs(30));
+            }
+            brokers.worked();
+            assert_eq!(brokers.attempt(), 1);
+        }
+    }
+
+    #[test]
+    fn the_others_are_tried_at_once_and_then_the_round_waits() {
+        let mut brokers = Brokers::new(&of_ports(1..=3));
+        for attempt in 1..=9 {
+            assert_eq!(brokers.attempt(), attempt);
+            brokers.next_url();
+            let delay = brokers.delay(&error(Kind::Credentials));
+            assert_eq!(delay > Duration::ZERO, attempt % 3 == 0, "{attempt}");
+        }
+    }
+
+    #[test]
+    fn what_was_learnt_at_a_broker_is_used_there() {
+        let mut brokers = Brokers::new(&of_ports(1..=3));
+        let url = brokers.next_url();
+        for _ in 0..3 {
+            assert_eq!(brokers.at_once(), Duration::ZERO);
+            assert_eq!(brokers.next_url(), url);
+        }
+        brokers.delay(&error(Kind::Lost));
+        assert_ne!(brokers.next_url(), url);
+    }
+
+    #[test]
+    fn another_section_starts_afresh() {
+        let mut brokers = Brokers::new(&of_ports(1..=1));
+        brokers.delay(&error(Kind::Lost));
+        assert!(!brokers.adopt(&of_ports(1..=1)));
+        assert_eq!(brokers.attempt(), 2);
+        assert!(brokers.adopt(&of_ports(2..=2)));
+        assert_eq!((brokers.attempt(), brokers.next_url().port), (1, 2));
+    }
+}

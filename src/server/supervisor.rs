@@ -1,0 +1,371 @@
+//! The supervisor: opens sessions, one after another, for as long as the server runs.
+//!
+//! Owns the sessions that run, which are futures of its own and no tasks, and the attempt at the next one. There is one
+//! current session, or none while brokers are tried. When broker or queue settings change, the current session serves on
+//! until the next one consumes; then it leaves: it takes nothing more, and finishes what it has in hand beside its
+//! successor. If the successor cannot be opened, the attempts go on and the current session with the old settings serves
+//! as before. So a change of session is no gap, and a long computation keeps nobody waiting.
+
+use super::beats::{self, Beats};
+use super::brokers::{Brokers, HEALTHY, is_refusal};
+use super::service::Service;
+use super::session::{End, Failure, Session};
+use super::state::{Counters, State, Stop};
+use super::{Context, Outcome, events};
+use crate::broker::{Error, Kind};
+use crate::config::Config;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::time::Sleep;
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Runs the sessions.
+pub(super) struct Supervisor<'a, S: Service> {
+    context: &'a Context<S>,
+    config: watch::Receiver<Arc<Config>>,
+    brokers: Brokers,
+    /// The current session and those that leave.
+    sessions: FuturesUnordered<Boxed<Ended>>,
+    /// The session that consumes.
+    current: Option<Current>,
+    next: Next<S>,
+    /// Signs of life while no session gives any.
+    waiting: beats::Waiting,
+    /// When the server was told to drain.
+    draining: Option<Instant>,
+    /// Requests that sessions had begun and not finished.
+    abandoned: u64,
+}
+
+/// A session that consumes, as it is known from outside.
+struct Current {
+    place: Place,
+    /// Tells it to leave.
+    retire: watch::Sender<bool>,
+}
+
+/// Which session, and when it was begun.
+#[derive(Clone)]
+struct Place {
+    settings: Arc<Config>,
+    endpoint: String,
+    began: Instant,
+}
+
+/// A session that has ended.
+struct Ended {
+    place: Place,
+    end: End,
+    /// Whether it has settled anything.
+    useful: bool,
+}
+
+/// How the next session comes about.
+enum Next<S: Service> {
+    /// Not at all: there is one that the configuration wants, or the server stops.
+    Nothing,
+    /// It is being opened.
+    Opening(Opening<S>),
+    /// It is opened after a delay.
+    Waiting(Pin<Box<Sleep>>),
+}
+
+struct Opening<S: Service> {
+    place: Place,
+    retire: watch::Sender<bool>,
+    opening: Boxed<Result<Session<S>, Error>>,
+}
+
+/// What happened to the next session.
+enum Step<S: Service> {
+    Opened(Result<Session<S>, Error>),
+    Waited,
+}
+
+impl<S: Service> Next<S> {
+    /// Pends for ever if there is nothing to be done. Loses nothing when it is dropped unfinished.
+    async fn step(&mut self) -> Step<S> {
+        match self {
+            Self::Nothing => std::future::pending().await,
+            Self::Opening(opening) => Step::Opened(opening.opening.as_mut().await),
+            Self::Waiting(sleep) => {
+                sleep.await;
+                Step::Waited
+            }
+        }
+    }
+}
+
+impl<'a, S: Service> Supervisor<'a, S> {
+    /// Ready to run; nothing is begun.
+    pub(super) fn new(context: &'a Context<S>) -> Self {
+        let config = context.config.clone();
+        let brokers = Brokers::new(&config.borrow().broker);
+        Self {
+            context,
+            config,
+            brokers,
+            sessions: FuturesUnordered::new(),
+            current: None,
+            next: Next::Nothing,
+            waiting: Beats::new(&context.counters, Duration::ZERO).begin(),
+            draining: None,
+            abandoned: 0,
+        }
+    }
+
+    /// Until the server is told to stop, and all sessions have ended.
+    pub(super) async fn run(mut self) -> Outcome {
+        let mut stop = self.context.stop.clone();
+        if *stop.borrow_and_update() == Stop::No {
+            self.attempt();
+        }
+        loop {
+            if self.is_stopping() {
+                self.next = Next::Nothing;
+                if self.sessions.is_empty() {
+                    return self.conclude();
+                }
+            }
+            tokio::select! {
+                biased;
+                Ok(()) = stop.changed() => self.on_stop(*stop.borrow_and_update()),
+                Some(ended) = self.sessions.next(), if !self.sessions.is_empty() => {
+                    self.on_ended(ended);
+                }
+                Ok(()) = self.config.changed() => self.on_configuration(),
+                step = self.next.step() => match step {
+                    Step::Opened(Ok(session)) => self.on_opened(session),
+                    Step::Opened(Err(error)) => self.on_unopened(&error),
+                    Step::Waited => self.attempt(),
+                },
+                () = self.waiting.beat(), if self.sessions.is_empty() => {}
+            }
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.context.stop.borrow() != Stop::No
+    }
+
+    /// Begins to open a session as the configuration now wants it.
+    fn attempt(&mut self) {
+        let settings = self.config.borrow_and_update().clone();
+        self.adopt(&settings);
+        let url = self.brokers.next_url();
+        let place = Place {
+            settings,
+            endpoint: url.address(),
+            began: Instant::now(),
+        };
+        let mut context = self.context.clone();
+        context.config = self.config.clone();
+        let (retire, retired) = watch::channel(false);
+        let beats = Beats::of_operations(&context.counters, &place.settings.broker);
+        self.waiting = beats.begin();
+        let opening = Session::open(context, url, place.settings.clone(), retired);
+        self.next = Next::Opening(Opening {
+            place,
+            retire,
+            opening: Box::pin(opening),
+        });
+        self.publish();
+    }
+
+    /// Takes note of the section about brokers; another one starts afresh.
+    fn adopt(&mut self, settings: &Config) {
+        if self.brokers.adopt(&settings.broker) {
+            self.context
+                .largest_reply
+                .store(u64::MAX, Ordering::Relaxed);
+        }
+    }
+
+    /// The next session consumes: the one before leaves.
+    fn on_opened(&mut self, session: Session<S>) {
+        let Next::Opening(Opening { place, retire, .. }) =
+            std::mem::replace(&mut self.next, Next::Nothing)
+        else {
+            return;
+        };
+        if let Some(last) = self.current.take() {
+            last.retire.send_replace(true);
+        }
+        self.context.unopened.send_replace(None);
+        self.current = Some(Current {
+            place: place.clone(),
+            retire,
+        });
+        self.sessions.push(Box::pin(serve(place, session)));
+    }
+
+    fn on_unopened(&mut self, error: &Error) {
+        let Next::Opening(Opening { place, .. }) = &self.next else {
+            return;
+        };
+        let endpoint = place.endpoint.clone();
+        let delay = self.brokers.delay(error);
+        self.wait(endpoint, error, delay);
+    }
+
+    /// Waits before the next attempt; a new configuration ends the wait.
+    fn wait(&mut self, endpoint: String, error: &Error, delay: Duration) {
+        let (attempt, refused) = (self.brokers.attempt(), is_refusal(error));
+        let message = &error.message;
+        match &self.current {
+            None => {
+                events::disconnected(&endpoint, message, delay, attempt, refused);
+                self.context.state.send_replace(State::Waiting {
+                    endpoint,
+                    attempt,
+                    next: Instant::now() + delay,
+                    error: message.clone(),
+                });
+            }
+            Some(current) => {
+                let serving = &current.place.endpoint;
+                events::kept(serving, &endpoint, message, delay, attempt, refused);
+                self.set_unopened(Some(message.clone()));
+            }
+        }
+        self.waiting = Beats::new(&self.context.counters, delay).begin();
+        self.next = Next::Waiting(Box::pin(tokio::time::sleep(delay)));
+    }
+
+    /// The configuration was read again, and may be the same.
+    fn on_configuration(&mut self) {
+        let config = self.config.borrow_and_update().clone();
+        let wanted = |place: &Place| {
+            place.settings.broker == config.broker && place.settings.queue == config.queue
+        };
+        match (&self.current, &self.next) {
+            // The session applies itself what else has changed. A successor may have been asked for before.
+            (Some(current), _) if wanted(&current.place) => {
+                self.next = Next::Nothing;
+                self.adopt(&config);
+                self.set_unopened(None);
+            }
+            (_, Next::Opening(opening)) if wanted(&opening.place) => {}
+            _ => self.attempt(),
+        }
+    }
+
+    fn on_ended(&mut self, Ended { place, end, useful }: Ended) {
+        let is_current = |current: &mut Current| current.place.began == place.began;
+        let current = self.current.take_if(is_current);
+        match end {
+            End::Stopped { abandoned } => self.abandoned += abandoned,
+            End::Left => {}
+            End::Failed(failure) if current.is_some() => self.on_death(&place, &failure, useful),
+            End::Failed(failure) => events::cut_short(&place.endpoint, &failure.error.message),
+        }
+    }
+
+    /// The current session died.
+    fn on_death(&mut self, place: &Place, failure: &Failure, useful: bool) {
+        let Failure {
+            error,
+            culpable,
+            learnt,
+        } = failure;
+        let mut learnt = *learnt;
+        if let Kind::TooLarge(limit) = error.kind {
+            let before = self
+                .context
+                .largest_reply
+                .fetch_min(limit, Ordering::Relaxed);
+            learnt |= limit < before;
+        }
+        if place.began.elapsed() >= HEALTHY || (useful && !culpable) {
+            self.brokers.worked();
+        }
+        self.context.unopened.send_replace(None);
+        if self.is_stopping() {
+            return;
+        }
+        if matches!(self.next, Next::Nothing) {
+            let delay = if learnt {
+                self.brokers.at_once()
+            } else {
+                self.brokers.delay(error)
+            };
+            self.wait(place.endpoint.clone(), error, delay);
+        } else {
+            // The successor is on its way, and now is what all wait for.
+            events::disconnected(
+                &place.endpoint,
+                &error.message,
+                Duration::ZERO,
+                self.brokers.attempt(),
+                false,
+            );
+            if matches!(self.next, Next::Waiting(_)) {
+                self.attempt();
+            }
+            self.publish();
+        }
+    }
+
+    /// Told to stop, or to be quicker about it. The sessions see that for themselves.
+    fn on_stop(&mut self, stop: Stop) {
+        if stop == Stop::Drain && !self.sessions.is_empty() {
+            let limit = self.config.borrow().server.drain_timeout;
+            let in_flight = Counters::get(&self.context.counters.in_flight);
+            events::draining(in_flight, limit);
+            let now = Instant::now();
+            self.draining = Some(now);
+            self.context
+                .state
+                .send_replace(State::Draining { until: now + limit });
+        }
+    }
+
+    /// All sessions have ended.
+    fn conclude(&self) -> Outcome {
+        let abandoned = self.abandoned;
+        if abandoned > 0 {
+            events::abandoned(abandoned);
+        } else if let Some(since) = self.draining {
+            events::drained(since.elapsed());
+        }
+        Outcome { abandoned }
+    }
+
+    /// Says that a broker is tried, unless a session serves.
+    fn publish(&self) {
+        if let (None, Next::Opening(opening)) = (&self.current, &self.next) {
+            self.context.state.send_replace(State::Connecting {
+                endpoint: opening.place.endpoint.clone(),
+                attempt: self.brokers.attempt(),
+            });
+        }
+    }
+
+    /// Says why the session that the configuration wants is not there, while another one serves.
+    fn set_unopened(&self, why: Option<String>) {
+        self.context.unopened.send_replace(why.clone());
+        self.context.state.send_if_modified(|state| match state {
+            State::Consuming { unopened, .. } if *unopened != why => {
+                *unopened = why;
+                true
+            }
+            _ => false,
+        });
+    }
+}
+
+/// Runs a session to its end.
+async fn serve<S: Service>(place: Place, mut session: Session<S>) -> Ended {
+    let end = session.serve().await;
+    let useful = session.was_useful();
+    match end {
+        End::Stopped { abandoned: 0 } | End::Left => session.close().await,
+        _ => drop(session),
+    }
+    Ended { place, end, useful }
+}
