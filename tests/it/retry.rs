@@ -85,7 +85,7 @@ fn a_state_file_that_cannot_be_written_is_said_once_and_tried_again() {
     };
     let from = end_of_a_session(0);
     let log = server.stderr().join("\n");
-    assert_eq!(log.matches("+requests").count(), 1, "{log}");
+    assert_eq!(log.matches("not found out").count(), 1, "{log}");
     fs::remove_dir(&file).unwrap();
     end_of_a_session(from);
     let line = server.wait_for_line("can be written again", SOON);

@@ -32,6 +32,15 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
+/// Ends the load, however the test ends.
+struct EndOf<'a>(&'a AtomicBool);
+
+impl Drop for EndOf<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A caller whose request came into a gap would wait for as long as a new session takes.
 #[test]
 fn a_hundred_changes_of_session_under_load_are_seen_by_nobody() {
@@ -51,17 +60,21 @@ fn a_hundred_changes_of_session_under_load_are_seen_by_nobody() {
             }
             calls
         });
-        let (mut line, _) = server.daemon.wait_for_line_from(0, "connected to", SOON);
+        let end = EndOf(&ended);
+        let mut watching = Client::connect(broker.port(), &vhost).unwrap();
         let mut changes = Vec::new();
         for index in 0..RELOADS {
             let began = Instant::now();
             let heartbeat = ["11s", "10s"][index % 2];
             let next = settings.clone().set("broker.heartbeat", heartbeat);
             server.reload(&next.text());
-            (line, _) = (server.daemon).wait_for_line_from(line, "connected to", SOON);
+            until(SOON, "the next session", || {
+                let report = watching.report(QUEUE, SOON).unwrap();
+                (report["sessions"] == index + 2).then_some(())
+            });
             changes.push((began, began.elapsed()));
         }
-        ended.store(true, Ordering::Relaxed);
+        drop(end);
         let calls = load.join().expect("no call fails");
         let longest = |(began, took): &(Instant, Duration)| {
             let during = calls.iter().filter(|(at, _)| *at <= *began + *took);
@@ -94,31 +107,25 @@ fn a_long_job_in_hand_delays_nobody_and_is_finished() {
     let mut asking = Client::connect(broker.port(), &vhost).unwrap();
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     let long = Properties::new().correlation_id("long");
-    asking.request(QUEUE, long, b"20000000").unwrap();
+    asking.request(QUEUE, long, b"50000000").unwrap();
     server.notify.wait_for_status("1 in flight", SOON);
     server.reload(&settings.set("broker.heartbeat", "11s").text());
     let (line, _) = server.daemon.wait_for_line_from(0, "connected to", SOON);
     let mut answered = 0;
-    while asking.listen(Duration::from_millis(1)).is_ok() {
+    for _ in 0..200 {
         ask(&mut client);
         let report = client.report(QUEUE, SOON).unwrap();
-        if report["in_flight"] == 1 {
+        // The long one of the session that leaves, and the ping.
+        if report["in_flight"].as_u64() < Some(2) {
             break;
         }
-        assert_eq!(
-            report["in_flight"], 2,
-            "the long one, and the ping: {report}"
-        );
         answered += u32::from(report["sessions"] == 2);
-        if answered > 50 {
-            break;
-        }
     }
     assert!(answered > 0, "it was over before the change");
     (server.daemon).wait_for_line_from(line, "connected to", SOON);
     let answer = asking.next_delivery(SOON * 6).unwrap();
     assert_eq!(answer.correlation_id(), "long");
-    assert!(answer.body.len() > 4_000_000, "{}", answer.body.len());
+    assert!(answer.body.len() > 10_000_000, "{}", answer.body.len());
 }
 
 #[test]
@@ -171,7 +178,7 @@ fn settings_that_do_not_work_leave_the_old_session_in_service() {
 
 /// A stop does not wait for a session that cannot be opened.
 #[test]
-fn a_stop_ends_the_attempts_as_well() {
+fn a_stopends_the_attempts_as_well() {
     let broker = Broker::shared();
     let vhost = vhost_with_classic_queue(broker);
     let settings = Settings::new(broker, &vhost);
