@@ -197,11 +197,10 @@ fn credentials(attempt: &Attempt<'_>, text: &str) -> Error {
                     "check the password in {} (broker.password_file), and that the user may log in from here",
                     path.display()
                 ),
-                Source::Credential => {
-                    "check the systemd credential broker-password, which systemd reads when the service starts \
+                Source::Credential(name) => format!(
+                    "check the systemd credential {name}, which systemd reads when the service starts \
                      (restart it after a change), and that the user may log in from here"
-                        .to_owned()
-                }
+                ),
                 Source::Url => {
                     "check broker.url, and that the user may log in from here".to_owned()
                 }

@@ -18,8 +18,9 @@ const LARGEST_FILE: u64 = 64 << 10;
 pub enum Source {
     /// This file, which `broker.password_file` names.
     File(PathBuf),
-    /// The systemd credential `broker-password`.
-    Credential,
+    /// The systemd credential of this name: `broker-password`, or one that `broker.password_file` names. It stays as it
+    /// was when systemd started the service.
+    Credential(String),
     /// The URL.
     Url,
     /// It is the default one, which nobody had to give.
@@ -72,7 +73,7 @@ pub(super) fn in_file(
         let help = "check the path and its permissions";
         let found = read(path).map(|secret| Password {
             warning: exposed("broker.password_file", path),
-            ..Password::new(secret, Source::File(path.clone()))
+            ..Password::new(secret, source_of(path, credentials))
         });
         return Some(
             found.map_err(|error| FileFault::unread("broker.password_file", path, &error, help)),
@@ -81,7 +82,10 @@ pub(super) fn in_file(
     let path = credentials?.join(CREDENTIAL);
     match read(&path) {
         // systemd guards that folder itself.
-        Ok(secret) => Some(Ok(Password::new(secret, Source::Credential))),
+        Ok(secret) => Some(Ok(Password::new(
+            secret,
+            Source::Credential(CREDENTIAL.to_owned()),
+        ))),
         Err(ReadError::Missing(_)) => None,
         Err(error) => {
             let help = "check LoadCredential= in the unit";
@@ -117,11 +121,24 @@ pub fn unseen_credentials(broker: &Broker) -> Vec<(String, PathBuf)> {
     found
 }
 
-/// Whether a path is one of a credential, in this service's folder or in that of any, and hidden from us.
+/// Whether a path is one of a credential, and hidden from us.
 fn is_unseen(path: &Path, folder: Option<&Path>) -> bool {
-    let is_credential = path.starts_with("/run/credentials")
-        || folder.is_some_and(|folder| path.starts_with(folder));
-    is_credential && (is_denied(path) || !path.parent().is_some_and(Path::is_dir))
+    is_credential(path, folder) && (is_denied(path) || !path.parent().is_some_and(Path::is_dir))
+}
+
+/// Whether a path is one of a credential, in this service's folder or in that of any.
+fn is_credential(path: &Path, folder: Option<&Path>) -> bool {
+    path.starts_with("/run/credentials") || folder.is_some_and(|folder| path.starts_with(folder))
+}
+
+/// What a file that `broker.password_file` names is.
+fn source_of(path: &Path, credentials: Option<&Path>) -> Source {
+    match path.file_name() {
+        Some(name) if is_credential(path, credentials) => {
+            Source::Credential(name.to_string_lossy().into_owned())
+        }
+        _ => Source::File(path.to_owned()),
+    }
 }
 
 /// Whether this process may not read a file, be it there or not.

@@ -128,6 +128,9 @@ fn a_password_goes_before_a_certificate() {
     let mut with_file = broker.clone();
     with_file.password_file = Some(file.clone());
     let credentials = credential.parent();
+    // A file that is a credential is read once by systemd, and not each time by us.
+    let mut with_credential = broker.clone();
+    with_credential.password_file = Some(folder.write("credentials/other", "another credential"));
     for (broker, url, credentials, expected) in [
         (&broker, "amqps://h", None, None),
         (&broker, "amqps://u@h", None, None),
@@ -137,7 +140,13 @@ fn a_password_goes_before_a_certificate() {
             &broker,
             "amqps://u@h",
             credentials,
-            Some(Source::Credential),
+            Some(Source::Credential("broker-password".to_owned())),
+        ),
+        (
+            &with_credential,
+            "amqps://u@h",
+            credentials,
+            Some(Source::Credential("other".to_owned())),
         ),
         (
             &with_file,

@@ -159,8 +159,8 @@ fn a_refused_login_is_told_by_where_the_password_is() {
             "check the password in /pw (broker.password_file)",
         ),
         (
-            password(Source::Credential),
-            "check the systemd credential broker-password, which systemd reads when the service starts (restart it after a change)",
+            password(Source::Credential("pw".into())),
+            "check the systemd credential pw, which systemd reads when the service starts (restart it after a change)",
         ),
         (
             password(Source::Url),
