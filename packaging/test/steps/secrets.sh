@@ -77,6 +77,21 @@ step_password_by_credential() {
 	check inside systemctl restart fibrpcd
 	within 20 connected_as_tester
 	check serves
+	# The check of a reload does not see the credential.
+	configure 30-test <<<$'[server]\nprefetch = 7'
+	journal_mark
+	check inside systemctl reload fibrpcd
+	within 10 prefetch_is 7
+	journal -o cat
+	# The service sees it as it was at the start, and says so when it is refused.
+	password_file "other$canary" root
+	inside rabbitmqctl -q change_password tester "other$canary"
+	inside rabbitmqctl -q close_all_connections test
+	within 10 journal_says 'check the systemd credential broker-password.*restart it after a change'
+	check inside systemctl restart fibrpcd
+	within 20 connected_as_tester
+	check serves
+	inside rabbitmqctl -q change_password tester "$canary"
 }
 
 step_password_by_encrypted_credential() {
