@@ -107,13 +107,38 @@ mod units {
     }
 
     #[test]
-    fn it_restarts_but_not_on_usage_and_configuration_errors() {
+    fn it_restarts_but_not_where_that_cures_nothing() {
         for file in [UNIT, INSTANCE] {
             let unit = read(file);
+            let cured_by_no_restart = values(&unit, "RestartPreventExitStatus").join(" ");
+            let named: Vec<&str> = cured_by_no_restart.split(' ').collect();
+            assert_eq!(named[..2], ["USAGE", "CONFIG"], "{file}");
+            // What systemd says where it cannot set up the directives of these names.
+            for (status, directives) in [
+                ("EXEC", "ExecStart"),
+                ("LIMITS", "LimitNOFILE"),
+                ("GROUP", "Group"),
+                ("USER", "User PrivateUsers"),
+                ("CAPABILITIES", "CapabilityBoundingSet"),
+                ("NAMESPACE", "PrivateTmp PrivateIPC ProtectSystem"),
+                ("NO_NEW_PRIVILEGES", "NoNewPrivileges"),
+                ("SECCOMP", "SystemCallFilter"),
+                ("PERSONALITY", "LockPersonality"),
+                ("ADDRESS_FAMILIES", "RestrictAddressFamilies"),
+                ("KEYRING", "KeyringMode"),
+                ("STATE_DIRECTORY", "StateDirectory"),
+            ] {
+                assert!(named.contains(&status), "{file}: {status}");
+                for directive in directives.split(' ') {
+                    assert_ne!(values(&unit, directive).len(), 0, "{file}: {directive}");
+                }
+            }
+            // Of a drop-in that comes with the package.
+            assert!(named.contains(&"CREDENTIALS"), "{file}");
             for (directive, expect) in [
                 ("Type", "notify"),
                 ("Restart", "on-failure"),
-                ("RestartPreventExitStatus", "USAGE CONFIG"),
+                ("SuccessExitStatus", "TEMPFAIL"),
                 ("StartLimitIntervalSec", "0"),
                 ("KillMode", "mixed"),
             ] {

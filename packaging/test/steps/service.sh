@@ -143,6 +143,30 @@ step_stop_takes_longer_than_the_unit_allows() {
 	check [ "$(wc -c <"$work/log/digits")" = 20900 ]
 }
 
+# What is not finished in time goes back to the broker: a stop like any other, which leaves nothing failed.
+step_stop_that_hands_back() {
+	afresh
+	configure 10-test <<<$'[server]\ndrain_timeout = "10ms"\nmax_n = 500000000\nmax_reply_bytes = "200MiB"'
+	check inside systemctl restart fibrpcd
+	inside fibrpc --config /dev/null --timeout 100s 400000000 >"$work/log/answer" 2>&1 &
+	local asking=$!
+	within 10 status_has ', 1 in flight$'
+	check inside systemctl stop fibrpcd
+	check is ExecMainStatus 75
+	check is Result success
+	check is ActiveState inactive
+	check [ "$(inside systemctl is-system-running)" = running ]
+	within 10 waiting_is 1
+	# With the largest n that it has by default the daemon answers at once, in words.
+	configure 10-test </dev/null
+	check inside systemctl start fibrpcd
+	local status=0
+	wait "$asking" || status=$?
+	cat "$work/log/answer"
+	check [ "$status" = 65 ]
+	check grep -q 'above this server.s limit' "$work/log/answer"
+}
+
 waiting_is() { # COUNT: messages in the queue
 	inside rabbitmqctl -q list_queues name messages | grep -E "^rpc_queue[[:space:]]+$1\$"
 }
@@ -245,4 +269,41 @@ step_instance() {
 	check inside systemctl reload fibrpcd@reports
 	check inside systemctl stop fibrpcd@reports
 	check [ "$(show Result fibrpcd@reports)" = success ]
+}
+
+# Its folder is beside what the daemon without a name keeps for itself.
+step_instance_named_session() {
+	afresh
+	inside mkdir -p /etc/fibrpc
+	inside tee /etc/fibrpc/session.toml <<<$'[queue]\nname = "session"'
+	local order
+	for order in 'fibrpcd fibrpcd@session' 'fibrpcd@session fibrpcd'; do
+		say "$order"
+		check inside systemctl stop fibrpcd fibrpcd@session
+		check inside systemctl start "${order% *}"
+		check inside systemctl start "${order#* }"
+		check serves
+		check [ "$(ask --queue session 30)" = 832040 ]
+		# Both remember what they work on.
+		check [ "$(inside find /var/lib/fibrpcd -maxdepth 1 -type f | wc -l)" = 1 ]
+		check [ "$(inside find /var/lib/fibrpcd/session -type f | wc -l)" = 1 ]
+	done
+	check inside systemctl stop fibrpcd@session
+}
+
+# A restart every 2 s would end no such fault, and bury what was said about it.
+step_setup_that_fails_is_not_repeated() {
+	afresh
+	inside mkdir -p /etc/fibrpc
+	inside tee /etc/fibrpc/nowhere.toml <<<$'[queue]\nname = "nowhere"'
+	inside touch /var/lib/fibrpcd/nowhere
+	inside systemctl start fibrpcd@nowhere && return 1
+	check [ "$(show ExecMainStatus fibrpcd@nowhere)" = 238 ]
+	check [ "$(show ActiveState fibrpcd@nowhere)" = failed ]
+	stays 5 inside systemctl is-failed fibrpcd@nowhere
+	check [ "$(show NRestarts fibrpcd@nowhere)" = 0 ]
+	# And starts as ever once that is mended.
+	inside rm /var/lib/fibrpcd/nowhere
+	check inside systemctl start fibrpcd@nowhere
+	check inside systemctl stop fibrpcd@nowhere
 }
