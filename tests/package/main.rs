@@ -153,6 +153,22 @@ mod units {
     }
 
     #[test]
+    fn there_is_a_task_for_each_computation_and_more() {
+        let keys = read("src/config/keys.rs");
+        let line = keys
+            .lines()
+            .find(|line| line.contains("\"server.concurrency\""));
+        let largest = line.and_then(|line| line.split("0..=").nth(1)?.split(')').next());
+        let largest: u32 = largest.unwrap().parse().unwrap();
+        // Threads that look up names, up to 512, the runtime, and the check of a reload.
+        let wanted = largest + 512 + 100;
+        for file in [UNIT, INSTANCE] {
+            let tasks = values(&read(file), "TasksMax").concat();
+            assert!(tasks.parse::<u32>().unwrap() >= wanted, "{file}: {wanted}");
+        }
+    }
+
+    #[test]
     fn an_instance_differs_in_configuration_and_state_only() {
         let instance = read(INSTANCE)
             .replace(", instance %i", "")

@@ -213,6 +213,24 @@ step_reload_good() {
 	check is MainPID "$pid"
 }
 
+# The check is a process beside the daemon, in the group whose tasks the unit bounds.
+step_reload_with_all_threads_at_work() {
+	afresh
+	configure 10-test <<<$'[server]\nprefetch = 1000\nconcurrency = 300'
+	check inside systemctl restart fibrpcd
+	load_keep 600 200000
+	within 20 tasks_are_more_than 250
+	configure 20-test <<<$'[server]\nprefetch = 999'
+	check inside systemctl reload fibrpcd
+	within 10 prefetch_is 999
+	note "tasks $(show TasksCurrent) of $(show TasksMax)"
+	load_result
+}
+
+tasks_are_more_than() { # NUMBER
+	[ "$(show TasksCurrent)" -gt "$1" ]
+}
+
 # A later systemd sends the signal itself and waits for READY=1 with the time of its own RELOADING=1.
 step_reload_of_type_notify_reload() {
 	afresh
