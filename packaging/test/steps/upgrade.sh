@@ -1,6 +1,41 @@
 # From the version before, and away.
 # shellcheck shell=bash
 
+apt_install() { # ARGUMENT...
+	check inside apt-get install -qy --no-install-recommends "$@"
+}
+
+# Up, down, and the same version again.
+step_upgrade_leaves_stopped_what_is_stopped() {
+	afresh
+	check inside systemctl stop fibrpcd
+	local how
+	for how in '--allow-downgrades /srv/before.deb' '/srv/fibrpc.deb' '--reinstall /srv/fibrpc.deb'; do
+		say "$how"
+		# shellcheck disable=SC2086 # several arguments
+		apt_install $how
+		check is ActiveState inactive
+		check [ "$(inside systemctl is-enabled fibrpcd)" = enabled ]
+	done
+	check inside systemctl start fibrpcd
+	local pid
+	pid=$(show MainPID)
+	apt_install --reinstall /srv/fibrpc.deb
+	check is ActiveState active
+	check [ "$(show MainPID)" != "$pid" ]
+	# Away and back is no upgrade.
+	check inside apt-get remove -qy fibrpc
+	apt_install /srv/fibrpc.deb
+	check is ActiveState active
+	# Unless it is not wanted.
+	check inside systemctl disable --now fibrpcd
+	check inside apt-get remove -qy fibrpc
+	apt_install /srv/fibrpc.deb
+	check is ActiveState inactive
+	check inside systemctl enable --now fibrpcd
+	within 20 serves
+}
+
 step_upgrade_keeps_edited_conffile() {
 	afresh
 	check inside apt-get purge -qy fibrpc
