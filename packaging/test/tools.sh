@@ -49,7 +49,7 @@ stays() {
 put_packages() { # DEB
 	local srv=$work/root/srv old=$work/fresh/old
 	cp "$1" "$srv/fibrpc.deb"
-	cp packaging/test/load.py packaging/test/dns.py "$srv/"
+	cp packaging/test/load.py packaging/test/dns.py packaging/test/deny.py "$srv/"
 	cp target/package/fibrpcd-wedge "$srv/"
 	rm -rf "$old"
 	dpkg-deb --raw-extract "$1" "$old"

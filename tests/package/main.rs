@@ -47,7 +47,7 @@ mod units {
 
     const UNIT: &str = "packaging/systemd/fibrpcd.service";
     const INSTANCE: &str = "packaging/systemd/fibrpcd@.service";
-    const EXAMPLES: [&str; 3] = ["credentials", "ip-address-allow", "memory"];
+    const EXAMPLES: [&str; 4] = ["container", "credentials", "ip-address-allow", "memory"];
 
     /// All values of a directive.
     fn values<'a>(unit: &'a str, directive: &str) -> Vec<&'a str> {

@@ -48,3 +48,34 @@ url = \"amqp://tester:$canary@192.0.2.99\""
 	within 20 status_has '^waiting for broker 192.0.2.99:5672'
 	note "$(show StatusText)"
 }
+
+# systemd in the machine starts again with a filter for itself and all its children, so that from here on no service gets a
+# namespace of users, mounts and the like. A limit of the kernel would do the same to the whole host.
+step_example_container() {
+	afresh
+	# shellcheck disable=SC2016 # expanded inside
+	check inside sh -euc '
+		real=/usr/lib/systemd/systemd
+		mv $real $real.real
+		{
+			printf "#!/bin/sh\nmv %s.real %s\nexec python3 /srv/deny.py %s \"\$@\"" $real $real $real
+			tr "\000" " " </proc/1/cmdline | sed "s/[^ ]*//"
+		} >$real
+		chmod +x $real
+		systemctl daemon-reexec'
+	check [ "$(inside sed -n 's/^Seccomp:[[:space:]]*//p' /proc/1/status)" = 2 ]
+	inside systemctl restart fibrpcd && return 1
+	check is ExecMainStatus 226
+	stays 5 is ActiveState failed
+	check is NRestarts 0
+	drop_in only-users <<<$'[Service]\nPrivateUsers=yes'
+	example container | drop_in container
+	inside systemctl restart fibrpcd && return 1
+	check is ExecMainStatus 217
+	inside rm /etc/systemd/system/fibrpcd.service.d/only-users.conf
+	inside systemctl daemon-reload
+	check inside systemctl restart fibrpcd
+	within 20 serves
+	check inside systemctl reload fibrpcd
+	note "$(inside sh -c 'grep -c "=no$" /etc/systemd/system/fibrpcd.service.d/container.conf') directives off"
+}
