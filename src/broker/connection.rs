@@ -217,6 +217,12 @@ impl Connection {
         (property("product"), property("version"))
     }
 
+    /// The name of the broker's cluster, which a single broker has as well; `None` if it does not tell (`LavinMQ`).
+    pub fn cluster_name(&self) -> Option<String> {
+        let name = self.link.server_property("cluster_name")?;
+        (!name.is_empty()).then_some(name)
+    }
+
     /// Changes `max_body` for what arrives from now on.
     pub fn limit_bodies(&self, max_body: u64) {
         self.link.limit_bodies(max_body);

@@ -30,6 +30,8 @@ pub enum Kind {
     QueueDown,
     /// The queue exists and is not what was wanted.
     Mismatch,
+    /// Connections that belong together reached brokers that are no cluster.
+    Split,
     /// The queue is another connection's own, or another consumer's.
     Locked,
     /// The broker refuses it for a reason that only its text tells.
@@ -137,6 +139,7 @@ impl Error {
                 | Kind::Credentials
                 | Kind::Denied
                 | Kind::Mismatch
+                | Kind::Split
                 | Kind::Locked
                 | Kind::TooLarge(_)
                 | Kind::Local

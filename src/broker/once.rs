@@ -5,14 +5,14 @@ use std::sync::{Mutex, PoisonError};
 
 /// Remembers subjects, for as long as the process runs. There are as many as the configuration has had brokers and files.
 #[derive(Debug, Default)]
-pub(super) struct Once(Mutex<BTreeSet<String>>);
+pub(crate) struct Once(Mutex<BTreeSet<String>>);
 
 /// The process's own memory.
-pub(super) static SAID: Once = Once(Mutex::new(BTreeSet::new()));
+pub(crate) static SAID: Once = Once(Mutex::new(BTreeSet::new()));
 
 impl Once {
     /// Whether nothing was said of this subject yet. From now on something was.
-    pub(super) fn is_new(&self, subject: &str) -> bool {
+    pub(crate) fn is_new(&self, subject: &str) -> bool {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         !said.contains(subject) && said.insert(subject.to_owned())
     }

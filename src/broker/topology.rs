@@ -1,22 +1,34 @@
 //! The request queue: looked at first and adopted as it is, declared where it is missing.
 
-use super::{Channel, Connection, Error, Kind, QueueStatus};
+use super::{Channel, Connection, Error, Kind};
 use crate::config::Queue;
 
+/// Where the request queue comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It was there, and is used as it is.
+    Adopted,
+    /// It was declared just now, as it is configured.
+    Declared,
+}
+
 /// Finds or makes the request queue. Uses channels of its own, since a refusal closes the channel.
-pub async fn prepare(connection: &Connection, queue: &Queue) -> Result<QueueStatus, Error> {
+pub async fn prepare(connection: &Connection, queue: &Queue) -> Result<Origin, Error> {
     let (channel, _) = connection.channel().await?;
     match channel.queue_status(&queue.name).await {
         Err(error) if error.kind == Kind::NoQueue => {}
         // Exclusive to somebody else, or no permission on it: nothing that a declare could mend.
         Err(error) => return Err(explain(error, queue)),
-        Ok(status) => return Ok(status),
+        Ok(_) => return Ok(Origin::Adopted),
     }
     let (channel, _) = connection.channel().await?;
     let declared = channel
         .declare(&queue.name, queue.kind, queue.durable)
         .await;
-    declared.map_err(|error| explain(error, queue))
+    match declared {
+        Ok(_) => Ok(Origin::Declared),
+        Err(error) => Err(explain(error, queue)),
+    }
 }
 
 /// The type of the queue that was found or made, if the broker tells. For those alone who may make the

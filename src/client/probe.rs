@@ -10,7 +10,7 @@ use crate::broker::certificate::Certificate;
 use crate::broker::stages::{self, Dial, Peer, Socket};
 use crate::broker::topology::{self, Difference};
 use crate::broker::{
-    Arrival, Channel, Connection, Error, Event, Kind, Opened, Options, QueueStatus,
+    Arrival, Channel, Connection, Error, Event, Kind, Opened, Options, QueueStatus, place,
 };
 use crate::config::{self, BrokerUrl, Queue, Scheme};
 use crate::protocol::Message;
@@ -37,6 +37,8 @@ pub struct Approach {
     pub own_certificate: Option<Certificate>,
     /// The AMQP handshake: login and virtual host.
     pub connection: Option<Result<Connection, Error>>,
+    /// Whether another connection reached the same broker or cluster, as the two of a server have to.
+    pub place: Result<(), Error>,
 }
 
 /// How things are at the broker. What could not be looked at is `None`.
@@ -63,6 +65,7 @@ pub async fn approach(url: BrokerUrl, settings: &Settings) -> Approach {
         tls: None,
         own_certificate: None,
         connection: None,
+        place: Ok(()),
     };
     // How far it came is in what it has found.
     let _ = approach.go_on(settings).await;
@@ -70,6 +73,11 @@ pub async fn approach(url: BrokerUrl, settings: &Settings) -> Approach {
 }
 
 impl Approach {
+    /// Whether one can ask and serve there.
+    pub fn is_usable(&self) -> bool {
+        matches!(self.connection, Some(Ok(_))) && self.place.is_ok()
+    }
+
     /// From the addresses to the connection; `None` where the way ends before.
     async fn go_on(&mut self, settings: &Settings) -> Option<()> {
         let broker = &settings.broker;
@@ -91,7 +99,13 @@ impl Approach {
             max_body: None,
             patience: settings.connect_limit,
         };
-        let opened = Connection::open(&self.url, broker, options).await;
+        let opened = Connection::open(&self.url, broker, options.clone()).await;
+        if let Ok(connection) = &opened
+            && let Ok(another) = Connection::open(&self.url, broker, options).await
+        {
+            self.place = place::compare(connection, &another);
+            close(another).await;
+        }
         let lost = matches!(&opened, Err(error) if error.kind == Kind::Lost);
         if with_tls && lost {
             let (_, socket) = stages::dial(&addresses, limit).await;

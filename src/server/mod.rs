@@ -6,6 +6,7 @@
 
 mod acks;
 mod admission;
+mod adoption;
 mod beats;
 mod brokers;
 mod control;

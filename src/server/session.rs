@@ -22,9 +22,9 @@ use super::pool::Pool;
 use super::reach::Reach;
 use super::service::Service;
 use super::state::{Counters, InFlight, State, Stop};
-use super::{Context, events};
+use super::{Context, adoption, events};
 use crate::broker::{
-    Channel, Connection, Error, Event, Inbox, Options, Subscription, Unconfirmed, topology,
+    Channel, Connection, Error, Event, Inbox, Options, Subscription, Unconfirmed,
 };
 use crate::config::{BrokerUrl, Config};
 use crate::protocol::Message;
@@ -122,7 +122,7 @@ impl<S: Service> Session<S> {
             Connection::open(&url, &settings.broker, options("publish")),
         )
         .await?;
-        topology::prepare(&consuming, &settings.queue).await?;
+        adoption::prepare(&consuming, &publishing, &settings.queue).await?;
         let ((incoming, deliveries), (outgoing, confirms)) =
             future::try_join(consuming.channel(), publishing.channel()).await?;
         outgoing.confirm_select().await?;

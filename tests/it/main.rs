@@ -37,6 +37,7 @@ mod load;
 mod manners;
 mod nonblocking;
 mod notify;
+mod places;
 mod poison;
 mod presence;
 mod reach;

@@ -141,10 +141,12 @@ async fn examine(
 
 /// The first broker that can be used; takes leave of the others.
 async fn usable(approaches: Vec<Approach>) -> Option<(BrokerUrl, Connection)> {
+    let (usable, others): (Vec<_>, Vec<_>) = approaches.into_iter().partition(Approach::is_usable);
     let connected = |approach: Approach| Some((approach.url, approach.connection?.ok()?));
-    let mut connected = approaches.into_iter().filter_map(connected);
-    let first = connected.next();
-    join_all(connected.map(|(_, connection)| probe::close(connection))).await;
+    let mut usable = usable.into_iter().filter_map(connected);
+    let first = usable.next();
+    let others = usable.chain(others.into_iter().filter_map(connected));
+    join_all(others.map(|(_, connection)| probe::close(connection))).await;
     first
 }
 

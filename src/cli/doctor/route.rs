@@ -16,8 +16,7 @@ const RENEW: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// Judges the ways to all brokers. One that cannot be used is no more than a warning where another can:
 /// that one is used.
 pub(super) fn judge(approaches: &[Approach], config: &Config, now: SystemTime) -> Vec<Finding> {
-    let usable = |approach: &Approach| matches!(approach.connection, Some(Ok(_)));
-    let any = approaches.iter().any(usable);
+    let any = approaches.iter().any(Approach::is_usable);
     let mut all = Vec::new();
     for approach in approaches {
         let mut findings = findings(approach, config, now);
@@ -61,10 +60,11 @@ fn findings(approach: &Approach, config: &Config, now: SystemTime) -> Vec<Findin
             findings.push(Check::Login.ok(format!("{user} is accepted")));
             findings.push(Check::Vhost.ok(format!("{:?} is open to the user", url.vhost)));
             let (product, version) = connection.broker_version();
-            findings.push(Check::Broker.ok(match product.as_str() {
-                "" => "it does not say what it is".to_owned(),
-                _ => format!("{product} {version}"),
-            }));
+            findings.push(match (&approach.place, product.as_str()) {
+                (Err(error), _) => Check::Broker.failed(&error.message),
+                (Ok(()), "") => Check::Broker.ok("it does not say what it is"),
+                (Ok(()), _) => Check::Broker.ok(format!("{product} {version}")),
+            });
             findings.extend(limits::judge(&product, &version, config));
         }
         Some(Err(error)) => findings.extend(refused(url, &user, error)),
