@@ -111,7 +111,8 @@ async fn show(
     }
     match looked {
         Ok(view) => {
-            for line in lines(queue, view, stdout_has_color()) {
+            let patience = View::patience(config.client.timeout);
+            for line in lines(queue, view, patience, stdout_has_color()) {
                 output.line(line).await?;
             }
             Ok(())
@@ -137,7 +138,7 @@ fn verdict(looked: &Result<View, Status>) -> Option<Code> {
 }
 
 /// The view for people.
-fn lines(name: &str, view: &View, color: bool) -> Vec<String> {
+fn lines(name: &str, view: &View, patience: Duration, color: bool) -> Vec<String> {
     let none = Vec::new();
     let servers = view.servers.as_ref().unwrap_or(&none);
     let name = safe(name);
@@ -167,7 +168,7 @@ fn lines(name: &str, view: &View, color: bool) -> Vec<String> {
             lines.push("no daemon has answered".into());
         }
         Ok(_) if silent > 0 => lines.push(format!(
-            "{silent} of {} did not answer: a server of another kind, an older fibrpcd, one without server.control or the permission for it, or one too busy to answer soon",
+            "{silent} of {} did not answer: a server of another kind, an older fibrpcd, one without server.control or the permission for it, or one too busy to answer within {patience:?}",
             plural(consumers.into(), "consumer")
         )),
         Ok(_) => {}

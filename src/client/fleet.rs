@@ -57,6 +57,11 @@ impl View {
         self.queue.as_ref().map_or(true, is_served) || self.servers.as_ref().map_or(true, answered)
     }
 
+    /// How long an answer is waited for in a look of at most `limit`, after the one before.
+    pub fn patience(limit: Duration) -> Duration {
+        PATIENCE.min(limit / 2)
+    }
+
     /// Consumers of the queue that have not answered: servers of another kind, older ones, and those
     /// that do not listen. A server that drains answers and consumes no more, but quorum queues count it as long
     /// as it has something in flight.

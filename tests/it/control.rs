@@ -180,7 +180,7 @@ fn a_plain_server_is_shown_as_such() {
         output.stdout,
         "queue rpc_queue: type unknown, 0 waiting, 1 consumer\n\
          1 of 1 consumer did not answer: a server of another kind, an older fibrpcd, one without \
-         server.control or the permission for it, or one too busy to answer soon\n"
+         server.control or the permission for it, or one too busy to answer within 500ms\n"
     );
 
     // A daemon beside it: it is shown, and it knows what its broker calls that queue.

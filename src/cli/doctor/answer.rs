@@ -50,6 +50,16 @@ fn failed(check: Check, status: &Status) -> Finding {
         Code::InvalidArgument | Code::OutOfRange => {
             check.warning(message, "check server.max_n and its other limits")
         }
+        Code::DeadlineExceeded => {
+            let mut finding = check.failed(message);
+            let policies =
+                "a policy of the queue may drop requests, too (rabbitmqctl list_policies)";
+            finding.fix = Some(match finding.fix {
+                Some(fix) => format!("{fix}; {policies}"),
+                None => policies.to_owned(),
+            });
+            finding
+        }
         _ => check.failed(message),
     }
 }
@@ -183,7 +193,13 @@ mod tests {
                 finding.message.as_str(),
                 finding.fix.as_deref()
             ),
-            (Verdict::Problem, "no reply within 5s", Some("busy?"))
+            (
+                Verdict::Problem,
+                "no reply within 5s",
+                Some(
+                    "busy?; a policy of the queue may drop requests, too (rabbitmqctl list_policies)"
+                )
+            )
         );
         let reply = |value: &str| Reply {
             value: value.into(),

@@ -3,6 +3,8 @@
 use super::*;
 use crate::broker::QueueStatus;
 
+const PATIENCE: Duration = Duration::from_millis(500);
+
 fn report(instance: &str) -> Report {
     Report {
         instance: instance.into(),
@@ -46,7 +48,7 @@ fn all_daemons_answer() {
     };
     let view = view(2, vec![report("blue"), idle]);
     assert_eq!(
-        lines("q", &view, false),
+        lines("q", &view, PATIENCE, false),
         [
             "queue q: quorum, 5 waiting, 2 consumers",
             r"INSTANCE       VERSION  HOST  UPTIME  STATE      IN FLIGHT  SERVED  ERRORS     P50    P99",
@@ -69,7 +71,7 @@ fn columns_stand_below_each_other_whatever_is_in_them() {
     };
     let view = view(3, vec![report("blue"), wide, deceiving]);
     assert_eq!(
-        lines("q\u{2066}", &view, false),
+        lines("q\u{2066}", &view, PATIENCE, false),
         [
             r"queue q\u{2066}: quorum, 5 waiting, 3 consumers",
             r"INSTANCE     VERSION  HOST         UPTIME  STATE      IN FLIGHT  SERVED  ERRORS     P50    P99",
@@ -86,7 +88,12 @@ fn the_state_is_coloured_where_there_are_colours() {
         state: "draining".into(),
         ..report("green")
     };
-    let lines = lines("q", &view(2, vec![report("blue"), draining]), true);
+    let lines = lines(
+        "q",
+        &view(2, vec![report("blue"), draining]),
+        PATIENCE,
+        true,
+    );
     assert!(!lines[1].contains('\u{1b}'), "{lines:?}");
     assert!(
         lines[2].contains("  \u{1b}[32mconsuming\u{1b}[0m  "),
@@ -116,12 +123,12 @@ fn words_for_who_is_missing() {
         ),
         (
             view(2, vec![report("blue")]),
-            "1 of 2 consumers did not answer: a server of another kind, an older fibrpcd, one without server.control or the permission for it, or one too busy to answer soon",
+            "1 of 2 consumers did not answer: a server of another kind, an older fibrpcd, one without server.control or the permission for it, or one too busy to answer within 500ms",
             None,
         ),
         (
             view(1, vec![]),
-            "1 of 1 consumer did not answer: a server of another kind, an older fibrpcd, one without server.control or the permission for it, or one too busy to answer soon",
+            "1 of 1 consumer did not answer: a server of another kind, an older fibrpcd, one without server.control or the permission for it, or one too busy to answer within 500ms",
             None,
         ),
         (unseen, "no daemon has answered", None),
@@ -131,7 +138,7 @@ fn words_for_who_is_missing() {
             Some(Code::PermissionDenied),
         ),
     ] {
-        assert_eq!(lines("q", &view, false).last().unwrap(), last);
+        assert_eq!(lines("q", &view, PATIENCE, false).last().unwrap(), last);
         assert_eq!(verdict(&Ok(view)), code, "{last}");
     }
 }
