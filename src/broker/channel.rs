@@ -127,6 +127,23 @@ impl Channel {
             .await
     }
 
+    /// Declares a queue with any arguments, as a way to learn from the refusal how it is declared.
+    pub(super) async fn declare_with(
+        &self,
+        name: &str,
+        durable: bool,
+        auto_delete: bool,
+        arguments: FieldTable,
+    ) -> Result<QueueStatus, Error> {
+        let options = QueueDeclareOptions {
+            durable,
+            auto_delete,
+            ..QueueDeclareOptions::default()
+        };
+        self.queue_declare(name, options, arguments, "cannot declare")
+            .await
+    }
+
     /// Makes a queue for this connection alone, with a name of the broker's choice, that holds at most
     /// `max_length` messages (the oldest leave first) and goes when its consumer does.
     pub async fn declare_exclusive(&self, max_length: u16) -> Result<QueueStatus, Error> {

@@ -10,6 +10,7 @@ mod channel;
 pub mod check;
 mod codec;
 mod connection;
+pub mod declaration;
 pub mod endpoint;
 pub mod error;
 mod guard;

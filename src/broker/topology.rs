@@ -62,6 +62,8 @@ pub struct Difference {
     pub wanted: String,
     /// What the queue has.
     pub current: String,
+    /// The type of the value that the queue has, if the broker names it: `longstr`, `signedint`, `bool`.
+    pub kind: Option<String>,
 }
 
 /// In what an existing queue differs from the configuration: the first thing that the broker finds.
@@ -83,7 +85,7 @@ pub async fn difference(channel: &Channel, queue: &Queue) -> Result<Option<Diffe
 impl Difference {
     /// Reads a refusal such as `inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received
     /// 'quorum' but current is 'classic'`. A value may also be `none` or `the value '5' of type 'long'`.
-    fn read(refusal: &str) -> Option<Self> {
+    pub(super) fn read(refusal: &str) -> Option<Self> {
         let (rest, current) = refusal.rsplit_once(" but current is ")?;
         let (rest, wanted) = rest.rsplit_once(": received ")?;
         let argument = rest
@@ -91,12 +93,19 @@ impl Difference {
             .nth(1)?
             .split('\'')
             .next()?;
-        let bare = |value: &str| value.split('\'').nth(1).unwrap_or(value).to_owned();
+        let (wanted, _) = bare(wanted);
+        let (current, kind) = bare(current);
         Some(Self {
             argument: argument.to_owned(),
-            wanted: bare(wanted),
-            current: bare(current),
+            wanted,
+            current,
+            kind,
         })
+    }
+
+    /// Whether the queue has no such argument. (A value `'none'` is in quotes and has a type, or is compared with text.)
+    pub(super) fn is_absent(&self) -> bool {
+        self.current == "none" && self.kind.is_none()
     }
 
     /// The queue's type, where it follows.
@@ -114,6 +123,25 @@ impl Difference {
             _ => None,
         }
     }
+}
+
+/// A value and the name of its type in a refusal: `none`, `'classic'`, `the value '5' of type 'signedint'`. Quotes
+/// in a value are not escaped.
+fn bare(text: &str) -> (String, Option<String>) {
+    let typed = text.strip_prefix("the value '").and_then(|rest| {
+        let (value, kind) = rest.rsplit_once("' of type '")?;
+        Some((
+            value.to_owned(),
+            Some(kind.trim_end_matches('\'').to_owned()),
+        ))
+    });
+    let quoted = || {
+        let inner = text.strip_prefix('\'')?.strip_suffix('\'')?;
+        Some((inner.to_owned(), None))
+    };
+    typed
+        .or_else(quoted)
+        .unwrap_or_else(|| (text.to_owned(), None))
 }
 
 fn explain(error: Error, queue: &Queue) -> Error {

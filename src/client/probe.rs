@@ -7,8 +7,8 @@ use super::Settings;
 use super::presence;
 use super::session::CLOSE;
 use crate::broker::certificate::Certificate;
+use crate::broker::declaration::{self, Declaration};
 use crate::broker::stages::{self, Dial, Peer, Socket};
-use crate::broker::topology::{self, Difference};
 use crate::broker::{
     Arrival, Channel, Connection, Error, Event, Kind, Opened, Options, QueueStatus, place,
 };
@@ -46,14 +46,16 @@ pub struct Approach {
 pub struct Sight {
     /// The request queue.
     pub queue: Result<QueueStatus, Error>,
-    /// In what the queue is not as configured.
-    pub difference: Option<Result<Option<Difference>, Error>>,
+    /// How the queue is declared.
+    pub declaration: Option<Result<Declaration, Error>>,
     /// Whether the user may consume from it, as servers do.
     pub read: Option<Result<(), Error>>,
     /// Whether the user may publish, as clients and servers do.
     pub write: Option<Result<(), Error>>,
     /// Why the broker takes no messages, if it does not.
     pub blocked: Option<String>,
+    /// The broker's product and version, as far as it tells.
+    pub broker: (String, String),
 }
 
 /// Goes to a broker, each stage within `settings.broker.connect_timeout`.
@@ -171,22 +173,19 @@ async fn inspect(connection: &Connection, queue: &Queue, limit: Duration) -> Sig
     );
     let mut sight = Sight {
         queue: look.await,
-        difference: None,
+        declaration: None,
         read: None,
         write: None,
         blocked: None,
+        broker: connection.broker_version(),
     };
     if sight.queue.is_ok() {
-        let difference = async {
-            let (channel, _) = connection.side_channel().await?;
-            topology::difference(&channel, queue).await
-        };
         let read = async {
             let (channel, _) = connection.side_channel().await?;
             channel.may_consume(&queue.name).await
         };
-        sight.difference = Some(difference.await);
-        if STRICT.contains(&connection.broker_version().0.as_str()) {
+        sight.declaration = Some(declaration::read(connection, queue).await);
+        if STRICT.contains(&sight.broker.0.as_str()) {
             sight.read = Some(read.await);
         }
     }

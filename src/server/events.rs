@@ -56,6 +56,8 @@ pub mod id {
     pub const NODE_GONE: &str = "c4065179f163116688ccb34a0e80b6dd";
     /// The trace of requests in hand cannot be written.
     pub const TRACE_OFF: &str = "de9496ca349c4d1b448bd7c5e8217065";
+    /// The queue that was adopted has a property that costs requests.
+    pub const ADOPTED: &str = "b133b25f10adc9b3cbb32850346416e5";
 
     /// All of them.
     pub const ALL: &[&str] = &[
@@ -76,6 +78,7 @@ pub mod id {
         KEPT,
         NODE_GONE,
         TRACE_OFF,
+        ADOPTED,
     ];
 }
 
@@ -98,6 +101,17 @@ pub fn connected(endpoint: &str, queue: &str, broker: &str) {
         fibrpc_broker = broker,
         fibrpc_left_out = Empty,
         "connected to {endpoint} ({broker}), consuming {queue}"
+    );
+}
+
+/// The queue was there and is used as it is; its `argument` has a consequence for requests.
+pub fn adopted(queue: &str, argument: &str, what: &str, consequence: &str) {
+    warn!(
+        message_id = id::ADOPTED,
+        fibrpc_queue = queue,
+        fibrpc_argument = argument,
+        fibrpc_consequence = consequence,
+        "queue {queue:?} {what}: {consequence}; it is used as it is, see DIAGNOSTICS in fibrpcd(8)"
     );
 }
 

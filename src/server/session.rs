@@ -122,7 +122,7 @@ impl<S: Service> Session<S> {
             Connection::open(&url, &settings.broker, options("publish")),
         )
         .await?;
-        adoption::prepare(&consuming, &publishing, &settings.queue).await?;
+        adoption::prepare(&consuming, &publishing, &url.vhost, &settings.queue).await?;
         let ((incoming, deliveries), (outgoing, confirms)) =
             future::try_join(consuming.channel(), publishing.channel()).await?;
         outgoing.confirm_select().await?;

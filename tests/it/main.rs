@@ -13,6 +13,7 @@
     reason = "all of it is test code, in one crate"
 )]
 
+mod adopted;
 mod alarm;
 mod amqp10;
 mod ask;

@@ -22,7 +22,7 @@ pub(super) fn judge(product: &str, version: &str, config: &Config) -> Vec<Findin
 }
 
 /// Major, minor and patch version; of the latter the digits at its beginning.
-fn parse(version: &str) -> Option<(u32, u32, u32)> {
+pub(super) fn parse(version: &str) -> Option<(u32, u32, u32)> {
     let mut parts = version.split('.');
     let major = parts.next()?.parse().ok()?;
     let minor = parts.next()?.parse().ok()?;

@@ -6,6 +6,7 @@
 //! by pure functions, one module a part of the way. No step takes longer than `client.timeout`.
 
 mod answer;
+mod declared;
 mod finding;
 mod limits;
 mod route;

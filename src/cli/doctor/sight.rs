@@ -1,7 +1,8 @@
 //! What a look around at the broker says: alarm, permissions, the queue and who serves it. Pure.
 
+use super::declared;
 use super::finding::{Check, Finding};
-use crate::broker::topology::{Difference, LOCKED};
+use crate::broker::topology::LOCKED;
 use crate::broker::{Error, Kind, QueueStatus};
 use crate::client::probe::Sight;
 use crate::config::{BrokerUrl, Queue};
@@ -27,7 +28,12 @@ pub(super) fn judge(sight: &Sight, url: &BrokerUrl, queue: &Queue) -> Vec<Findin
         queue.name,
         plural(status.messages.into(), "message")
     )));
-    findings.extend(sight.difference.as_ref().map(|seen| kind(seen, queue)));
+    let declared = sight.declaration.as_ref();
+    findings.extend(
+        declared
+            .into_iter()
+            .flat_map(|seen| declared::judge(seen, &sight.broker, queue)),
+    );
     findings.push(read(sight, status, user));
     findings.push(consumers(status));
     findings
@@ -83,54 +89,6 @@ fn no_queue(error: &Error, user: &str, queue: &Queue) -> Finding {
     }
 }
 
-fn kind(seen: &Result<Option<Difference>, Error>, queue: &Queue) -> Finding {
-    const AS_IT_IS: &str = "fibrpcd uses it as it is; to end this, delete it, or set queue.type and \
-                            queue.durable to what it is";
-    match seen {
-        Ok(None) => {
-            let durable = if queue.durable {
-                "durable"
-            } else {
-                "transient"
-            };
-            Check::Type.ok(format!("{durable} {}, as configured", queue.kind.name()))
-        }
-        Ok(Some(difference)) => {
-            let Difference {
-                argument,
-                wanted,
-                current,
-            } = difference;
-            match (argument.as_str(), difference.queue_type()) {
-                (_, Some("stream")) => Check::Type.problem(
-                    "the queue is a stream, which hands every request to every server and keeps it",
-                    "set queue.name to another queue, or delete this one",
-                ),
-                ("x-queue-type", Some(kind)) => Check::Type.warning(
-                    format!("the queue is {kind}, and queue.type is {wanted}"),
-                    AS_IT_IS,
-                ),
-                ("durable", _) => Check::Type.warning(
-                    format!("the queue has durable = {current}, and queue.durable is {wanted}"),
-                    AS_IT_IS,
-                ),
-                ("auto_delete" | "exclusive", _) => Check::Type.warning(
-                    format!("the queue has {argument} = {current}, so it goes away with those who use it"),
-                    AS_IT_IS,
-                ),
-                // Nothing that can be configured here, so it is its owner's choice.
-                _ => Check::Type.ok(format!(
-                    "its owner has set {argument} = {current}; the broker does not tell what else differs"
-                )),
-            }
-        }
-        Err(error) if error.kind == Kind::Denied => Check::Type
-            .skipped("cannot be told: the broker tells those who may configure the queue"),
-        Err(error) if error.kind == Kind::Mismatch => Check::Type.warning(&error.message, AS_IT_IS),
-        Err(error) => Check::Type.skipped(format!("cannot be told: {}", error.message)),
-    }
-}
-
 fn read(sight: &Sight, status: &QueueStatus, user: &str) -> Finding {
     match &sight.read {
         Some(Ok(())) => Check::Read.ok(format!("user {user:?} may consume from the queue")),
@@ -167,6 +125,7 @@ fn consumers(status: &QueueStatus) -> Finding {
 mod tests {
     use super::super::finding::Verdict;
     use super::*;
+    use crate::broker::declaration::Declaration;
     use crate::config::Config;
 
     fn well() -> Sight {
@@ -176,10 +135,11 @@ mod tests {
                 messages: 1,
                 consumers: 2,
             }),
-            difference: Some(Ok(None)),
+            declaration: Some(Ok(Declaration::configured(&Config::default().queue))),
             read: Some(Ok(())),
             write: Some(Ok(())),
             blocked: None,
+            broker: ("RabbitMQ".into(), "3.10.8".into()),
         }
     }
 
@@ -237,15 +197,15 @@ mod tests {
             (|sight| sight.queue = Err(error(Kind::Timeout)), "ooP"),
             (|sight| sight.queue = Err(error(Kind::Denied)), "oossss"),
             (
-                |sight| sight.difference = Some(Err(error(Kind::Denied))),
+                |sight| sight.declaration = Some(Err(error(Kind::Denied))),
                 "ooosoo",
             ),
             (
-                |sight| sight.difference = Some(Err(error(Kind::Mismatch))),
+                |sight| sight.declaration = Some(Err(error(Kind::Mismatch))),
                 "ooowoo",
             ),
             (
-                |sight| sight.difference = Some(Err(error(Kind::Timeout))),
+                |sight| sight.declaration = Some(Err(error(Kind::Timeout))),
                 "ooosoo",
             ),
             (
@@ -290,73 +250,5 @@ mod tests {
             let fix = no_queue(&error(kind), "guest", &queue).fix.unwrap();
             assert!(fix.starts_with(cure), "{fix}");
         }
-    }
-
-    #[test]
-    fn differences_in_words() {
-        let queue = Config::default().queue;
-        for (argument, wanted, current, verdict, words) in [
-            (
-                "x-queue-type",
-                "quorum",
-                "classic",
-                Verdict::Warning,
-                "is classic, and queue.type is quorum",
-            ),
-            (
-                "x-queue-type",
-                "quorum",
-                "none",
-                Verdict::Warning,
-                "is classic, and queue.type is quorum",
-            ),
-            (
-                "x-queue-type",
-                "quorum",
-                "stream",
-                Verdict::Problem,
-                "is a stream",
-            ),
-            (
-                "durable",
-                "true",
-                "false",
-                Verdict::Warning,
-                "durable = false, and queue.durable is true",
-            ),
-            (
-                "durable",
-                "false",
-                "true",
-                Verdict::Warning,
-                "durable = true, and queue.durable is false",
-            ),
-            (
-                "auto_delete",
-                "false",
-                "true",
-                Verdict::Warning,
-                "auto_delete = true, so it goes",
-            ),
-            ("x-max-length", "none", "5", Verdict::Ok, "x-max-length = 5"),
-        ] {
-            let difference = Difference {
-                argument: argument.into(),
-                wanted: wanted.into(),
-                current: current.into(),
-            };
-            let finding = kind(&Ok(Some(difference)), &queue);
-            assert_eq!(finding.verdict, verdict, "{finding:?}");
-            assert!(finding.message.contains(words), "{finding:?}");
-        }
-        let transient = Queue {
-            durable: false,
-            kind: crate::config::QueueKind::Classic,
-            ..queue
-        };
-        assert_eq!(
-            kind(&Ok(None), &transient).message,
-            "transient classic, as configured"
-        );
     }
 }

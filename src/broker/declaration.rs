@@ -1,0 +1,227 @@
+//! How an existing queue was declared, found out by declaring it in other ways; and what that costs a request queue.
+//!
+//! AMQP has no question for it. A declare that differs from the queue is refused, and the refusal names one difference
+//! with the queue's value; with that value in the next declare, the next difference follows. Each such declare also
+//! holds an argument that no broker makes a queue with, so that none is made if the queue has gone meanwhile. Seen so
+//! on `RabbitMQ` 3.10, 4.0 and 4.3; other brokers may overlook the argument, and are asked once, for the configured queue.
+//!
+//! Policies and operator policies are not part of a declaration: no client can see them.
+
+mod costs;
+
+pub use costs::Cost;
+
+use super::topology::{self, Difference};
+use super::{Connection, Error, Kind};
+use crate::config::Queue;
+use lapin::types::{AMQPValue, FieldTable, LongString};
+use std::collections::BTreeMap;
+
+/// An argument with a value that `RabbitMQ` refuses to make a queue of any type with. It compares the arguments of an
+/// existing queue before it judges a value, and this argument last, or not at all.
+const IMPOSSIBLE: (&str, &str) = ("x-queue-leader-locator", "fibrpc");
+
+/// The most declares: more than there are arguments that matter.
+const MAX_DECLARES: usize = 16;
+
+/// How a queue was declared, as far as the broker tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declaration {
+    /// Whether it survives a restart of the broker.
+    pub durable: bool,
+    /// Whether it goes with its last consumer.
+    pub auto_delete: bool,
+    /// `quorum`, `classic` or `stream`.
+    pub queue_type: &'static str,
+    /// The other arguments, by their names, with their values as text.
+    pub arguments: BTreeMap<String, String>,
+    /// Whether it is declared as fibrpcd declares queues with the same configuration.
+    pub as_configured: bool,
+}
+
+/// Looks at an existing queue, on channels of its own, since each refusal closes one. Needs configure permission:
+/// [`Kind::Denied`] without it.
+///
+/// [`Kind::Mismatch`] if the broker's refusals do not tell the type.
+pub async fn read(connection: &Connection, queue: &Queue) -> Result<Declaration, Error> {
+    // Were the queue gone by now, this would make what `topology::prepare` makes. A shared transient queue may be
+    // denied (RabbitMQ 4.3 can be told so), and asking for one then ends the connection.
+    if queue.durable {
+        let (channel, _) = connection.side_channel().await?;
+        match topology::difference(&channel, queue).await {
+            Ok(None) => return Ok(Declaration::configured(queue)),
+            Ok(Some(difference)) if !is_rabbitmq(connection) => {
+                return Declaration::of_one(queue, &difference);
+            }
+            Ok(Some(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut guess = Guess::new(queue);
+    for _ in 0..MAX_DECLARES {
+        let (channel, _) = connection.side_channel().await?;
+        let Guess {
+            durable,
+            auto_delete,
+            ..
+        } = guess;
+        let declared = channel.declare_with(&queue.name, durable, auto_delete, guess.arguments());
+        match declared.await {
+            Ok(_) => return guess.settled(queue),
+            Err(error) if error.kind == Kind::Mismatch => {
+                let difference = Difference::read(&error.message).ok_or_else(|| error.clone())?;
+                if difference.argument == IMPOSSIBLE.0 {
+                    return guess.settled(queue);
+                }
+                if !guess.learn(&difference) {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    guess.settled(queue)
+}
+
+fn is_rabbitmq(connection: &Connection) -> bool {
+    connection.broker_version().0 == "RabbitMQ"
+}
+
+impl Declaration {
+    /// As the configuration wants it.
+    pub fn configured(queue: &Queue) -> Self {
+        Self {
+            durable: queue.durable,
+            auto_delete: false,
+            queue_type: queue.kind.name(),
+            arguments: BTreeMap::new(),
+            as_configured: true,
+        }
+    }
+
+    /// What one difference tells, of a broker that is not asked further.
+    fn of_one(queue: &Queue, difference: &Difference) -> Result<Self, Error> {
+        let mut guess = Guess::new(queue);
+        if guess.learn(difference) {
+            return guess.settled(queue);
+        }
+        let Difference {
+            argument, current, ..
+        } = difference;
+        let message = format!("queue {:?} has {argument} = {current}", queue.name);
+        Err(Error::new(Kind::Mismatch, message))
+    }
+}
+
+/// A declare that comes closer to the queue with each refusal.
+#[derive(Debug, Clone, PartialEq)]
+struct Guess {
+    durable: bool,
+    auto_delete: bool,
+    arguments: BTreeMap<String, AMQPValue>,
+    /// In what order anything was learned, to notice when nothing is.
+    learned: Vec<String>,
+}
+
+impl Guess {
+    fn new(queue: &Queue) -> Self {
+        let kind = AMQPValue::LongString(LongString::from(queue.kind.name()));
+        Self {
+            durable: true,
+            auto_delete: false,
+            arguments: BTreeMap::from([("x-queue-type".to_owned(), kind)]),
+            learned: Vec::new(),
+        }
+    }
+
+    fn arguments(&self) -> FieldTable {
+        let mut table = FieldTable::default();
+        for (name, value) in &self.arguments {
+            table.insert(name.as_str().into(), value.clone());
+        }
+        let (name, value) = IMPOSSIBLE;
+        table.insert(name.into(), AMQPValue::LongString(LongString::from(value)));
+        table
+    }
+
+    /// Takes over what the queue has; whether that is of use. The same argument twice is not: its value could not be
+    /// read, or has a type of which there is no value here.
+    fn learn(&mut self, difference: &Difference) -> bool {
+        let Difference {
+            argument,
+            current,
+            kind,
+            ..
+        } = difference;
+        if self.learned.contains(argument) {
+            return false;
+        }
+        self.learned.push(argument.clone());
+        match argument.as_str() {
+            "durable" => self.durable = current == "true",
+            "auto_delete" => self.auto_delete = current == "true",
+            _ if difference.is_absent() => {
+                self.arguments.remove(argument);
+            }
+            name if name.starts_with("x-") => {
+                let Some(value) = value(current, kind.as_deref()) else {
+                    return false;
+                };
+                self.arguments.insert(name.to_owned(), value);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn settled(self, queue: &Queue) -> Result<Declaration, Error> {
+        let mut arguments: BTreeMap<_, _> = self
+            .arguments
+            .iter()
+            .map(|(name, value)| (name.clone(), text(value)))
+            .collect();
+        let named = arguments.remove("x-queue-type");
+        // Queues of brokers that know no other types have no type.
+        let named = named.as_deref().unwrap_or("classic");
+        let known = ["quorum", "classic", "stream"];
+        let Some(queue_type) = known.into_iter().find(|known| *known == named) else {
+            let message = format!("queue {:?} is of an unknown type: {named}", queue.name);
+            return Err(Error::new(Kind::Mismatch, message));
+        };
+        // A durable queue that is as configured was found to be so by the first declare.
+        let as_configured = !queue.durable
+            && !self.durable
+            && !self.auto_delete
+            && queue_type == queue.kind.name()
+            && arguments.is_empty();
+        Ok(Declaration {
+            durable: self.durable,
+            auto_delete: self.auto_delete,
+            queue_type,
+            arguments,
+            as_configured,
+        })
+    }
+}
+
+/// A value in a refusal; its type is named unless it is that of the value it is compared with, which is text.
+fn value(current: &str, kind: Option<&str>) -> Option<AMQPValue> {
+    match kind {
+        None | Some("longstr") => Some(AMQPValue::LongString(LongString::from(current))),
+        Some("bool") => current.parse().ok().map(AMQPValue::Boolean),
+        // Brokers compare integers of all widths by their values.
+        Some(_) => current.parse().ok().map(AMQPValue::LongLongInt),
+    }
+}
+
+fn text(value: &AMQPValue) -> String {
+    match value {
+        AMQPValue::LongString(text) => String::from_utf8_lossy(text.as_bytes()).into_owned(),
+        AMQPValue::Boolean(value) => value.to_string(),
+        AMQPValue::LongLongInt(value) => value.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
