@@ -21,6 +21,7 @@ mod session;
 pub mod state;
 mod supervisor;
 mod trace;
+mod undeliverable;
 
 pub use service::{Cancel, Cost, Service};
 pub use state::{Counters, State, Stop};

@@ -23,9 +23,7 @@ use super::reach::Reach;
 use super::service::Service;
 use super::state::{Counters, InFlight, State, Stop};
 use super::{Context, adoption, events};
-use crate::broker::{
-    Channel, Connection, Error, Event, Inbox, Options, Subscription, Unconfirmed,
-};
+use crate::broker::{Channel, Connection, Error, Event, Inbox, Options, Subscription, Unconfirmed};
 use crate::config::{BrokerUrl, Config};
 use crate::protocol::Message;
 use crate::protocol::reply_to::{Address, Policy};

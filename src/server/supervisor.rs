@@ -11,6 +11,7 @@ use super::brokers::{Brokers, HEALTHY, is_refusal};
 use super::service::Service;
 use super::session::{End, Failure, Session};
 use super::state::{Counters, State, Stop};
+use super::undeliverable::Undeliverable;
 use super::{Context, Outcome, events};
 use crate::broker::{Error, Kind};
 use crate::config::Config;
@@ -34,6 +35,7 @@ pub(super) struct Supervisor<'a, S: Service> {
     /// The session that consumes.
     current: Option<Current>,
     next: Next<S>,
+    undeliverable: Undeliverable,
     /// Signs of life while no session gives any.
     waiting: beats::Waiting,
     /// When the server was told to drain.
@@ -55,6 +57,8 @@ struct Place {
     settings: Arc<Config>,
     endpoint: String,
     began: Instant,
+    /// Requests that had been received by then.
+    received: u64,
 }
 
 /// A session that has ended.
@@ -113,6 +117,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
             sessions: FuturesUnordered::new(),
             current: None,
             next: Next::Nothing,
+            undeliverable: Undeliverable::default(),
             waiting: Beats::new(&context.counters, Duration::ZERO).begin(),
             draining: None,
             abandoned: 0,
@@ -141,7 +146,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
                 Ok(()) = self.config.changed() => self.on_configuration(),
                 step = self.next.step() => match step {
                     Step::Opened(Ok(session)) => self.on_opened(session),
-                    Step::Opened(Err(error)) => self.on_unopened(&error),
+                    Step::Opened(Err(error)) => self.on_unopened(error),
                     Step::Waited => self.attempt(),
                 },
                 () = self.waiting.beat(), if self.sessions.is_empty() => {}
@@ -162,6 +167,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
             settings,
             endpoint: url.address(),
             began: Instant::now(),
+            received: Counters::get(&self.context.counters.received),
         };
         let mut context = self.context.clone();
         context.config = self.config.clone();
@@ -204,13 +210,15 @@ impl<'a, S: Service> Supervisor<'a, S> {
         self.sessions.push(Box::pin(serve(place, session)));
     }
 
-    fn on_unopened(&mut self, error: &Error) {
+    fn on_unopened(&mut self, error: Error) {
         let Next::Opening(Opening { place, .. }) = &self.next else {
             return;
         };
         let endpoint = place.endpoint.clone();
-        let delay = self.brokers.delay(error);
-        self.wait(endpoint, error, delay);
+        let queue = &place.settings.queue.name;
+        let error = self.undeliverable.ended(error, queue, false);
+        let delay = self.brokers.delay(&error);
+        self.wait(endpoint, &error, delay);
     }
 
     /// Waits before the next attempt; a new configuration ends the wait.
@@ -261,19 +269,18 @@ impl<'a, S: Service> Supervisor<'a, S> {
         match end {
             End::Stopped { abandoned } => self.abandoned += abandoned,
             End::Left => {}
-            End::Failed(failure) if current.is_some() => self.on_death(&place, &failure, useful),
+            End::Failed(failure) if current.is_some() => self.on_death(&place, failure, useful),
             End::Failed(failure) => events::cut_short(&place.endpoint, &failure.error.message),
         }
     }
 
     /// The current session died.
-    fn on_death(&mut self, place: &Place, failure: &Failure, useful: bool) {
+    fn on_death(&mut self, place: &Place, failure: Failure, useful: bool) {
         let Failure {
             error,
             culpable,
-            learnt,
+            mut learnt,
         } = failure;
-        let mut learnt = *learnt;
         if let Kind::TooLarge(limit) = error.kind {
             let before = self
                 .context
@@ -288,13 +295,18 @@ impl<'a, S: Service> Supervisor<'a, S> {
         if self.is_stopping() {
             return;
         }
+        // An answer to a status request may have ended it as well.
+        let received = Counters::get(&self.context.counters.received);
+        let delivered = !culpable || received != place.received;
+        let queue = &place.settings.queue.name;
+        let error = self.undeliverable.ended(error, queue, delivered);
         if matches!(self.next, Next::Nothing) {
             let delay = if learnt {
                 self.brokers.at_once()
             } else {
-                self.brokers.delay(error)
+                self.brokers.delay(&error)
             };
-            self.wait(place.endpoint.clone(), error, delay);
+            self.wait(place.endpoint.clone(), &error, delay);
         } else {
             // The successor is on its way, and now is what all wait for.
             events::disconnected(

@@ -108,3 +108,29 @@ fn an_open_is_refused_for_what_the_broker_says() {
         assert_says(&ask(&settings), 69, &[words], &[guesses]);
     }
 }
+
+/// A message that the broker cannot encode ends each connection that consumes, before a request is seen.
+#[test]
+fn a_message_that_the_broker_cannot_deliver_is_named() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let proxy = Proxy::new(broker.port());
+    let end = Answering::close_at(method::BASIC_CONSUME, 541, "INTERNAL_ERROR");
+    proxy.set(|faults| faults.answer = Some(end));
+    let daemon = Daemon::start(&Settings::at(&proxy.url(&vhost)));
+    let (_, line) = daemon.wait_for_line_from(0, "cannot deliver a message", SOON);
+    for words in [
+        "\"rpc_queue\"",
+        "INTERNAL_ERROR",
+        "delivery-limit",
+        "purge_queue rpc_queue",
+    ] {
+        assert!(line.contains(words), "no {words:?} in {line}");
+    }
+    // Once is not enough to say so.
+    let lines = daemon.stderr();
+    let first = lines.iter().find(|line| line.contains("INTERNAL_ERROR"));
+    assert!(first.unwrap().contains("cannot consume"), "{lines:#?}");
+    proxy.set(|faults| faults.answer = None);
+    broker.wait_for_consumers(&vhost, "rpc_queue", 1);
+}

@@ -1,0 +1,115 @@
+//! Whether the queue holds a message that the broker cannot deliver.
+//!
+//! `RabbitMQ` 3.10 takes messages over AMQP 1.0 that it cannot encode in AMQP 0-9-1 (an id that is an unsigned long, or
+//! longer than 255 bytes). It then closes each connection that such a message is to be delivered to with
+//! `INTERNAL_ERROR`, and the server never sees what it was. So this cannot be skipped, only named. Pure.
+
+use crate::broker::{Error, Kind};
+
+/// So many sessions in a row that ended like this are no accident.
+const CERTAIN: u32 = 2;
+
+/// Sessions in a row that the broker ended before it delivered anything.
+#[derive(Debug, Default)]
+pub(super) struct Undeliverable {
+    sessions: u32,
+}
+
+impl Undeliverable {
+    /// A session, or the attempt to open one, ended with this error. `delivered`: whether a request had arrived in it,
+    /// or something else of it can have ended the connection. Gives the error that is to be told.
+    pub(super) fn ended(&mut self, error: Error, queue: &str, delivered: bool) -> Error {
+        if !delivered && is_internal(&error) {
+            self.sessions = self.sessions.saturating_add(1);
+        } else if delivered || !is_passing(&error) {
+            self.sessions = 0;
+        }
+        if self.sessions < CERTAIN || !is_internal(&error) {
+            return error;
+        }
+        let name = queue.escape_default();
+        Error::new(
+            error.kind,
+            format!(
+                "the broker cannot deliver a message of queue {queue:?}: it ended {} connections in a row with \
+                 INTERNAL_ERROR before a request arrived; set a delivery limit (rabbitmqctl set_policy fibrpc \
+                 '^{name}$' '{{\"delivery-limit\":10}}' --apply-to queues), or purge it (rabbitmqctl purge_queue {name})",
+                self.sessions
+            ),
+        )
+    }
+}
+
+/// The broker closed the connection with 541, and no more text than that: it has text where it refuses something.
+fn is_internal(error: &Error) -> bool {
+    error.kind == Kind::Protocol && error.message.ends_with(": INTERNAL_ERROR")
+}
+
+/// The broker was not reached at all, which says nothing about the queue.
+fn is_passing(error: &Error) -> bool {
+    matches!(
+        error.kind,
+        Kind::Unreachable | Kind::Lost | Kind::Timeout | Kind::Shortage
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn internal() -> Error {
+        Error::new(
+            Kind::Protocol,
+            "cannot consume from queue \"q\": INTERNAL_ERROR",
+        )
+    }
+
+    fn told(ends: &[(Error, bool)]) -> Vec<bool> {
+        let mut undeliverable = Undeliverable::default();
+        let ended = |(error, delivered): &(Error, bool)| {
+            let told = undeliverable.ended(error.clone(), "q", *delivered);
+            assert_eq!(told.kind, error.kind);
+            told.message
+                .contains("cannot deliver a message of queue \"q\"")
+        };
+        ends.iter().map(ended).collect()
+    }
+
+    #[test]
+    fn two_in_a_row_without_a_delivery() {
+        let lost = || Error::new(Kind::Lost, "connection to mq1 lost: reset");
+        let other = || {
+            let text = "cannot declare queue \"q\": INTERNAL_ERROR - Feature `x` is deprecated";
+            Error::new(Kind::Protocol, text)
+        };
+        for (ends, expected) in [
+            (vec![(internal(), false)], vec![false]),
+            (vec![(internal(), false); 3], vec![false, true, true]),
+            (vec![(internal(), true); 3], vec![false; 3]),
+            (
+                vec![(internal(), false), (lost(), false), (internal(), false)],
+                vec![false, false, true],
+            ),
+            (
+                vec![(internal(), false), (lost(), true), (internal(), false)],
+                vec![false; 3],
+            ),
+            (
+                vec![(internal(), false), (other(), false), (internal(), false)],
+                vec![false; 3],
+            ),
+        ] {
+            assert_eq!(told(&ends), expected, "{ends:?}");
+        }
+    }
+
+    #[test]
+    fn the_line_says_what_helps() {
+        let mut undeliverable = Undeliverable::default();
+        undeliverable.ended(internal(), "q", false);
+        let error = undeliverable.ended(internal(), "q", false);
+        for words in ["2 connections in a row", "'^q$'", "delivery-limit", "purge"] {
+            assert!(error.message.contains(words), "{error}");
+        }
+    }
+}
