@@ -99,8 +99,14 @@ struct Partial {
 
 #[derive(Debug)]
 enum Source {
-    Delivery { tag: u64, redelivered: bool },
-    Return { routing_key: String },
+    Delivery {
+        consumer: u8,
+        tag: u64,
+        redelivered: bool,
+    },
+    Return {
+        routing_key: String,
+    },
 }
 
 impl Guard {
@@ -229,8 +235,17 @@ impl Guard {
         }
         let method = method::read(payload).ok_or(Broken("a method that cannot be decoded"))?;
         let arrival = match method {
-            Method::Deliver { tag, redelivered } => {
-                self.begin(channel, Source::Delivery { tag, redelivered });
+            Method::Deliver {
+                consumer,
+                tag,
+                redelivered,
+            } => {
+                let delivery = Source::Delivery {
+                    consumer,
+                    tag,
+                    redelivered,
+                };
+                self.begin(channel, delivery);
                 return Ok(());
             }
             Method::Return { routing_key } => {
@@ -250,7 +265,7 @@ impl Guard {
                 intake.arrivals.push((channel, confirmed));
                 return Ok(());
             }
-            Method::Cancel { .. } => Some(Arrival::Cancelled),
+            Method::Cancel { consumer } => Some(Arrival::Cancelled(consumer)),
             Method::ChannelClose(reason) => {
                 let error = Error::closed("channel closed", reason.code, &reason.text);
                 Some(Arrival::Failed(error))
@@ -343,7 +358,12 @@ impl Guard {
             return;
         };
         let arrival = match from {
-            Source::Delivery { tag, redelivered } => Arrival::Delivered(Delivery {
+            Source::Delivery {
+                consumer,
+                tag,
+                redelivered,
+            } => Arrival::Delivered(Delivery {
+                consumer,
                 tag,
                 redelivered,
                 message,

@@ -24,8 +24,8 @@ pub enum Arrival {
     /// A message came back because no queue wanted it. Its confirm follows (RabbitMQ, "Consumer
     /// Acknowledgements and Publisher Confirms").
     Returned(Returned),
-    /// The broker ended the consumer: its queue was deleted or moved, or a request took too long.
-    Cancelled,
+    /// The broker ended the consumer with this tag: its queue was deleted or moved, or a request took too long.
+    Cancelled(String),
     /// The channel, or its connection, is gone. Nothing comes after this.
     Failed(Error),
 }
@@ -33,6 +33,8 @@ pub enum Arrival {
 /// A message with its delivery tag.
 #[derive(Debug)]
 pub struct Delivery {
+    /// The last byte of the tag of the consumer that it came by.
+    pub consumer: u8,
     /// The tag, valid on the channel that delivered it.
     pub tag: u64,
     /// Whether somebody may have seen it before.

@@ -66,16 +66,15 @@ impl View {
     /// that do not listen. A server that drains answers and consumes no more, but quorum queues count it as long
     /// as it has something in flight.
     pub fn silent(&self) -> usize {
-        let consumers = self.queue.as_ref().map_or(0, |queue| queue.consumers);
+        let counted = self.queue.as_ref().map_or(0, |queue| queue.consumers);
         let consuming = |report: &&Report| {
-            let counted = report.queue_type.as_deref() == Some("quorum") && report.in_flight > 0;
-            !report.drains() || counted
+            let remains = report.queue_type.as_deref() == Some("quorum") && report.in_flight > 0;
+            !report.drains() || remains
         };
-        let answered = self
-            .servers
-            .as_ref()
-            .map_or(0, |servers| servers.iter().filter(consuming).count());
-        usize::try_from(consumers)
+        let answered = self.servers.as_ref().map_or(0, |servers| {
+            servers.iter().filter(consuming).map(consumers).sum()
+        });
+        usize::try_from(counted)
             .unwrap_or(usize::MAX)
             .saturating_sub(answered)
     }
@@ -253,7 +252,8 @@ async fn gather(
     let mut servers: Vec<Report> = Vec::new();
     // One that drains may be no consumer any more, and is heard all the same.
     let patience = |servers: &Vec<Report>| {
-        let consuming = servers.iter().filter(|report| !report.drains()).count();
+        let consuming = servers.iter().filter(|report| !report.drains());
+        let consuming: usize = consuming.map(consumers).sum();
         let expected = expected.filter(|expected| *expected > 0);
         let enough = expected.is_some_and(|expected| consuming >= expected as usize);
         if enough {
@@ -293,7 +293,7 @@ async fn gather(
                     until = Some(Instant::now() + patience(&servers));
                 }
             }
-            Arrival::Cancelled => {
+            Arrival::Cancelled(_) => {
                 return Err(Error::new(
                     Kind::Cancelled,
                     "the broker ended the subscription",
@@ -306,15 +306,22 @@ async fn gather(
     Ok(servers)
 }
 
+/// Its consumers that the broker may count.
+fn consumers(server: &Report) -> usize {
+    server.consumers.max(1) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn consumers_that_say_nothing_are_counted() {
+        // `!`: something is in flight; `+`: another consumer takes over.
         let server = |state: &str| Report {
-            state: state.trim_end_matches('!').into(),
+            state: state.trim_end_matches(['!', '+']).into(),
             in_flight: u64::from(state.ends_with('!')),
+            consumers: if state.ends_with('+') { 2 } else { 0 },
             queue_type: Some("quorum".into()),
             ..Report::default()
         };
@@ -334,6 +341,9 @@ mod tests {
             (1, &["draining"], 1),
             (2, &["consuming", "draining!"], 0),
             (1, &["consuming", "draining!"], 0),
+            (2, &["consuming+"], 0),
+            (3, &["consuming+"], 1),
+            (3, &["consuming+", "consuming"], 0),
         ] {
             let view = view(consumers, servers);
             assert_eq!(view.silent(), silent, "{consumers} {servers:?}");

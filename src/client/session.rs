@@ -200,7 +200,7 @@ impl Session {
                 }
                 Event::Refused(self.refused.pop()?)
             }
-            Arrival::Cancelled => Event::Lost(Error::new(
+            Arrival::Cancelled(_) => Event::Lost(Error::new(
                 Kind::Cancelled,
                 "the broker ended the subscription to replies",
             )),

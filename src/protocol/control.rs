@@ -83,6 +83,9 @@ pub struct Report {
     pub queue_type: Option<String>,
     /// Deliveries that the broker may send it ahead.
     pub prefetch: u16,
+    /// Its consumers of the queue: for a moment more than one when the prefetch follows the work. 0 from one of
+    /// another version, which has one.
+    pub consumers: u32,
     /// Requests taken and not settled, the ping itself included.
     pub in_flight: u64,
     /// Requests taken since the start, pings included.

@@ -6,6 +6,9 @@
 
 use std::collections::VecDeque;
 
+/// Consumers of one channel that are told apart.
+pub(super) const CONSUMERS: u8 = 16;
+
 /// One frame to send: the tag, and whether it covers all tags before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ack {
@@ -15,8 +18,8 @@ pub(super) struct Ack {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
-    /// Delivered, and not to be acknowledged yet.
-    Open,
+    /// Delivered by this consumer, and not to be acknowledged yet.
+    Open(u8),
     /// To be acknowledged with the next flush.
     Settled,
     /// The broker was told, by an ack of its own or a nack.
@@ -32,11 +35,13 @@ pub(super) struct AckWindow {
     /// Settled tags that no flush has covered yet.
     fresh: Vec<u64>,
     open: usize,
+    /// The same for each consumer.
+    open_of: [usize; CONSUMERS as usize],
 }
 
 impl AckWindow {
-    /// A delivery arrived.
-    pub(super) fn open(&mut self, tag: u64) {
+    /// A delivery arrived by one of the channel's [`CONSUMERS`].
+    pub(super) fn open(&mut self, tag: u64, consumer: u8) {
         if self.slots.is_empty() {
             self.first = tag;
         }
@@ -44,8 +49,10 @@ impl AckWindow {
         while self.first + (self.slots.len() as u64) < tag {
             self.slots.push_back(Slot::Told);
         }
-        self.slots.push_back(Slot::Open);
+        let consumer = consumer % CONSUMERS;
+        self.slots.push_back(Slot::Open(consumer));
         self.open += 1;
+        self.open_of[usize::from(consumer)] += 1;
     }
 
     /// It may be acknowledged.
@@ -70,6 +77,11 @@ impl AckWindow {
         self.open
     }
 
+    /// How many of them came by this consumer.
+    pub(super) fn outstanding_of(&self, consumer: u8) -> usize {
+        self.open_of[usize::from(consumer % CONSUMERS)]
+    }
+
     /// The frames to send now: one for the run at the front, one for each settled tag behind a gap.
     pub(super) fn flush(&mut self) -> Vec<Ack> {
         let mut acks = Vec::new();
@@ -79,7 +91,7 @@ impl AckWindow {
         let mut last = None;
         while let Some(slot) = self.slots.front() {
             match slot {
-                Slot::Open => break,
+                Slot::Open(_) => break,
                 Slot::Settled => last = Some(self.first),
                 Slot::Told => {}
             }
@@ -103,10 +115,15 @@ impl AckWindow {
     }
 
     fn close(&mut self, tag: u64, to: Slot) -> bool {
-        let open = self.slot(tag).filter(|slot| **slot == Slot::Open);
-        let Some(slot) = open else { return false };
+        let Some(slot) = self.slot(tag) else {
+            return false;
+        };
+        let Slot::Open(consumer) = *slot else {
+            return false;
+        };
         *slot = to;
         self.open -= 1;
+        self.open_of[usize::from(consumer)] -= 1;
         true
     }
 
@@ -123,7 +140,7 @@ mod tests {
 
     fn window(tags: std::ops::RangeInclusive<u64>) -> AckWindow {
         let mut window = AckWindow::default();
-        tags.for_each(|tag| window.open(tag));
+        tags.for_each(|tag| window.open(tag, 0));
         window
     }
 
@@ -192,7 +209,7 @@ mod tests {
                 (1u64, BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
             for (action, tag) in actions {
                 match action {
-                    0 => { window.open(next); next += 1; }
+                    0 => { window.open(next, 0); next += 1; }
                     1 if tag < next => {
                         window.settle(tag);
                         if !told.contains(&tag) { settled.insert(tag); }
@@ -219,5 +236,24 @@ mod tests {
             });
             proptest::prop_assert_eq!(acked, settled);
         }
+    }
+
+    #[test]
+    fn what_is_outstanding_is_counted_by_consumer() {
+        let mut window = AckWindow::default();
+        for (tag, consumer) in [(1, 0), (2, 0), (3, 1), (4, 0), (5, 1)] {
+            window.open(tag, consumer);
+        }
+        let counts = |window: &AckWindow| [0, 1, 2].map(|of| window.outstanding_of(of));
+        assert_eq!(counts(&window), [3, 2, 0]);
+        for tag in [1, 3, 3] {
+            window.settle(tag);
+        }
+        window.told(4);
+        assert_eq!(counts(&window), [1, 1, 0]);
+        window.flush();
+        window.settle(2);
+        window.settle(5);
+        assert_eq!((counts(&window), window.outstanding()), ([0; 3], 0));
     }
 }

@@ -1,13 +1,14 @@
 //! The control queue, on which a session hears status requests: a queue of its own, bound to an exchange
 //! that every broker has, under a key that all servers of a request queue share.
 //!
-//! Best effort, on a channel that the session can do without: where the broker refuses it, or does not
-//! answer, the server says so once and serves on. The channel is one of the publishing connection, since
+//! Best effort, on a channel that the session can do without: if the broker refuses it, ends it or does not
+//! answer, the server says so once, serves on, and opens it again after a while, whatever the fault was. The channel is one of the publishing connection, since
 //! a broker short of memory stops reading from connections that publish, and the other one has to ack. An
 //! answer to an address that ends the connection ends the session; no request is blamed for that.
 
 use super::admission;
 use super::events;
+use crate::broker::backoff::Backoff;
 use crate::broker::{
     Arrival, Channel, Connection, Error, Inbox, Kind, Subscription, Unconfirmed, topology,
 };
@@ -16,12 +17,22 @@ use crate::protocol::control::{EXCHANGE, Question, Report, pong, routing_key};
 use crate::protocol::reply_to::{Policy, Refused};
 use crate::protocol::{Message, Request};
 use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 /// Status requests that are answered at once; the others wait in the queue.
 const PREFETCH: u16 = 16;
 
 /// Status requests that wait, before the oldest are dropped: their senders have long given up.
 const MAX_WAITING: u16 = 64;
+
+/// The least bound of the time before it is opened again.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+
+/// The greatest. A refusal that only an operator can mend costs the broker a line in its log each time.
+const LAST_RETRY: Duration = Duration::from_secs(60);
+
+/// A queue that was heard for so long was well, and the delays start afresh.
+const HEALTHY: Duration = LAST_RETRY;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -38,15 +49,17 @@ pub(super) struct Control {
     stage: Stage,
     /// The type of the request queue, as the broker says.
     queue_type: Option<&'static str>,
-    /// Whether it is worth another attempt.
-    hopeless: bool,
+    backoff: Backoff,
     warned: bool,
     /// Whether answers were on their way when it ended.
     lost_answers: bool,
 }
 
 enum Stage {
+    /// Switched off.
     Off,
+    /// Until it is opened again.
+    Waiting(Instant),
     Opening(Boxed<(Option<&'static str>, Result<Listening, Error>)>),
     Listening(Box<Listening>),
 }
@@ -55,6 +68,7 @@ struct Listening {
     channel: Channel,
     inbox: Inbox,
     _requests: Subscription,
+    since: Instant,
     /// The requests whose answers are on their way, by their delivery tags.
     answered: Unconfirmed<u64>,
 }
@@ -66,55 +80,85 @@ impl Control {
             queue: config.queue.name.clone(),
             stage: Stage::Off,
             queue_type: None,
-            hopeless: !config.server.control,
+            backoff: Backoff::new(FIRST_RETRY, LAST_RETRY),
             warned: false,
             lost_answers: false,
         };
-        control.try_again(connection, config);
+        if config.server.control {
+            control.open(connection, config);
+        }
         control
     }
 
-    /// Opens it where it is not open and that may help: the broker reads from the connection again.
+    /// Opens it at once if it waits for that: it may succeed now.
     pub(super) fn try_again(&mut self, connection: &Connection, config: &Config) {
-        if self.hopeless || !matches!(self.stage, Stage::Off) {
-            return;
+        if matches!(self.stage, Stage::Waiting(_)) {
+            self.open(connection, config);
         }
+    }
+
+    fn open(&mut self, connection: &Connection, config: &Config) {
         let queue_type = topology::queue_type(connection, config.queue.clone());
         let listening = listen(connection, routing_key(&self.queue));
         let opening = async move { (queue_type.await, listening.await) };
         self.stage = Stage::Opening(Box::pin(opening));
     }
 
-    /// The next status request. Pends for ever where there is no control queue. Loses nothing when it is
-    /// dropped unfinished.
-    pub(super) async fn next(&mut self) -> Asked {
+    /// The next status request; `None` when it is time to [`try_again`](Self::try_again). Pends for ever if it is
+    /// switched off. Loses nothing when it is dropped unfinished.
+    pub(super) async fn next(&mut self) -> Option<Asked> {
         loop {
             let error = match &mut self.stage {
                 Stage::Off => std::future::pending().await,
+                Stage::Waiting(until) => {
+                    tokio::time::sleep_until((*until).into()).await;
+                    return None;
+                }
                 Stage::Opening(opening) => {
                     let (queue_type, opened) = opening.await;
-                    self.queue_type = queue_type;
+                    self.queue_type = queue_type.or(self.queue_type);
                     match opened {
                         Ok(listening) => {
                             self.stage = Stage::Listening(Box::new(listening));
+                            if std::mem::take(&mut self.warned) {
+                                events::control_on(&self.queue);
+                            }
                             continue;
                         }
                         Err(error) => error,
                     }
                 }
                 Stage::Listening(listening) => match listening.next().await {
-                    Ok(asked) => return asked,
+                    Ok(asked) => return Some(asked),
                     Err(error) => error,
                 },
             };
-            self.lost_answers = self.has_answered();
-            self.stage = Stage::Off;
-            self.hopeless = error.needs_operator();
-            // A lost connection is the session's to report.
-            if error.kind != Kind::Lost && !self.warned {
-                self.warned = true;
-                events::control_off(&self.queue, &error.message);
-            }
+            self.wait(&error);
+        }
+    }
+
+    /// It ended, or could not be opened.
+    fn wait(&mut self, error: &Error) {
+        self.lost_answers = match &self.stage {
+            Stage::Listening(listening) => !listening.answered.is_empty(),
+            // The connection has ended, and the session has not noticed yet.
+            _ => self.lost_answers && error.kind == Kind::Lost,
+        };
+        if let Stage::Listening(listening) = &self.stage
+            && listening.since.elapsed() >= HEALTHY
+        {
+            self.backoff.reset();
+        }
+        let delay = if error.needs_operator() {
+            self.backoff.slowest()
+        } else {
+            self.backoff.next_delay()
+        };
+        self.stage = Stage::Waiting(Instant::now() + delay);
+        // A lost connection is the session's to report.
+        if error.kind != Kind::Lost && !self.warned {
+            self.warned = true;
+            events::control_off(&self.queue, &error.message);
         }
     }
 
@@ -123,8 +167,7 @@ impl Control {
     pub(super) fn has_answered(&self) -> bool {
         match &self.stage {
             Stage::Listening(listening) => !listening.answered.is_empty(),
-            Stage::Off => self.lost_answers,
-            Stage::Opening(_) => false,
+            Stage::Off | Stage::Waiting(_) | Stage::Opening(_) => self.lost_answers,
         }
     }
 
@@ -176,7 +219,7 @@ impl Listening {
                 }
                 // Its caller has gone.
                 Arrival::Returned(_) => {}
-                Arrival::Cancelled => {
+                Arrival::Cancelled(_) => {
                     return Err(Error::new(Kind::Cancelled, "the broker ended its consumer"));
                 }
                 Arrival::Failed(error) => return Err(error),
@@ -213,6 +256,7 @@ fn listen(
             channel,
             inbox,
             _requests: requests,
+            since: Instant::now(),
             answered: Unconfirmed::default(),
         })
     }

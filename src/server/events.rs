@@ -49,6 +49,8 @@ pub mod id {
 
     /// Status requests are not heard.
     pub const CONTROL_OFF: &str = "19378457421a58c3e7e8b19772a8f153";
+    /// They are heard again.
+    pub const CONTROL_ON: &str = "95819cbdc555445d828420bf0edb902a";
 
     /// The next session cannot be opened, and the one before serves on.
     pub const KEPT: &str = "65537535f4ad678419b677c62f0a6d94";
@@ -79,6 +81,7 @@ pub mod id {
         NODE_GONE,
         TRACE_OFF,
         ADOPTED,
+        CONTROL_ON,
     ];
 }
 
@@ -319,7 +322,17 @@ pub fn control_off(queue: &str, error: &str) {
         fibrpc_queue = queue,
         fibrpc_error = error,
         fibrpc_left_out = Empty,
-        "not listening for status requests of {queue}: {error}; serving goes on, `fibrpc status` will not show this daemon"
+        "not listening for status requests of {queue}: {error}; serving goes on, `fibrpc status` does not show this daemon until it listens again"
+    );
+}
+
+/// The control queue is there, after it had been missed.
+pub fn control_on(queue: &str) {
+    info!(
+        message_id = id::CONTROL_ON,
+        fibrpc_queue = queue,
+        fibrpc_left_out = Empty,
+        "listening for status requests of {queue} again"
     );
 }
 

@@ -10,6 +10,7 @@ mod adoption;
 mod beats;
 mod brokers;
 mod control;
+mod credit;
 pub mod events;
 mod isolation;
 mod nodes;

@@ -63,12 +63,14 @@ pub(super) struct Pool<S: Service> {
     concurrency: usize,
     waiting: VecDeque<Task<S::Job>>,
     running: JoinSet<Done>,
-    /// How to stop a running job, and what it was expected to cost.
-    at_work: HashMap<u64, (Cancel, Cost)>,
+    /// How to stop a running job, what it was expected to cost, and when it began.
+    at_work: HashMap<u64, (Cancel, Cost, Instant)>,
     /// Memory that the jobs at work may take.
     working_bytes: u64,
     /// Estimated computing time of all jobs, in line and at work.
     load: Duration,
+    /// That of the jobs in line.
+    in_line: Duration,
     /// Reply bytes that are accounted to each delivery until its reply is confirmed.
     held: HashMap<u64, u64>,
     held_bytes: u64,
@@ -85,6 +87,7 @@ impl<S: Service> Pool<S> {
             at_work: HashMap::new(),
             working_bytes: 0,
             load: Duration::ZERO,
+            in_line: Duration::ZERO,
             held: HashMap::new(),
             held_bytes: 0,
         };
@@ -92,15 +95,18 @@ impl<S: Service> Pool<S> {
         pool
     }
 
-    /// Jobs at once; 0 means one for each core but one. Where all cores compute, who serves may have to wait
-    /// for the kernel's next tick to get one of them back, whatever the priorities.
+    /// See [`workers`].
     pub(super) fn set_concurrency(&mut self, concurrency: usize) {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.concurrency = match concurrency {
-            0 => (cores() - 1).max(1),
-            some => some,
-        };
+        self.concurrency = workers(concurrency);
         self.start();
+    }
+
+    /// Estimated time that the last job in line waits behind the others there; those at work are not counted.
+    pub(super) fn line(&self) -> Duration {
+        if self.in_line.is_zero() {
+            return Duration::ZERO;
+        }
+        self.in_line / self.workers()
     }
 
     /// Estimated time until a job that comes now would begin.
@@ -108,13 +114,18 @@ impl<S: Service> Pool<S> {
         if self.waiting.is_empty() && self.running.len() < self.concurrency {
             return Duration::ZERO;
         }
-        self.load / u32::try_from(self.concurrency).unwrap_or(u32::MAX)
+        self.load / self.workers()
+    }
+
+    fn workers(&self) -> u32 {
+        u32::try_from(self.concurrency).unwrap_or(u32::MAX)
     }
 
     /// Puts a job in line.
     pub(super) fn push(&mut self, mut task: Task<S::Job>) {
         task.cost.memory = task.cost.memory.min(MAX_SHARE);
         self.load += task.cost.time;
+        self.in_line += task.cost.time;
         self.waiting.push_back(task);
         self.start();
     }
@@ -129,7 +140,7 @@ impl<S: Service> Pool<S> {
         while let Some(joined) = self.running.join_next().await {
             // Jobs catch their panics and are never aborted, so a join cannot fail.
             if let Ok(done) = joined {
-                if let Some((_, cost)) = self.at_work.remove(&done.tag) {
+                if let Some((_, cost, _)) = self.at_work.remove(&done.tag) {
                     self.load = self.load.saturating_sub(cost.time);
                     self.working_bytes -= cost.memory;
                 }
@@ -149,20 +160,33 @@ impl<S: Service> Pool<S> {
         }
     }
 
-    /// Takes all jobs that have not begun out of the line: their tags.
-    pub(super) fn clear(&mut self) -> Vec<u64> {
-        let waiting = std::mem::take(&mut self.waiting);
-        for task in &waiting {
+    /// Takes those jobs out of the line that will probably not begin within `limit`; all if that is zero. Their tags.
+    pub(super) fn shorten(&mut self, limit: Duration) -> Vec<u64> {
+        let now = Instant::now();
+        let left = |(_, cost, began): &(Cancel, Cost, Instant)| {
+            cost.time
+                .saturating_sub(now.saturating_duration_since(*began))
+        };
+        let mut ahead: Duration = self.at_work.values().map(left).sum();
+        let workers = self.workers();
+        let stay = self.waiting.iter().take_while(|task| {
+            let begins = ahead / workers;
+            ahead += task.cost.time;
+            begins < limit
+        });
+        let leave = self.waiting.split_off(stay.count());
+        for task in &leave {
             self.load = self.load.saturating_sub(task.cost.time);
+            self.in_line = self.in_line.saturating_sub(task.cost.time);
         }
-        waiting.into_iter().map(|task| task.tag).collect()
+        leave.into_iter().map(|task| task.tag).collect()
     }
 
     /// Tells all jobs at work to stop.
     pub(super) fn cancel(&self) {
         self.at_work
             .values()
-            .for_each(|(cancel, _)| cancel.cancel());
+            .for_each(|(cancel, ..)| cancel.cancel());
     }
 
     /// Called once a second: a pool with room for another job is well; one without shows that it is
@@ -181,7 +205,10 @@ impl<S: Service> Pool<S> {
             && let Some(task) = self.waiting.pop_front()
         {
             let cancel = Cancel::new(task.deadline, Some(self.counters.clone()));
-            self.at_work.insert(task.tag, (cancel.clone(), task.cost));
+            let began = Instant::now();
+            self.at_work
+                .insert(task.tag, (cancel.clone(), task.cost, began));
+            self.in_line = self.in_line.saturating_sub(task.cost.time);
             self.working_bytes += task.cost.memory;
             self.held.insert(task.tag, task.cost.reply_bytes);
             self.held_bytes += task.cost.reply_bytes;
@@ -215,6 +242,16 @@ impl<S: Service> Drop for Pool<S> {
     fn drop(&mut self) {
         // Threads cannot be aborted; they end soon after this.
         self.cancel();
+    }
+}
+
+/// Jobs at once for `server.concurrency`; 0 means one for each core but one. Where all cores compute, who serves may have
+/// to wait for the kernel's next tick to get one of them back, whatever the priorities.
+pub(super) fn workers(concurrency: usize) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    match concurrency {
+        0 => (cores() - 1).max(1),
+        some => some,
     }
 }
 
@@ -256,102 +293,4 @@ fn lower_priority() {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Mutex;
-    use std::sync::mpsc::{Receiver, Sender, channel};
-
-    /// Jobs that hang: they ask whether to go on each time that they are told to, and end with the test.
-    struct Hang(Mutex<Receiver<()>>);
-
-    impl Service for Hang {
-        type Job = ();
-
-        fn admit(&self, _: &Request) -> Result<((), Cost), Status> {
-            Ok(((), Cost::default()))
-        }
-
-        fn run(&self, (): (), cancel: &Cancel) -> Result<Answer, Status> {
-            while self.0.lock().unwrap().recv().is_ok() {
-                cancel.is_cancelled();
-            }
-            Err(Status::new(Code::Internal, "the test is over"))
-        }
-    }
-
-    fn hanging(counters: &Arc<Counters>) -> (Pool<Hang>, Sender<()>) {
-        let (tell, told) = channel();
-        let pool = Pool::new(Arc::new(Hang(Mutex::new(told))), counters.clone(), 1);
-        (pool, tell)
-    }
-
-    fn task() -> Task<()> {
-        task_of(1, 0)
-    }
-
-    fn task_of(tag: u64, memory: u64) -> Task<()> {
-        Task {
-            tag,
-            request: Request::read(crate::protocol::Message::default()),
-            address: Address::Queue,
-            job: (),
-            cost: Cost {
-                memory,
-                ..Cost::default()
-            },
-            since: Instant::now(),
-            deadline: None,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_pool_whose_threads_all_hang_gives_no_sign_of_life() {
-        let counters = Arc::new(Counters::default());
-        let beats = || Counters::get(&counters.pool_beats);
-        let (mut pool, tell) = hanging(&counters);
-        pool.beat();
-        assert_eq!(beats(), 1, "it has room");
-        pool.push(task());
-        pool.beat();
-        assert_eq!(beats(), 1, "its one thread is taken and says nothing");
-        tell.send(()).unwrap();
-        let end = Instant::now() + Duration::from_secs(20);
-        while beats() == 1 {
-            assert!(Instant::now() < end, "a job that asks is a sign of life");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        // With room for another job it is well again, whatever the first one does.
-        pool.set_concurrency(2);
-        let before = beats();
-        pool.beat();
-        assert_eq!(beats(), before + 1);
-        drop(tell);
-        assert!(pool.next().await.outcome.is_err());
-    }
-
-    /// What runs at once is bounded by memory, too; and whatever a job takes, it runs when it is alone.
-    #[tokio::test]
-    async fn jobs_that_would_not_fit_in_memory_together_wait_for_each_other() {
-        let (mut pool, tell) = hanging(&Arc::default());
-        pool.set_concurrency(8);
-        for (tag, part) in [(1, 4), (2, 2), (3, 4), (4, 4), (5, 1)] {
-            pool.push(task_of(tag, WORK_BUDGET / part));
-        }
-        pool.push(task_of(6, 100 * WORK_BUDGET));
-        let working = |pool: &Pool<Hang>| {
-            let mut tags: Vec<_> = pool.at_work.keys().copied().collect();
-            tags.sort_unstable();
-            tags
-        };
-        assert_eq!(working(&pool), [1, 2, 3], "a half and two quarters");
-        drop(tell);
-        let mut ended = Vec::new();
-        for _ in 0..6 {
-            ended.push(pool.next().await.tag);
-            assert!(pool.working_bytes <= WORK_BUDGET, "{:?}", working(&pool));
-        }
-        ended.sort_unstable();
-        assert_eq!(ended, [1, 2, 3, 4, 5, 6], "none waits for ever");
-        assert_eq!(pool.working_bytes, 0);
-    }
-}
+mod tests;

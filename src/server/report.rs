@@ -130,6 +130,7 @@ impl Reporter {
             queue: config.queue.name.clone(),
             queue_type: None,
             prefetch: config.server.prefetch,
+            consumers: 0,
             in_flight: count(&counters.in_flight),
             received: count(&counters.received),
             redelivered: count(&counters.redelivered),

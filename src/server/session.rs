@@ -7,6 +7,7 @@
 //! Deliveries come and acks go on one connection, replies go on the other: a broker short of memory
 //! stops reading from connections that publish, and would stop our acks with them.
 
+mod consumer;
 mod deadlines;
 mod drain;
 mod ending;
@@ -17,16 +18,18 @@ pub(super) use ending::{End, Failure};
 use super::acks::AckWindow;
 use super::beats::{self, Beats};
 use super::control::Control;
+use super::credit::Credit;
 use super::isolation::Poison;
-use super::pool::Pool;
+use super::pool::{self, Pool};
 use super::reach::Reach;
 use super::service::Service;
 use super::state::{Counters, InFlight, State, Stop};
 use super::{Context, adoption, events};
-use crate::broker::{Channel, Connection, Error, Event, Inbox, Options, Subscription, Unconfirmed};
+use crate::broker::{Channel, Connection, Error, Event, Inbox, Options, Unconfirmed};
 use crate::config::{BrokerUrl, Config};
 use crate::protocol::Message;
 use crate::protocol::reply_to::{Address, Policy};
+use consumer::Consumer;
 use futures_util::future;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::pin::Pin;
@@ -67,9 +70,11 @@ pub(super) struct Session<S: Service> {
     deliveries: Inbox,
     outgoing: Channel,
     confirms: Inbox,
-    /// Held for as long as the broker is to deliver.
-    subscription: Subscription,
-    consumer_tag: String,
+    consumer: Consumer,
+    /// How many requests to ask the broker for.
+    credit: Credit,
+    /// Whether the broker has confirmed a reply since the consumer began.
+    flowing: bool,
     control: Control,
     reach: Reach,
     /// Whether the consumer was told to deliver one at a time.
@@ -84,7 +89,7 @@ pub(super) struct Session<S: Service> {
     confirming_since: Instant,
     ticked: Instant,
     draining: Option<Drain>,
-    /// Deliveries that a drain found waiting for the pool: not begun, and not handed back yet.
+    /// Deliveries that a drain found waiting for the pool and too far behind: not handed back yet.
     untouched: Vec<u64>,
     settled: u64,
     gauge: InFlight,
@@ -93,8 +98,10 @@ pub(super) struct Session<S: Service> {
 #[derive(Debug, Clone, Copy)]
 struct Drain {
     until: Instant,
-    /// When to hand back what was not begun; `None`: done.
+    /// When to hand back what will not be begun; `None`: done.
     hand_back_at: Option<Instant>,
+    /// From when on no more is begun.
+    begin_until: Instant,
     /// Whether the server stops after it; else another session has taken over.
     stopping: bool,
 }
@@ -125,17 +132,10 @@ impl<S: Service> Session<S> {
             future::try_join(consuming.channel(), publishing.channel()).await?;
         outgoing.confirm_select().await?;
         let one_at_a_time = context.isolation.active();
-        let consumer_tag = format!("fibrpcd-{}", uuid::Uuid::new_v4().simple());
-        incoming
-            .qos(if one_at_a_time {
-                1
-            } else {
-                settings.server.prefetch
-            })
-            .await?;
-        let subscription = incoming
-            .consume(&settings.queue.name, &consumer_tag, false)
-            .await?;
+        let limits = &settings.server;
+        let credit = Credit::new(limits.prefetch, pool::workers(limits.concurrency));
+        let prefetch = if one_at_a_time { 1 } else { credit.window() };
+        let consumer = Consumer::start(&incoming, &settings.queue.name, prefetch).await?;
         let (service, counters) = (context.service.clone(), context.counters.clone());
         Ok(Self {
             policy: Policy::new(&settings.queue.name, &settings.server.reply_to_allow),
@@ -158,8 +158,9 @@ impl<S: Service> Session<S> {
             deliveries,
             outgoing,
             confirms,
-            subscription,
-            consumer_tag,
+            consumer,
+            credit,
+            flowing: false,
             one_at_a_time,
             window: AckWindow::default(),
             pending: Unconfirmed::default(),
@@ -231,21 +232,25 @@ impl<S: Service> Session<S> {
                     while let Some(confirm) = self.confirms.try_next() {
                         self.on_confirm(confirm)?;
                     }
-                    self.leave_isolation().await?;
+                    self.review_prefetch();
                 }
                 Some(refused) = self.refused.next(), if !self.refused.is_empty() => {
                     self.publish(refused)?;
                 }
                 done = self.pool.next(), if self.pool.is_working() => self.on_computed(done)?,
                 // One that leaves is not asked: the next session answers for both.
-                asked = self.control.next(), if !*self.retired.borrow() => self.on_status(&asked),
+                asked = self.control.next(), if !*self.retired.borrow() => match asked {
+                    Some(asked) => self.on_status(&asked),
+                    None => self.control.try_again(&self.publishing, &self.settings),
+                },
                 delivery = self.deliveries.next(), if self.draining.is_none() => {
                     self.reach.delivered();
                     self.on_delivery(delivery)?;
-                    while let Some(delivery) = self.deliveries.try_next() {
-                        self.on_delivery(delivery)?;
-                    }
-                    self.leave_isolation().await?;
+                    self.take_deliveries()?;
+                    self.review_prefetch();
+                }
+                replaced = self.consumer.replaced(), if self.draining.is_none() => {
+                    self.on_replaced(replaced?)?;
                 }
                 _ = tick.tick() => self.on_tick().await?,
                 looked = self.reach.looked(), if self.reach.is_looking() && self.draining.is_none() => looked?,
@@ -253,46 +258,9 @@ impl<S: Service> Session<S> {
         }
     }
 
-    /// Back to the full prefetch once a request settled in isolation.
-    async fn leave_isolation(&mut self) -> Result<(), Error> {
-        if self.one_at_a_time && !self.context.isolation.active() && self.draining.is_none() {
-            self.resubscribe().await?;
-        }
-        Ok(())
-    }
-
     /// Signs of life while the broker is waited for.
     fn beats(&self) -> Beats {
         Beats::of_operations(&self.context.counters, &self.settings.broker)
-    }
-
-    /// Consumes anew, with the prefetch that now holds (a consumer keeps the one that it began with). Told to
-    /// stop, it does not wait for the broker: a drain cancels whichever consumer it is by then.
-    async fn resubscribe(&mut self) -> Result<(), Error> {
-        let mut stop = self.context.stop.clone();
-        tokio::select! {
-            biased;
-            Ok(_) = stop.wait_for(|stop| *stop != Stop::No) => Ok(()),
-            done = self.beats().during(self.consume_anew()) => done,
-        }
-    }
-
-    async fn consume_anew(&mut self) -> Result<(), Error> {
-        self.one_at_a_time = self.context.isolation.active();
-        self.incoming.cancel(&self.consumer_tag).await?;
-        let prefetch = if self.one_at_a_time {
-            1
-        } else {
-            self.settings.server.prefetch
-        };
-        self.incoming.qos(prefetch).await?;
-        self.consumer_tag = format!("fibrpcd-{}", uuid::Uuid::new_v4().simple());
-        // What the last consumer was sent and has not begun comes first, by the same inbox.
-        self.subscription = self
-            .incoming
-            .consume(&self.settings.queue.name, &self.consumer_tag, false)
-            .await?;
-        Ok(())
     }
 
     /// The configuration changed: what needs no other session is applied here.
@@ -313,12 +281,12 @@ impl<S: Service> Session<S> {
             &self.settings.queue.name,
             &self.settings.server.reply_to_allow,
         );
-        if last.server.control != self.settings.server.control {
+        if last.server.control == self.settings.server.control {
+            self.control.try_again(&self.publishing, &self.settings);
+        } else {
             self.control = Control::start(&self.publishing, &self.settings);
         }
-        if last.server.prefetch != self.settings.server.prefetch {
-            self.resubscribe().await?;
-        }
+        self.limit_prefetch();
         Ok(())
     }
 
@@ -352,7 +320,7 @@ impl<S: Service> Session<S> {
     fn acks_are_due(&self) -> bool {
         let more_is_coming =
             !self.pending.is_empty() && self.blocked_since.is_none() && self.draining.is_none();
-        !more_is_coming || self.window.settled() * 4 >= usize::from(self.settings.server.prefetch)
+        !more_is_coming || self.window.settled() * 4 >= usize::from(self.credit.window())
     }
 
     /// Whether this is the session whose state is the server's.

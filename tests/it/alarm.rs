@@ -69,7 +69,8 @@ fn a_memory_alarm_is_ridden_out() {
     let memory = daemon.resident();
     while began.elapsed() < duration() {
         let depth = broker.depth(&vhost, QUEUE).unwrap();
-        assert_eq!((depth.unacked, depth.consumers), (PREFETCH, 1));
+        assert_eq!(depth.unacked, PREFETCH);
+        assert!(depth.consumers > 0);
         assert_eq!(notify.last("STATUS").as_ref(), Some(&status));
         assert!(
             daemon.resident() < memory + (4 << 20),

@@ -346,6 +346,60 @@ fn the_control_queue_can_be_switched_off_and_on() {
     assert_eq!(status(&settings)["silent"], 1);
 }
 
+/// The names of the control queues.
+fn control_queues(broker: &Broker, vhost: &str) -> String {
+    broker.eval(&format!(
+        r#"[binary_to_list(Name) || Q <- rabbit_amqqueue:list(<<"{vhost}">>),
+            {{resource, _, queue, <<"amq.gen", _/binary>> = Name}} <- [amqqueue:get_name(Q)]]"#
+    ))
+}
+
+/// Whatever ended it: here somebody deletes it.
+#[test]
+fn a_control_queue_that_is_gone_is_made_again() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost);
+    let daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    status_of(&settings, 1);
+    for _ in 0..2 {
+        let names = control_queues(broker, &vhost);
+        let name = names.split('"').nth(1).unwrap();
+        broker.ctl(&["-p", &vhost, "delete_queue", name]);
+        let line = daemon.wait_for_line(NOT_LISTENING, SOON);
+        assert!(line.contains("the broker ended its consumer"), "{line}");
+        until(SOON, "another control queue", || {
+            let now = control_queues(broker, &vhost);
+            (now.contains("amq.gen") && now != names).then_some(())
+        });
+        assert_eq!(status_of(&settings, 1)["daemons"][0]["sessions"], 1);
+    }
+    daemon.wait_for_line("listening for status requests of rpc_queue again", SOON);
+}
+
+/// A permission that was missing is tried again rarely, and at once on a reload.
+#[test]
+fn a_reload_tries_the_control_queue_again() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost);
+    declare(broker, &vhost, &Declare::quorum());
+    let bare = as_user(broker, &vhost, ["", "amq.default", "^rpc_queue$"]);
+    let (daemon, reload) = reloadable(&bare);
+    daemon.wait_for_line(NOT_LISTENING, SOON);
+    let url = bare.text();
+    let user = url.split("//").nth(1).unwrap().split(':').next().unwrap();
+    broker.eval(&format!(
+        r#"rabbit_auth_backend_internal:set_permissions(<<"{user}">>, <<"{vhost}">>,
+            <<".*">>, <<".*">>, <<".*">>, <<"tests">>)"#
+    ));
+    reload(&daemon, &bare);
+    status_of(&settings, 1);
+    let said = daemon.stderr();
+    let said = said.iter().filter(|line| line.contains(NOT_LISTENING));
+    assert_eq!(said.count(), 1, "{:?}", daemon.stderr());
+}
+
 #[test]
 fn what_comes_to_the_control_queue_and_is_no_status_request_is_dropped() {
     let broker = Broker::shared();

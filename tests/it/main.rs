@@ -44,6 +44,7 @@ mod presence;
 mod reach;
 mod refused;
 mod reload;
+mod restarts;
 mod retry;
 mod serve;
 mod stdio;

@@ -97,7 +97,7 @@ step_stop_under_load() {
 	afresh
 	configure 10-test <<<$'[server]\nprefetch = 1000\nconcurrency = 1'
 	check inside systemctl stop fibrpcd
-	load_start 2000 1000000
+	load_start 4000 500000
 	check inside systemctl start fibrpcd
 	within 5 status_has ', ([5-9][0-9][0-9]|1000) in flight$'
 	journal_mark
@@ -183,8 +183,8 @@ step_restart_under_load() {
 	load_result
 }
 
-prefetch_is() { # NUMBER: as the broker sees it
-	inside rabbitmqctl -q list_consumers queue_name prefetch_count | grep -E "^rpc_queue[[:space:]]+$1\$"
+prefetch_is() { # NUMBER: the limit that is in force; the broker sees less while there is less to do
+	inside fibrpc status --json | grep -E "\"prefetch\": *$1[,}]"
 }
 
 step_reload_good() {

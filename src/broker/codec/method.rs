@@ -26,7 +26,12 @@ const IDS: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Method {
     /// A message follows, for the consumer of the channel.
-    Deliver { tag: u64, redelivered: bool },
+    Deliver {
+        /// The last byte of the consumer's tag.
+        consumer: u8,
+        tag: u64,
+        redelivered: bool,
+    },
     /// A message follows that we published to this key, and that no queue wanted.
     Return { routing_key: String },
     /// It took (or not) the publish with this number, or all up to it.
@@ -67,8 +72,9 @@ pub(crate) fn read(payload: &[u8]) -> Option<Method> {
     let arguments = payload.get(IDS..)?;
     Some(match (u16_at(payload, 0)?, u16_at(payload, 2)?) {
         (BASIC, DELIVER) => {
-            let (_, rest) = short(arguments)?;
+            let (consumer, rest) = short(arguments)?;
             Method::Deliver {
+                consumer: consumer.last().copied().unwrap_or_default(),
                 tag: u64_at(rest, 0)?,
                 redelivered: *rest.get(8)? != 0,
             }

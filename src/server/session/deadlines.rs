@@ -17,6 +17,7 @@ impl<S: Service> Session<S> {
         if self.draining.is_none() {
             self.reach.tick();
         }
+        self.review_prefetch_at_rest();
         let now = Instant::now();
         if now - self.ticked > 2 * beats::INTERVAL {
             // The process was stopped. What it was to send then may not even have been sent.

@@ -1,13 +1,20 @@
-//! How a session ends in order: it stops consuming, finishes what was begun, hands back what was not, and
+//! How a session ends in order: it stops consuming, finishes what is begun within a moment, hands back the rest, and
 //! closes the channel that acks first, since its close-ok says that every ack has arrived.
+//!
+//! As little as possible is handed back: for RabbitMQ 4.0 that is a delivery, of which a request has 20 by default before
+//! it is deleted. Small requests that are here are answered. Large ones go on to be begun for as long as the line is
+//! that a session keeps ([`LINE`]). So each session finishes at least one of those that it was sent, and what it hands
+//! back is less than a narrow prefetch.
 
+use super::consumer::generation_of;
 use super::{Drain, End, Session};
 use crate::broker::{Arrival, Error};
+use crate::server::credit::LINE;
 use crate::server::service::Service;
 use futures_util::future;
 use std::time::{Duration, Instant};
 
-/// How long what was not begun is kept. Most drains are over by then, and one frame hands it all back. While
+/// How long what will not be begun is kept. Many drains are over by then, and one frame hands it all back. While
 /// others are in flight it goes one by one, which costs the broker a command each, and a quorum queue that
 /// has too many of them to do when the channel ends forgets the acks among them (seen with RabbitMQ 3.10).
 const KEPT: Duration = Duration::from_millis(200);
@@ -27,27 +34,42 @@ impl<S: Service> Session<S> {
         self.draining = Some(Drain {
             until: since + limit,
             hand_back_at: before.map_or(Some(since + KEPT), |drain| drain.hand_back_at),
+            begin_until: before.map_or(since + LINE.min(limit), |drain| drain.begin_until),
             stopping,
         });
         if before.is_some() {
             return Ok(());
         }
-        self.untouched = self.pool.clear();
-        let cancelled = self.incoming.cancel(&self.consumer_tag);
-        let cancelled = tokio::time::timeout(limit, self.beats().during(cancelled)).await;
-        cancelled.unwrap_or(Ok(()))
+        let beats = self.beats();
+        let stopped = beats.during(self.consumer.stop(&self.incoming));
+        if let Ok(stopped) = tokio::time::timeout(limit, stopped).await {
+            stopped?;
+        }
+        // A broker that takes no replies now may not take them before the end, either.
+        let begins = if self.blocked_since.is_none() {
+            self.take_deliveries()?;
+            LINE
+        } else {
+            Duration::ZERO
+        };
+        self.untouched = self.pool.shorten(begins);
+        Ok(())
     }
 
-    /// Hands back what was not begun: from the line for the pool, and what had not been looked at.
+    /// Hands back what is not begun in time: from the line for the pool, and what has not been looked at.
     pub(super) fn hand_back(&mut self, drain: Drain) -> Result<(), Error> {
+        let left = drain.begin_until.saturating_duration_since(Instant::now());
+        // Once more at the end of that time, for what was to begin by then and has not.
         self.draining = Some(Drain {
-            hand_back_at: None,
+            hand_back_at: (!left.is_zero()).then_some(drain.begin_until),
             ..drain
         });
+        self.untouched.extend(self.pool.shorten(left));
         while let Some(arrival) = self.deliveries.try_next() {
             match arrival {
                 Arrival::Delivered(delivery) => {
-                    self.window.open(delivery.tag);
+                    let generation = generation_of(delivery.consumer);
+                    self.window.open(delivery.tag, generation);
                     self.untouched.push(delivery.tag);
                 }
                 Arrival::Failed(error) => return Err(error),

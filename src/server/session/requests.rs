@@ -3,8 +3,9 @@
 //! The order is the promise: a slot is settled by the confirm of its reply, or where there is nobody to
 //! reply to, and by nothing else.
 
+use super::consumer::generation_of;
 use super::{Pending, Session};
-use crate::broker::{Arrival, Delivery, Error, Kind, Returned};
+use crate::broker::{Arrival, Delivery, Error, Returned};
 use crate::protocol::control::{Question, Report, pong};
 use crate::protocol::reply_to::{Address, Refusal, Refused};
 use crate::protocol::{Answer, Code, Message, Request, Status, reply};
@@ -26,6 +27,7 @@ impl<S: Service> Session<S> {
     /// A delivery, or the end of them.
     pub(super) fn on_delivery(&mut self, arrival: Arrival) -> Result<(), Error> {
         let Delivery {
+            consumer,
             tag,
             redelivered,
             message,
@@ -34,21 +36,14 @@ impl<S: Service> Session<S> {
             Arrival::Failed(error) => return Err(error),
             // Nothing is published on this channel.
             Arrival::Confirmed { .. } | Arrival::Returned(_) => return Ok(()),
-            Arrival::Cancelled => {
-                events::cancelled(&self.url.address(), &self.settings.queue.name);
-                let message = format!(
-                    "the broker cancelled the consumer of queue {:?}: deleted, moved, or a request took too long",
-                    self.settings.queue.name
-                );
-                return Err(Error::new(Kind::Cancelled, message));
-            }
+            Arrival::Cancelled(tag) => return self.on_cancelled(&tag),
         };
         let counters = self.context.counters.clone();
         Counters::add(&counters.received);
         if redelivered {
             Counters::add(&counters.redelivered);
         }
-        self.window.open(tag);
+        self.window.open(tag, generation_of(consumer));
         let request = Request::read(message);
         if self.one_at_a_time && self.context.isolation.active() {
             let fingerprint = isolation::fingerprint(&request);
@@ -62,6 +57,14 @@ impl<S: Service> Session<S> {
             }
         }
         self.on_request(tag, request)
+    }
+
+    /// All deliveries that are here.
+    pub(super) fn take_deliveries(&mut self) -> Result<(), Error> {
+        while let Some(delivery) = self.deliveries.try_next() {
+            self.on_delivery(delivery)?;
+        }
+        Ok(())
     }
 
     /// Tells the caller, if there is one who may be told, that its request is rejected, and rejects it then.
@@ -113,8 +116,11 @@ impl<S: Service> Session<S> {
 
     /// Whether the caller has gone with the node of the cluster that it was connected to.
     fn is_gone(&self, address: Address, request: &Request) -> bool {
-        let made = |to| self.context.nodes.made(&self.url.address(), to);
-        address == Address::Direct && request.reply_to.as_deref().is_some_and(made)
+        let nodes = &self.context.nodes;
+        let made = |to| nodes.made(&self.url.address(), to);
+        !nodes.is_empty()
+            && address == Address::Direct
+            && request.reply_to.as_deref().is_some_and(made)
     }
 
     /// Admits a request and answers it, now or by way of the pool.
@@ -247,7 +253,10 @@ impl<S: Service> Session<S> {
             ..
         } = &self.context;
         let report = reporter.report(&self.settings, counters, &state.borrow());
-        self.control.complete(report)
+        let mut report = self.control.complete(report);
+        let is_quorum = report.queue_type.as_deref() == Some("quorum");
+        report.consumers = self.consumers(is_quorum);
+        report
     }
 
     /// Our own id of the reply that is written next.
@@ -296,6 +305,7 @@ impl<S: Service> Session<S> {
                 taken,
             } => {
                 while let Some(pending) = self.pending.confirm(number, multiple) {
+                    self.flowing |= taken;
                     match pending.poison {
                         _ if !taken => self.refused(pending),
                         Some(poison) => self.reject_poison(pending.tag, poison),
@@ -306,7 +316,7 @@ impl<S: Service> Session<S> {
             Arrival::Returned(returned) => self.on_returned(&returned),
             Arrival::Failed(error) => return Err(error),
             // Nothing is consumed on this channel.
-            Arrival::Delivered(_) | Arrival::Cancelled => {}
+            Arrival::Delivered(_) | Arrival::Cancelled(_) => {}
         }
         Ok(())
     }

@@ -84,6 +84,7 @@ fn a_stop_under_an_alarm_ends_by_the_drain_deadline() {
     broker.memory_alarm(true);
     let mut daemon = Daemon::start(&settings);
     daemon.wait_for_line("blocked by the broker", SOON);
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == PREFETCH);
     let began = Instant::now();
     daemon.signal("TERM");
     let status = daemon.wait(Duration::from_secs(4));

@@ -197,7 +197,7 @@ fn a_stop_is_heard_while_a_reload_waits_in_a_black_hole() {
     });
     daemon.wait_for_line("connected to", SOON);
     proxy.black_hole();
-    let prefetch = settings.set("server.prefetch", 7).text();
+    let prefetch = settings.set("server.prefetch", 1).text();
     std::fs::write(file.unwrap(), prefetch).unwrap();
     daemon.signal("HUP");
     daemon.wait_for_line("reloaded", SOON);

@@ -115,10 +115,12 @@ fn an_operation_whose_answer_has_arrived_is_not_late() {
     stage.hold(Some(Role::Consume));
     let said = |stage: &Stage| stage.proxy.stats(Some(Role::Consume))[0].client_frames;
     let before = said(&stage);
-    let changed = stage.settings.clone().set("server.prefetch", 7).text();
+    let changed = stage.settings.clone().set("server.prefetch", 1).text();
     std::fs::write(file.unwrap(), changed).unwrap();
     daemon.signal("HUP");
-    until(SOON, "the cancel", || (said(&stage) > before).then_some(()));
+    until(SOON, "its first step", || {
+        (said(&stage) > before).then_some(())
+    });
     stage.stop(&daemon);
     stage.serves_without_a_reconnect(broker, &daemon);
 }

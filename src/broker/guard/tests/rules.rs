@@ -24,6 +24,7 @@ fn a_message_comes_whole() {
         (REPLY_TO, short(b"caller")),
     ];
     let Delivery {
+        consumer: _,
         tag,
         redelivered,
         message,
@@ -322,7 +323,7 @@ fn ends_are_told_to_both() {
     let closed = intake.closed.expect("the broker closes");
     assert_eq!((closed.code, closed.text.as_str()), (320, "bye \u{fffd}"));
     let [
-        (1, Arrival::Cancelled),
+        (1, Arrival::Cancelled(consumer)),
         (
             2,
             Arrival::Failed(Error {
@@ -335,6 +336,7 @@ fn ends_are_told_to_both() {
         panic!("{:?}", intake.arrivals)
     };
     assert!(message.contains("no exchange"), "{message}");
+    assert_eq!(consumer, "consumer\u{fffd}");
     // In text that it can decode, and else byte for byte.
     assert_eq!(parsed(&intake.library).len(), 6);
     let mended: Vec<u8> = stream

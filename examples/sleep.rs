@@ -1,0 +1,73 @@
+//! Jobs that take as long as they say: what a service tells of its costs, and what a server makes of that.
+//!
+//! A request is a number of milliseconds, for which a thread of the pool is asleep; the answer is the same number. A
+//! server does not take more of them from the queue than it begins soon, so that others can. Reads the configuration
+//! of `fibrpcd`; SIGTERM drains.
+
+use fibrpc::config::load::{Overrides, Program, load};
+use fibrpc::protocol::{Answer, Code, Request, Status};
+use fibrpc::server::{Cancel, Cost, Server, Service, Stop};
+use futures_util::stream::StreamExt as _;
+use std::time::{Duration, Instant};
+
+struct Sleep;
+
+impl Service for Sleep {
+    type Job = Duration;
+
+    fn admit(&self, request: &Request) -> Result<(Duration, Cost), Status> {
+        let text = String::from_utf8_lossy(&request.body);
+        let time = text
+            .trim()
+            .parse()
+            .map(Duration::from_millis)
+            .map_err(|_| Status::new(Code::InvalidArgument, "not a number of milliseconds"))?;
+        let cost = Cost {
+            time,
+            reply_bytes: request.body.len() as u64,
+            ..Cost::default()
+        };
+        Ok((time, cost))
+    }
+
+    fn run(&self, time: Duration, cancel: &Cancel) -> Result<Answer, Status> {
+        let end = Instant::now() + time;
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            if cancel.is_cancelled() {
+                return Err(Status::new(Code::Internal, "woken up"));
+            }
+            std::thread::sleep(left.min(Duration::from_millis(10)));
+        }
+        Ok(Answer {
+            body: time.as_millis().to_string().into_bytes(),
+            content_type: "text/plain",
+        })
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), String> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let loaded = load(Program::Daemon, &Overrides::default()).map_err(|problems| {
+        problems
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    })?;
+    let (server, handle) = Server::new(Sleep, loaded.config);
+    let mut signals = signal_hook_tokio::Signals::new([signal_hook::consts::SIGTERM])
+        .map_err(|error| error.to_string())?;
+    let stopping = async {
+        while signals.next().await.is_some() {
+            handle.stop(Stop::Drain);
+        }
+    };
+    tokio::select! {
+        _ = server.run() => {}
+        () = stopping => {}
+    }
+    Ok(())
+}

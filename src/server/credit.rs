@@ -1,0 +1,323 @@
+//! How many requests a session asks the broker for: enough to keep it busy, and no more large ones than are begun soon.
+//!
+//! Owns the prefetch of the session's consumer and what it takes to choose the next one. Pure; the session applies it
+//! (`session/consumer.rs`).
+//!
+//! What is held in line here cannot be taken by an idle server, and each request that a clean stop hands back is one
+//! more delivery of it, of which RabbitMQ 4.0 allows 20. So the prefetch begins narrow, follows the work, and never
+//! promises more than [`LINE`] of it to each worker.
+
+use std::time::Duration;
+
+/// Estimated work that may wait here for each worker. It bounds what a stop finishes or hands back, and what an idle
+/// server beside this one cannot take.
+pub(super) const LINE: Duration = Duration::from_secs(1);
+
+/// How much wider the next prefetch is at most: it is chosen before it is known what the next requests cost.
+const GROWTH: usize = 4;
+
+/// A prefetch of which less than one in so many is used is too wide.
+const UNUSED: usize = 4;
+
+/// Looks (one per second) for which it has to be too wide before it becomes narrow again.
+const QUIET: u32 = 2;
+
+/// The prefetch of a session's consumer.
+#[derive(Debug)]
+pub(super) struct Credit {
+    /// The configured maximum.
+    limit: usize,
+    workers: usize,
+    window: usize,
+    /// The most that was held since the last look.
+    peak: usize,
+    /// Looks at which the window was too wide, in a row.
+    quiet: u32,
+}
+
+/// What a session has in hand.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Held {
+    /// Requests that are not settled.
+    pub(super) all: usize,
+    /// Those of them that came by consumers which are no more: they do not count against the prefetch of this one.
+    pub(super) older: usize,
+    /// Estimated time until the last one in line begins.
+    pub(super) line: Duration,
+    /// Whether the broker has confirmed a reply since the prefetch was changed, so that what is held is soon settled.
+    pub(super) flowing: bool,
+}
+
+impl Credit {
+    /// For a session that begins.
+    pub(super) fn new(limit: u16, workers: usize) -> Self {
+        let mut credit = Self {
+            limit: limit.into(),
+            workers,
+            window: 0,
+            peak: 0,
+            quiet: 0,
+        };
+        credit.window = credit.narrow();
+        credit
+    }
+
+    /// New settings. [`Credit::wanted`] says what follows from them.
+    pub(super) fn set(&mut self, limit: u16, workers: usize) {
+        self.limit = limit.into();
+        self.workers = workers;
+    }
+
+    /// The prefetch.
+    pub(super) fn window(&self) -> u16 {
+        u16::try_from(self.window).unwrap_or(u16::MAX)
+    }
+
+    /// A request for each worker, and one more for when it is done.
+    pub(super) fn narrow(&self) -> usize {
+        (self.workers + 1).max(2).min(self.limit)
+    }
+
+    /// Takes note of how much is held. Whether [`Credit::wanted`] is worth asking: all of the window is taken and
+    /// could be wider, or it is too wide.
+    pub(super) fn is_questionable(&mut self, held: usize, line: Duration) -> bool {
+        self.peak = self.peak.max(held);
+        let full = held >= self.window && self.window < self.limit;
+        full || (line > LINE && self.window > self.narrow()) || self.window > self.limit
+    }
+
+    /// The prefetch that should take the place of this one.
+    pub(super) fn wanted(&self, held: Held) -> Option<usize> {
+        let narrow = self.narrow();
+        if self.window > self.limit {
+            return Some(self.limit);
+        }
+        let fitting = self.fitting(held);
+        if held.line > LINE {
+            return (fitting * 2 <= self.window && self.window > narrow)
+                .then(|| fitting.clamp(narrow, self.limit));
+        }
+        if held.all - held.older.min(held.all) < self.window {
+            return None;
+        }
+        // Each consumer has its own prefetch. If nothing is settled, what the last one holds stays on top of what the
+        // next one gets.
+        let most = if held.flowing {
+            self.limit
+        } else {
+            self.limit.saturating_sub(held.older + self.window)
+        };
+        let next = fitting.min(self.window * GROWTH).min(most);
+        let worth_it = if held.flowing {
+            next >= self.window * 2 || (next == self.limit && next > self.window)
+        } else {
+            next >= self.window * 2 || (next == most && next > 0)
+        };
+        worth_it.then_some(next)
+    }
+
+    /// Once a second: the prefetch that should take the place of one that is hardly used. A burst of large requests
+    /// is then shared with other servers.
+    pub(super) fn wanted_at_rest(&mut self, held: usize) -> Option<usize> {
+        let peak = std::mem::replace(&mut self.peak, held).max(held);
+        let narrow = self.narrow();
+        if peak * UNUSED >= self.window || self.window <= narrow {
+            self.quiet = 0;
+            return None;
+        }
+        self.quiet += 1;
+        (self.quiet >= QUIET).then_some(narrow)
+    }
+
+    /// A consumer with this prefetch takes over.
+    pub(super) fn begin(&mut self, window: usize) {
+        self.window = window;
+        self.peak = 0;
+        self.quiet = 0;
+    }
+
+    /// How many requests like those at hand make a line of [`LINE`]: those at work are not in it.
+    fn fitting(&self, held: Held) -> usize {
+        if held.line.is_zero() {
+            return self.limit;
+        }
+        let behind = held.all.saturating_sub(self.workers);
+        let in_line = behind as u128 * LINE.as_nanos() / held.line.as_nanos();
+        usize::try_from(in_line)
+            .unwrap_or(usize::MAX)
+            .saturating_add(self.workers)
+            .min(self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// All that is held is one kind of job, and waits for a worker unless it is at work.
+    fn jobs(all: usize, each: Duration, workers: usize) -> Held {
+        let waiting = u32::try_from(all.saturating_sub(workers)).unwrap();
+        Held {
+            all,
+            line: each * waiting / u32::try_from(workers).unwrap(),
+            ..Held::default()
+        }
+    }
+
+    fn flowing(all: usize) -> Held {
+        Held {
+            all,
+            flowing: true,
+            ..Held::default()
+        }
+    }
+
+    /// Takes whatever is wanted, with an endless queue of such jobs of which none ends: what is held at the end.
+    fn filled(credit: &mut Credit, each: Duration, workers: usize) -> usize {
+        let (mut all, mut older) = (credit.window, 0);
+        for _ in 0..20 {
+            let held = Held {
+                older,
+                ..jobs(all, each, workers)
+            };
+            let Some(next) = credit.wanted(held) else {
+                return all;
+            };
+            older = all;
+            all += next;
+            credit.begin(next);
+        }
+        panic!("no end of it: {credit:?}");
+    }
+
+    #[test]
+    fn it_begins_narrow_and_never_above_the_limit() {
+        for (limit, workers, window) in [
+            (64, 1, 2),
+            (64, 4, 5),
+            (1, 1, 1),
+            (1, 8, 1),
+            (3, 8, 3),
+            (1, 0, 1),
+        ] {
+            let credit = Credit::new(limit, workers);
+            assert_eq!(credit.window(), window, "{limit} {workers}");
+        }
+    }
+
+    #[test]
+    fn small_requests_get_the_whole_prefetch_in_a_few_steps() {
+        let mut credit = Credit::new(64, 1);
+        let mut windows = Vec::new();
+        while let Some(next) = credit.wanted(flowing(credit.window)) {
+            windows.push(next);
+            credit.begin(next);
+        }
+        assert_eq!(windows, [8, 32, 64]);
+        assert!(!credit.is_questionable(64, Duration::ZERO));
+        let mut credit = Credit::new(3, 1);
+        assert_eq!(credit.wanted(flowing(2)), Some(3));
+        credit.begin(3);
+        assert_eq!(credit.wanted(flowing(3)), None);
+    }
+
+    #[test]
+    fn a_window_with_room_in_it_is_wide_enough() {
+        let mut credit = Credit::new(64, 1);
+        assert!(!credit.is_questionable(1, Duration::ZERO));
+        assert_eq!(credit.wanted(flowing(1)), None);
+        // Two are held, but only one of them came by this consumer.
+        let held = Held {
+            older: 1,
+            ..flowing(2)
+        };
+        assert_eq!(credit.wanted(held), None);
+    }
+
+    #[test]
+    fn without_confirms_all_consumers_together_stay_within_the_limit() {
+        for limit in [1, 2, 3, 16, 20, 64, 400, 1000] {
+            let mut credit = Credit::new(limit, 1);
+            let held = filled(&mut credit, Duration::ZERO, 1);
+            assert_eq!(held, usize::from(limit));
+        }
+    }
+
+    #[test]
+    fn no_more_large_ones_are_held_than_are_begun_soon() {
+        for workers in [1, 2, 4, 16] {
+            for each in [10, 50, 150, 700, 3_000, 60_000] {
+                let each = each * MS;
+                let mut credit = Credit::new(1_000, workers);
+                let narrow = credit.narrow();
+                let held = filled(&mut credit, each, workers);
+                let line = jobs(held, each, workers).line;
+                assert!(
+                    line <= LINE * 2 || held <= 2 * narrow,
+                    "{workers} workers, {each:?}: {held} held, {line:?} in line"
+                );
+                assert!(held >= narrow);
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_makes_it_narrow_once() {
+        let mut credit = Credit::new(64, 1);
+        credit.begin(64);
+        let held = jobs(64, 150 * MS, 1);
+        assert!(credit.is_questionable(held.all, held.line));
+        let next = credit.wanted(held).unwrap();
+        assert!((6..=8).contains(&next), "{next}");
+        credit.begin(next);
+        // While the line is worked off, and afterwards.
+        for all in (next..64 + next).rev() {
+            assert_eq!(credit.wanted(jobs(all, 150 * MS, 1)), None, "{all} held");
+        }
+        credit.begin(64);
+        assert_eq!(credit.wanted(jobs(64, 60_000 * MS, 1)), Some(2));
+    }
+
+    #[test]
+    fn a_long_job_at_work_keeps_no_small_ones_waiting() {
+        let mut credit = Credit::new(64, 1);
+        // One is computed, the line behind it is empty.
+        assert!(credit.is_questionable(2, Duration::ZERO));
+        assert_eq!(credit.wanted(flowing(2)), Some(8));
+    }
+
+    #[test]
+    fn at_rest_it_is_narrow_again_after_a_moment() {
+        let mut credit = Credit::new(64, 1);
+        credit.begin(64);
+        credit.is_questionable(64, Duration::ZERO);
+        assert_eq!(credit.wanted_at_rest(0), None, "it was used just now");
+        assert_eq!(credit.wanted_at_rest(0), None);
+        assert_eq!(credit.wanted_at_rest(0), Some(2));
+        credit.begin(2);
+        assert_eq!(credit.wanted_at_rest(0), None);
+        // In use it stays.
+        credit.begin(64);
+        for _ in 0..10 {
+            credit.is_questionable(16, Duration::ZERO);
+            assert_eq!(credit.wanted_at_rest(0), None);
+        }
+    }
+
+    #[test]
+    fn new_settings_hold_at_once() {
+        let mut credit = Credit::new(64, 1);
+        credit.begin(64);
+        credit.set(9, 1);
+        assert!(credit.is_questionable(0, Duration::ZERO));
+        assert_eq!(credit.wanted(Held::default()), Some(9));
+        credit.begin(9);
+        credit.set(64, 1);
+        assert_eq!(credit.wanted(Held::default()), None, "when it is needed");
+        assert_eq!(credit.wanted(flowing(9)), Some(36));
+        credit.set(1, 16);
+        assert_eq!(credit.wanted(Held::default()), Some(1));
+    }
+}

@@ -1,0 +1,114 @@
+//! What the pool promises of signs of life, of memory, and of its line.
+
+use super::*;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// Jobs that hang: they ask whether to go on each time that they are told to, and end with the test.
+struct Hang(Mutex<Receiver<()>>);
+
+impl Service for Hang {
+    type Job = ();
+
+    fn admit(&self, _: &Request) -> Result<((), Cost), Status> {
+        Ok(((), Cost::default()))
+    }
+
+    fn run(&self, (): (), cancel: &Cancel) -> Result<Answer, Status> {
+        while self.0.lock().unwrap().recv().is_ok() {
+            cancel.is_cancelled();
+        }
+        Err(Status::new(Code::Internal, "the test is over"))
+    }
+}
+
+fn hanging(counters: &Arc<Counters>) -> (Pool<Hang>, Sender<()>) {
+    let (tell, told) = channel();
+    let pool = Pool::new(Arc::new(Hang(Mutex::new(told))), counters.clone(), 1);
+    (pool, tell)
+}
+
+fn task() -> Task<()> {
+    task_of(1, 0)
+}
+
+fn task_of(tag: u64, memory: u64) -> Task<()> {
+    Task {
+        tag,
+        request: Request::read(crate::protocol::Message::default()),
+        address: Address::Queue,
+        job: (),
+        cost: Cost {
+            memory,
+            ..Cost::default()
+        },
+        since: Instant::now(),
+        deadline: None,
+    }
+}
+
+#[tokio::test]
+async fn a_pool_whose_threads_all_hang_gives_no_sign_of_life() {
+    let counters = Arc::new(Counters::default());
+    let beats = || Counters::get(&counters.pool_beats);
+    let (mut pool, tell) = hanging(&counters);
+    pool.beat();
+    assert_eq!(beats(), 1, "it has room");
+    pool.push(task());
+    pool.beat();
+    assert_eq!(beats(), 1, "its one thread is taken and says nothing");
+    tell.send(()).unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    while beats() == 1 {
+        assert!(Instant::now() < end, "a job that asks is a sign of life");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // With room for another job it is well again, whatever the first one does.
+    pool.set_concurrency(2);
+    let before = beats();
+    pool.beat();
+    assert_eq!(beats(), before + 1);
+    drop(tell);
+    assert!(pool.next().await.outcome.is_err());
+}
+
+/// What runs at once is bounded by memory, too; and whatever a job takes, it runs when it is alone.
+#[tokio::test]
+async fn jobs_that_would_not_fit_in_memory_together_wait_for_each_other() {
+    let (mut pool, tell) = hanging(&Arc::default());
+    pool.set_concurrency(8);
+    for (tag, part) in [(1, 4), (2, 2), (3, 4), (4, 4), (5, 1)] {
+        pool.push(task_of(tag, WORK_BUDGET / part));
+    }
+    pool.push(task_of(6, 100 * WORK_BUDGET));
+    let working = |pool: &Pool<Hang>| {
+        let mut tags: Vec<_> = pool.at_work.keys().copied().collect();
+        tags.sort_unstable();
+        tags
+    };
+    assert_eq!(working(&pool), [1, 2, 3], "a half and two quarters");
+    drop(tell);
+    let mut ended = Vec::new();
+    for _ in 0..6 {
+        ended.push(pool.next().await.tag);
+        assert!(pool.working_bytes <= WORK_BUDGET, "{:?}", working(&pool));
+    }
+    ended.sort_unstable();
+    assert_eq!(ended, [1, 2, 3, 4, 5, 6], "none waits for ever");
+    assert_eq!(pool.working_bytes, 0);
+}
+
+#[tokio::test]
+async fn a_line_is_cut_where_it_is_too_long() {
+    let (mut pool, _tell) = hanging(&Arc::default());
+    let second = Duration::from_secs(1);
+    for mut task in (1..=5).map(|tag| task_of(tag, 0)) {
+        task.cost.time = second;
+        pool.push(task);
+    }
+    assert_eq!(pool.line(), 4 * second, "the first one is at work");
+    assert_eq!(pool.shorten(second * 5 / 2), [4, 5]);
+    assert_eq!(pool.line(), 2 * second);
+    assert_eq!(pool.shorten(Duration::ZERO), [2, 3]);
+    assert_eq!((pool.line(), pool.wait()), (Duration::ZERO, second));
+}
