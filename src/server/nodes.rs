@@ -44,11 +44,13 @@ impl GoneNodes {
         self.0.any.store(true, Ordering::Relaxed);
     }
 
+    /// Whether none is known to be gone, at whatever address.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.0.any.load(Ordering::Relaxed)
+    }
+
     /// Whether a reply to this address, published at `endpoint`, would end the session.
     pub(super) fn made(&self, endpoint: &str, reply_to: &str) -> bool {
-        if !self.0.any.load(Ordering::Relaxed) {
-            return false;
-        }
         Node::of(reply_to).is_some_and(|node| {
             let until = self.known().get(&(endpoint.to_owned(), node)).copied();
             until.is_some_and(|until| Instant::now() < until)
@@ -86,6 +88,7 @@ mod tests {
     fn names_of_a_node_fall_together_and_at_one_broker() {
         let nodes = GoneNodes::default();
         assert_eq!(judged(&nodes, "mq1:5672"), [false; 3]);
+        assert!(nodes.is_empty());
         nodes.learn("mq1:5672", Node::of(NAMES[0]).unwrap());
         assert_eq!(judged(&nodes.clone(), "mq1:5672"), [true, true, false]);
         assert_eq!(judged(&nodes, "mq2:5672"), [false; 3]);

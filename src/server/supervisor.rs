@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
+/// A session, or why there is none.
+type Opened<S> = Result<Box<Session<S>>, Error>;
+
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Runs the sessions.
@@ -82,12 +85,12 @@ enum Next<S: Service> {
 struct Opening<S: Service> {
     place: Place,
     retire: watch::Sender<bool>,
-    opening: Boxed<Result<Session<S>, Error>>,
+    opened: Boxed<Opened<S>>,
 }
 
 /// What happened to the next session.
 enum Step<S: Service> {
-    Opened(Result<Session<S>, Error>),
+    Opened(Opened<S>),
     Waited,
 }
 
@@ -96,7 +99,7 @@ impl<S: Service> Next<S> {
     async fn step(&mut self) -> Step<S> {
         match self {
             Self::Nothing => std::future::pending().await,
-            Self::Opening(opening) => Step::Opened(opening.opening.as_mut().await),
+            Self::Opening(opening) => Step::Opened(opening.opened.as_mut().await),
             Self::Waiting(sleep) => {
                 sleep.await;
                 Step::Waited
@@ -178,7 +181,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
         self.next = Next::Opening(Opening {
             place,
             retire,
-            opening: Box::pin(opening),
+            opened: Box::pin(async { opening.await.map(Box::new) }),
         });
         self.publish();
     }
@@ -193,7 +196,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
     }
 
     /// The next session consumes: the one before leaves.
-    fn on_opened(&mut self, session: Session<S>) {
+    fn on_opened(&mut self, session: Box<Session<S>>) {
         let Next::Opening(Opening { place, retire, .. }) =
             std::mem::replace(&mut self.next, Next::Nothing)
         else {
@@ -372,7 +375,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
 }
 
 /// Runs a session to its end.
-async fn serve<S: Service>(place: Place, mut session: Session<S>) -> Ended {
+async fn serve<S: Service>(place: Place, mut session: Box<Session<S>>) -> Ended {
     let end = session.serve().await;
     let useful = session.was_useful();
     match end {

@@ -1,0 +1,61 @@
+//! Events, their ids, and the catalog that explains them.
+
+use super::*;
+use std::collections::BTreeSet;
+
+#[test]
+fn the_catalog_explains_each_event_and_no_other() {
+    let catalog = include_str!("../../../packaging/systemd/fibrpcd.catalog");
+    let explained: Vec<&str> = catalog
+        .lines()
+        .filter_map(|line| line.strip_prefix("-- "))
+        .collect();
+    let unique: BTreeSet<&str> = explained.iter().copied().collect();
+    assert_eq!(explained.len(), unique.len(), "an id is explained twice");
+    assert_eq!(unique, id::ALL.iter().copied().collect());
+    for entry in catalog.split("\n-- ").skip(1) {
+        for wanted in ["Subject: ", "Defined-By: fibrpcd", "\n\n"] {
+            assert!(entry.contains(wanted), "no {wanted:?} in: {entry}");
+        }
+    }
+}
+
+#[test]
+fn ids_are_as_the_journal_wants_them() {
+    let unique: BTreeSet<&&str> = id::ALL.iter().collect();
+    assert_eq!(unique.len(), id::ALL.len());
+    for id in id::ALL {
+        assert_eq!(id.len(), 32, "{id}");
+        assert!(id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
+    }
+}
+
+#[test]
+fn a_line_names_the_broker_once() {
+    for (error, expect) in [
+        ("cannot reach broker mq1:5672: timed out", "timed out"),
+        (
+            "cannot reach broker mq2:5672: timed out",
+            "cannot reach broker mq2:5672: timed out",
+        ),
+        ("connection reset", "connection reset"),
+    ] {
+        assert_eq!(cause(error, "mq1:5672"), expect);
+    }
+}
+
+#[test]
+fn durations_read_well() {
+    for (millis, expect) in [
+        (0, "0 ms"),
+        (250, "250 ms"),
+        (999, "999 ms"),
+        (1_000, "1.0 s"),
+        (2_510, "2.5 s"),
+        (9_940, "9.9 s"),
+        (9_990, "10 s"),
+        (30_000, "30 s"),
+    ] {
+        assert_eq!(Span(Duration::from_millis(millis)).to_string(), expect);
+    }
+}
