@@ -2,7 +2,7 @@
 //! once per process. The doctor knows each.
 
 use crate::doctor::report::doctor;
-use crate::support::proxy::answer::{Answering, declare_ok, declared};
+use crate::support::proxy::answer::{Answering, Instead, declare_ok, declared};
 use crate::support::wire::frame::method;
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Declare, Properties};
@@ -73,7 +73,6 @@ fn what_costs_requests_is_served_and_warned_of_once() {
             finding["verdict"] == "warning"
                 && finding.get("fix").is_some()
                 && message.contains(cost)
-                || property == "is transient" && message.contains("durable = false")
         });
         assert!(found.is_some(), "{property}: {of_type:#?}");
 
@@ -149,4 +148,25 @@ fn looking_makes_no_queue() {
     let daemon = Daemon::start(&settings);
     daemon.wait_for_line("no queue 'rpc_queue'", SOON);
     assert_eq!(broker.depth(&vhost, "rpc_queue"), None);
+}
+
+/// A broker that does not answer the look holds up nobody for long.
+#[test]
+fn a_look_that_gets_no_answer_is_given_up() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut owner = Client::connect(broker.port(), &vhost).unwrap();
+    owner.declare("rpc_queue", &Declare::durable()).unwrap();
+    let proxy = Proxy::new(broker.port());
+    let mute = Answering::to_method(method::QUEUE_DECLARE, |frame| {
+        (declared(frame) == ("rpc_queue".into(), false)).then_some(Instead::Nothing)
+    });
+    proxy.set(|faults| faults.answer = Some(mute));
+    let settings = Settings::at(&proxy.url(&vhost)).set("server.control", false);
+    let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let answer = owner.call("rpc_queue", b"30", SOON).unwrap();
+    assert_eq!(answer.text(), "832040");
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait(SOON).code(), Some(0), "{:#?}", daemon.stderr());
+    assert_eq!(matching(&daemon, "WARN"), 0, "{:#?}", daemon.stderr());
 }

@@ -1,3 +1,5 @@
+//! Refusals as brokers write them, what is learned of each, and what declarations cost.
+
 use super::*;
 
 fn configured() -> Queue {

@@ -31,10 +31,19 @@ pub(super) fn judge(
     }
     let mut findings = Vec::new();
     let kind = declaration.queue_type;
+    let (lasting, costs): (Vec<_>, Vec<_>) = declaration
+        .costs(queue)
+        .into_iter()
+        .partition(|cost| cost.argument == "durable");
     if declaration.durable != queue.durable {
+        let consequence = lasting
+            .first()
+            .map(|cost| format!(": {}", cost.consequence));
         let message = format!(
-            "the queue has durable = {}, and queue.durable is {}",
-            declaration.durable, queue.durable
+            "the queue has durable = {}, and queue.durable is {}{}",
+            declaration.durable,
+            queue.durable,
+            consequence.unwrap_or_default()
         );
         findings.push(Check::Type.warning(message, AS_IT_IS));
     }
@@ -45,7 +54,7 @@ pub(super) fn judge(
         );
         findings.push(Check::Type.warning(message, AS_IT_IS));
     }
-    findings.extend(declaration.costs(queue).into_iter().map(|cost| {
+    findings.extend(costs.into_iter().map(|cost| {
         let message = format!("the queue {}: {}", cost.what, cost.consequence);
         Check::Type.warning(message, ITS_OWNER)
     }));
@@ -105,11 +114,7 @@ fn delivery_limit(
     queue: &Queue,
 ) -> Option<String> {
     let limited = declaration.arguments.contains_key("x-delivery-limit");
-    if product != "RabbitMQ"
-        || declaration.queue_type != "quorum"
-        || declaration.as_configured
-        || limited
-    {
+    if product != "RabbitMQ" || declaration.queue_type != "quorum" || limited {
         return None;
     }
     let counted = match limits::parse(version)? {
@@ -155,7 +160,7 @@ mod tests {
 
     #[test]
     fn as_configured_is_well() {
-        let findings = judged(Declaration::configured(&queue()), "4.0.5");
+        let findings = judged(Declaration::configured(&queue()), "3.10.8");
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].verdict, Verdict::Ok);
         for words in ["durable quorum, as configured", "Python", "list_policies"] {
@@ -255,7 +260,6 @@ mod tests {
                     .arguments
                     .insert("x-delivery-limit".into(), "1000".into());
             }),
-            declared(|declaration| declaration.as_configured = true),
         ] {
             let findings = judged(other, "4.0.5");
             assert!(
