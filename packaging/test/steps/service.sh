@@ -277,6 +277,19 @@ step_reload_bad() {
 	check is MainPID "$pid"
 }
 
+# A link to /dev/null is an empty file, in the service's private /dev as well.
+step_masked_drop_in() {
+	afresh
+	configure 60-local <<<$'[server]\nprefetch = 7'
+	check inside systemctl reload fibrpcd
+	within 10 prefetch_is 7
+	inside ln -sf /dev/null /etc/fibrpc.toml.d/60-local.toml
+	check inside systemctl reload fibrpcd
+	within 10 prefetch_is 64
+	check inside systemctl restart fibrpcd
+	within 20 serves
+}
+
 step_instance() {
 	afresh
 	inside mkdir -p /etc/fibrpc
