@@ -13,6 +13,7 @@ mod control;
 mod credit;
 pub mod events;
 mod isolation;
+mod memory;
 mod nodes;
 mod pool;
 mod reach;
@@ -29,6 +30,7 @@ pub use state::{Counters, State, Stop};
 
 use crate::config::Config;
 use isolation::Isolation;
+use memory::Memory;
 use nodes::GoneNodes;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -102,6 +104,7 @@ struct Context<S> {
     counters: Arc<Counters>,
     isolation: Isolation,
     nodes: GoneNodes,
+    memory: Memory,
     instance: String,
     /// Our own id of the next reply, which is its `message_id`; no two replies of a process share one. All sessions run
     /// on one task.
@@ -124,6 +127,7 @@ impl<S> Clone for Context<S> {
             counters: self.counters.clone(),
             isolation: self.isolation.clone(),
             nodes: self.nodes.clone(),
+            memory: self.memory.clone(),
             instance: self.instance.clone(),
             next_reply: self.next_reply.clone(),
             largest_reply: self.largest_reply.clone(),
@@ -187,6 +191,7 @@ impl<S: Service> Server<S> {
             isolation: Isolation::load(self.state_directory.as_deref(), prefetch),
             reporter: report::Reporter::new(&instance),
             nodes: GoneNodes::default(),
+            memory: Memory::default(),
             next_reply: Arc::new(AtomicU64::new(1)),
             largest_reply: Arc::new(AtomicU64::new(u64::MAX)),
             unopened: watch::Sender::new(None),

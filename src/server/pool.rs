@@ -4,6 +4,7 @@
 //! panic is one too), that the memory of its jobs and of their replies stays within a budget, and that a
 //! stopped job ends soon if its service asks now and then.
 
+use super::memory::{MAX_SHARE, Memory, Share};
 use super::service::{Cancel, Cost, Service};
 use super::state::Counters;
 use crate::protocol::reply_to::Address;
@@ -13,18 +14,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
-
-/// Reply bytes that may be in memory at once, being computed or waiting for their confirm, before
-/// further large jobs wait. One job alone may exceed it.
-const REPLY_BUDGET: u64 = 64 << 20;
-
-/// Bytes that jobs at work may take together before further ones wait. Together with [`REPLY_BUDGET`] it is less than the
-/// shipped unit's `MemoryHigh=`.
-const WORK_BUDGET: u64 = 256 << 20;
-
-/// What one job counts at most, so that it runs whatever it takes, and does not keep small ones waiting. How much
-/// that one takes is bounded by the limits on n and on replies: with the defaults, less than this.
-const MAX_SHARE: u64 = WORK_BUDGET / 4 * 3;
 
 /// The priority of computing threads against those that serve (nice(2)): small requests, heartbeats
 /// and acks come first where the processor is short.
@@ -65,19 +54,22 @@ pub(super) struct Pool<S: Service> {
     running: JoinSet<Done>,
     /// How to stop a running job, what it was expected to cost, and when it began.
     at_work: HashMap<u64, (Cancel, Cost, Instant)>,
-    /// Memory that the jobs at work may take.
-    working_bytes: u64,
+    memory: Share,
     /// Estimated computing time of all jobs, in line and at work.
     load: Duration,
     /// That of the jobs in line.
     in_line: Duration,
     /// Reply bytes that are accounted to each delivery until its reply is confirmed.
     held: HashMap<u64, u64>,
-    held_bytes: u64,
 }
 
 impl<S: Service> Pool<S> {
-    pub(super) fn new(service: Arc<S>, counters: Arc<Counters>, concurrency: usize) -> Self {
+    pub(super) fn new(
+        service: Arc<S>,
+        counters: Arc<Counters>,
+        memory: &Memory,
+        concurrency: usize,
+    ) -> Self {
         let mut pool = Self {
             service,
             counters,
@@ -85,11 +77,10 @@ impl<S: Service> Pool<S> {
             waiting: VecDeque::new(),
             running: JoinSet::new(),
             at_work: HashMap::new(),
-            working_bytes: 0,
+            memory: Share::of(memory),
             load: Duration::ZERO,
             in_line: Duration::ZERO,
             held: HashMap::new(),
-            held_bytes: 0,
         };
         pool.set_concurrency(concurrency);
         pool
@@ -142,7 +133,7 @@ impl<S: Service> Pool<S> {
             if let Ok(done) = joined {
                 if let Some((_, cost, _)) = self.at_work.remove(&done.tag) {
                     self.load = self.load.saturating_sub(cost.time);
-                    self.working_bytes -= cost.memory;
+                    self.memory.end(&cost);
                 }
                 Counters::add(&self.counters.pool_beats);
                 self.start();
@@ -155,7 +146,7 @@ impl<S: Service> Pool<S> {
     /// The reply to this delivery is out of memory.
     pub(super) fn release(&mut self, tag: u64) {
         if let Some(bytes) = self.held.remove(&tag) {
-            self.held_bytes -= bytes;
+            self.memory.release(bytes);
             self.start();
         }
     }
@@ -190,8 +181,9 @@ impl<S: Service> Pool<S> {
     }
 
     /// Called once a second: a pool with room for another job is well; one without shows that it is
-    /// by its jobs asking whether to go on.
-    pub(super) fn beat(&self) {
+    /// by its jobs asking whether to go on. Jobs that wait for memory begin if another session has given some back.
+    pub(super) fn beat(&mut self) {
+        self.start();
         if self.running.len() < self.concurrency {
             Counters::add(&self.counters.pool_beats);
         }
@@ -200,8 +192,7 @@ impl<S: Service> Pool<S> {
     fn start(&mut self) {
         while self.running.len() < self.concurrency
             && let Some(next) = self.waiting.front()
-            && (self.held_bytes == 0 || self.held_bytes + next.cost.reply_bytes <= REPLY_BUDGET)
-            && self.working_bytes + next.cost.memory <= WORK_BUDGET
+            && self.memory.fits(&next.cost)
             && let Some(task) = self.waiting.pop_front()
         {
             let cancel = Cancel::new(task.deadline, Some(self.counters.clone()));
@@ -209,9 +200,8 @@ impl<S: Service> Pool<S> {
             self.at_work
                 .insert(task.tag, (cancel.clone(), task.cost, began));
             self.in_line = self.in_line.saturating_sub(task.cost.time);
-            self.working_bytes += task.cost.memory;
+            self.memory.take(&task.cost);
             self.held.insert(task.tag, task.cost.reply_bytes);
-            self.held_bytes += task.cost.reply_bytes;
             let service = self.service.clone();
             self.running.spawn_blocking(move || {
                 lower_priority();

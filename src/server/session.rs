@@ -139,7 +139,12 @@ impl<S: Service> Session<S> {
         let (service, counters) = (context.service.clone(), context.counters.clone());
         Ok(Self {
             policy: Policy::new(&settings.queue.name, &settings.server.reply_to_allow),
-            pool: Pool::new(service, counters, settings.server.concurrency),
+            pool: Pool::new(
+                service,
+                counters,
+                &context.memory,
+                settings.server.concurrency,
+            ),
             control: Control::start(&publishing, &settings),
             reach: Reach::new(
                 &consuming,
@@ -223,7 +228,7 @@ impl<S: Service> Session<S> {
                     self.begin_drain(false).await?;
                 }
                 Ok(()) = self.context.config.changed(), if self.draining.is_none() => {
-                    self.reconfigure().await?;
+                    self.reconfigure();
                 }
                 event = self.consuming.event() => self.on_event(event)?,
                 event = self.publishing.event() => self.on_event(event)?,
@@ -264,7 +269,7 @@ impl<S: Service> Session<S> {
     }
 
     /// The configuration changed: what needs no other session is applied here.
-    async fn reconfigure(&mut self) -> Result<(), Error> {
+    fn reconfigure(&mut self) {
         let mut next = Config::clone(&self.context.config.borrow_and_update());
         next.broker = self.settings.broker.clone();
         next.queue = self.settings.queue.clone();
@@ -287,7 +292,6 @@ impl<S: Service> Session<S> {
             self.control = Control::start(&self.publishing, &self.settings);
         }
         self.limit_prefetch();
-        Ok(())
     }
 
     fn on_event(&mut self, event: Event) -> Result<(), Error> {

@@ -26,6 +26,9 @@ use tokio::time::Sleep;
 /// A session, or why there is none.
 type Opened<S> = Result<Box<Session<S>>, Error>;
 
+/// Why a change of session waits.
+const STILL_LEAVING: &str = "the session before the current one still has requests in hand";
+
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Runs the sessions.
@@ -262,6 +265,11 @@ impl<'a, S: Service> Supervisor<'a, S> {
                 self.set_unopened(None);
             }
             (_, Next::Opening(opening)) if wanted(&opening.place) => {}
+            // One leaves at a time, since each may have large computations in hand.
+            (Some(_), _) if self.sessions.len() > 1 => {
+                self.next = Next::Nothing;
+                self.set_unopened(Some(STILL_LEAVING.to_owned()));
+            }
             _ => self.attempt(),
         }
     }
@@ -274,6 +282,10 @@ impl<'a, S: Service> Supervisor<'a, S> {
             End::Left => {}
             End::Failed(failure) if current.is_some() => self.on_death(&place, failure, useful),
             End::Failed(failure) => events::cut_short(&place.endpoint, &failure.error.message),
+        }
+        // A change may have waited for it.
+        if self.current.is_some() && matches!(self.next, Next::Nothing) && !self.is_stopping() {
+            self.on_configuration();
         }
     }
 

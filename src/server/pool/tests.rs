@@ -1,6 +1,7 @@
 //! What the pool promises of signs of life, of memory, and of its line.
 
 use super::*;
+use crate::server::memory::WORK_BUDGET;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -24,7 +25,12 @@ impl Service for Hang {
 
 fn hanging(counters: &Arc<Counters>) -> (Pool<Hang>, Sender<()>) {
     let (tell, told) = channel();
-    let pool = Pool::new(Arc::new(Hang(Mutex::new(told))), counters.clone(), 1);
+    let pool = Pool::new(
+        Arc::new(Hang(Mutex::new(told))),
+        counters.clone(),
+        &Memory::default(),
+        1,
+    );
     (pool, tell)
 }
 
@@ -91,11 +97,11 @@ async fn jobs_that_would_not_fit_in_memory_together_wait_for_each_other() {
     let mut ended = Vec::new();
     for _ in 0..6 {
         ended.push(pool.next().await.tag);
-        assert!(pool.working_bytes <= WORK_BUDGET, "{:?}", working(&pool));
+        assert!(pool.memory.work() <= WORK_BUDGET, "{:?}", working(&pool));
     }
     ended.sort_unstable();
     assert_eq!(ended, [1, 2, 3, 4, 5, 6], "none waits for ever");
-    assert_eq!(pool.working_bytes, 0);
+    assert_eq!(pool.memory.work(), 0);
 }
 
 #[tokio::test]
