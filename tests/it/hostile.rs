@@ -442,7 +442,8 @@ fn requests_whose_acks_were_lost_hide_no_culprit() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let proxy = Proxy::new(broker.port());
-    let settings = Settings::at(&proxy.url(&vhost));
+    // A prefetch that takes all of them from the start: it does not grow while the broker hears of no ack.
+    let settings = Settings::at(&proxy.url(&vhost)).set("server.concurrency", 16);
     let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
     proxy.set(|faults| faults.swallow_acks = true);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();

@@ -15,7 +15,7 @@ fn an_alarm_is_waited_out() {
     // With requests behind those whose replies wait for confirms, there is something left to reply to.
     scene.proxy.set(|faults| faults.confirms = Confirms::Hold);
     broker.wait_for_depth(&scene.vhost, QUEUE, SOON, |depth| {
-        depth.unacked == PREFETCH && depth.ready > 0
+        super::is_full(depth) && depth.ready > 0
     });
     broker.memory_alarm(true);
     scene.proxy.set(|faults| faults.confirms = Confirms::Pass);

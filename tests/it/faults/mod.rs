@@ -131,6 +131,12 @@ impl Scene {
     }
 }
 
+/// Whether the broker sends no more. If the fault meets a change of the prefetch, what the consumer before was sent is on
+/// top of it: up to half as much.
+fn is_full(depth: crate::support::broker::Depth) -> bool {
+    (PREFETCH..=PREFETCH * 3 / 2).contains(&depth.unacked)
+}
+
 fn prefetch() -> i64 {
     i64::try_from(PREFETCH).unwrap()
 }

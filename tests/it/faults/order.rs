@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{PREFETCH, QUEUE, Scene, prefetch};
+use super::{PREFETCH, QUEUE, Scene, is_full, prefetch};
 use crate::support::proxy::Confirms;
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Declare, Properties};
@@ -16,10 +16,9 @@ fn late_confirms_hold_back_acks_and_nothing_else() {
     for _ in 0..3 {
         scene.proxy.set(|faults| faults.confirms = Confirms::Hold);
         // The window fills with replies that are sent and not confirmed, and there it stays.
-        let full = |depth: crate::support::broker::Depth| depth.unacked == PREFETCH;
-        broker.wait_for_depth(&scene.vhost, QUEUE, SOON, full);
+        broker.wait_for_depth(&scene.vhost, QUEUE, SOON, is_full);
         std::thread::sleep(Duration::from_millis(300)); // the fault itself
-        assert!(full(broker.depth(&scene.vhost, QUEUE).unwrap()));
+        assert!(is_full(broker.depth(&scene.vhost, QUEUE).unwrap()));
         scene.proxy.set(|faults| faults.confirms = Confirms::Pass);
         scene.load.wait_for_answers(20, SOON);
     }
@@ -97,7 +96,7 @@ fn a_full_reply_queue_is_its_owners_trouble() {
         let request = Properties::new().correlation_id(id);
         client.request(QUEUE, request, b"10").unwrap();
     }
-    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == PREFETCH);
+    broker.wait_for_depth(&vhost, QUEUE, SOON, is_full);
     proxy.set(|faults| faults.confirms = Confirms::Pass);
     for _ in 0..2 * PREFETCH {
         assert_eq!(client.next_delivery(SOON).unwrap().text(), "55");
