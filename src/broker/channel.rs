@@ -111,7 +111,7 @@ impl Channel {
     ///
     /// Without `x-delivery-limit`, although RabbitMQ 4.0 deletes a request after 20 deliveries: a queue that was declared
     /// with one refuses a declare without it, and the other way round ("406 inequivalent arg 'x-delivery-limit' ...
-    /// received none but current is the value '1000'", tried with RabbitMQ 3.10.8), so that no client or server after the
+    /// received none but current is the value '1000'", tried with RabbitMQ 3.10.8 and 4.0.5), so that no client or server after the
     /// tutorial could declare it any more. Whoever wants another limit sets it by a policy.
     pub async fn declare(
         &self,
