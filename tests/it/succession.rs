@@ -13,7 +13,7 @@ const QUEUE: &str = "rpc_queue";
 fn vhost_with_classic_queue(broker: &Broker) -> String {
     let vhost = broker.vhost();
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
-    client.declare(QUEUE, &Declare::classic()).unwrap();
+    client.declare(QUEUE, &Declare::durable()).unwrap();
     vhost
 }
 
