@@ -53,6 +53,8 @@ pub(super) struct Driver {
     patient_until: Option<Instant>,
     /// When parked calls are asked again.
     ask_parked_at: Option<Instant>,
+    /// When calls are held no longer without a look for another broker.
+    look_elsewhere_at: Option<Instant>,
     /// When it is to be seen whether the broker confirms.
     look_at_confirms_at: Option<Instant>,
     /// Calls due at this time are judged late once all that has arrived was read.
@@ -84,6 +86,7 @@ impl Driver {
             doubt: None,
             patient_until: None,
             ask_parked_at: None,
+            look_elsewhere_at: None,
             look_at_confirms_at: None,
             judging: None,
         };
@@ -188,6 +191,8 @@ impl Driver {
                 self.calls.insert(id, deadline, call);
                 if is_known || patient {
                     self.ask(id, now);
+                } else if self.link.has_alternatives() {
+                    self.look_elsewhere_at.get_or_insert(now + AGREE);
                 }
             }
         }

@@ -194,6 +194,28 @@ fn a_broker_where_nobody_serves_is_left_for_one_where_somebody_does() {
     leaves(&cut_off, &settings, &["30", "31"], "832040\n1346269\n");
 }
 
+/// A broker that cannot reach the queue's leader does not know who serves: looks there prove nothing, or have no end.
+#[test]
+fn a_broker_that_does_not_know_who_serves_is_left_for_one_that_does() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let _daemon = daemon(broker, &vhost);
+    let cut_off = Proxy::new(broker.port());
+    let looks = AtomicU32::new(0);
+    let silent = Answering::to_method(method::QUEUE_DECLARE, move |frame| {
+        let (name, passive) = declared(frame);
+        // The first one is part of connecting, and would have another broker tried.
+        (passive && name == "rpc_queue").then(|| match looks.fetch_add(1, Ordering::Relaxed) {
+            0 => declare_ok(frame, 0, 0),
+            _ => Instead::Nothing,
+        })
+    });
+    cut_off.set(|faults| faults.answer = Some(silent));
+    // Less than broker.confirm_timeout, after which a look has failed.
+    let settings = at(&[cut_off.url(&vhost), broker.url(&vhost)]).set("client.timeout", "20s");
+    leaves(&cut_off, &settings, &["30", "31"], "832040\n1346269\n");
+}
+
 /// So it is with a look at the servers.
 #[test]
 fn a_look_goes_to_a_broker_where_somebody_serves() {

@@ -19,6 +19,7 @@ impl Driver {
             // Judging takes those that have become due meanwhile, too.
             expires.filter(|_| self.judging.is_none()),
             self.ask_parked_at,
+            self.look_elsewhere_at,
             self.look_at_confirms_at,
         ];
         due.into_iter().flatten().min()
@@ -29,6 +30,9 @@ impl Driver {
         if self.ask_parked_at.is_some_and(|at| at <= now) {
             self.ask_parked_at = None;
             self.ask_all(|call| call.stage == Stage::Parked);
+        }
+        if self.look_elsewhere_at.is_some_and(|at| at <= now) {
+            self.look_elsewhere(now);
         }
         if self.look_at_confirms_at.is_some_and(|at| at <= now) {
             self.look_at_confirms(now);
@@ -60,6 +64,15 @@ impl Driver {
             };
             let status = late.status();
             call.fail(&status);
+        }
+    }
+
+    /// A broker that does not know for so long who serves may be cut off from the queue, while others are not.
+    fn look_elsewhere(&mut self, now: Instant) {
+        self.look_elsewhere_at = None;
+        if !self.calls.ids(|call| call.stage == Stage::Held).is_empty() {
+            self.link.search(AGREE);
+            self.look_elsewhere_at = Some(now + AGREE);
         }
     }
 
