@@ -55,6 +55,10 @@ pub(super) struct Driver {
     ask_parked_at: Option<Instant>,
     /// When calls are held no longer without a look for another broker.
     look_elsewhere_at: Option<Instant>,
+    /// When a connection on which the broker takes nothing is left for a new one.
+    renew_at: Option<Instant>,
+    /// Since when the broker has taken nothing, on one connection after the other.
+    refused_since: Option<Instant>,
     /// When it is to be seen whether the broker confirms.
     look_at_confirms_at: Option<Instant>,
     /// Calls due at this time are judged late once all that has arrived was read.
@@ -87,6 +91,8 @@ impl Driver {
             patient_until: None,
             ask_parked_at: None,
             look_elsewhere_at: None,
+            renew_at: None,
+            refused_since: None,
             look_at_confirms_at: None,
             judging: None,
         };

@@ -55,6 +55,8 @@ pub(super) struct Session {
     /// Whether the broker says what it made of requests.
     confirmed: bool,
     unconfirmed: Unconfirmed<Uuid>,
+    /// Whether the broker has taken any request.
+    taken: bool,
     /// Requests that the broker has just refused.
     refused: Vec<Uuid>,
     check: Option<Boxed<Result<QueueStatus, Error>>>,
@@ -96,6 +98,7 @@ impl Session {
             _replies: replies,
             confirmed,
             unconfirmed: Unconfirmed::default(),
+            taken: false,
             refused: Vec::new(),
             check: None,
         };
@@ -137,6 +140,11 @@ impl Session {
     /// Whether the broker was asked to confirm the request with this number and has not done so.
     pub(super) fn is_unconfirmed(&self, number: u64) -> bool {
         self.unconfirmed.waits(number)
+    }
+
+    /// Whether the broker has taken any request on this connection.
+    pub(super) fn has_taken(&self) -> bool {
+        self.taken
     }
 
     /// The request that has waited longest for its confirm.
@@ -193,6 +201,7 @@ impl Session {
                 multiple,
                 taken,
             } => {
+                self.taken |= taken;
                 while let Some(id) = self.unconfirmed.confirm(number, multiple) {
                     if !taken {
                         self.refused.push(id);

@@ -13,7 +13,8 @@ use crate::support::proxy::Side;
 use crate::support::proxy::answer::{
     Answering, Declares, Instead, close_channel, declare_ok, declared,
 };
-use crate::support::wire::frame::{BODY, HEADER, method};
+use crate::support::wire::frame::{Arguments, BODY, Frame, HEADER, method};
+use crate::support::wire::properties::value;
 use crate::support::wire::{self, Declare, Properties};
 use crate::support::{Broker, Daemon, Fibrpc, Proxy, SOON, Settings, until};
 
@@ -269,6 +270,73 @@ fn a_broker_that_confirms_nothing_is_left_for_another_one() {
     cut_off.set(|faults| faults.answer = Some(swallow));
     let settings = at(&[cut_off.url(&vhost), broker.url(&vhost)]).set("client.timeout", "60s");
     leaves(&cut_off, &settings, &["30", "31"], "832040\n1346269\n");
+}
+
+/// RabbitMQ 3.10 takes nothing on a channel whose first publish met a leader that had just died, until that node is back.
+#[test]
+fn a_connection_on_which_the_broker_takes_nothing_is_left_for_another_one() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let _daemon = daemon(broker, &vhost);
+    let proxy = Proxy::new(broker.port());
+    let refused = AtomicU32::new(0);
+    let refuse = Answering::new(move |from, frame| {
+        let publish = frame.method_id() == Some(method::BASIC_PUBLISH);
+        match (refused.load(Ordering::Relaxed), frame.kind) {
+            _ if from != Side::Client => None,
+            (0, _) if publish => {
+                refused.store(1, Ordering::Relaxed);
+                let first = Arguments::default().u64(1).u8(0);
+                let nack = Frame::method(frame.channel, method::BASIC_NACK, first);
+                Some(Instead::Answer(nack))
+            }
+            (1, HEADER) => Some(Instead::Nothing),
+            (1, BODY) => {
+                refused.store(2, Ordering::Relaxed);
+                Some(Instead::Nothing)
+            }
+            _ => None,
+        }
+    });
+    proxy.set(|faults| faults.answer = Some(refuse));
+    let settings = Settings::at(&proxy.url(&vhost)).set("client.timeout", "60s");
+    let output = fibrpc(&settings, &["30"]);
+    assert_eq!(
+        (output.code(), output.stdout.as_str()),
+        (0, "832040\n"),
+        "{output:?}"
+    );
+    assert_eq!(proxy.accepted(), 2);
+}
+
+/// A queue that is full is full on every connection, which is said within a moment.
+#[test]
+fn a_queue_that_takes_nothing_is_called_full() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut client = wire::Client::connect(broker.port(), &vhost).unwrap();
+    let full = Declare::quorum()
+        .argument("x-max-length", value::integer(1))
+        .argument("x-overflow", value::text("reject-publish"));
+    client.declare("rpc_queue", &full).unwrap();
+    client.confirm_select().unwrap();
+    client.prefetch(1).unwrap();
+    // The first one is held by the consumer, and the others fill the queue.
+    client.consume("rpc_queue", false).unwrap();
+    until(SOON, "a full queue", || {
+        client
+            .publish("rpc_queue", &Properties::new(), b"30")
+            .unwrap();
+        client.wait_for_confirms(SOON).unwrap();
+        (client.nacked.len() > 2).then_some(())
+    });
+    let settings = Settings::new(broker, &vhost).set("client.timeout", "60s");
+    let output = fibrpc(&settings, &["30"]);
+    assert_fails(
+        &output,
+        75,
+        "fibrpc: 30: the broker refused the request: queue \"rpc_queue\" is full or out of order; try later",
+    );
 }
 
 /// UNAVAILABLE promises that nobody has worked on the request: who was asked once is not told so.

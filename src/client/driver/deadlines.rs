@@ -20,6 +20,7 @@ impl Driver {
             expires.filter(|_| self.judging.is_none()),
             self.ask_parked_at,
             self.look_elsewhere_at,
+            self.renew_at,
             self.look_at_confirms_at,
         ];
         due.into_iter().flatten().min()
@@ -33,6 +34,9 @@ impl Driver {
         }
         if self.look_elsewhere_at.is_some_and(|at| at <= now) {
             self.look_elsewhere(now);
+        }
+        if self.renew_at.is_some_and(|at| at <= now) {
+            self.renew();
         }
         if self.look_at_confirms_at.is_some_and(|at| at <= now) {
             self.look_at_confirms(now);
@@ -73,6 +77,18 @@ impl Driver {
         if !self.calls.ids(|call| call.stage == Stage::Held).is_empty() {
             self.link.search(AGREE);
             self.look_elsewhere_at = Some(now + AGREE);
+        }
+    }
+
+    /// The broker has taken nothing on this connection: perhaps it does on another one.
+    fn renew(&mut self) {
+        self.renew_at = None;
+        let session = self.link.session();
+        if session.is_some_and(|session| !session.has_taken()) {
+            tracing::info!("the broker refuses every request: trying another connection");
+            self.link.lost();
+            let why = "the broker refused every request";
+            self.state.send_replace(State::Connecting(why.into()));
         }
     }
 

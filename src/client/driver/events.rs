@@ -17,6 +17,12 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// How long it counts that nobody is there.
 const BAD_NEWS: Duration = Duration::from_millis(100);
 
+/// How long the refusal of every request is not believed: RabbitMQ's leaders take less than that to be replaced.
+const REFUSALS: Duration = Duration::from_secs(2);
+
+/// How soon a connection on which the broker takes nothing is left: at first, and when refusals have lasted.
+const RENEW: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
+
 /// How often a client that waits for a queue asks again.
 const PARKED: Duration = Duration::from_millis(250);
 
@@ -46,7 +52,7 @@ impl Driver {
     pub(super) fn happened(&mut self, event: Event) {
         match event {
             Event::Reply(message) => self.reply(message),
-            Event::Refused(id) => self.end(id, &failure::refused(&self.settings.queue)),
+            Event::Refused(id) => self.refused(id),
             Event::Returned(returned) => self.returned(&returned),
             Event::Checked(seen) => self.learn(failure::verdict(&self.settings.queue, seen)),
             Event::Blocked(reason) => {
@@ -76,11 +82,38 @@ impl Driver {
         count(&self.counters.answered);
         self.link.reset_backoff();
         self.doubt = None;
+        self.refused_since = None;
         self.known = Some(Known {
             until: now + SIGN_OF_LIFE,
             verdict: Ok(()),
         });
         call.end(Ok((message, since)));
+    }
+
+    /// The broker did not take a request. The queue may be full. But RabbitMQ 3.10 also takes nothing on a channel whose first
+    /// publish to a quorum queue met a leader that had just died, until that node is back (`rabbit_fifo_client:enqueue/3`):
+    /// another connection may fare better, at once or a moment later.
+    fn refused(&mut self, id: Uuid) {
+        let now = Instant::now();
+        let status = failure::refused(&self.settings.queue);
+        let session = self.link.session();
+        if session.is_none_or(|session| session.has_taken()) {
+            self.refused_since = None;
+            return self.end(id, &status);
+        }
+        let since = *self.refused_since.get_or_insert(now);
+        let [soon, later] = RENEW;
+        let lasts = now - since >= REFUSALS;
+        self.renew_at
+            .get_or_insert(now + if lasts { later } else { soon });
+        match self.calls.get_mut(id) {
+            Some((deadline, call)) if !lasts && deadline > now + 2 * soon => {
+                // Held until there is another connection.
+                call.stage = Stage::Held;
+                call.exposed = call.exposed.saturating_sub(1);
+            }
+            _ => self.end(id, &status),
+        }
     }
 
     /// A request came back: there is no such queue.
