@@ -29,6 +29,8 @@ has() {
 	gmp) [ -n "$(find /usr/include -name gmp.h -print -quit)" ] ;;
 	mandoc) command -v mandoc >/dev/null ;;
 	shells) command -v bash >/dev/null && command -v zsh >/dev/null && command -v fish >/dev/null ;;
+	iproute) command -v ip >/dev/null ;;
+	nftables) command -v nft >/dev/null ;;
 	pika) /usr/bin/python3 -c 'import pika' 2>/dev/null || python3 -c 'import pika' 2>/dev/null ;;
 	esac
 }
@@ -41,6 +43,8 @@ packages_of() {
 	gmp) say libgmp-dev ;;
 	mandoc) say mandoc ;;
 	shells) say bash zsh fish ;;
+	iproute) say iproute2 ;;
+	nftables) say nftables ;;
 	pika) say python3 python3-pika ;;
 	esac
 }

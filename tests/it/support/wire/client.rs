@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::frame::{self, Arguments, Frame, method};
@@ -38,6 +38,7 @@ type Result<T> = std::result::Result<T, Error>;
 /// A connection with one open channel.
 pub struct Client {
     stream: TcpStream,
+    limit: Duration,
     buffer: Vec<u8>,
     frame_max: usize,
     deliveries: VecDeque<Delivery>,
@@ -63,10 +64,27 @@ impl Client {
     /// Connects as anybody and opens a channel. Heartbeats are off.
     pub fn connect_as(port: u16, user: &str, password: &str, vhost: &str) -> Result<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        Self::login(stream, LIMIT, user, password, vhost)
+    }
+
+    /// Connects as `guest` to the virtual host `/` of a broker anywhere, none of whose answers may take longer than `limit`.
+    pub fn connect_at(address: SocketAddr, limit: Duration) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, limit)?;
+        Self::login(stream, limit, "guest", "guest", "/")
+    }
+
+    fn login(
+        stream: TcpStream,
+        limit: Duration,
+        user: &str,
+        password: &str,
+        vhost: &str,
+    ) -> Result<Self> {
         stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(LIMIT))?;
+        stream.set_write_timeout(Some(limit))?;
         let mut client = Self {
             stream,
+            limit,
             buffer: Vec::new(),
             frame_max: 4096,
             deliveries: VecDeque::new(),
@@ -318,7 +336,7 @@ impl Client {
 
     /// Waits for one method, taking in what comes before it.
     fn expect(&mut self, id: method::Id) -> Result<Frame> {
-        let end = Instant::now() + LIMIT;
+        let end = Instant::now() + self.limit;
         loop {
             if let Some(frame) = self.handle_next(end)?
                 && frame.method_id() == Some(id)
