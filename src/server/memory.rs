@@ -98,8 +98,8 @@ mod tests {
 
     fn cost(memory: u64, reply_bytes: u64) -> Cost {
         Cost {
-            memory,
             reply_bytes,
+            memory,
             ..Cost::default()
         }
     }
