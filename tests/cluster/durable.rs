@@ -210,7 +210,9 @@ fn publish(
             false
         });
         drop(ledger);
-        if !open.is_empty() && progress.elapsed() > PATIENCE {
+        // A broker that refuses one may refuse all on this channel.
+        let refuses = !client.nacked.is_empty();
+        if refuses || (!open.is_empty() && progress.elapsed() > PATIENCE) {
             return Ok(ControlFlow::Continue(()));
         }
     }

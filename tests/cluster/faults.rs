@@ -57,6 +57,21 @@ pub fn kill_both(cluster: &Cluster) -> Row {
     finish_failover(trial)
 }
 
+/// kill -9 of the node of everybody: it leads both queues, and has both daemons, a stream and the durable requests.
+pub fn kill_all(cluster: &Cluster) -> Row {
+    let places = Places {
+        leader: 0,
+        daemons: [0, 0],
+        caller: 1,
+        others: 0,
+    };
+    let mut trial = Trial::begin("kill-all", cluster, places);
+    trial.strike();
+    cluster.nodes[0].kill();
+    std::thread::sleep(AFTER);
+    finish_failover(trial)
+}
+
 /// `rabbitmqctl stop` of the node that leads the queue and has both daemons.
 pub fn stop(cluster: &Cluster) -> Row {
     let mut trial = Trial::begin("stop", cluster, ALL_AT_FIRST);

@@ -42,6 +42,7 @@ const FAULTS: &[(&str, Fault)] = &[
     ("kill-leader", |c| line(faults::kill_leader(c))),
     ("kill-daemons", |c| line(faults::kill_daemons(c))),
     ("kill-both", |c| line(faults::kill_both(c))),
+    ("kill-all", |c| line(faults::kill_all(c))),
     ("stop", |c| line(faults::stop(c))),
     ("drain", |c| line(faults::drain(c))),
     ("rolling-restart", |c| line(faults::rolling_restart(c))),
