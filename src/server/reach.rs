@@ -1,9 +1,14 @@
-//! Whether the broker of a session still reaches the request queue, found out by looking at it now and then.
+//! Whether the broker of a session still reaches the request queue, found out by looking at it and by changing it.
 //!
 //! A node that is cut off from the rest of its cluster keeps its clients: it answers heartbeats, and deliveries merely stop,
 //! as they do when nobody asks. But whoever consumes from a queue knows how many consumers it has, at least one, and such
 //! a node says none: a quorum queue answers a passive declare with 0 consumers if its leader does not answer
 //! (`rabbit_quorum_queue:stat/2`), and a classic queue of another node is "down" or gets no answer.
+//!
+//! A leader that is cut off together with its clients is harder to find out, since it goes on to show its consumers. It cannot
+//! change them: that takes most of the queue's members. So if nothing has come for a while, and there is another broker to
+//! go to, another consumer takes the place of the session's (`session/consumer.rs`), and what that does not get done in time
+//! is out of reach as well.
 //!
 //! Owns one look at a time, on a channel that the session can do without. A verdict takes looks that agree for a while, since
 //! elections and busy leaders look the same, and no delivery meanwhile.
@@ -22,6 +27,9 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// For how long looks have to agree if there is another broker to go to: longer than an election takes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long may be silent before a proof is wanted that the queue is within reach.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// The same, if there is only the address that is connected already. Behind it may be another node.
 const PATIENCE_WITH_ONE_URL: Duration = Duration::from_secs(30);
 
@@ -32,6 +40,8 @@ pub(super) struct Reach {
     broker: String,
     doubts: Doubts,
     next: Instant,
+    /// When the broker last did something for which it needs the queue.
+    heard: Instant,
     look: Option<Pin<Box<dyn Future<Output = Sight> + Send>>>,
 }
 
@@ -68,6 +78,7 @@ impl Reach {
                 since: None,
             },
             next: Instant::now() + EVERY,
+            heard: Instant::now(),
             look: None,
         }
     }
@@ -75,6 +86,27 @@ impl Reach {
     /// A delivery has come, so the queue is within reach.
     pub(super) fn delivered(&mut self) {
         self.doubts.since = None;
+        self.heard = Instant::now();
+    }
+
+    /// Another consumer has taken over, which most members of the queue have agreed on; or nothing is known, since the process
+    /// was stopped.
+    pub(super) fn proven(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    /// Whether nothing has shown for a while that the queue is within reach, and there is another broker to go to.
+    pub(super) fn is_silent(&self) -> bool {
+        self.doubts.alternative && self.heard.elapsed() >= SILENCE
+    }
+
+    /// A consumer has tried to take over for so long.
+    pub(super) fn judge(&self, stalled: Duration) -> Result<(), Error> {
+        if self.doubts.alternative && stalled >= PATIENCE && self.heard.elapsed() >= PATIENCE {
+            Err(self.error("has not let a consumer begin", PATIENCE))
+        } else {
+            Ok(())
+        }
     }
 
     /// Called once a second: begins the next look when its time has come.
@@ -106,14 +138,15 @@ impl Reach {
             _ if self.doubts.since.is_some() => now,
             _ => now + EVERY,
         };
-        patience.map_or(Ok(()), |patience| Err(self.error(patience)))
+        patience.map_or(Ok(()), |patience| {
+            Err(self.error("has seen no consumer of it", patience))
+        })
     }
 
-    fn error(&self, patience: Duration) -> Error {
+    fn error(&self, what: &str, patience: Duration) -> Error {
         let Self { queue, broker, .. } = self;
         let message = format!(
-            "queue {queue:?} is out of reach: broker {broker} has seen no consumer of it for {patience:?}, though this server is one; \
-             its node may be cut off from the queue's leader (rabbitmqctl cluster_status)"
+            "queue {queue:?} is out of reach: broker {broker} {what} for {patience:?}; its node may be cut off from the queue's leader (rabbitmqctl cluster_status)"
         );
         Error::new(Kind::QueueDown, message)
     }

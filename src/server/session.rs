@@ -11,9 +11,11 @@ mod consumer;
 mod deadlines;
 mod drain;
 mod ending;
+mod offers;
 mod requests;
 
 pub(super) use ending::{End, Failure};
+use offers::{FullQueues, Offer};
 
 use super::acks::AckWindow;
 use super::beats::{self, Beats};
@@ -83,7 +85,8 @@ pub(super) struct Session<S: Service> {
     window: AckWindow,
     pending: Unconfirmed<Pending>,
     /// Replies that the broker has refused and that are offered again.
-    refused: FuturesUnordered<Pin<Box<dyn Future<Output = Pending> + Send>>>,
+    refused: FuturesUnordered<Pin<Box<dyn Future<Output = Offer> + Send>>>,
+    full: FullQueues,
     blocked_since: Option<Instant>,
     /// From when on the broker can have confirmed replies: it was not blocked, and this process ran.
     confirming_since: Instant,
@@ -170,6 +173,7 @@ impl<S: Service> Session<S> {
             window: AckWindow::default(),
             pending: Unconfirmed::default(),
             refused: FuturesUnordered::new(),
+            full: FullQueues::default(),
             blocked_since: None,
             confirming_since: Instant::now(),
             ticked: Instant::now(),
@@ -239,9 +243,7 @@ impl<S: Service> Session<S> {
                     }
                     self.review_prefetch();
                 }
-                Some(refused) = self.refused.next(), if !self.refused.is_empty() => {
-                    self.publish(refused)?;
-                }
+                Some(offer) = self.refused.next(), if !self.refused.is_empty() => self.on_offer(offer)?,
                 done = self.pool.next(), if self.pool.is_working() => self.on_computed(done)?,
                 // One that leaves is not asked: the next session answers for both.
                 asked = self.control.next(), if !*self.retired.borrow() => match asked {

@@ -1,9 +1,11 @@
 //! A daemon whose broker has lost the request queue: nothing on the connection says so, and it finds out all the same.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::call::fibrpc;
-use crate::support::proxy::answer::{Answering, declare_ok, declared};
+use crate::support::proxy::answer::{Answering, Instead, declare_ok, declared};
 use crate::support::wire::frame::method;
 use crate::support::{Broker, Daemon, Proxy, SOON, Settings, until};
 
@@ -60,4 +62,44 @@ fn a_broker_that_goes_on_delivering_is_not_left() {
         assert_eq!(output.stdout, "832040\n", "{output:?}");
     }
     assert_eq!((used.open(None), other.accepted()), (2, 0));
+}
+
+/// A leader that is cut off together with its clients shows its consumers, but cannot change them.
+#[test]
+fn a_broker_that_lets_no_consumer_begin_is_left() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let (daemon, [lost, other]) = scene(broker, &vhost);
+    let stuck = Answering::to_method(method::BASIC_CONSUME, |_| Some(Instead::Nothing));
+    lost.set(|faults| faults.answer = Some(stuck));
+    daemon.wait_for_line("has not let a consumer begin", SOON * 2);
+    until(SOON, "a session by the other way", || {
+        (other.open(None) == 2).then_some(())
+    });
+}
+
+/// What proves that all is well must not cost what it watches over.
+#[test]
+fn a_daemon_at_rest_stays_where_it_is_and_keeps_its_requests() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let (daemon, [used, other]) = scene(broker, &vhost);
+    let settings = Settings::new(broker, &vhost).set("client.timeout", "20s");
+    let begun = Arc::new(AtomicU32::new(0));
+    let counting = Answering::to_method(method::BASIC_CONSUME, {
+        let begun = begun.clone();
+        move |_| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    });
+    used.set(|faults| faults.answer = Some(counting));
+    until(SOON * 2, "two more consumers", || {
+        (begun.load(Ordering::Relaxed) >= 2).then_some(())
+    });
+    let output = fibrpc(&settings, &["30"]);
+    assert_eq!(output.stdout, "832040\n", "{output:?}");
+    assert_eq!((used.open(None), other.accepted()), (2, 0));
+    let log = daemon.stderr().join("\n");
+    assert!(!log.contains("WARN"), "{log}");
 }

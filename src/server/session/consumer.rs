@@ -12,6 +12,7 @@ use crate::server::events;
 use crate::server::pool;
 use crate::server::service::Service;
 use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 /// The session's consumer, and those that it took over from.
 pub(super) struct Consumer {
@@ -28,6 +29,7 @@ pub(super) struct Consumer {
 struct Takeover {
     tag: String,
     prefetch: usize,
+    since: Instant,
     /// Ends when the next consumer consumes, and the last one does not.
     taking: Pin<Box<dyn Future<Output = Result<Subscription, Error>> + Send>>,
 }
@@ -72,6 +74,7 @@ impl Consumer {
         self.next = Some(Takeover {
             tag,
             prefetch,
+            since: Instant::now(),
             taking: Box::pin(taking),
         });
     }
@@ -98,6 +101,11 @@ impl Consumer {
     fn next_generation(&self) -> u8 {
         // The names of generations are one digit each.
         (self.generation + 1) % CONSUMERS
+    }
+
+    /// For how long another one has tried to take over.
+    fn stalled(&self) -> Option<Duration> {
+        self.next.as_ref().map(|next| next.since.elapsed())
     }
 
     /// Stops it; deliveries that were on their way are in the inbox when this is done.
@@ -151,6 +159,28 @@ impl<S: Service> Session<S> {
         }
     }
 
+    /// Once a second: whether the broker still reaches the queue. Looking is not enough: a leader that is cut off from the
+    /// other members goes on to show its consumers. A consumer that takes over is a change that needs most of them.
+    pub(super) fn review_reach(&mut self) -> Result<(), Error> {
+        if self.draining.is_some() {
+            return Ok(());
+        }
+        self.reach.tick();
+        match self.consumer.stalled() {
+            Some(stalled) => self.reach.judge(stalled),
+            None if self.reach.is_silent() => {
+                let window = if self.one_at_a_time {
+                    1
+                } else {
+                    self.credit.window().into()
+                };
+                self.replace_consumer(window);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     fn replace_consumer(&mut self, prefetch: usize) {
         let queue = &self.settings.queue.name;
         self.consumer.replace(&self.incoming, queue, prefetch);
@@ -158,6 +188,7 @@ impl<S: Service> Session<S> {
 
     /// Another consumer has taken over, with this prefetch.
     pub(super) fn on_replaced(&mut self, prefetch: usize) -> Result<(), Error> {
+        self.reach.proven();
         // What came by the last one is here.
         self.take_deliveries()?;
         self.forget_retired();

@@ -14,16 +14,15 @@ impl<S: Service> Session<S> {
         self.flush_acks();
         Counters::add(&self.context.counters.loop_beats);
         self.pool.beat();
-        if self.draining.is_none() {
-            self.reach.tick();
-        }
         self.review_prefetch_at_rest();
         let now = Instant::now();
         if now - self.ticked > 2 * beats::INTERVAL {
             // The process was stopped. What it was to send then may not even have been sent.
             self.confirming_since = now;
+            self.reach.proven();
         }
         self.ticked = now;
+        self.review_reach()?;
         if self.confirms_are_late() {
             self.catch_up().await?;
         }

@@ -7,7 +7,7 @@ use super::consumer::generation_of;
 use super::{Pending, Session};
 use crate::broker::{Arrival, Delivery, Error, Returned};
 use crate::protocol::control::{Question, Report, pong};
-use crate::protocol::reply_to::{Address, Refusal, Refused};
+use crate::protocol::reply_to::Address;
 use crate::protocol::{Answer, Code, Message, Request, Status, reply};
 use crate::server::Context;
 use crate::server::admission::{self, Admitted};
@@ -19,9 +19,6 @@ use crate::server::service::{Cancel, Service};
 use crate::server::state::Counters;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-/// How often a reply that the broker refuses (a full reply queue) is offered.
-const OFFERS: u32 = 3;
 
 impl<S: Service> Session<S> {
     /// A delivery, or the end of them.
@@ -83,7 +80,7 @@ impl<S: Service> Session<S> {
     }
 
     /// Rejects a request for good that took the server down again and again.
-    fn reject_poison(&mut self, tag: u64, poison: Poison) {
+    pub(super) fn reject_poison(&mut self, tag: u64, poison: Poison) {
         let Poison {
             fingerprint,
             strikes,
@@ -306,10 +303,10 @@ impl<S: Service> Session<S> {
             } => {
                 while let Some(pending) = self.pending.confirm(number, multiple) {
                     self.flowing |= taken;
-                    match pending.poison {
-                        _ if !taken => self.refused(pending),
-                        Some(poison) => self.reject_poison(pending.tag, poison),
-                        None => self.settle(pending.tag),
+                    if taken {
+                        self.confirmed(&pending);
+                    } else {
+                        self.refused(pending);
                     }
                 }
             }
@@ -319,25 +316,6 @@ impl<S: Service> Session<S> {
             Arrival::Delivered(_) | Arrival::Cancelled(_) => {}
         }
         Ok(())
-    }
-
-    /// The broker refused a reply: it is offered again, a few times.
-    fn refused(&mut self, pending: Pending) {
-        Counters::add(&self.context.counters.nacked);
-        if pending.offers < OFFERS {
-            let delay = Duration::from_millis(100) * pending.offers;
-            self.refused.push(Box::pin(async move {
-                tokio::time::sleep(delay).await;
-                pending
-            }));
-        } else {
-            events::reply_refused(&Refused::new(pending.to.as_bytes(), Refusal::Full));
-            // Nobody can be told, so the request goes where the queue's owner wants such requests.
-            match pending.poison {
-                Some(poison) => self.reject_poison(pending.tag, poison),
-                None => self.reject(pending.tag),
-            }
-        }
     }
 
     /// A reply came back: its caller has gone, which is no error. Matched by our own id; the confirm
@@ -356,6 +334,14 @@ impl<S: Service> Session<S> {
         }
     }
 
+    /// The broker has the reply.
+    pub(super) fn confirmed(&mut self, pending: &Pending) {
+        match pending.poison {
+            Some(poison) => self.reject_poison(pending.tag, poison),
+            None => self.settle(pending.tag),
+        }
+    }
+
     fn settle(&mut self, tag: u64) {
         self.window.settle(tag);
         self.pool.release(tag);
@@ -365,7 +351,7 @@ impl<S: Service> Session<S> {
         }
     }
 
-    fn reject(&mut self, tag: u64) {
+    pub(super) fn reject(&mut self, tag: u64) {
         self.incoming.reject(tag);
         self.window.told(tag);
         self.pool.release(tag);

@@ -1,10 +1,13 @@
 //! What comes back on replies: confirms that are late or lost, replies that are refused or return; and what a
 //! drain says of the requests that it does not answer.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::{PREFETCH, QUEUE, Scene, is_full, prefetch};
-use crate::support::proxy::Confirms;
+use crate::support::proxy::answer::{Answering, Instead};
+use crate::support::proxy::{Confirms, Side};
+use crate::support::wire::frame::{Arguments, Frame, method};
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Declare, Properties};
 use crate::support::{Broker, Daemon, Process, Proxy, Role, SOON, Settings, example, until};
@@ -81,9 +84,10 @@ fn a_full_reply_queue_is_its_owners_trouble() {
     broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
         depth.ready + depth.unacked == 0
     });
-    // A reply is a method, a header and a body; one was taken, the others were offered three times.
+    // A reply is a method, a header and a body; one was taken, the others were offered three times. Those that were refused
+    // before the queue was known to be full, up to four times more, each on a channel of its own (open, select, close).
     let offered = (frames() - before) / 3;
-    let most = 1 + (REQUESTS - 1) * 3;
+    let most = 1 + (REQUESTS - 1) * (3 + 4 * 2);
     assert!((REQUESTS..=most).contains(&offered), "{offered} offers");
     assert_eq!(broker.depth(&vhost, &replies).unwrap().ready, 1);
     let full = "refused a reply address: `rpc.reply.full` takes no reply: the reply queue is full";
@@ -104,6 +108,57 @@ fn a_full_reply_queue_is_its_owners_trouble() {
     proxy.assert_clean();
     let log = daemon.stderr().join("\n");
     assert!(!log.contains("disconnected"), "{log}");
+}
+
+/// As RabbitMQ 3.10 does on a channel whose first publish to a quorum queue met a leader that had just died: what is refused
+/// on that channel is taken on any other.
+#[test]
+fn a_channel_that_takes_nothing_is_no_full_queue() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let proxy = Proxy::new(broker.port());
+    let daemon = Daemon::start_consuming(broker, &vhost, &Settings::at(&proxy.url(&vhost)));
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    let (replies, ..) = client
+        .declare("rpc.reply.taken", &Declare::classic())
+        .unwrap();
+    // The channel that is broken, until another one is tried.
+    let broken = Mutex::new(Some(None));
+    let refusing = Answering::new(move |from, frame| {
+        let mut broken = broken.lock().unwrap();
+        let channel = broken.as_mut()?;
+        match (from, frame.method_id()) {
+            (Side::Client, Some(method::BASIC_PUBLISH)) => {
+                let mut arguments = frame.arguments();
+                let (_, _, key) = (arguments.u16(), arguments.text(), arguments.text());
+                if key == "rpc.reply.taken"
+                    && *channel.get_or_insert(frame.channel) != frame.channel
+                {
+                    *broken = None;
+                }
+                None
+            }
+            (Side::Broker, Some(method::BASIC_ACK)) if *channel == Some(frame.channel) => {
+                let mut arguments = frame.arguments();
+                let nack = Arguments::default().u64(arguments.u64()).u8(arguments.u8());
+                let nack = Frame::method(frame.channel, method::BASIC_NACK, nack);
+                Some(Instead::Forward(nack))
+            }
+            _ => None,
+        }
+    });
+    proxy.set(|faults| faults.answer = Some(refusing));
+    let request = Properties::request(&replies, "taken");
+    client.publish(QUEUE, &request, b"30").unwrap();
+    daemon.wait_for_line("on one channel and takes them on another", SOON);
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
+        depth.consumers == 1 && depth.ready + depth.unacked == 0
+    });
+    assert!(broker.depth(&vhost, &replies).unwrap().ready >= 1);
+    let report = client.report(QUEUE, SOON).unwrap();
+    assert_eq!(report["sessions"], 2, "{report}");
+    let log = daemon.stderr().join("\n");
+    assert!(!log.contains("the reply queue is full"), "{log}");
 }
 
 #[test]
