@@ -4,6 +4,7 @@
 //! that a session which worked makes the next delays short again, and that no delay follows a failure that another
 //! attempt at the same broker makes good.
 
+use super::reach;
 use crate::broker::Error;
 use crate::broker::backoff::Backoff;
 use crate::broker::endpoint::Endpoints;
@@ -51,6 +52,11 @@ impl Brokers {
     /// The number of the attempt that is made or comes next.
     pub(super) fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    /// How long its consumer may take to begin; `None`: as long as any operation.
+    pub(super) fn time_to_begin(&self) -> Option<Duration> {
+        reach::time_to_begin(self.settings.url.len(), self.attempt)
     }
 
     /// Where the next attempt goes.

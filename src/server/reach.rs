@@ -27,8 +27,11 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// For how long looks have to agree if there is another broker to go to: longer than an election takes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long may be silent before a proof is wanted that the queue is within reach.
-const SILENCE: Duration = Duration::from_secs(5);
+/// How long nothing may come before a proof is wanted that the queue is within reach.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// How long a consumer may take to begin if there is another broker to go to.
+const STALLED: Duration = Duration::from_secs(3);
 
 /// The same, if there is only the address that is connected already. Behind it may be another node.
 const PATIENCE_WITH_ONE_URL: Duration = Duration::from_secs(30);
@@ -102,8 +105,8 @@ impl Reach {
 
     /// A consumer has tried to take over for so long.
     pub(super) fn judge(&self, stalled: Duration) -> Result<(), Error> {
-        if self.doubts.alternative && stalled >= PATIENCE && self.heard.elapsed() >= PATIENCE {
-            Err(self.error("has not let a consumer begin", PATIENCE))
+        if self.doubts.alternative && stalled >= STALLED && self.heard.elapsed() >= STALLED {
+            Err(not_begun(&self.queue, &self.broker, STALLED))
         } else {
             Ok(())
         }
@@ -139,17 +142,34 @@ impl Reach {
             _ => now + EVERY,
         };
         patience.map_or(Ok(()), |patience| {
-            Err(self.error("has seen no consumer of it", patience))
+            let what = "has seen no consumer of it";
+            Err(out_of_reach(&self.queue, &self.broker, what, patience))
         })
     }
+}
 
-    fn error(&self, what: &str, patience: Duration) -> Error {
-        let Self { queue, broker, .. } = self;
-        let message = format!(
-            "queue {queue:?} is out of reach: broker {broker} {what} for {patience:?}; its node may be cut off from the queue's leader (rabbitmqctl cluster_status)"
-        );
-        Error::new(Kind::QueueDown, message)
-    }
+/// How long the consumer of a new session may take to begin: this attempt of several at so many brokers. `None`: as long as
+/// any operation. A broker asks the leader that it knows, and waits for it even if another one has been elected meanwhile.
+/// Longer in each round, since a cluster may merely be slow.
+pub(super) fn time_to_begin(urls: usize, attempt: u32) -> Option<Duration> {
+    let rounds = usize::try_from(attempt)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(1)
+        / urls.max(1);
+    (urls > 1).then(|| STALLED * (1 << rounds.min(4)))
+}
+
+/// A consumer did not begin in time.
+pub(super) fn not_begun(queue: &str, broker: &str, limit: Duration) -> Error {
+    out_of_reach(queue, broker, "has not let a consumer begin", limit)
+}
+
+fn out_of_reach(queue: &str, broker: &str, what: &str, limit: Duration) -> Error {
+    let message = format!(
+        "queue {queue:?} is out of reach: broker {broker} {what} for {limit:?}; its node may be cut off from the queue's \
+         leader (rabbitmqctl cluster_status)"
+    );
+    Error::new(Kind::QueueDown, message)
 }
 
 impl Doubts {
@@ -218,6 +238,14 @@ mod tests {
             Some(PATIENCE),
             "silence agrees with none"
         );
+    }
+
+    #[test]
+    fn a_slow_cluster_is_given_more_time_in_each_round() {
+        let times = [1, 3, 4, 6, 7, 100].map(|attempt| time_to_begin(3, attempt));
+        let expected = [1, 1, 2, 2, 4, 16].map(|factor| Some(STALLED * factor));
+        assert_eq!(times, expected);
+        assert_eq!(time_to_begin(1, 1), None);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::control::Control;
 use super::credit::Credit;
 use super::isolation::Poison;
 use super::pool::{self, Pool};
-use super::reach::Reach;
+use super::reach::{self, Reach};
 use super::service::Service;
 use super::state::{Counters, InFlight, State, Stop};
 use super::{Context, adoption, events};
@@ -37,7 +37,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, sleep_until};
 
@@ -116,6 +116,7 @@ impl<S: Service> Session<S> {
         url: BrokerUrl,
         settings: Arc<Config>,
         retired: watch::Receiver<bool>,
+        time_to_begin: Option<Duration>,
     ) -> Result<Self, Error> {
         let settings = within(context.largest_reply.load(Ordering::Relaxed), settings);
         let name = &context.instance;
@@ -138,7 +139,14 @@ impl<S: Service> Session<S> {
         let limits = &settings.server;
         let credit = Credit::new(limits.prefetch, pool::workers(limits.concurrency));
         let prefetch = if one_at_a_time { 1 } else { credit.window() };
-        let consumer = Consumer::start(&incoming, &settings.queue.name, prefetch).await?;
+        let queue = &settings.queue.name;
+        let starting = Consumer::start(&incoming, queue, prefetch);
+        let consumer = match time_to_begin {
+            Some(limit) => tokio::time::timeout(limit, starting)
+                .await
+                .unwrap_or_else(|_| Err(reach::not_begun(queue, &url.address(), limit)))?,
+            None => starting.await?,
+        };
         let (service, counters) = (context.service.clone(), context.counters.clone());
         Ok(Self {
             policy: Policy::new(&settings.queue.name, &settings.server.reply_to_allow),

@@ -180,7 +180,8 @@ impl<'a, S: Service> Supervisor<'a, S> {
         let (retire, retired) = watch::channel(false);
         let beats = Beats::of_operations(&context.counters, &place.settings.broker);
         self.waiting = beats.begin();
-        let opening = Session::open(context, url, place.settings.clone(), retired);
+        let time = self.brokers.time_to_begin();
+        let opening = Session::open(context, url, place.settings.clone(), retired, time);
         self.next = Next::Opening(Opening {
             place,
             retire,
