@@ -3,8 +3,12 @@
 
 mod cases;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::proxy::Side;
+use crate::support::proxy::answer::{Answering, Instead};
+use crate::support::wire::frame::method;
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Declare, Delivery, Properties, Publish};
 use crate::support::{Broker, Daemon, Proxy, SOON, Settings, until};
@@ -445,7 +449,19 @@ fn requests_whose_acks_were_lost_hide_no_culprit() {
     // A prefetch that takes all of them from the start: it does not grow while the broker hears of no ack.
     let settings = Settings::at(&proxy.url(&vhost)).set("server.concurrency", 16);
     let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
-    proxy.set(|faults| faults.swallow_acks = true);
+    // Only this session's: the next one may follow at once.
+    let over = AtomicBool::new(false);
+    let swallowing = Answering::new(move |from, frame| match (from, frame.method_id()) {
+        (Side::Client, Some(method::CONNECTION_OPEN)) => {
+            over.store(true, Ordering::Relaxed);
+            None
+        }
+        (Side::Client, Some(method::BASIC_ACK)) if !over.load(Ordering::Relaxed) => {
+            Some(Instead::Nothing)
+        }
+        _ => None,
+    });
+    proxy.set(|faults| faults.answer = Some(swallowing));
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     for id in 0..10 {
         let request = Properties::new().correlation_id(format!("innocent-{id}"));
@@ -463,7 +479,6 @@ fn requests_whose_acks_were_lost_hide_no_culprit() {
         proxy.reset(None);
     }
     daemon.wait_for_line("disconnected", SOON);
-    proxy.set(|faults| faults.swallow_acks = false);
 
     for _ in 0..if dies { 10 } else { 11 } {
         assert_eq!(client.next_delivery(SOON).unwrap().text(), "832040");

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::load::Load;
-use super::{CONSUMING, Held, NO_SESSION, PREFETCH, QUEUE, Scene, full, prefetch, times};
+use super::{
+    CONSUMING, Held, IN_FLIGHT, NO_SESSION, PREFETCH, QUEUE, Scene, full, prefetch, times,
+};
 use crate::support::wire::{Client, Properties};
 use crate::support::{Broker, Daemon, Ledger, Notify, Proxy, SOON, Settings, until};
 
@@ -222,7 +224,7 @@ fn a_password_may_change_without_a_restart() {
 
     let ledger: Ledger = load.finish(SOON);
     proxy.assert_clean();
-    ledger.assert_clean(2 * (PREFETCH + 1));
+    ledger.assert_clean(2 * IN_FLIGHT);
     assert!(daemon.is_running());
     broker.ctl(&["delete_user", &user]);
 }
@@ -251,7 +253,7 @@ fn killed_daemons_lose_nothing() {
     }
     let ledger = load.finish(Duration::from_secs(60));
     proxy.assert_clean();
-    ledger.assert_clean(rounds as u64 * PREFETCH);
+    ledger.assert_clean(rounds as u64 * IN_FLIGHT);
 }
 
 /// The broker's own limit for an acknowledgement. Its granularity is a minute: full set only.

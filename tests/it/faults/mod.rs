@@ -29,6 +29,10 @@ const CONSUMING: &str = "consuming ";
 /// Unacknowledged deliveries that the daemons of these tests may have.
 const PREFETCH: u64 = 16;
 
+/// What a session may have in hand when it ends: half as much again as the prefetch ([`is_full`]), and one, since deliveries
+/// taken one at a time come before the full window.
+const IN_FLIGHT: u64 = PREFETCH * 3 / 2 + 1;
+
 /// What the allocator may keep beyond what it kept before, whatever the number of sessions in between.
 const GROWTH: u64 = 8 << 20;
 
@@ -126,8 +130,7 @@ impl Scene {
         assert_eq!(self.proxy.unanswered(), 0, "acked without a reply");
         // A broker that comes back may end a session once more before it has settled.
         let ends = self.faults.max(self.notify.sessions().saturating_sub(1));
-        // One more than the prefetch: deliveries taken one at a time come before the full window.
-        ledger.assert_clean(ends * (PREFETCH + 1) + self.forgotten)
+        ledger.assert_clean(ends * IN_FLIGHT + self.forgotten)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{CONSUMING, Held, NO_SESSION, PREFETCH, QUEUE, Scene, full, prefetch};
+use super::{CONSUMING, Held, IN_FLIGHT, NO_SESSION, QUEUE, Scene, full, prefetch};
 use crate::support::proxy::{Accept, Confirms, Cut};
 use crate::support::{Broker, Daemon, Proxy, Role, SOON, Settings, until};
 
@@ -270,6 +270,6 @@ fn a_random_mix_of_faults() {
     scene.faults = ends;
     let report = scene.finish(&broker);
     proxy.assert_clean();
-    println!("{report} ({} duplicates allowed)", ends * (PREFETCH + 1));
+    println!("{report} ({} duplicates allowed)", ends * IN_FLIGHT);
     drop(other);
 }

@@ -90,8 +90,6 @@ pub struct Faults {
     pub hold_role: Option<Role>,
     /// What happens to the broker's confirms.
     pub confirms: Confirms,
-    /// Acks of the programs are lost.
-    pub swallow_acks: bool,
     /// What the proxy answers itself.
     pub answer: Option<Answering>,
     /// The next cut; once done, it is gone.

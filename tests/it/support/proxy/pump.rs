@@ -290,12 +290,6 @@ fn pass(
             ..Verdict::default()
         };
     }
-    if id == Some(method::BASIC_ACK) && from == Side::Client && state.faults.swallow_acks {
-        return Verdict {
-            cut,
-            ..Verdict::default()
-        };
-    }
     if let Some(instead) = answer(&state.faults, connection, from, frame) {
         if id == Some(method::CHANNEL_CLOSE_OK) {
             state.witness.see(connection.id, role, from, frame);
