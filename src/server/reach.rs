@@ -13,7 +13,7 @@
 //! Owns one look at a time, on a channel that the session can do without. A verdict takes looks that agree for a while, since
 //! elections and busy leaders look the same, and no delivery meanwhile.
 
-use crate::broker::{Channels, Connection, Error, Kind};
+use crate::broker::{Channel, Channels, Connection, Error, Inbox, Kind};
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -36,6 +36,11 @@ const STALLED: Duration = Duration::from_secs(3);
 /// The same, if there is only the address that is connected already. Behind it may be another node.
 const PATIENCE_WITH_ONE_URL: Duration = Duration::from_secs(30);
 
+/// A channel for looks; nothing arrives in its inbox but its end.
+type Side = (Channel, Inbox);
+
+type Looking = Pin<Box<dyn Future<Output = (Sight, Option<Side>)> + Send>>;
+
 /// The looks of one session.
 pub(super) struct Reach {
     channels: Channels,
@@ -45,7 +50,9 @@ pub(super) struct Reach {
     next: Instant,
     /// When the broker last did something for which it needs the queue.
     heard: Instant,
-    look: Option<Pin<Box<dyn Future<Output = Sight> + Send>>>,
+    /// What the last look was made with, kept for the next one.
+    channel: Option<Side>,
+    look: Option<Looking>,
 }
 
 /// What one look has shown.
@@ -82,6 +89,7 @@ impl Reach {
             },
             next: Instant::now() + EVERY,
             heard: Instant::now(),
+            channel: None,
             look: None,
         }
     }
@@ -115,7 +123,11 @@ impl Reach {
     /// Called once a second: begins the next look when its time has come.
     pub(super) fn tick(&mut self) {
         if self.look.is_none() && Instant::now() >= self.next {
-            let look = look(self.channels.clone(), self.queue.clone());
+            let look = look(
+                self.channels.clone(),
+                self.channel.take(),
+                self.queue.clone(),
+            );
             self.look = Some(Box::pin(look));
         }
     }
@@ -131,7 +143,8 @@ impl Reach {
         let Some(look) = &mut self.look else {
             return std::future::pending().await;
         };
-        let sight = look.await;
+        let sight;
+        (sight, self.channel) = look.await;
         self.look = None;
         let now = Instant::now();
         let patience = self.doubts.add(sight, now);
@@ -195,22 +208,27 @@ impl Doubts {
     }
 }
 
-/// Looks once, on a channel of its own, since the broker closes that one if it does not find the queue.
-async fn look(channels: Channels, queue: String) -> Sight {
+/// Looks once, on a channel that the session can do without. Gives it back if it can be used again: the broker closes it if
+/// it does not find the queue.
+async fn look(channels: Channels, channel: Option<Side>, queue: String) -> (Sight, Option<Side>) {
     let looking = async {
-        let (channel, _inbox) = channels.open(false).await?;
-        channel.queue_status(&queue).await
+        let side = match channel {
+            Some(side) => side,
+            None => channels.open(false).await?,
+        };
+        let status = side.0.queue_status(&queue).await?;
+        Ok::<_, Error>((status, side))
     };
     match timeout(LIMIT, looking).await {
-        Ok(Ok(status)) if status.consumers > 0 => Sight::Consumer,
-        Ok(Ok(_)) => Sight::None,
+        Ok(Ok((status, side))) if status.consumers > 0 => (Sight::Consumer, Some(side)),
+        Ok(Ok((_, side))) => (Sight::None, Some(side)),
         Ok(Err(error)) => match error.kind {
-            Kind::QueueDown => Sight::None,
-            Kind::Timeout => Sight::Silence,
+            Kind::QueueDown => (Sight::None, None),
+            Kind::Timeout => (Sight::Silence, None),
             // A queue that is gone and a connection that is lost are told to the session in other ways.
-            _ => Sight::Refused,
+            _ => (Sight::Refused, None),
         },
-        Err(_) => Sight::Silence,
+        Err(_) => (Sight::Silence, None),
     }
 }
 
