@@ -273,14 +273,20 @@ impl Broker {
             wire::Client::connect(self.port(), "/").ok()
         });
         *server = Some(child);
+        self.wait_for_end_of_boot();
+    }
+
+    /// A node accepts connections before that. RabbitMQ 4.0 then drops replies by direct reply-to, since it does not count itself
+    /// among the nodes that run; and a start that finds the last one still booting does nothing, and says that all is well.
+    fn wait_for_end_of_boot(&self) {
+        until(START_LIMIT, "the end of the boot", || {
+            (self.eval("whereis(rabbit_boot)") == "undefined").then_some(())
+        });
     }
 
     /// `rabbitmqctl stop_app`: the node stays, RabbitMQ in it stops.
     pub fn stop_app(&self) {
-        // A start that finds the last one still booting does nothing, and says that all is well.
-        until(SOON, "the end of the boot", || {
-            (self.eval("whereis(rabbit_boot)") == "undefined").then_some(())
-        });
+        self.wait_for_end_of_boot();
         self.eval("rabbit:stop()");
     }
 
