@@ -184,7 +184,8 @@ step_restart_under_load() {
 }
 
 prefetch_is() { # NUMBER: the limit that is in force; the broker sees less while there is less to do
-	inside fibrpc status --json | grep -E "\"prefetch\": *$1[,}]"
+	# With the defaults: what is configured may be wrong, or for the service alone.
+	inside fibrpc --config /dev/null status --json | grep -E "\"prefetch\": *$1[,}]"
 }
 
 step_reload_good() {
@@ -218,10 +219,10 @@ step_reload_with_all_threads_at_work() {
 	afresh
 	configure 10-test <<<$'[server]\nprefetch = 1000\nconcurrency = 300'
 	check inside systemctl stop fibrpcd
-	# All of them wait for the daemon, so that it gets as many as it takes at once.
-	load_start 2000 200000
+	# All of them wait for the daemon, so that it gets as many as it takes at once: as many as there is memory for.
+	load_start 1000 1000000
 	check inside systemctl start fibrpcd
-	within 20 tasks_are_more_than 250
+	within 20 tasks_are_more_than 30
 	configure 20-test <<<$'[server]\nprefetch = 999'
 	check inside systemctl reload fibrpcd
 	within 10 prefetch_is 999
