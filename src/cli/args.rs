@@ -108,7 +108,7 @@ pub(super) enum Command {
     #[command(help_template = help::DOCTOR, after_help = help::AFTER_DOCTOR)]
     Doctor,
 
-    /// Put a load on the servers, and measure how they bear it
+    /// Put a load on the servers, and measure how they respond
     ///
     /// Keeps a number of requests in flight (closed loop) or, with --rate, sends at a rate whatever comes
     /// back (open loop). Latencies are then measured from when a request was due, so that a stall of the
@@ -128,7 +128,7 @@ pub(super) enum Command {
 /// Flags of `fibrpc ping`.
 #[derive(Debug, Clone, Flags)]
 pub(super) struct Ping {
-    /// Stop after so many pings; without it, at Ctrl-C
+    /// Stop after this many pings; without it, at Ctrl-C
     #[arg(
         short,
         long,
@@ -171,7 +171,7 @@ pub(super) struct Bench {
     )]
     pub(super) in_flight: Option<usize>,
 
-    /// Send so many requests a second
+    /// Send this many requests a second
     #[arg(short, long, value_name = "RATE", value_parser = rate, value_hint = ValueHint::Other)]
     pub(super) rate: Option<f64>,
 
@@ -185,7 +185,7 @@ pub(super) struct Bench {
     )]
     pub(super) duration: Option<Duration>,
 
-    /// Measure so many requests
+    /// Measure this many requests
     #[arg(
         long,
         value_name = "COUNT",
@@ -209,7 +209,7 @@ pub(super) struct Bench {
     )]
     pub(super) warm_up: Duration,
 
-    /// Spread the requests over so many connections
+    /// Spread the requests over this many connections
     #[arg(
         long,
         value_name = "COUNT",

@@ -1,4 +1,4 @@
-//! `fibrpc bench`: a load on the servers of a queue, and a report on how they bear it.
+//! `fibrpc bench`: a load on the servers of a queue, and a report on how they respond.
 //!
 //! A first request shows that somebody answers. Then the load runs, for a time or a number of requests,
 //! and ends with everything that was sent: at most a call's timeout later. A signal ends it at once, with
