@@ -1,10 +1,9 @@
 //! `fibrpc -` and `fibrpc --file F`: any amount of numbers, one a line.
 
+mod stopped;
+
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, PipeReader, PipeWriter, Write as _};
-use std::os::unix::process::ExitStatusExt as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{self, BufRead as _, BufReader, PipeWriter, Write as _};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use tempfile::TempDir;
 use crate::call::{Server, assert_fails, fibrpc};
 use crate::support::ledger::fibonacci_numbers;
 use crate::support::ports::Ports;
-use crate::support::{Broker, Daemon, Fibrpc, Output, Process, SOON, Settings, until};
+use crate::support::{Broker, Daemon, Fibrpc, Output, Process, SOON, Settings};
 
 /// A `fibrpc` whose input goes on as long as the test wants.
 struct Asking {
@@ -335,128 +334,5 @@ fn without_a_broker_it_does_not_wait_for_the_end_of_its_input() {
                 ]
             );
         }
-    }
-}
-
-#[test]
-fn an_interrupt_sums_up_although_the_input_is_open() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let mut server = Server::start(broker, &vhost);
-    let settings = Settings::new(broker, &vhost).set("client.timeout", "60s");
-    for (arguments, stderr) in [
-        (
-            &["-"][..],
-            "fibrpc: line 1: x: not an integer; ask for a whole number such as 30\nfibrpc: interrupted: 1 answered, 1 failed",
-        ),
-        (
-            &["-q", "-"],
-            "fibrpc: line 1: x: not an integer; ask for a whole number such as 30",
-        ),
-    ] {
-        let mut asking = Asking::start(&settings, arguments);
-        asking.write("x\n1\n2\n3\n");
-        let requests = [server.request(), server.request(), server.request()];
-        server.reply(&requests[0], b"1");
-        server.reply(&requests[2], b"3");
-        assert_eq!(asking.line(), "1");
-        asking.process.signal("INT");
-        let status = asking.process.wait(SOON);
-        assert_eq!(status.signal(), Some(2), "{arguments:?}");
-        assert_eq!(asking.end().stderr, stderr);
-    }
-}
-
-#[test]
-fn a_reader_who_goes_ends_it_quietly_although_the_input_is_open() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let settings = Settings::new(broker, &vhost);
-    let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
-    let (stdin, mut input) = io::pipe().unwrap();
-    let (output, stdout) = io::pipe().unwrap();
-    let (mut process, _folder) = Fibrpc::new(&settings).args(["-"]).start_with(stdin, stdout);
-    input.write_all(b"30\n").unwrap();
-    let mut line = String::new();
-    let mut output = BufReader::new(output);
-    output.read_line(&mut line).unwrap();
-    drop(output);
-    // Nobody can know before the next answer. Then it ends, and does not wait for what might be asked next.
-    input.write_all(b"31\n").unwrap();
-    assert_eq!(process.wait(SOON).code(), Some(0));
-    assert_eq!((line.as_str(), process.stderr()), ("832040\n", vec![]));
-}
-
-/// A `fibrpc` that is written more than it can read, by a thread of ours, and that nobody reads.
-struct Stuck {
-    process: Process,
-    written: Arc<AtomicU64>,
-    _unread: PipeReader,
-    _folder: TempDir,
-}
-
-impl Stuck {
-    fn start(settings: &Settings, arguments: &[&str], line: &str) -> Self {
-        let (stdin, mut input) = io::pipe().unwrap();
-        let (unread, stdout) = io::pipe().unwrap();
-        let fibrpc = Fibrpc::new(settings).args(arguments);
-        let (process, folder) = fibrpc.start_with(stdin, stdout);
-        let written = Arc::new(AtomicU64::new(0));
-        let lines = line.repeat(100);
-        let counter = Arc::clone(&written);
-        // Ends with the process.
-        std::thread::spawn(move || {
-            while input.write_all(lines.as_bytes()).is_ok() {
-                counter.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        Self {
-            process,
-            written,
-            _unread: unread,
-            _folder: folder,
-        }
-    }
-}
-
-/// Waits until something that counts what is done has counted, and counts no more.
-fn wait_until_still<T: Default + PartialEq>(count: impl Fn() -> T) {
-    let (mut before, mut still) = (T::default(), 0);
-    until(Duration::from_secs(60), "an end of all work", || {
-        std::thread::sleep(Duration::from_millis(300));
-        let now = count();
-        let counts = now != T::default() && now == before;
-        still = if counts { still + 1 } else { 0 };
-        before = now;
-        (still >= 4).then_some(())
-    });
-}
-
-#[test]
-fn what_nobody_reads_is_not_asked_for() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let settings = Settings::new(broker, &vhost);
-    let daemon = Daemon::start_consuming(broker, &vhost, &settings);
-    // 20,899 digits each: the pipe holds three of them.
-    let stuck = Stuck::start(&settings, &["--in-flight", "10", "-"], "99999\n");
-    wait_until_still(|| daemon.processor_time());
-    let peak = stuck.process.peak_resident();
-    assert!(peak < 64 << 20, "{peak}");
-}
-
-#[test]
-fn an_interrupt_does_not_wait_for_a_reader_who_has_stopped_and_a_second_one_for_nothing() {
-    let nowhere = Settings::at("amqp://127.0.0.1:1");
-    for (signals, limit) in [(1, SOON), (2, Duration::from_secs(1))] {
-        let mut stuck = Stuck::start(&nowhere, &["--json", "-"], "x\n");
-        wait_until_still(|| stuck.written.load(Ordering::Relaxed));
-        let told = Instant::now();
-        for _ in 0..signals {
-            stuck.process.signal("INT");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        assert_eq!(stuck.process.wait(SOON).signal(), Some(2));
-        assert!(told.elapsed() < limit, "{signals}: {:?}", told.elapsed());
     }
 }

@@ -1,12 +1,13 @@
 //! `fibrpc N...` against servers that we script, and against the tutorial's.
 
-use std::process::Command;
+mod ends;
+
 use std::time::{Duration, Instant};
 
 use crate::support::ports::Ports;
 use crate::support::wire::properties::value;
 use crate::support::wire::{self, Declare, Delivery, Properties};
-use crate::support::{Broker, Daemon, Fibrpc, Output, Proxy, SOON, Settings, python, until};
+use crate::support::{Broker, Fibrpc, Output, SOON, Settings, python, until};
 
 /// A server on `rpc_queue` that does what the test tells it.
 pub struct Server(wire::Client);
@@ -289,23 +290,6 @@ fn an_answer_is_printed_as_soon_as_it_is_next() {
 }
 
 #[test]
-fn no_answer_ends_with_the_timeout() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let _server = Server::start(broker, &vhost);
-    let settings = Settings::new(broker, &vhost);
-    let output = fibrpc(&settings, &["--timeout", "700ms", "30"]);
-    assert_fails(
-        &output,
-        75,
-        "fibrpc: 30: no reply from queue \"rpc_queue\" within 700ms; is a server busy or stuck (try \
-         a longer timeout), or was the request or its reply dropped (by a limit or policy of the queue, or \
-         server.reply_to_allow)?",
-    );
-    assert!(output.elapsed >= Duration::from_millis(700), "{output:?}");
-}
-
-#[test]
 fn told_to_wait_it_waits_for_queue_and_server() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
@@ -331,113 +315,4 @@ fn told_to_wait_it_waits_for_queue_and_server() {
     server.reply(&request, b"832040");
     let output = process.output(SOON);
     assert_eq!((output.code(), output.stdout.as_str()), (0, "832040\n"));
-}
-
-#[test]
-fn ctrl_c_ends_it_by_the_signal() {
-    use std::os::unix::process::ExitStatusExt as _;
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let mut server = Server::start(broker, &vhost);
-    let settings = Settings::new(broker, &vhost).set("client.timeout", "60s");
-    let (process, _folder) = Fibrpc::new(&settings).args(["30"]).start();
-    server.request();
-    process.signal("INT");
-    assert_eq!(process.output(SOON).status.signal(), Some(2));
-}
-
-#[test]
-fn a_closed_pipe_ends_it_quietly_and_a_full_disk_does_not() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let _server = python("tutorial_server.py", broker, &vhost, &[]);
-    broker.wait_for_consumers(&vhost, "rpc_queue", 1);
-    for (script, code, stderr) in [
-        (
-            r#"{ "$0" $(seq 2000); echo $? >&2; } | head -n 1 >/dev/null"#,
-            0,
-            "0\n",
-        ),
-        (
-            r#""$0" 30 >/dev/full"#,
-            74,
-            "fibrpc: cannot write to standard output: No space left",
-        ),
-        (
-            r#""$0" --help >/dev/full"#,
-            74,
-            "fibrpc: cannot write to standard output: No space left",
-        ),
-        (
-            r#""$0" 30 1</dev/null"#,
-            74,
-            "fibrpc: cannot write to standard output: Bad file descriptor",
-        ),
-        (
-            r#""$0" config show 1</dev/null"#,
-            74,
-            "fibrpc: cannot write to standard output: Bad file descriptor",
-        ),
-    ] {
-        let output = Command::new("sh")
-            .args(["-c", script, env!("CARGO_BIN_EXE_fibrpc")])
-            .env("FIBRPC_BROKER__URL", broker.url(&vhost))
-            .output()
-            .unwrap();
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{text}");
-        assert!(text.starts_with(stderr), "{text}");
-    }
-}
-
-/// Not the login alone: each step up to the first question ends with the timeout.
-#[test]
-fn a_broker_that_falls_silent_after_the_login_costs_one_timeout() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let _daemon = Daemon::start_consuming(broker, &vhost, &Settings::new(broker, &vhost));
-    let proxy = Proxy::new(broker.port());
-    // start-ok, tune-ok, open
-    proxy.set(|faults| faults.hold_client_after = Some(3));
-    let settings = Settings::at(&proxy.url(&vhost)).set("client.timeout", "1s");
-    for arguments in [
-        &["30"][..],
-        &["ping", "-c", "1"],
-        &["status"],
-        &["bench", "-d", "100ms"],
-    ] {
-        let began = Instant::now();
-        let output = fibrpc(&settings, arguments);
-        // Two heartbeats would be twenty seconds.
-        assert!(began.elapsed() < Duration::from_secs(10), "{output:?}");
-        assert!([69, 75].contains(&output.code()), "{output:?}");
-    }
-}
-
-/// What passes when others leave is no lack of permission.
-#[test]
-fn too_many_connections_are_told_from_a_lack_of_permission() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let settings = Settings::new(broker, &vhost);
-    let limit = |most: i8| {
-        let limits = format!(r#"{{"max-connections": {most}}}"#);
-        broker.ctl(&["set_vhost_limits", "-p", &vhost, &limits]);
-    };
-    limit(0);
-    let output = fibrpc(&settings, &["30"]);
-    assert_eq!(output.code(), 69, "{output:?}");
-    let advice = "limit (0) is reached; close connections, or raise the limit";
-    assert!(output.stderr.contains(advice), "{output:?}");
-    let waiting = settings.clone().set("client.timeout", "1m");
-    let (process, _folder) = Fibrpc::new(&waiting).args(["-vv", "--wait", "30"]).start();
-    process.wait_for_line("limit (0) is reached", SOON);
-    limit(-1);
-    let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
-    let output = process.output(Duration::from_secs(60));
-    assert_eq!(
-        (output.code(), output.stdout.as_str()),
-        (0, "832040\n"),
-        "{output:?}"
-    );
 }

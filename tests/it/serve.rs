@@ -1,11 +1,14 @@
 //! The main job: the real daemon answers the real client, the tutorial's clients and raw ones, drains,
 //! survives its broker, and says what is wrong when something is.
 
-use std::time::{Duration, Instant};
+mod setup;
+mod stop;
+
+use std::time::Duration;
 
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Declare, Properties};
-use crate::support::{Broker, Daemon, Fibrpc, Ledger, SOON, Settings, fibonacci, python, until};
+use crate::support::{Broker, Daemon, Fibrpc, SOON, Settings, fibonacci, python, until};
 
 const QUEUE: &str = "rpc_queue";
 const MINUTES: Duration = Duration::from_secs(180);
@@ -100,83 +103,6 @@ fn every_request_is_answered_although_the_broker_was_restarted() {
     );
     assert!(daemon.is_running());
     assert_eq!(daemon.pid(), pid);
-}
-
-#[test]
-fn a_drain_loses_nothing_and_answers_nothing_twice() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let settings = Settings::new(broker, &vhost).set("server.prefetch", 200);
-    let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
-    let mut client = Client::connect(broker.port(), &vhost).unwrap();
-    client.confirm_select().unwrap();
-    client.call(QUEUE, b"1", SOON).unwrap();
-
-    let mut ledger = Ledger::new();
-    for index in 0..200_u64 {
-        let n = if index % 20 == 0 { 200_000 } else { index };
-        let id = format!("drain-{index}");
-        ledger.asked(&id, n);
-        let request = Properties::new().correlation_id(&id);
-        client
-            .request(QUEUE, request, n.to_string().as_bytes())
-            .unwrap();
-    }
-    client.wait_for_confirms(SOON).unwrap();
-    (0..200).for_each(|index| ledger.confirmed(&format!("drain-{index}")));
-    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
-        depth.unacked > 0 || depth.ready == 0
-    });
-
-    let began = Instant::now();
-    daemon.signal("TERM");
-    let status = daemon.wait(Duration::from_secs(40));
-    assert!(status.success(), "{status}: {:?}", daemon.stderr());
-    assert!(began.elapsed() < Duration::from_secs(32));
-
-    // Whatever was handed back is in the queue for the next daemon.
-    let _next = Daemon::start_consuming(broker, &vhost, &settings);
-    let end = Instant::now() + MINUTES;
-    while ledger.open().next().is_some() {
-        let left = end.saturating_duration_since(Instant::now());
-        ledger.answered(&client.next_delivery(left).unwrap());
-    }
-    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
-        depth.ready + depth.unacked == 0
-    });
-    client.listen(Duration::from_millis(200)).unwrap();
-    while let Ok(reply) = client.next_delivery(Duration::ZERO) {
-        ledger.answered(&reply);
-    }
-    ledger.assert_clean(0);
-}
-
-#[test]
-fn a_second_signal_stops_at_once_and_says_what_was_abandoned() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let settings = Settings::new(broker, &vhost)
-        .set("server.max_n", 1_000_000_000)
-        .set("server.max_reply_bytes", "500MiB");
-    let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
-    let mut client = Client::connect(broker.port(), &vhost).unwrap();
-    client
-        .request(
-            QUEUE,
-            Properties::new().correlation_id("long"),
-            b"1000000000",
-        )
-        .unwrap();
-    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == 1);
-
-    daemon.signal("TERM");
-    daemon.wait_for_line("draining", SOON);
-    daemon.signal("TERM");
-    let status = daemon.wait(Duration::from_secs(10));
-    assert_eq!(status.code(), Some(75), "{:?}", daemon.stderr());
-    let said = "abandoned 1 request, the broker delivers it again";
-    daemon.wait_for_line(said, SOON);
-    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.ready == 1);
 }
 
 #[test]
@@ -290,99 +216,6 @@ fn headers_of_a_request_are_not_copied_into_the_reply() {
         client.get(&other, true).unwrap().is_none(),
         "the reply was fanned out"
     );
-}
-
-#[test]
-fn a_queue_is_adopted_as_it_is() {
-    let broker = Broker::shared();
-    for declare in [Declare::classic(), Declare::durable(), Declare::quorum()] {
-        let vhost = broker.vhost();
-        let mut client = Client::connect(broker.port(), &vhost).unwrap();
-        client.declare(QUEUE, &declare).unwrap();
-        let _daemon = Daemon::start_consuming(broker, &vhost, &Settings::new(broker, &vhost));
-        assert_eq!(answers(broker, &vhost, b"20"), "6765");
-    }
-}
-
-#[test]
-fn a_queue_that_is_somebody_elses_is_explained() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let mut owner = Client::connect(broker.port(), &vhost).unwrap();
-    owner.declare(QUEUE, &Declare::exclusive()).unwrap();
-    let daemon = Daemon::start(&Settings::new(broker, &vhost));
-    let line = daemon.wait_for_line("disconnected", SOON);
-    assert!(
-        line.contains("RESOURCE_LOCKED") && line.contains("another connection's own"),
-        "{line}"
-    );
-}
-
-#[test]
-fn a_deleted_queue_comes_back_and_is_served() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let daemon = Daemon::start_consuming(broker, &vhost, &Settings::new(broker, &vhost));
-    let mut client = Client::connect(broker.port(), &vhost).unwrap();
-    assert_eq!(client.call(QUEUE, b"20", SOON).unwrap().text(), "6765");
-    client.delete(QUEUE).unwrap();
-    let (line, _) = daemon.wait_for_line_from(0, "cancelled", SOON);
-    daemon.wait_for_line_from(line, " connected to ", SOON);
-    assert_eq!(answers(broker, &vhost, b"21"), "10946");
-}
-
-#[test]
-fn refused_credentials_and_missing_vhosts_are_said_plainly() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let at = |userinfo: &str, vhost: &str| {
-        Settings::at(&format!(
-            "amqp://{userinfo}@127.0.0.1:{}/{vhost}",
-            broker.port()
-        ))
-    };
-    let daemon = Daemon::start(&at("guest:canary-7f3a", &vhost));
-    let line = daemon.wait_for_line("disconnected", SOON);
-    assert!(
-        line.contains("refused user \"guest\" or its password"),
-        "{line}"
-    );
-    assert!(!line.contains("canary-7f3a"), "{line}");
-
-    let daemon = Daemon::start(&at("guest:guest", "not-there"));
-    let line = daemon.wait_for_line("disconnected", SOON);
-    assert!(
-        line.contains("vhost") && line.contains("not-there"),
-        "{line}"
-    );
-}
-
-#[test]
-fn a_broker_that_comes_late_is_waited_for() {
-    let broker = Broker::exclusive();
-    let vhost = broker.vhost();
-    broker.stop();
-    // The broker takes seconds to start, in which the pauses would grow to half a minute.
-    let settings = Settings::new(&broker, &vhost).set("broker.reconnect.max", "2s");
-    let mut daemon = Daemon::start(&settings);
-    let line = daemon.wait_for_line("disconnected", SOON);
-    assert!(line.contains("connection refused"), "{line}");
-
-    let began = Instant::now();
-    let output = Fibrpc::new(&settings).args(["30"]).run(SOON);
-    assert_eq!(output.code(), 69);
-    assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
-    assert!(
-        output.stderr.contains("connection refused"),
-        "{}",
-        output.stderr
-    );
-    assert!(began.elapsed() < Duration::from_secs(3));
-
-    broker.start();
-    broker.wait_for_consumers(&vhost, QUEUE, 1);
-    assert!(daemon.is_running());
-    assert_eq!(answers(&broker, &vhost, b"30"), "832040");
 }
 
 #[test]
@@ -515,50 +348,6 @@ fn a_caller_that_stopped_waiting_is_not_computed_for() {
         "{}",
         reply.text()
     );
-}
-
-#[test]
-fn an_idle_daemon_leaves_at_once() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let mut daemon = Daemon::start_consuming(broker, &vhost, &Settings::new(broker, &vhost));
-    let began = Instant::now();
-    daemon.signal("TERM");
-    let status = daemon.wait(SOON);
-    assert!(status.success());
-    assert!(
-        began.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        began.elapsed()
-    );
-    until(SOON, "the consumer to go", || {
-        (broker.depth(&vhost, QUEUE)?.consumers == 0).then_some(())
-    });
-}
-
-/// Nothing can end a name lookup that hangs, and so the end of the process does not wait for it.
-#[test]
-fn a_lookup_that_hangs_does_not_hold_up_the_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let (source, library) = (folder.path().join("hang.c"), folder.path().join("hang.so"));
-    std::fs::write(
-        &source,
-        r#"#include <unistd.h>
-        int getaddrinfo(void) { write(2, "looking up\n", 11); for (;;) pause(); }"#,
-    )
-    .unwrap();
-    let built = std::process::Command::new("cc")
-        .args(["-shared", "-fPIC", "-fno-builtin", "-o"])
-        .args([&library, &source])
-        .status();
-    assert!(built.unwrap().success());
-    let settings = Settings::at("amqp://guest:guest@localhost");
-    let mut daemon = Daemon::start_with(&settings, |command| {
-        command.env("LD_PRELOAD", &library);
-    });
-    daemon.wait_for_line("looking up", SOON);
-    daemon.signal("TERM");
-    assert_eq!(daemon.wait(SOON).code(), Some(0));
 }
 
 /// More than the system takes as an interval of keepalives.
