@@ -2,7 +2,7 @@
 //! deaths each has been there at.
 //!
 //! Best effort, since a full disk must not stop the service: a write that fails is said once, and made good by the next one
-//! that does not. A clean end leaves no file.
+//! that does not. At each moment the file is whole, since a process may die at each. A clean end leaves no file.
 
 use super::events;
 use std::io::{Error, ErrorKind};
@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// The name of the file. An instance of the service has its state in a folder of its name beside it; no instance can be
 /// called that, since systemd has no `+` in the names of units.
 const NAME: &str = "+requests";
+
+/// Where its next content is written, to take its place when it is whole.
+const NEXT_NAME: &str = "+requests.new";
 
 /// What it was called in version 0.1.0, where `fibrpcd@session` has its folder.
 const OLD_NAME: &str = "session";
@@ -55,7 +58,11 @@ impl Trace {
     pub(super) fn write(&mut self, text: &str) {
         if let Some(file) = &self.file {
             let file = file.clone();
-            let written = std::fs::write(&file, text);
+            let next = file.with_file_name(NEXT_NAME);
+            let written = std::fs::write(&next, text).and_then(|()| std::fs::rename(&next, &file));
+            if written.is_err() {
+                let _ = std::fs::remove_file(&next);
+            }
             self.judge(written, &file);
         }
     }
@@ -114,6 +121,29 @@ mod tests {
         trace.write("new");
         assert!(!trace.broken);
         assert!(directory.path().join(OLD_NAME).is_dir());
+    }
+
+    /// Whoever reads it while it is written, as the next process does, finds one text or the other.
+    #[test]
+    fn the_file_is_whole_at_each_moment() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(NAME);
+        let (mut trace, _) = Trace::open(directory.path());
+        let texts = ["one\n".repeat(4000), "two\n".repeat(4000)];
+        trace.write(&texts[0]);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                for _ in 0..2000 {
+                    let text = fs::read_to_string(&file).unwrap();
+                    assert!(texts.contains(&text), "{} bytes", text.len());
+                }
+            });
+            while !reader.is_finished() {
+                trace.write(&texts[1]);
+                trace.write(&texts[0]);
+            }
+        });
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]
