@@ -75,8 +75,6 @@ pub(super) struct Session<S: Service> {
     consumer: Consumer,
     /// How many requests to ask the broker for.
     credit: Credit,
-    /// Whether the broker has confirmed a reply since the consumer began.
-    flowing: bool,
     control: Control,
     reach: Reach,
     /// Whether the consumer was told to deliver one at a time.
@@ -176,7 +174,6 @@ impl<S: Service> Session<S> {
             confirms,
             consumer,
             credit,
-            flowing: false,
             one_at_a_time,
             window: AckWindow::default(),
             pending: Unconfirmed::default(),

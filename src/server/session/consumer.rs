@@ -140,7 +140,6 @@ impl<S: Service> Session<S> {
             all,
             older: all - self.window.outstanding_of(self.consumer.generation),
             line,
-            flowing: self.flowing && self.blocked_since.is_none(),
         };
         if let Some(prefetch) = self.credit.wanted(held) {
             self.replace_consumer(prefetch);
@@ -193,7 +192,6 @@ impl<S: Service> Session<S> {
         self.take_deliveries()?;
         self.forget_retired();
         self.credit.begin(prefetch);
-        self.flowing = false;
         self.review_prefetch();
         Ok(())
     }

@@ -302,7 +302,6 @@ impl<S: Service> Session<S> {
                 taken,
             } => {
                 while let Some(pending) = self.pending.confirm(number, multiple) {
-                    self.flowing |= taken;
                     if taken {
                         self.confirmed(&pending);
                     } else {

@@ -29,9 +29,9 @@ const CONSUMING: &str = "consuming ";
 /// Unacknowledged deliveries that the daemons of these tests may have.
 const PREFETCH: u64 = 16;
 
-/// What a session may have in hand when it ends: up to twice the prefetch ([`is_full`]), and one, since deliveries taken one
-/// at a time come before the full window.
-const IN_FLIGHT: u64 = PREFETCH * 2 + 1;
+/// What a session may have in hand when it ends: one more than the prefetch, since deliveries taken one at a time come before
+/// the full window.
+const IN_FLIGHT: u64 = PREFETCH + 1;
 
 /// What the allocator may keep beyond what it kept before, whatever the number of sessions in between.
 const GROWTH: u64 = 8 << 20;
@@ -134,10 +134,9 @@ impl Scene {
     }
 }
 
-/// Whether the broker sends no more. If the fault meets changes of the prefetch, what the consumers before were sent is on
-/// top of it: half as much, a quarter and so on.
+/// Whether the broker sends no more: the prefetch, less what the consumer before was sent.
 fn is_full(depth: crate::support::broker::Depth) -> bool {
-    (PREFETCH..PREFETCH * 2).contains(&depth.unacked)
+    (PREFETCH - 2..=PREFETCH).contains(&depth.unacked)
 }
 
 fn prefetch() -> i64 {
