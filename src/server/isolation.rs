@@ -16,6 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A request that was there at so many deaths is rejected.
@@ -55,13 +56,14 @@ pub(super) struct Poison {
 pub(super) struct Isolation {
     /// The request that this session has in hand, alone.
     current: Option<Fingerprint>,
+    /// How many requests are still to be taken one at a time. Changed under the lock, and read without it, since it is
+    /// asked for each request.
+    suspects: Arc<AtomicU64>,
     shared: Arc<Mutex<Shared>>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// How many requests are still to be taken one at a time.
-    suspects: u64,
     strikes: HashMap<Fingerprint, u32>,
     /// Those that had the session end, and not the process. All that a session sends for a request is its answer,
     /// so that another one would end the next session as well.
@@ -76,6 +78,7 @@ impl Clone for Isolation {
     fn clone(&self) -> Self {
         Self {
             current: None,
+            suspects: Arc::clone(&self.suspects),
             shared: Arc::clone(&self.shared),
         }
     }
@@ -90,20 +93,23 @@ impl Isolation {
             trace,
             ..Shared::default()
         };
-        if let Some(left) = left {
-            shared.suspects = suspects.max(1);
-            shared.strikes = left.lines().filter_map(parse).collect();
-        }
+        let suspects = left.as_ref().map_or(0, |_| suspects.max(1));
+        shared.strikes = left
+            .iter()
+            .flat_map(|left| left.lines())
+            .filter_map(parse)
+            .collect();
         shared.save();
         Self {
             current: None,
+            suspects: Arc::new(suspects.into()),
             shared: Arc::new(Mutex::new(shared)),
         }
     }
 
     /// Whether deliveries are to be taken one at a time.
     pub(super) fn active(&self) -> bool {
-        self.shared().suspects > 0
+        self.suspects() > 0
     }
 
     /// A request is about to be worked on, alone, unless it has had too many strikes.
@@ -134,7 +140,7 @@ impl Isolation {
         if let Some(request) = shared.put_down(&mut self.current) {
             shared.forget(request);
         }
-        shared.suspects = shared.suspects.saturating_sub(1);
+        self.suspect(self.suspects().saturating_sub(1));
         shared.save();
     }
 
@@ -143,7 +149,7 @@ impl Isolation {
         let mut shared = lock(&self.shared);
         shared.put_down(&mut self.current);
         shared.forget(request);
-        shared.suspects = 1;
+        self.suspect(1);
         shared.save();
     }
 
@@ -151,16 +157,16 @@ impl Isolation {
     /// cause. Returns whether anything was learnt from it: who is suspected, which may end all deaths like it.
     pub(super) fn died(&mut self, culpable: bool, returning: u64) -> bool {
         let mut shared = lock(&self.shared);
-        let was_active = shared.suspects > 0;
+        let last = self.suspects();
         let suspects = if culpable { returning.max(1) } else { 1 };
-        shared.suspects = shared.suspects.max(suspects);
+        self.suspect(last.max(suspects));
         let accused = shared.put_down(&mut self.current).filter(|_| culpable);
         if let Some(request) = accused {
             *shared.strikes.entry(request).or_insert(0) += 1;
             shared.deadly_answers.insert(request);
         }
         shared.save();
-        culpable && (accused.is_some() || !was_active)
+        culpable && (accused.is_some() || last == 0)
     }
 
     /// The session ends in order, and what it had in hand with it.
@@ -173,11 +179,15 @@ impl Isolation {
 
     /// The process ends in order.
     pub(super) fn ended(&mut self) {
-        self.shared().trace.remove();
+        lock(&self.shared).trace.remove();
     }
 
-    fn shared(&self) -> MutexGuard<'_, Shared> {
-        lock(&self.shared)
+    fn suspects(&self) -> u64 {
+        self.suspects.load(Ordering::Relaxed)
+    }
+
+    fn suspect(&self, suspects: u64) {
+        self.suspects.store(suspects, Ordering::Relaxed);
     }
 }
 

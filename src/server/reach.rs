@@ -48,8 +48,10 @@ pub(super) struct Reach {
     broker: String,
     doubts: Doubts,
     next: Instant,
-    /// When the broker last did something for which it needs the queue.
+    /// When the broker last did something for which it needs the queue, to a second.
     heard: Instant,
+    /// Whether it has done so since the last [`Reach::tick`]: deliveries are too many to read the clock for each.
+    delivered: bool,
     /// What the last look was made with, kept for the next one.
     channel: Option<Side>,
     look: Option<Looking>,
@@ -89,6 +91,7 @@ impl Reach {
             },
             next: Instant::now() + EVERY,
             heard: Instant::now(),
+            delivered: false,
             channel: None,
             look: None,
         }
@@ -96,8 +99,14 @@ impl Reach {
 
     /// A delivery has come, so the queue is within reach.
     pub(super) fn delivered(&mut self) {
-        self.doubts.since = None;
-        self.heard = Instant::now();
+        self.delivered = true;
+    }
+
+    fn take_note(&mut self) {
+        if std::mem::take(&mut self.delivered) {
+            self.doubts.since = None;
+            self.heard = Instant::now();
+        }
     }
 
     /// Another consumer has taken over, which most members of the queue have agreed on; or nothing is known, since the process
@@ -122,6 +131,7 @@ impl Reach {
 
     /// Called once a second: begins the next look when its time has come.
     pub(super) fn tick(&mut self) {
+        self.take_note();
         if self.look.is_none() && Instant::now() >= self.next {
             let look = look(
                 self.channels.clone(),
@@ -146,6 +156,7 @@ impl Reach {
         let sight;
         (sight, self.channel) = look.await;
         self.look = None;
+        self.take_note();
         let now = Instant::now();
         let patience = self.doubts.add(sight, now);
         self.next = match sight {

@@ -214,7 +214,7 @@ impl<S: Service> Session<S> {
             {
                 return Ok(self.finish(drain).await);
             }
-            let drain_wakes = self.draining.map(|drain| drain.wakes().into());
+            let drain_wakes = self.draining.map(|drain| drain.wakes());
             tokio::select! {
                 biased;
                 Ok(()) = self.context.stop.changed() => {
@@ -223,8 +223,7 @@ impl<S: Service> Session<S> {
                         self.begin_drain(true).await?;
                     }
                 }
-                () = sleep_until(drain_wakes.unwrap_or_else(tokio::time::Instant::now)),
-                    if drain_wakes.is_some() => {
+                () = wake_at(drain_wakes) => {
                     if let Some(drain) = self.draining {
                         if drain.hand_back_at.is_none() {
                             self.catch_up().await?;
@@ -251,7 +250,7 @@ impl<S: Service> Session<S> {
                 Some(offer) = self.refused.next(), if !self.refused.is_empty() => self.on_offer(offer)?,
                 done = self.pool.next(), if self.pool.is_working() => self.on_computed(done)?,
                 // One that leaves is not asked: the next session answers for both.
-                asked = self.control.next(), if !*self.retired.borrow() => match asked {
+                asked = self.control.next(), if !self.is_leaving() => match asked {
                     Some(asked) => self.on_status(&asked),
                     None => self.control.try_again(&self.publishing, &self.settings),
                 },
@@ -339,6 +338,11 @@ impl<S: Service> Session<S> {
         !*self.retired.borrow() && *self.context.stop.borrow() == Stop::No
     }
 
+    /// Whether the next session has taken over.
+    fn is_leaving(&self) -> bool {
+        self.draining.is_some_and(|drain| !drain.stopping)
+    }
+
     fn publish_state(&self) {
         if self.is_current() {
             let state = State::Consuming {
@@ -364,6 +368,14 @@ impl<S: Service> Session<S> {
 
     fn update_gauges(&mut self) {
         self.gauge.set(self.in_flight());
+    }
+}
+
+/// Completes at this time; pends for ever if there is none.
+async fn wake_at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => future::pending().await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The supervisor: opens sessions, one after another, for as long as the server runs.
 //!
-//! Owns the sessions that run, which are futures of its own and no tasks, and the attempt at the next one. There is one
-//! current session, or none while brokers are tried. When broker or queue settings change, the current session serves on
+//! Owns the sessions that run, each a task that ends with it, and the attempt at the next one. There is one current
+//! session, or none while brokers are tried. When broker or queue settings change, the current session serves on
 //! until the next one consumes; then it leaves: it takes nothing more, and finishes what it has in hand beside its
 //! successor. If the successor cannot be opened, the attempts go on and the current session with the old settings serves
 //! as before. So a change of session is no gap, and a long computation keeps nobody waiting.
@@ -15,12 +15,12 @@ use super::undeliverable::Undeliverable;
 use super::{Context, Outcome, events};
 use crate::broker::{Error, Kind};
 use crate::config::Config;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Sleep;
 
 /// A session, or why there is none.
@@ -36,8 +36,8 @@ pub(super) struct Supervisor<'a, S: Service> {
     context: &'a Context<S>,
     config: watch::Receiver<Arc<Config>>,
     brokers: Brokers,
-    /// The current session and those that leave.
-    sessions: FuturesUnordered<Boxed<Ended>>,
+    /// The current session and those that leave. As tasks, since nothing here is to be polled for each of their messages.
+    sessions: JoinSet<Ended>,
     /// The session that consumes.
     current: Option<Current>,
     next: Next<S>,
@@ -120,7 +120,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
             context,
             config,
             brokers,
-            sessions: FuturesUnordered::new(),
+            sessions: JoinSet::new(),
             current: None,
             next: Next::Nothing,
             undeliverable: Undeliverable::default(),
@@ -146,9 +146,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
             tokio::select! {
                 biased;
                 Ok(()) = stop.changed() => self.on_stop(*stop.borrow_and_update()),
-                Some(ended) = self.sessions.next(), if !self.sessions.is_empty() => {
-                    self.on_ended(ended);
-                }
+                Some(ended) = self.sessions.join_next() => self.on_ended(ended.unwrap_or_else(panicked)),
                 Ok(()) = self.config.changed() => self.on_configuration(),
                 step = self.next.step() => match step {
                     Step::Opened(Ok(session)) => self.on_opened(session),
@@ -214,7 +212,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
             place: place.clone(),
             retire,
         });
-        self.sessions.push(Box::pin(serve(place, session)));
+        self.sessions.spawn(serve(place, session));
     }
 
     fn on_unopened(&mut self, error: Error) {
@@ -385,6 +383,11 @@ impl<'a, S: Service> Supervisor<'a, S> {
             _ => false,
         });
     }
+}
+
+/// A session's task did not end by itself. Nobody cancels it while the supervisor runs, so it panicked.
+fn panicked(error: JoinError) -> Ended {
+    std::panic::resume_unwind(error.into_panic())
 }
 
 /// Runs a session to its end.

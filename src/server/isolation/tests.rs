@@ -142,7 +142,7 @@ fn sessions_side_by_side_have_each_its_own_request_in_hand() {
     assert_eq!(new.begin(8), Verdict::Innocent);
     new.settled();
     assert!(old.died(true, 1), "8 is innocent, which says nothing of 7");
-    let strikes = |isolation: &Isolation| isolation.shared().strikes.clone();
+    let strikes = |isolation: &Isolation| lock(&isolation.shared).strikes.clone();
     assert_eq!(strikes(&old), HashMap::from([(7, 1)]));
     assert_eq!(old.begin(7), Verdict::Innocent);
     assert_eq!(strikes(&load()), HashMap::from([(7, 2)]));
