@@ -3,10 +3,10 @@
 //! Owns the task that reads and writes the socket: when the value is dropped the connection is cut, so neither
 //! a socket nor the AMQP library's thread for it outlives its owner.
 
-use super::guard::Guard;
 use super::handshake::{self, Attempt};
 use super::link::{self, LibraryEnd, Link, Pump};
 use super::once::SAID;
+use super::reader::Reader;
 use super::{Channel, Error, Inbox, Kind, transport};
 use crate::config::{self, BrokerUrl, Login, Scheme};
 use futures_core::Stream;
@@ -34,7 +34,7 @@ pub struct Options {
     pub name: String,
     /// The limit for every later operation on it.
     pub operation_timeout: Duration,
-    /// Bodies larger than this are dropped by the guard and delivered as a defect; `None`: no limit.
+    /// Bodies larger than this are dropped by the reader and delivered as a defect; `None`: no limit.
     pub max_body: Option<u64>,
     /// The longest that the caller waits for the handshake, if that is less than `broker.connect_timeout`.
     pub patience: Option<Duration>,
@@ -109,7 +109,7 @@ impl Connection {
         // Dropped before it is done, this cuts the connection and with it what the library has begun.
         let cut = CutOnDrop(Some(link.clone()));
         let mut tasks = JoinSet::new();
-        tasks.spawn(Pump::new(link.clone(), stream, Guard::new(None)));
+        tasks.spawn(Pump::new(link.clone(), stream, Reader::new(None)));
         let end = Mutex::new(Some(LibraryEnd(link.clone())));
         let connect = async move |_: AMQPUri, _: link::Runtime| {
             let end = end.lock().unwrap_or_else(PoisonError::into_inner).take();

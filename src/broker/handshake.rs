@@ -3,8 +3,8 @@
 //! Where neither tells the cause, the broker is quoted, and nothing is guessed.
 
 use super::error::one_line;
-use super::guard::{ANOTHER_VERSION, Broken};
 use super::link::Ending;
+use super::reader::{ANOTHER_VERSION, Broken};
 use super::{Error, Kind, tls};
 use crate::config::{self, BrokerUrl, Login, Scheme, Source};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //! [`Link`] is the shared state; sessions write messages into it, the AMQP library reads and writes its part
 //! of the conversation through [`LibraryEnd`], and [`Pump`], a task of the connection's own, moves all of it
 //! through the socket. So a message crosses no thread: what the socket brings is read, split by the
-//! [guard](super::guard) and put into the [`Letterbox`]es in one go, and what a session publishes goes out with the next
+//! [reader](super::reader) and put into the [`Letterbox`]es in one go, and what a session publishes goes out with the next
 //! write, however many messages that are.
 //!
 //! Promises: frames go out whole and in the order in which they were written; once the link has ended, by a
@@ -22,9 +22,9 @@ pub(super) use pump::Pump;
 use super::Error;
 use super::codec::frame::{HEAD, Head};
 use super::codec::method::{self, Reason};
-use super::guard::{Greeting, Intake};
 use super::handshake::{Progress, Step};
 use super::inbox::{Arrival, Inbox, Letterbox};
+use super::reader::{Greeting, Intake};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -82,7 +82,7 @@ struct State {
     rounds: u64,
     /// Who waits to write to the socket, and who to read from the library's end.
     pump: Option<Waker>,
-    reader: Option<Waker>,
+    library: Option<Waker>,
 }
 
 impl Link {
@@ -186,7 +186,7 @@ impl Link {
         state.ended = Some(ending);
         state.outbound = Vec::new();
         state.wake_pump();
-        state.wake_reader();
+        state.wake_library();
         self.0.over.cancel();
     }
 
@@ -215,7 +215,7 @@ impl Link {
             let read = std::mem::take(&mut state.inbound_at);
             state.inbound.drain(..read);
             state.inbound.append(&mut intake.library);
-            state.wake_reader();
+            state.wake_library();
         }
         if let Some(reason) = intake.closed.take() {
             state.fail_all(&Ending::from(&reason).error(&self.0.address));
@@ -268,9 +268,9 @@ impl State {
         }
     }
 
-    fn wake_reader(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
+    fn wake_library(&mut self) {
+        if let Some(library) = self.library.take() {
+            library.wake();
         }
     }
 

@@ -59,7 +59,7 @@ impl Link {
     async fn library_turn(&self) {
         let (mut idle, before) = {
             let mut state = self.state();
-            state.wake_reader();
+            state.wake_library();
             let idle = self.0.idle.subscribe();
             let before = *idle.borrow();
             (idle, before)

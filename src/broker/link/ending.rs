@@ -1,7 +1,7 @@
 //! Why a connection has ended, and how that reads.
 
 use crate::broker::codec::method::Reason;
-use crate::broker::guard::Broken;
+use crate::broker::reader::Broken;
 use crate::broker::{Error, Kind, tls};
 use tokio_rustls::rustls;
 

@@ -63,7 +63,7 @@ impl futures_io::AsyncRead for LibraryEnd {
             if let Some(ended) = &state.ended {
                 return Poll::Ready(Err(aborted(ended)));
             }
-            state.reader = Some(context.waker().clone());
+            state.library = Some(context.waker().clone());
             (self.0.0.idle).send_modify(|idle| *idle = idle.saturating_add(1));
             return Poll::Pending;
         }

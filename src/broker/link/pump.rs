@@ -2,7 +2,7 @@
 
 use super::{Ending, Link};
 use crate::broker::codec::frame::A_HEARTBEAT;
-use crate::broker::guard::{Broken, Guard, Intake};
+use crate::broker::reader::{Broken, Intake, Reader};
 use crate::broker::tls;
 use crate::broker::transport::Stream;
 use std::future::Future;
@@ -35,7 +35,7 @@ struct Round {
 pub(in crate::broker) struct Pump {
     link: Link,
     stream: Stream,
-    guard: Guard,
+    reader: Reader,
     intake: Intake,
     buffer: Box<[u8]>,
     /// On its way out, from `sent` on.
@@ -48,11 +48,11 @@ pub(in crate::broker) struct Pump {
 
 impl Pump {
     /// The task that moves the bytes of `link` through `stream`.
-    pub(in crate::broker) fn new(link: Link, stream: Stream, guard: Guard) -> Self {
+    pub(in crate::broker) fn new(link: Link, stream: Stream, reader: Reader) -> Self {
         Self {
             link,
             stream,
-            guard,
+            reader,
             intake: Intake::default(),
             buffer: vec![0; READ].into(),
             sending: Vec::new(),
@@ -143,8 +143,8 @@ impl Pump {
                 .bytes_in
                 .fetch_add(read as u64, Ordering::Relaxed);
             let max_body = self.link.0.max_body.load(Ordering::Relaxed);
-            self.guard.limit_bodies(max_body);
-            let taken = self.guard.take(&self.buffer[..read], &mut self.intake);
+            self.reader.limit_bodies(max_body);
+            let taken = self.reader.take(&self.buffer[..read], &mut self.intake);
             self.give_word_of_life();
             if let Some(blocked) = self.intake.blocked.take() {
                 self.stream.expect_progress(!blocked);

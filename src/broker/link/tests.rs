@@ -3,7 +3,7 @@
 use super::*;
 use crate::broker::Kind;
 use crate::broker::codec::frame::A_HEARTBEAT;
-use crate::broker::guard::Broken;
+use crate::broker::reader::Broken;
 use futures_io::{AsyncRead as _, AsyncWrite as _};
 use std::io;
 use std::pin::Pin;

@@ -3,9 +3,9 @@
 
 use super::*;
 use crate::broker::codec::frame::A_HEARTBEAT;
-use crate::broker::guard::Guard;
 use crate::broker::inbox::{Arrival, Inbox};
 use crate::broker::link::{LibraryEnd, Pump, runtime};
+use crate::broker::reader::Reader;
 use crate::broker::transport::Stream;
 use async_rs::traits::Reactor as _;
 use futures_io::AsyncRead as _;
@@ -99,7 +99,7 @@ async fn connected() -> Connected {
     pump.spawn(Pump::new(
         link.clone(),
         Stream::plain(ours),
-        Guard::new(None),
+        Reader::new(None),
     ));
     let library = Library::start(&link);
     link.caught_up().await;

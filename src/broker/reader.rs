@@ -66,7 +66,7 @@ const UNENDED: Broken = Broken("a frame without its end");
 
 /// Splits the stream of one connection.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(super) struct Reader {
     max_body: Option<u64>,
     state: State,
     /// A frame that has not come to its end.
@@ -75,7 +75,7 @@ pub(super) struct Guard {
     partial: HashMap<u16, Partial>,
 }
 
-/// Where in the stream the guard stands.
+/// Where in the stream the reader stands.
 #[derive(Debug, Clone, Copy)]
 enum State {
     /// Between two frames.
@@ -109,7 +109,7 @@ enum Source {
     },
 }
 
-impl Guard {
+impl Reader {
     /// For a fresh connection. Bodies larger than `max_body` bytes are dropped on the way, at no cost in
     /// memory, and their messages delivered with the [`Defect`]; `None`: no limit.
     pub(super) fn new(max_body: Option<u64>) -> Self {

@@ -246,7 +246,7 @@ proptest! {
         check(&[deliver(256, 7), stream].concat(), Some(10), &reads)?;
     }
 
-    /// Against the library's parser, since the guard cannot judge its own writing.
+    /// Against the library's parser, since the reader cannot judge its own writing.
     #[test]
     fn what_is_published_is_what_others_read(
         message in any_message(),

@@ -1,8 +1,8 @@
-//! Frames by hand, and what the guard and the library make of them.
+//! Frames by hand, and what the reader and the library make of them.
 
 use amq_protocol::frame::{AMQPFrame, parse_frame};
 
-use super::super::{Broken, Guard, Intake, MAX_HEADER_FRAME};
+use super::super::{Broken, Intake, MAX_HEADER_FRAME, Reader};
 use crate::broker::codec::frame::{self, BODY, HEADER, METHOD};
 use crate::broker::inbox::{Arrival, Delivery};
 
@@ -102,7 +102,7 @@ pub(super) fn take(
     stream: &[u8],
     reads: &[usize],
 ) -> (Intake, Result<(), Broken>, usize) {
-    let mut guard = Guard::new(max_body);
+    let mut reader = Reader::new(max_body);
     let mut intake = Intake::default();
     let mut reads = reads.iter().cycle();
     let mut rest = stream;
@@ -110,10 +110,10 @@ pub(super) fn take(
     while !rest.is_empty() {
         let (read, after) = rest.split_at(rest.len().min(*reads.next().unwrap()));
         rest = after;
-        if let Err(broken) = guard.take(read, &mut intake) {
+        if let Err(broken) = reader.take(read, &mut intake) {
             return (intake, Err(broken), held);
         }
-        held = held.max(guard.begun.len());
+        held = held.max(reader.begun.len());
     }
     (intake, Ok(()), held)
 }

@@ -1,5 +1,0 @@
-//! The guard, against frames made by hand and against the library's own parser.
-
-mod properties;
-mod rules;
-mod support;
