@@ -1,12 +1,12 @@
 //! A channel: the operations that we use. What the broker answers is awaited under a deadline; messages and
-//! acknowledgements go out at once, and what comes of them arrives in the channel's [`Inbox`].
+//! acknowledgements go out at once, and what comes of them arrives in the channel's [`Mailbox`].
 
 mod permission;
 
 use super::codec::method;
 use super::connection::{check_short, short};
 use super::link::Link;
-use super::{Error, Inbox, Kind};
+use super::{Error, Kind, Mailbox};
 use crate::config::QueueKind;
 use crate::protocol::{Message, Properties};
 use lapin::options::{
@@ -61,9 +61,9 @@ impl Channel {
         link: Link,
         vital: bool,
         timeout: Duration,
-    ) -> (Self, Inbox) {
+    ) -> (Self, Mailbox) {
         let id = library.id();
-        let inbox = link.inbox(id);
+        let mailbox = link.mailbox(id);
         let inner = Inner {
             library,
             id,
@@ -76,7 +76,7 @@ impl Channel {
             vital,
             timeout,
         };
-        (channel, inbox)
+        (channel, mailbox)
     }
 
     /// Switches publisher confirms on.
@@ -196,7 +196,7 @@ impl Channel {
         })
     }
 
-    /// Starts a consumer with this tag; what it is sent arrives in the inbox.
+    /// Starts a consumer with this tag; what it is sent arrives in the mailbox.
     pub async fn consume(
         &self,
         queue: &str,
@@ -218,7 +218,7 @@ impl Channel {
             .map(|consumer| Subscription { _library: consumer })
     }
 
-    /// Stops the consumer; deliveries that were on their way are in the inbox when this is done.
+    /// Stops the consumer; deliveries that were on their way are in the mailbox when this is done.
     pub async fn cancel(&self, tag: &str) -> Result<(), Error> {
         let tag = short("the consumer tag", tag)?;
         let cancel = self
@@ -236,7 +236,7 @@ impl Channel {
     /// Publishes to an exchange. Gives the number of the publish, counted from 1 on, by which the broker
     /// confirms it (after [`Channel::confirm_select`]).
     ///
-    /// Fails where a name or property is longer than AMQP allows. A lost connection is told by the inbox. A
+    /// Fails where a name or property is longer than AMQP allows. A lost connection is told by the mailbox. A
     /// confirm has no deadline, since a broker short of memory holds it back as long as it likes: whoever
     /// waits for it knows whether the connection is blocked, and cuts it when it is not.
     pub fn publish_to(

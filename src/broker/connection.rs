@@ -7,7 +7,7 @@ use super::handshake::{self, Attempt};
 use super::link::{self, LibraryEnd, Link, Pump};
 use super::once::SAID;
 use super::reader::Reader;
-use super::{Channel, Error, Inbox, Kind, transport};
+use super::{Channel, Error, Kind, Mailbox, transport};
 use crate::config::{self, BrokerUrl, Login, Scheme};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
@@ -52,7 +52,7 @@ pub enum Event {
 }
 
 /// A channel and what arrives on it.
-pub type Opened = Result<(Channel, Inbox), Error>;
+pub type Opened = Result<(Channel, Mailbox), Error>;
 
 /// An open connection.
 pub struct Connection {
@@ -194,12 +194,12 @@ impl Connection {
     }
 
     /// Completes when all that had arrived in the socket at the time of the call has been read and put into the
-    /// inboxes of the channels, and [`Connection::event`] has what it tells of; at once if the connection has
+    /// mailboxes of the channels, and [`Connection::event`] has what it tells of; at once if the connection has
     /// ended. The future borrows nothing.
     ///
     /// To be awaited when a deadline has passed, before anything is judged late by it: a process that was
     /// stopped finds its timers expired before it has read the answers that came meanwhile. What was read is
-    /// still to be taken out of the inbox ([`Inbox::try_next`](super::Inbox::try_next)) after this.
+    /// still to be taken out of the mailbox ([`Mailbox::try_next`](super::Mailbox::try_next)) after this.
     pub fn caught_up(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.link.caught_up()
     }

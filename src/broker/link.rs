@@ -3,7 +3,7 @@
 //! [`Link`] is the shared state; sessions write messages into it, the AMQP library reads and writes its part
 //! of the conversation through [`LibraryEnd`], and [`Pump`], a task of the connection's own, moves all of it
 //! through the socket. So a message crosses no thread: what the socket brings is read, split by the
-//! [reader](super::reader) and put into the [`Letterbox`]es in one go, and what a session publishes goes out with the next
+//! [reader](super::reader) and put into the [`MailboxSender`]s in one go, and what a session publishes goes out with the next
 //! write, however many messages that are.
 //!
 //! Promises: frames go out whole and in the order in which they were written; once the link has ended, by a
@@ -23,7 +23,7 @@ use super::Error;
 use super::codec::frame::{HEAD, Head};
 use super::codec::method::{self, Reason};
 use super::handshake::{Progress, Step};
-use super::inbox::{Arrival, Inbox, Letterbox};
+use super::mailbox::{Arrival, Mailbox, MailboxSender};
 use super::reader::{Greeting, Intake};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,7 +67,7 @@ struct State {
     /// For the library to read, from `inbound_at` on.
     inbound: Vec<u8>,
     inbound_at: usize,
-    letterboxes: HashMap<u16, Arc<Letterbox>>,
+    mailboxes: HashMap<u16, Arc<MailboxSender>>,
     /// How far the handshake has got, the mechanism that we log in with, and what the broker said of itself.
     step: Step,
     mechanism: Option<&'static str>,
@@ -156,15 +156,15 @@ impl Link {
         )
     }
 
-    /// The inbox of a channel that was just opened.
-    pub(super) fn inbox(&self, channel: u16) -> Inbox {
-        let letterbox = Arc::new(Letterbox::default());
+    /// The mailbox of a channel that was just opened.
+    pub(super) fn mailbox(&self, channel: u16) -> Mailbox {
+        let sender = Arc::new(MailboxSender::default());
         let mut state = self.state();
         if let Some(ended) = &state.ended {
-            letterbox.put(Arrival::Failed(ended.error(&self.0.address)));
+            sender.put(Arrival::Failed(ended.error(&self.0.address)));
         }
-        state.letterboxes.insert(channel, Arc::clone(&letterbox));
-        Inbox::new(letterbox)
+        state.mailboxes.insert(channel, Arc::clone(&sender));
+        Mailbox::new(sender)
     }
 
     /// Adds whole frames, which `append` writes, to what goes out; gives back what `append` does. Where the
@@ -200,8 +200,8 @@ impl Link {
         let mut state = self.state();
         for (channel, arrival) in intake.arrivals.drain(..) {
             // A channel that nobody listens on any more may still be sent something.
-            if let Some(letterbox) = state.letterboxes.get(&channel) {
-                letterbox.put(arrival);
+            if let Some(sender) = state.mailboxes.get(&channel) {
+                sender.put(arrival);
             }
         }
         if let Some(greeting) = intake.greeting.take() {
@@ -257,8 +257,8 @@ impl State {
     }
 
     fn fail_all(&self, error: &Error) {
-        for letterbox in self.letterboxes.values() {
-            letterbox.put(Arrival::Failed(error.clone()));
+        for sender in self.mailboxes.values() {
+            sender.put(Arrival::Failed(error.clone()));
         }
     }
 

@@ -14,7 +14,7 @@ use super::Error;
 use super::codec::content::{self, FIXED};
 use super::codec::frame::{BODY, END, HEAD, HEADER, HEARTBEAT, Head, METHOD};
 use super::codec::method::{self, Method, Reason};
-use super::inbox::{Arrival, Delivery, Returned};
+use super::mailbox::{Arrival, Delivery, Returned};
 use crate::protocol::{Defect, Message};
 use std::collections::HashMap;
 

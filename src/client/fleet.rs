@@ -7,7 +7,7 @@ use super::session::{CLOSE, REPLY_TO};
 use super::{Settings, failure, presence};
 use crate::broker::endpoint::Endpoints;
 use crate::broker::{
-    Arrival, Channel, Connection, Error, Event, Inbox, Kind, Options, QueueStatus,
+    Arrival, Channel, Connection, Error, Event, Kind, Mailbox, Options, QueueStatus,
 };
 use crate::config::BrokerUrl;
 use crate::protocol::control::{EXCHANGE, Question, Report, read_pong, routing_key};
@@ -229,7 +229,7 @@ fn too_late(limit: Duration, blocked: Option<String>) -> Status {
 /// any more.
 async fn gather(
     channel: &Channel,
-    mut inbox: Inbox,
+    mut inbox: Mailbox,
     queue: &str,
     expected: Option<u32>,
     deadline: Instant,

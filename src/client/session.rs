@@ -7,8 +7,8 @@
 use super::Settings;
 use super::presence::{self, Look};
 use crate::broker::{
-    Arrival, Channel, Channels, Connection, Error, Event as ConnectionEvent, Inbox, Kind, Options,
-    QueueStatus, Returned, Subscription, Unconfirmed,
+    Arrival, Channel, Channels, Connection, Error, Event as ConnectionEvent, Kind, Mailbox,
+    Options, QueueStatus, Returned, Subscription, Unconfirmed,
 };
 use crate::config::BrokerUrl;
 use crate::protocol::Message;
@@ -50,7 +50,7 @@ pub(super) enum Event {
 pub(super) struct Session {
     connection: Connection,
     channel: Channel,
-    inbox: Inbox,
+    inbox: Mailbox,
     _replies: Subscription,
     /// Whether the broker says what it made of requests.
     confirmed: bool,

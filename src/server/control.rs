@@ -10,7 +10,7 @@ use super::admission;
 use super::events;
 use crate::broker::backoff::Backoff;
 use crate::broker::{
-    Arrival, Channel, Connection, Error, Inbox, Kind, Subscription, Unconfirmed, topology,
+    Arrival, Channel, Connection, Error, Kind, Mailbox, Subscription, Unconfirmed, topology,
 };
 use crate::config::Config;
 use crate::protocol::control::{EXCHANGE, Question, Report, pong, routing_key};
@@ -66,7 +66,7 @@ enum Stage {
 
 struct Listening {
     channel: Channel,
-    inbox: Inbox,
+    inbox: Mailbox,
     _requests: Subscription,
     since: Instant,
     /// The requests whose answers are on their way, by their delivery tags.

@@ -13,7 +13,7 @@
 //! Owns one look at a time, on a channel that the session can do without. A verdict takes looks that agree for a while, since
 //! elections and busy leaders look the same, and no delivery meanwhile.
 
-use crate::broker::{Channel, Channels, Connection, Error, Inbox, Kind};
+use crate::broker::{Channel, Channels, Connection, Error, Kind, Mailbox};
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -37,7 +37,7 @@ const STALLED: Duration = Duration::from_secs(3);
 const PATIENCE_WITH_ONE_URL: Duration = Duration::from_secs(30);
 
 /// A channel for looks; nothing arrives in its inbox but its end.
-type Side = (Channel, Inbox);
+type Side = (Channel, Mailbox);
 
 type Looking = Pin<Box<dyn Future<Output = (Sight, Option<Side>)> + Send>>;
 

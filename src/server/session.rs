@@ -27,7 +27,7 @@ use super::reach::{self, Reach};
 use super::service::Service;
 use super::state::{Counters, InFlight, State, Stop};
 use super::{Context, adoption, events};
-use crate::broker::{Channel, Connection, Error, Event, Inbox, Options, Unconfirmed};
+use crate::broker::{Channel, Connection, Error, Event, Mailbox, Options, Unconfirmed};
 use crate::config::{BrokerUrl, Config};
 use crate::protocol::Message;
 use crate::protocol::reply_to::{Address, Policy};
@@ -69,9 +69,9 @@ pub(super) struct Session<S: Service> {
     consuming: Connection,
     publishing: Connection,
     incoming: Channel,
-    deliveries: Inbox,
+    deliveries: Mailbox,
     outgoing: Channel,
-    confirms: Inbox,
+    confirms: Mailbox,
     consumer: Consumer,
     /// How many requests to ask the broker for.
     credit: Credit,

@@ -21,7 +21,7 @@ const STOPPED: Duration = Duration::from_secs(1);
 
 impl Link {
     /// Completes when all that had arrived in the socket at the time of the call has been read and put into the
-    /// inboxes, and the library has dealt with its part. At once if the connection has ended.
+    /// mailboxes, and the library has dealt with its part. At once if the connection has ended.
     pub(in crate::broker) fn caught_up(&self) -> BoxFuture<'static, ()> {
         let link = self.clone();
         let round = {

@@ -50,18 +50,18 @@ fn frames_go_out_whole() {
 fn who_waits_is_told_of_the_end_once() {
     let link = Link::new("mq:5672".into());
     let mut library = LibraryEnd(link.clone());
-    let mut before = link.inbox(1);
+    let mut before = link.mailbox(1);
     assert!(before.try_next().is_none());
     assert!(hear(&mut library).is_pending());
     link.kill();
     link.end(Ending::Broken(Broken("too late")));
-    let mut after = link.inbox(2);
-    for inbox in [&mut before, &mut after] {
-        let Some(Arrival::Failed(error)) = inbox.try_next() else {
+    let mut after = link.mailbox(2);
+    for mailbox in [&mut before, &mut after] {
+        let Some(Arrival::Failed(error)) = mailbox.try_next() else {
             panic!("not told")
         };
         assert_eq!(error.message, "connection to mq:5672 lost: it was cut");
-        assert!(inbox.try_next().is_none());
+        assert!(mailbox.try_next().is_none());
     }
     assert!(matches!(hear(&mut library), Poll::Ready(Err(_))));
     let spoken = Pin::new(&mut library).poll_write(&mut context(), b"x");
@@ -96,7 +96,7 @@ fn who_asks_in_the_moment_of_the_end_is_told_too() {
 #[test]
 fn what_the_broker_closes_with_says_more_than_what_follows() {
     let link = Link::new("mq:5672".into());
-    let mut inbox = link.inbox(1);
+    let mut mailbox = link.mailbox(1);
     let mut intake = Intake {
         closed: Some(Reason {
             code: 320,
@@ -108,6 +108,6 @@ fn what_the_broker_closes_with_says_more_than_what_follows() {
     link.end(Ending::here("the broker closed it"));
     let failure = link.failure().unwrap().message;
     assert_eq!(failure, "connection to mq:5672 lost: shutdown");
-    assert!(matches!(inbox.try_next(), Some(Arrival::Failed(error)) if error.message == failure));
-    assert!(inbox.try_next().is_none());
+    assert!(matches!(mailbox.try_next(), Some(Arrival::Failed(error)) if error.message == failure));
+    assert!(mailbox.try_next().is_none());
 }

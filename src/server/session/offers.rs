@@ -7,7 +7,7 @@
 //! ends: the next one has a new channel. Queues that were found to be full are not given as much time again.
 
 use super::{Pending, Session};
-use crate::broker::{Arrival, Channel, Error, Inbox, Kind};
+use crate::broker::{Arrival, Channel, Error, Kind, Mailbox};
 use crate::protocol::reply_to::{Address, Refusal, Refused};
 use crate::server::events;
 use crate::server::service::Service;
@@ -138,7 +138,7 @@ impl<S: Service> Session<S> {
 }
 
 /// Publishes a reply and waits for what the broker says.
-async fn offer(channel: &Channel, mut inbox: Inbox, pending: &Pending) -> Result<bool, Error> {
+async fn offer(channel: &Channel, mut inbox: Mailbox, pending: &Pending) -> Result<bool, Error> {
     channel.confirm_select().await?;
     let mandatory = pending.address == Address::Queue;
     channel.publish(&pending.to, mandatory, &pending.message)?;

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::broker::codec::frame::A_HEARTBEAT;
-use crate::broker::inbox::{Arrival, Inbox};
 use crate::broker::link::{LibraryEnd, Pump, runtime};
+use crate::broker::mailbox::{Arrival, Mailbox};
 use crate::broker::reader::Reader;
 use crate::broker::transport::Stream;
 use async_rs::traits::Reactor as _;
@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_millis(50);
 struct Connected {
     broker: std::net::TcpStream,
     link: Link,
-    inbox: Inbox,
+    mailbox: Mailbox,
     library: Library,
     _pump: tokio::task::JoinSet<()>,
 }
@@ -94,7 +94,7 @@ async fn connected() -> Connected {
     let (broker, _) = listener.accept().unwrap();
     broker.set_nodelay(true).unwrap();
     let link = Link::new("mq:5672".into());
-    let inbox = link.inbox(1);
+    let mailbox = link.mailbox(1);
     let mut pump = tokio::task::JoinSet::new();
     pump.spawn(Pump::new(
         link.clone(),
@@ -106,7 +106,7 @@ async fn connected() -> Connected {
     Connected {
         broker,
         link,
-        inbox,
+        mailbox,
         library,
         _pump: pump,
     }
@@ -136,11 +136,11 @@ async fn what_has_arrived_is_in_the_inbox() {
         rounds.wait_for(|done| *done > before).await.unwrap();
         for _ in frames.chunks(CONFIRM.len()) {
             assert!(matches!(
-                all.inbox.try_next(),
+                all.mailbox.try_next(),
                 Some(Arrival::Confirmed { number: 1, .. })
             ));
         }
-        assert!(all.inbox.try_next().is_none());
+        assert!(all.mailbox.try_next().is_none());
     }
 }
 
@@ -159,7 +159,7 @@ async fn a_connection_that_has_ended_is_caught_up_with() {
     all.broker.shutdown(std::net::Shutdown::Both).unwrap();
     all.link.caught_up().await;
     assert!(matches!(
-        all.inbox.try_next(),
+        all.mailbox.try_next(),
         Some(Arrival::Confirmed { .. })
     ));
     all.link.kill();
@@ -180,8 +180,8 @@ async fn the_library_hears_what_arrived_while_it_slept() {
 }
 
 /// An operation whose answer is a confirm.
-async fn confirmed(inbox: &mut Inbox) -> lapin::Result<()> {
-    match inbox.next().await {
+async fn confirmed(mailbox: &mut Mailbox) -> lapin::Result<()> {
+    match mailbox.next().await {
         Arrival::Confirmed { .. } => Ok(()),
         other => panic!("{other:?}"),
     }
@@ -193,8 +193,10 @@ async fn an_answer_that_has_arrived_is_not_late() {
     let link = all.link.clone();
     // Stopped once the operation waits, past its end.
     let (done, ()) = {
-        let Connected { inbox, broker, .. } = &mut all;
-        tokio::join!(link.within(LIMIT, confirmed(inbox)), async {
+        let Connected {
+            mailbox, broker, ..
+        } = &mut all;
+        tokio::join!(link.within(LIMIT, confirmed(mailbox)), async {
             tokio::task::yield_now().await;
             broker.write_all(CONFIRM).unwrap();
             std::thread::sleep(LIMIT * 2);

@@ -12,7 +12,7 @@ use super::support::{
 };
 use crate::broker::codec::frame::{A_HEARTBEAT, BODY, HEADER, METHOD};
 use crate::broker::codec::{content as codec, method as methods};
-use crate::broker::inbox::Arrival;
+use crate::broker::mailbox::Arrival;
 use crate::protocol::{HeaderValue, Message, Properties, header as names};
 
 /// Text that fits a short string.

@@ -6,7 +6,7 @@ use super::support::{
     framed, header, headers, long, message, method, nested, parsed, short, taken,
 };
 use crate::broker::codec::frame::{A_HEARTBEAT, BODY, HEADER, METHOD};
-use crate::broker::inbox::{Arrival, Delivery, Returned};
+use crate::broker::mailbox::{Arrival, Delivery, Returned};
 use crate::broker::{Error, Kind};
 use crate::protocol::{Defect, HeaderValue};
 

@@ -4,7 +4,7 @@ use amq_protocol::frame::{AMQPFrame, parse_frame};
 
 use super::super::{Broken, Intake, MAX_HEADER_FRAME, Reader};
 use crate::broker::codec::frame::{self, BODY, HEADER, METHOD};
-use crate::broker::inbox::{Arrival, Delivery};
+use crate::broker::mailbox::{Arrival, Delivery};
 
 pub(super) const CONTENT_TYPE: usize = 0;
 pub(super) const HEADERS: usize = 2;

@@ -56,36 +56,36 @@ pub struct Returned {
 
 /// The receiving end of a channel. Nothing that it holds is lost when a wait for it is dropped.
 #[derive(Debug)]
-pub struct Inbox {
-    /// Taken over from the letterbox all at once, so that one lock does for many.
+pub struct Mailbox {
+    /// Taken over from the sender all at once, so that one lock does for many.
     taken: VecDeque<Arrival>,
-    letterbox: Arc<Letterbox>,
+    sender: Arc<MailboxSender>,
 }
 
 /// Where a connection puts what comes for a channel.
 #[derive(Debug, Default)]
-pub(super) struct Letterbox(Mutex<Letters>);
+pub(super) struct MailboxSender(Mutex<Contents>);
 
 #[derive(Debug, Default)]
-struct Letters {
+struct Contents {
     waiting: VecDeque<Arrival>,
     /// Nothing is put in any more.
     closed: bool,
-    reader: Option<Waker>,
+    waiter: Option<Waker>,
 }
 
-impl Inbox {
-    pub(super) fn new(letterbox: Arc<Letterbox>) -> Self {
+impl Mailbox {
+    pub(super) fn new(sender: Arc<MailboxSender>) -> Self {
         Self {
             taken: VecDeque::new(),
-            letterbox,
+            sender,
         }
     }
 
     /// The next arrival, if it is here.
     pub fn try_next(&mut self) -> Option<Arrival> {
         if self.taken.is_empty() {
-            std::mem::swap(&mut self.taken, &mut self.letterbox.letters().waiting);
+            std::mem::swap(&mut self.taken, &mut self.sender.contents().waiting);
         }
         self.taken.pop_front()
     }
@@ -97,15 +97,15 @@ impl Inbox {
 
     fn poll_next(&mut self, context: &Context<'_>) -> Poll<Arrival> {
         if self.taken.is_empty() {
-            let mut letters = self.letterbox.letters();
-            if letters.waiting.is_empty() {
-                match &mut letters.reader {
-                    Some(reader) => reader.clone_from(context.waker()),
+            let mut contents = self.sender.contents();
+            if contents.waiting.is_empty() {
+                match &mut contents.waiter {
+                    Some(waiter) => waiter.clone_from(context.waker()),
                     none => *none = Some(context.waker().clone()),
                 }
                 return Poll::Pending;
             }
-            std::mem::swap(&mut self.taken, &mut letters.waiting);
+            std::mem::swap(&mut self.taken, &mut contents.waiting);
         }
         match self.taken.pop_front() {
             Some(arrival) => Poll::Ready(arrival),
@@ -114,23 +114,23 @@ impl Inbox {
     }
 }
 
-impl Letterbox {
+impl MailboxSender {
     /// Puts an arrival in. After a failure there are none.
     pub(super) fn put(&self, arrival: Arrival) {
-        let mut letters = self.letters();
-        if letters.closed {
+        let mut contents = self.contents();
+        if contents.closed {
             return;
         }
-        letters.closed = matches!(arrival, Arrival::Failed(_));
-        letters.waiting.push_back(arrival);
-        let reader = letters.reader.take();
-        drop(letters);
-        if let Some(reader) = reader {
-            reader.wake();
+        contents.closed = matches!(arrival, Arrival::Failed(_));
+        contents.waiting.push_back(arrival);
+        let waiter = contents.waiter.take();
+        drop(contents);
+        if let Some(waiter) = waiter {
+            waiter.wake();
         }
     }
 
-    fn letters(&self) -> MutexGuard<'_, Letters> {
+    fn contents(&self) -> MutexGuard<'_, Contents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
