@@ -42,7 +42,7 @@ pub struct Options {
 
 /// What the broker says about a connection.
 #[derive(Debug, Clone)]
-pub enum Event {
+pub enum ConnectionEvent {
     /// It is short of something and reads no more from connections that publish; its reason.
     Blocked(String),
     /// It reads again.
@@ -173,19 +173,21 @@ impl Connection {
     }
 
     /// The next event. Pends for ever where nothing happens.
-    pub async fn event(&mut self) -> Event {
+    pub async fn event(&mut self) -> ConnectionEvent {
         let events = self
             .events
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
         loop {
             match events.next().await {
-                Some(lapin::Event::ConnectionBlocked(reason)) => return Event::Blocked(reason),
-                Some(lapin::Event::ConnectionUnblocked) => return Event::Unblocked,
+                Some(lapin::Event::ConnectionBlocked(reason)) => {
+                    return ConnectionEvent::Blocked(reason);
+                }
+                Some(lapin::Event::ConnectionUnblocked) => return ConnectionEvent::Unblocked,
                 // The library reports closed channels here, too: those fail on the channel.
                 Some(lapin::Event::Error(error)) if !self.inner.status().connected() => {
                     let what = format!("connection to {} lost", self.address);
-                    return Event::Failed(Error::from_lapin(&what, &error));
+                    return ConnectionEvent::Failed(Error::from_lapin(&what, &error));
                 }
                 Some(_) => {}
                 None => std::future::pending().await,

@@ -26,7 +26,7 @@ mod transport;
 mod unconfirmed;
 
 pub use channel::{Channel, QueueStatus, Subscription};
-pub use connection::{Channels, Connection, Event, Opened, Options};
+pub use connection::{Channels, Connection, ConnectionEvent, Opened, Options};
 pub use error::{Error, Kind};
 pub use mailbox::{Arrival, Delivery, Mailbox, Returned};
 pub use unconfirmed::Unconfirmed;

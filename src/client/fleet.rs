@@ -7,7 +7,7 @@ use super::session::{CLOSE, REPLY_TO};
 use super::{Settings, failure, presence};
 use crate::broker::endpoint::Endpoints;
 use crate::broker::{
-    Arrival, Channel, Connection, Error, Event, Kind, Mailbox, Options, QueueStatus,
+    Arrival, Channel, Connection, ConnectionEvent, Error, Kind, Mailbox, Options, QueueStatus,
 };
 use crate::config::BrokerUrl;
 use crate::protocol::control::{EXCHANGE, Question, Report, read_pong, routing_key};
@@ -206,9 +206,9 @@ async fn look(
                 Err(_) => Err(too_late(limit, blocked)),
             },
             event = connection.event() => match event {
-                Event::Blocked(reason) => blocked = Some(reason),
-                Event::Unblocked => blocked = None,
-                Event::Failed(error) => return Err(error.into()),
+                ConnectionEvent::Blocked(reason) => blocked = Some(reason),
+                ConnectionEvent::Unblocked => blocked = None,
+                ConnectionEvent::Failed(error) => return Err(error.into()),
             },
         }
     }

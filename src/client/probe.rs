@@ -10,7 +10,7 @@ use crate::broker::certificate::Certificate;
 use crate::broker::declaration::{self, Declaration};
 use crate::broker::stages::{self, Dial, Peer, Socket};
 use crate::broker::{
-    Arrival, Channel, Connection, Error, Event, Kind, Opened, Options, QueueStatus, place,
+    Arrival, Channel, Connection, ConnectionEvent, Error, Kind, Opened, Options, QueueStatus, place,
 };
 use crate::config::{self, BrokerUrl, Queue, Scheme};
 use crate::protocol::Message;
@@ -221,9 +221,9 @@ async fn publish(
 async fn blocked(connection: &mut Connection) -> Result<String, Error> {
     loop {
         match connection.event().await {
-            Event::Blocked(reason) => return Ok(reason),
-            Event::Unblocked => {}
-            Event::Failed(error) => return Err(error),
+            ConnectionEvent::Blocked(reason) => return Ok(reason),
+            ConnectionEvent::Unblocked => {}
+            ConnectionEvent::Failed(error) => return Err(error),
         }
     }
 }

@@ -7,8 +7,8 @@
 use super::Settings;
 use super::presence::{self, Look};
 use crate::broker::{
-    Arrival, Channel, Channels, Connection, Error, Event as ConnectionEvent, Kind, Mailbox,
-    Options, QueueStatus, Returned, Subscription, Unconfirmed,
+    Arrival, Channel, Channels, Connection, ConnectionEvent, Error, Kind, Mailbox, Options,
+    QueueStatus, Returned, Subscription, Unconfirmed,
 };
 use crate::config::BrokerUrl;
 use crate::protocol::Message;

@@ -27,7 +27,7 @@ use super::reach::{self, Reach};
 use super::service::Service;
 use super::state::{Counters, InFlight, State, Stop};
 use super::{Context, adoption, events};
-use crate::broker::{Channel, Connection, Error, Event, Mailbox, Options, Unconfirmed};
+use crate::broker::{Channel, Connection, ConnectionEvent, Error, Mailbox, Options, Unconfirmed};
 use crate::config::{BrokerUrl, Config};
 use crate::protocol::Message;
 use crate::protocol::reply_to::{Address, Policy};
@@ -300,9 +300,9 @@ impl<S: Service> Session<S> {
         self.limit_prefetch();
     }
 
-    fn on_event(&mut self, event: Event) -> Result<(), Error> {
+    fn on_event(&mut self, event: ConnectionEvent) -> Result<(), Error> {
         match event {
-            Event::Blocked(reason) => {
+            ConnectionEvent::Blocked(reason) => {
                 events::blocked(&self.url.address(), &reason);
                 self.blocked_since = Some(Instant::now());
                 if self.is_current() {
@@ -312,7 +312,7 @@ impl<S: Service> Session<S> {
                         .send_replace(State::Blocked { endpoint, reason });
                 }
             }
-            Event::Unblocked => {
+            ConnectionEvent::Unblocked => {
                 self.confirming_since = Instant::now();
                 if let Some(since) = self.blocked_since.take() {
                     events::unblocked(&self.url.address(), since.elapsed());
@@ -320,7 +320,7 @@ impl<S: Service> Session<S> {
                 self.control.try_again(&self.publishing, &self.settings);
                 self.publish_state();
             }
-            Event::Failed(error) => return Err(error),
+            ConnectionEvent::Failed(error) => return Err(error),
         }
         Ok(())
     }
