@@ -5,8 +5,8 @@
 
 use super::handshake::{self, Attempt};
 use super::link::{self, LibraryEnd, Link, Pump};
-use super::once::SAID;
 use super::reader::Reader;
+use super::warned::WARNED;
 use super::{Channel, Error, Kind, Mailbox, transport};
 use crate::config::{self, BrokerUrl, Login, Scheme};
 use futures_core::Stream;
@@ -360,7 +360,7 @@ fn login(url: &BrokerUrl, settings: &config::Broker) -> Result<Login, Error> {
         return Ok(login);
     };
     if let Some(warning) = &password.warning
-        && SAID.is_new(warning)
+        && WARNED.is_new(warning)
     {
         tracing::warn!(fibrpc_left_out = Empty, "{warning}");
     }
@@ -369,7 +369,7 @@ fn login(url: &BrokerUrl, settings: &config::Broker) -> Result<Login, Error> {
             "the password goes to broker {} in cleartext; use amqps:// in broker.url",
             url.address()
         );
-        if SAID.is_new(&warning) {
+        if WARNED.is_new(&warning) {
             tracing::warn!(fibrpc_left_out = Empty, "{warning}");
         }
     }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 const HEAD_START: Duration = Duration::from_millis(300);
 
 /// How much longer than the limit an attempt may take to say where it was stuck.
-const LAST_WORD: Duration = Duration::from_millis(150);
+const LIMIT_GRACE: Duration = Duration::from_millis(150);
 
 /// A wait that is longer than any caller's.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 86_400);
@@ -75,7 +75,7 @@ impl Endpoints {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let deadline = Instant::now() + limit.unwrap_or(FOREVER) + LAST_WORD;
+        let deadline = Instant::now() + limit.unwrap_or(FOREVER) + LIMIT_GRACE;
         let mut untried = (self.next..self.next + count).map(|index| index % self.urls.len());
         let mut attempts = FuturesUnordered::new();
         let mut pending = Vec::new();

@@ -69,8 +69,8 @@ impl Error {
 
     /// `what` failed because this machine is short of something.
     pub(super) fn short_of(what: &str, shortage: Shortage) -> Self {
-        let (words, cure) = (shortage.words(), shortage.cure());
-        Self::new(Kind::Shortage, format!("{what}: {words}; {cure}"))
+        let (words, hint) = (shortage.words(), shortage.cure());
+        Self::new(Kind::Shortage, format!("{what}: {words}; {hint}"))
     }
 
     /// What the AMQP library says went wrong while doing `what`.
@@ -107,14 +107,14 @@ impl Error {
         )
     }
 
-    /// The same failure, with `cure` at the end of its line.
+    /// The same failure, with `hint` at the end of its line.
     #[must_use]
-    pub(super) fn with_cure(mut self, cure: &str) -> Self {
-        if cure.is_empty() {
+    pub(super) fn with_hint(mut self, hint: &str) -> Self {
+        if hint.is_empty() {
             return self;
         }
         self.message.push_str("; ");
-        self.message.push_str(cure);
+        self.message.push_str(hint);
         self
     }
 

@@ -1,4 +1,4 @@
-//! Why a broker did not take a connection: cause and cure, by what it said and by how far the handshake got. Pure.
+//! Why a broker did not take a connection: cause and hint, by what it said and by how far the handshake got. Pure.
 //!
 //! Where neither tells the cause, the broker is quoted, and nothing is guessed.
 
@@ -55,7 +55,7 @@ impl Progress {
         let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
             return None;
         };
-        (self.product == "RabbitMQ" && (major, minor) < (4, 1)).then_some(SMALLEST_FRAME_MAX)
+        (self.product == "RabbitMQ" && (major, minor) < (4, 1)).then_some(MIN_FRAME_MAX)
     }
 
     /// Whether the login is larger than the broker takes.
@@ -65,7 +65,7 @@ impl Progress {
 }
 
 /// What every peer has to take in a frame (AMQP 0-9-1, `frame-min-size`), and `RabbitMQ` takes of a payload.
-const SMALLEST_FRAME_MAX: u64 = 4_096;
+const MIN_FRAME_MAX: u64 = 4_096;
 
 /// An attempt to connect.
 #[derive(Debug)]
@@ -103,12 +103,12 @@ pub(super) fn refused(attempt: &Attempt<'_>, ending: Option<Ending>, library: Er
         Some(Ending::Tls(error)) => tls::refused(url, &settings.tls, &error),
         Some(Ending::Broken(broken)) => {
             let Broken(what) = broken;
-            let cure = if broken == ANOTHER_VERSION {
+            let hint = if broken == ANOTHER_VERSION {
                 "fibrpc needs a broker with AMQP 0-9-1, such as RabbitMQ; check host and port in broker.url"
             } else {
                 "check scheme and port in broker.url"
             };
-            let message = format!("connection to {address} lost: the broker sent {what}; {cure}");
+            let message = format!("connection to {address} lost: the broker sent {what}; {hint}");
             Error::new(Kind::Protocol, message)
         }
         Some(Ending::Closed { code, text }) => {
@@ -124,7 +124,7 @@ pub(super) fn refused(attempt: &Attempt<'_>, ending: Option<Ending>, library: Er
 /// `key`: what sets the limit, in parentheses.
 pub(super) fn late(url: &BrokerUrl, limit: Duration, key: &str, progress: &Progress) -> Error {
     let address = url.address();
-    let (place, cure) = match progress.step {
+    let (place, hint) = match progress.step {
         Step::Lookup => (
             "no answer from the name service",
             "check /etc/resolv.conf and the network",
@@ -144,7 +144,7 @@ pub(super) fn late(url: &BrokerUrl, limit: Duration, key: &str, progress: &Progr
     Error::new(
         Kind::Timeout,
         format!(
-            "broker {address} did not complete the handshake within {limit:?}{key}: {place}; {cure}"
+            "broker {address} did not complete the handshake within {limit:?}{key}: {place}; {hint}"
         ),
     )
 }
@@ -161,14 +161,14 @@ fn closed(attempt: &Attempt<'_>, failure: Error, text: &str) -> Error {
         Kind::Denied if progress.step == Step::Login && !text.contains("vhost") => {
             credentials(attempt, text)
         }
-        Kind::Denied => failure.with_cure(&format!(
+        Kind::Denied => failure.with_hint(&format!(
             "check that vhost {:?} exists and that {} has permissions on it",
             url.vhost,
             who(login, url)
         )),
-        Kind::Limit => failure.with_cure("close connections, or raise the limit"),
+        Kind::Limit => failure.with_hint("close connections, or raise the limit"),
         Kind::VhostDown => {
-            failure.with_cure("see the broker's log, and restart it (rabbitmqctl restart_vhost)")
+            failure.with_hint("see the broker's log, and restart it (rabbitmqctl restart_vhost)")
         }
         _ => failure,
     }
@@ -236,7 +236,7 @@ fn lacking(attempt: &Attempt<'_>) -> Error {
     };
     let external = offered.iter().any(|name| name == "EXTERNAL");
     let shown = url.scheme == Scheme::Amqps && settings.tls.cert_file.is_some();
-    let (what, cure) = match login {
+    let (what, hint) = match login {
         Login::Certificate => (
             "EXTERNAL, the login by certificate",
             "set broker.password_file, or enable the plugin rabbitmq_auth_mechanism_ssl and EXTERNAL in auth_mechanisms there",
@@ -253,7 +253,7 @@ fn lacking(attempt: &Attempt<'_>) -> Error {
     let address = url.address();
     Error::new(
         Kind::Credentials,
-        format!("broker {address} does not offer {what} (it offers {offers}); {cure}"),
+        format!("broker {address} does not offer {what} (it offers {offers}); {hint}"),
     )
 }
 
@@ -264,7 +264,7 @@ fn too_large(attempt: &Attempt<'_>) -> Error {
         Kind::Credentials,
         format!(
             "broker {} takes no such login: the login has {} bytes, and RabbitMQ before 4.1 takes \
-             {SMALLEST_FRAME_MAX}; use a shorter password",
+             {MIN_FRAME_MAX}; use a shorter password",
             url.address(),
             progress.login_size,
         ),
@@ -288,7 +288,7 @@ fn lost(attempt: &Attempt<'_>, cause: &str, closed: bool) -> Error {
         Step::Opening => {
             format!("{end} after the login was accepted, {SILENT}; see the broker's log")
         }
-        Step::Login if progress.login_size > SMALLEST_FRAME_MAX => format!(
+        Step::Login if progress.login_size > MIN_FRAME_MAX => format!(
             "{end} after the login was sent, {SILENT}; the login has {} bytes, perhaps more than the broker takes \
              (initial_frame_max): see the broker's log",
             progress.login_size

@@ -7,8 +7,9 @@
 pub mod backoff;
 pub mod certificate;
 mod channel;
-pub mod check;
+pub mod cluster;
 mod codec;
+pub mod config_check;
 mod connection;
 pub mod declaration;
 pub mod endpoint;
@@ -16,14 +17,13 @@ pub mod error;
 mod handshake;
 mod link;
 mod mailbox;
-pub(crate) mod once;
-pub mod place;
 mod reader;
 pub mod stages;
 mod tls;
 pub mod topology;
 mod transport;
 mod unconfirmed;
+pub(crate) mod warned;
 
 pub use channel::{Channel, QueueStatus, Subscription};
 pub use connection::{Channels, Connection, ConnectionEvent, Opened, Options};

@@ -27,7 +27,7 @@ pub(super) const MAX_HEADER_FRAME: usize = 256 * 1024;
 const MAX_METHOD_FRAME: usize = 32 * 1024;
 
 /// The most memory that is set aside for a body before any of it has come.
-const BODY_AHEAD: u64 = 64 * 1024;
+const MAX_RESERVED_BODY: u64 = 64 * 1024;
 
 /// What a broker begins the conversation with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,7 +68,7 @@ const UNENDED: Broken = Broken("a frame without its end");
 #[derive(Debug)]
 pub(super) struct Reader {
     max_body: Option<u64>,
-    state: State,
+    position: Position,
     /// A frame that has not come to its end.
     begun: Vec<u8>,
     /// Messages that have not.
@@ -77,7 +77,7 @@ pub(super) struct Reader {
 
 /// Where in the stream the reader stands.
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum Position {
     /// Between two frames.
     Boundary,
     /// So many bytes of a body frame of this channel are to come.
@@ -115,7 +115,7 @@ impl Reader {
     pub(super) fn new(max_body: Option<u64>) -> Self {
         Self {
             max_body,
-            state: State::Boundary,
+            position: Position::Boundary,
             begun: Vec::new(),
             partial: HashMap::new(),
         }
@@ -146,27 +146,27 @@ impl Reader {
         let mut used = 0;
         while used < bytes.len() {
             let rest = &bytes[used..];
-            used += match self.state {
-                State::Boundary => match self.frame(rest, intake)? {
+            used += match self.position {
+                Position::Boundary => match self.frame(rest, intake)? {
                     Some(length) => length,
                     None => break,
                 },
-                State::Body(channel, left) => {
+                Position::Body(channel, left) => {
                     let part = at_most(left, rest.len());
                     self.body(channel, &rest[..part])?;
-                    self.state = State::Body(channel, left - part as u64).or_end();
+                    self.position = Position::Body(channel, left - part as u64).or_end();
                     part
                 }
-                State::Skip(channel, left) => {
+                Position::Skip(channel, left) => {
                     let part = at_most(left, rest.len());
-                    self.state = State::Skip(channel, left - part as u64).or_end();
+                    self.position = Position::Skip(channel, left - part as u64).or_end();
                     part
                 }
-                State::End(channel) => {
+                Position::End(channel) => {
                     if rest[0] != END {
                         return Err(UNENDED);
                     }
-                    self.state = State::Boundary;
+                    self.position = Position::Boundary;
                     self.finish(channel, intake);
                     1
                 }
@@ -191,7 +191,7 @@ impl Reader {
             return Ok(None);
         };
         if head.kind == BODY {
-            self.state = State::Body(head.channel, head.size.into()).or_end();
+            self.position = Position::Body(head.channel, head.size.into()).or_end();
             return self.body(head.channel, &[]).map(|()| Some(HEAD));
         }
         if head.kind == HEADER && head.total() > MAX_HEADER_FRAME as u64 {
@@ -199,7 +199,7 @@ impl Reader {
                 return Ok(None);
             };
             self.header(head.channel, fixed)?;
-            self.state = State::Skip(head.channel, u64::from(head.size) - FIXED as u64);
+            self.position = Position::Skip(head.channel, u64::from(head.size) - FIXED as u64);
             return Ok(Some(HEAD + FIXED));
         }
         let total = at_most(head.total(), usize::MAX);
@@ -299,7 +299,7 @@ impl Reader {
             .extend(arrival.map(|arrival| (channel, arrival)));
         let at = intake.library.len();
         intake.library.extend_from_slice(frame);
-        method::mend(&mut intake.library[at + HEAD..]);
+        method::make_decodable(&mut intake.library[at + HEAD..]);
         Ok(())
     }
 
@@ -326,7 +326,7 @@ impl Reader {
             partial
                 .message
                 .body
-                .reserve_exact(at_most(size.min(BODY_AHEAD), usize::MAX));
+                .reserve_exact(at_most(size.min(MAX_RESERVED_BODY), usize::MAX));
         }
         Ok(())
     }
@@ -378,12 +378,12 @@ impl Reader {
     }
 }
 
-impl State {
+impl Position {
     /// Where nothing is left of a part, the frame's end comes next.
     fn or_end(self) -> Self {
         match self {
             Self::Body(channel, 0) | Self::Skip(channel, 0) => Self::End(channel),
-            state => state,
+            position => position,
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 /// How long a broker may take to object to our certificate.
-const OBJECTION: Duration = Duration::from_secs(1);
+const OBJECTION_LIMIT: Duration = Duration::from_secs(1);
 
 /// How an address took a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +102,9 @@ pub async fn objection(
 ) -> Option<Error> {
     let mut stream = handshake(socket, url, settings, limit).await.ok()?;
     // A broker without an objection waits for us to speak.
-    let heard = timeout(limit.min(OBJECTION), stream.read_u8()).await.ok()?;
+    let heard = timeout(limit.min(OBJECTION_LIMIT), stream.read_u8())
+        .await
+        .ok()?;
     let error = heard.err()?;
     Some(tls::refused(url, settings, tls::within(&error)?))
 }

@@ -93,7 +93,7 @@ pub(super) fn failed(url: &BrokerUrl, settings: &Tls, error: &io::Error) -> Erro
     if let Some(shortage) = Shortage::of(error) {
         return Error::short_of(&what, shortage);
     }
-    let (cause, cure) = match error.kind() {
+    let (cause, hint) = match error.kind() {
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::ConnectionReset
         | io::ErrorKind::BrokenPipe => (
@@ -102,16 +102,16 @@ pub(super) fn failed(url: &BrokerUrl, settings: &Tls, error: &io::Error) -> Erro
         ),
         _ => (error.to_string(), "see the broker's log"),
     };
-    Error::new(Kind::Tls, format!("{what}: {cause}; {cure}"))
+    Error::new(Kind::Tls, format!("{what}: {cause}; {hint}"))
 }
 
 /// Why the broker's TLS or ours does not accept the other, in one line.
 pub(super) fn refused(url: &BrokerUrl, settings: &Tls, error: &rustls::Error) -> Error {
-    let (cause, cure) = cause::of(error, settings);
+    let (cause, hint) = cause::of(error, settings);
     let address = url.address();
     Error::new(
         Kind::Tls,
-        format!("TLS with broker {address} failed: {cause}; {cure}"),
+        format!("TLS with broker {address} failed: {cause}; {hint}"),
     )
 }
 

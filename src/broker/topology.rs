@@ -155,16 +155,16 @@ fn explain(error: Error, queue: &Queue) -> Error {
         queue.kind.name()
     );
     match error.kind {
-        Kind::Mismatch => error.with_cure(&format!(
+        Kind::Mismatch => error.with_hint(&format!(
             "wanted {wanted}: delete that queue, or set queue.type and queue.durable to what it is"
         )),
-        Kind::Locked => error.with_cure(LOCKED),
-        Kind::Limit => error.with_cure(LIMIT),
-        Kind::Denied => error.with_cure(
+        Kind::Locked => error.with_hint(LOCKED),
+        Kind::Limit => error.with_hint(LIMIT),
+        Kind::Denied => error.with_hint(
             "the user needs read permission on the queue, and configure to declare it where it is missing",
         ),
         // "Feature `transient_nonexcl_queues` is deprecated. ... this feature is not permitted anymore."
-        Kind::Protocol if error.message.contains("deprecated") => error.with_cure(&format!(
+        Kind::Protocol if error.message.contains("deprecated") => error.with_hint(&format!(
             "the broker did not accept {wanted}; see queue.type and queue.durable"
         )),
         _ => error,

@@ -98,7 +98,7 @@ async fn connect(
             shortage,
         ));
     }
-    let (cause, cure) = match last {
+    let (cause, hint) = match last {
         Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => (
             "connection refused".to_owned(),
             "; is rabbitmq-server running there?",
@@ -112,18 +112,18 @@ async fn connect(
     };
     Err(Error::new(
         Kind::Unreachable,
-        format!("cannot reach broker {address}: {cause}{cure}"),
+        format!("cannot reach broker {address}: {cause}{hint}"),
     ))
 }
 
 /// The longest interval of keepalives that Linux takes (tcp(7): `MAX_TCP_KEEPIDLE`).
-const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
+const MAX_KEEPALIVE: Duration = Duration::from_secs(32_767);
 
 /// Small frames go out at once; a dead peer is noticed by the kernel too, not by heartbeats alone.
 fn tune(tcp: &TcpStream, heartbeat: Duration) -> io::Result<()> {
     let socket = SockRef::from(tcp);
     socket.set_tcp_nodelay(true)?;
-    let interval = heartbeat.clamp(Duration::from_secs(1), KEEPALIVE_MAX);
+    let interval = heartbeat.clamp(Duration::from_secs(1), MAX_KEEPALIVE);
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()
             .with_time(interval)

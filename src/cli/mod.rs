@@ -20,7 +20,7 @@ mod terminal;
 mod text;
 mod usage;
 
-use crate::broker::check::{Denied, check};
+use crate::broker::config_check::{Denied, check};
 use crate::config::load::{Loaded, Overrides, Program, load};
 use crate::config::{Config, Problem};
 use crate::stdio;

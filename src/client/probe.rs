@@ -10,7 +10,8 @@ use crate::broker::certificate::Certificate;
 use crate::broker::declaration::{self, Declaration};
 use crate::broker::stages::{self, Dial, Peer, Socket};
 use crate::broker::{
-    Arrival, Channel, Connection, ConnectionEvent, Error, Kind, Opened, Options, QueueStatus, place,
+    Arrival, Channel, Connection, ConnectionEvent, Error, Kind, Opened, Options, QueueStatus,
+    cluster,
 };
 use crate::config::{self, BrokerUrl, Queue, Scheme};
 use crate::protocol::Message;
@@ -105,7 +106,7 @@ impl Approach {
         if let Ok(connection) = &opened
             && let Ok(another) = Connection::open(&self.url, broker, options).await
         {
-            self.place = place::compare(connection, &another);
+            self.place = cluster::compare(connection, &another);
             close(another).await;
         }
         let lost = matches!(&opened, Err(error) if error.kind == Kind::Lost);

@@ -15,7 +15,7 @@ mod status;
 mod text;
 mod watchdog;
 
-use crate::broker::check::{Denied, check};
+use crate::broker::config_check::{Denied, check};
 use crate::config::{self, Loaded, Overrides, Problem, Program};
 use crate::server::events;
 use crate::stdio;

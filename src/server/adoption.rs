@@ -6,9 +6,9 @@
 
 use super::events;
 use crate::broker::declaration::{self, Declaration};
-use crate::broker::once::SAID;
 use crate::broker::topology::Origin;
-use crate::broker::{Connection, Error, Kind, place, topology};
+use crate::broker::warned::WARNED;
+use crate::broker::{Connection, Error, Kind, cluster, topology};
 use crate::config::Queue;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -24,9 +24,9 @@ pub(super) async fn prepare(
     vhost: &str,
     queue: &Queue,
 ) -> Result<(), Error> {
-    place::compare(consuming, publishing)?;
+    cluster::compare(consuming, publishing)?;
     let origin = topology::prepare(consuming, queue).await?;
-    place::finds_queue(consuming, publishing, &queue.name).await?;
+    cluster::finds_queue(consuming, publishing, &queue.name).await?;
     if origin == Origin::Declared {
         return Ok(());
     }
@@ -58,7 +58,7 @@ fn judge(declaration: &Declaration, vhost: &str, queue: &Queue) -> Result<(), Er
     }
     for cost in declaration.costs(queue) {
         let subject = format!("queue {vhost:?} {:?} {}", queue.name, cost.what);
-        if SAID.is_new(&subject) {
+        if WARNED.is_new(&subject) {
             events::adopted(&queue.name, cost.argument, &cost.what, &cost.consequence);
         }
     }

@@ -122,7 +122,7 @@ pub(crate) fn is_login(payload: &[u8]) -> bool {
 
 /// Puts `?` for each byte that is not UTF-8 in the strings of a method that is for the library, which
 /// decodes them or gives up the connection. Stops where the arguments end too early.
-pub(crate) fn mend(payload: &mut [u8]) {
+pub(crate) fn make_decodable(payload: &mut [u8]) {
     // How many bytes come before a method's short string.
     let skip = match (u16_at(payload, 0), u16_at(payload, 2)) {
         // connection.close, channel.close
@@ -133,7 +133,7 @@ pub(crate) fn mend(payload: &mut [u8]) {
     };
     let string = payload.get_mut(IDS + skip..).unwrap_or_default();
     if let Some(extent) = short_extent(string) {
-        mend_text(&mut string[1..extent]);
+        replace_invalid_utf8(&mut string[1..extent]);
     }
 }
 
@@ -215,7 +215,7 @@ fn lossy(text: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-fn mend_text(mut bytes: &mut [u8]) {
+fn replace_invalid_utf8(mut bytes: &mut [u8]) {
     while let Err(error) = std::str::from_utf8(bytes) {
         let start = error.valid_up_to();
         let end = error

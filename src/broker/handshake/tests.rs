@@ -51,7 +51,7 @@ fn closed(code: u16, text: &str) -> Ending {
 #[test]
 fn an_end_without_a_word_is_told_by_its_place() {
     let login = password(Source::Url);
-    for (step, words, cure) in [
+    for (step, words, hint) in [
         (
             Step::Greeting,
             "it was closed before it sent anything",
@@ -71,7 +71,7 @@ fn an_end_without_a_word_is_told_by_its_place() {
         let error = said(&login, &progress(step), Some(lost()));
         assert_eq!(error.kind, Kind::Lost);
         let text = error.message;
-        assert!(text.contains(words) && text.contains(cure), "{text}");
+        assert!(text.contains(words) && text.contains(hint), "{text}");
         assert_eq!(text.contains("port"), step == Step::Greeting, "{text}");
     }
     let other = Ending::Lost {
@@ -192,7 +192,7 @@ fn a_refused_login_is_told_by_where_the_password_is() {
 #[test]
 fn what_the_broker_says_has_its_own_cure() {
     let login = password(Source::Url);
-    for (step, code, text, kind, cure) in [
+    for (step, code, text, kind, hint) in [
         (
             Step::Opening,
             530,
@@ -247,11 +247,11 @@ fn what_the_broker_says_has_its_own_cure() {
         let error = said(&login, &progress(step), Some(closed(code, text)));
         assert_eq!(error.kind, kind, "{error}");
         assert_eq!(
-            error.message.replacen(cure, "", 1).len(),
-            error.message.len() - cure.len(),
+            error.message.replacen(hint, "", 1).len(),
+            error.message.len() - hint.len(),
             "{error}"
         );
-        if cure.is_empty() {
+        if hint.is_empty() {
             let quoted = format!("broker mq:5672 refused the connection: {text}");
             assert_eq!(error.message, quoted, "nothing is guessed");
         }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// How long a round of reading may take, in case that the library hangs.
-const ROUND: Duration = Duration::from_secs(1);
+const MAX_ROUND: Duration = Duration::from_secs(1);
 
 /// What an answer that has been read may take to become the outcome of its operation.
-const GRACE: Duration = Duration::from_millis(100);
+const ANSWER_GRACE: Duration = Duration::from_millis(100);
 
 /// A timer that fires later than this shows that the process did not run for some time. On a busy machine timers are
 /// late, too, if not by as much.
-const STOPPED: Duration = Duration::from_secs(1);
+const STOPPED_THRESHOLD: Duration = Duration::from_secs(1);
 
 impl Link {
     /// Completes when all that had arrived in the socket at the time of the call has been read and put into the
@@ -51,7 +51,7 @@ impl Link {
                     () = ended => {}
                 }
             };
-            within(ROUND, async || {}, read_or_ended).await;
+            within(MAX_ROUND, async || {}, read_or_ended).await;
         })
     }
 
@@ -97,7 +97,7 @@ pub(in crate::broker) async fn within<T>(
             () = sleep_until(due) => {}
         }
         let late = due.elapsed();
-        if late < STOPPED {
+        if late < STOPPED_THRESHOLD {
             break;
         }
         // What was to be sent may not even have been sent.
@@ -105,7 +105,7 @@ pub(in crate::broker) async fn within<T>(
     }
     let last_chance = async {
         caught_up().await;
-        sleep(GRACE).await;
+        sleep(ANSWER_GRACE).await;
     };
     tokio::select! {
         biased;

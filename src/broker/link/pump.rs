@@ -13,13 +13,13 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 /// As much as is read at once, in bytes.
-const READ: usize = 64 * 1024;
+const READ_SIZE: usize = 64 * 1024;
 
 /// The largest buffer that is kept for the next write, in bytes.
-const KEEP: usize = 256 * 1024;
+const MAX_KEPT_BUFFER: usize = 256 * 1024;
 
 /// The library has to hear of life on the connection this often, or it takes it for dead.
-const WORD_OF_LIFE: Duration = Duration::from_millis(500);
+const SYNTHETIC_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A round of reading that somebody waits for; see [`Link::caught_up`].
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,7 @@ pub(in crate::broker) struct Pump {
     sending: Vec<u8>,
     sent: usize,
     /// When the library last read something.
-    word: Instant,
+    library_read: Instant,
     round: Option<Round>,
 }
 
@@ -54,10 +54,10 @@ impl Pump {
             stream,
             reader,
             intake: Intake::default(),
-            buffer: vec![0; READ].into(),
+            buffer: vec![0; READ_SIZE].into(),
             sending: Vec::new(),
             sent: 0,
-            word: Instant::now(),
+            library_read: Instant::now(),
             round: None,
         }
     }
@@ -110,7 +110,7 @@ impl Pump {
             if self.sent == self.sending.len() {
                 self.sent = 0;
                 self.sending.clear();
-                if self.sending.capacity() > KEEP {
+                if self.sending.capacity() > MAX_KEPT_BUFFER {
                     self.sending = Vec::new();
                 }
                 std::mem::swap(&mut self.sending, &mut self.link.state().outbound);
@@ -145,7 +145,7 @@ impl Pump {
             let max_body = self.link.0.max_body.load(Ordering::Relaxed);
             self.reader.limit_bodies(max_body);
             let taken = self.reader.take(&self.buffer[..read], &mut self.intake);
-            self.give_word_of_life();
+            self.add_synthetic_heartbeat();
             if let Some(blocked) = self.intake.blocked.take() {
                 self.stream.expect_progress(!blocked);
             }
@@ -175,13 +175,14 @@ impl Pump {
     }
 
     /// Brokers send no heartbeats while they send other things, of which the library sees nothing.
-    fn give_word_of_life(&mut self) {
+    fn add_synthetic_heartbeat(&mut self) {
         let now = Instant::now();
-        if self.intake.library.is_empty() && now - self.word >= WORD_OF_LIFE {
+        if self.intake.library.is_empty() && now - self.library_read >= SYNTHETIC_HEARTBEAT_INTERVAL
+        {
             self.intake.library.extend_from_slice(&A_HEARTBEAT);
         }
         if !self.intake.library.is_empty() {
-            self.word = now;
+            self.library_read = now;
         }
     }
 }

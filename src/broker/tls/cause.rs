@@ -18,7 +18,7 @@ const REISSUE: &str = "give the broker another certificate";
 const NAME: &str = "check the host in broker.url, or set broker.tls.server_name";
 const OWN: &str = "check broker.tls.cert_file and broker.tls.key_file";
 
-/// Cause and cure of an error of the TLS library.
+/// Cause and hint of an error of the TLS library.
 pub(in crate::broker) fn of(error: &rustls::Error, settings: &Tls) -> (String, String) {
     match error {
         rustls::Error::InvalidCertificate(reason) => certificate(reason, settings),
@@ -63,7 +63,7 @@ pub(in crate::broker) fn end(error: &rustls::Error) -> String {
 }
 
 fn certificate(reason: &CertificateError, settings: &Tls) -> (String, String) {
-    let (cause, cure) = match reason {
+    let (cause, hint) = match reason {
         CertificateError::ExpiredContext { time, not_after } => (
             format!("its certificate expired {} ago", between(*not_after, *time)),
             RENEW,
@@ -114,12 +114,12 @@ fn certificate(reason: &CertificateError, settings: &Tls) -> (String, String) {
         ),
         other => return other_reason(&format!("{other:?}")),
     };
-    (cause, cure.into())
+    (cause, hint.into())
 }
 
 /// Errors that have no name of their own in the TLS library's interface, by those that they have within.
 fn other_reason(debug: &str) -> (String, String) {
-    const CURES: [(&str, &str, &str); 14] = [
+    const HINTS: [(&str, &str, &str); 14] = [
         (
             "UnsupportedSignatureAlgorithmForPublicKey",
             "its certificate, or one of its authorities', is signed in a way that does not go with the signer's key, or \
@@ -193,7 +193,7 @@ fn other_reason(debug: &str) -> (String, String) {
             REISSUE,
         ),
     ];
-    CURES
+    HINTS
         .iter()
         .find(|(name, ..)| debug.contains(name))
         .map_or_else(
@@ -203,7 +203,7 @@ fn other_reason(debug: &str) -> (String, String) {
                     "check the broker's certificate".into(),
                 )
             },
-            |(_, cause, cure)| ((*cause).into(), (*cure).into()),
+            |(_, cause, hint)| ((*cause).into(), (*hint).into()),
         )
 }
 
@@ -224,10 +224,10 @@ fn bad_signature(settings: &Tls) -> (String, String) {
     let cause = "a signature does not verify: its certificate is not signed by the authority of that name that is \
                  trusted here, or a key is RSA of less than 2048 bits";
     let file = trusted(settings).unwrap_or_else(|| "broker.tls.ca_file".into());
-    let cure = format!(
+    let hint = format!(
         "the authority may have been made anew: put its present certificate into {file}; replace keys that are too short"
     );
-    (cause.into(), cure)
+    (cause.into(), hint)
 }
 
 /// The file that alone says who is trusted, if one does.
@@ -272,7 +272,7 @@ fn incompatible(reason: &PeerIncompatible) -> (String, String) {
 /// What the broker says against us.
 fn alert(alert: Alert, settings: &Tls) -> (String, String) {
     let shown = settings.cert_file.is_some();
-    let (meaning, cure) = match alert {
+    let (meaning, hint) = match alert {
         Alert::CertificateRequired | Alert::NoCertificate if !shown => (
             "the broker demands a client certificate",
             "set broker.tls.cert_file and broker.tls.key_file",
@@ -318,7 +318,7 @@ fn alert(alert: Alert, settings: &Tls) -> (String, String) {
         Alert::UnrecognisedName => ("the broker does not serve that name", NAME),
         _ => ("the broker broke TLS off", LOG),
     };
-    (format!("{meaning} (alert: {})", spaced(alert)), cure.into())
+    (format!("{meaning} (alert: {})", spaced(alert)), hint.into())
 }
 
 /// `certificate required` of `CertificateRequired`.

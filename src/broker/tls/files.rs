@@ -2,7 +2,7 @@
 //! is in it.
 
 use super::cause;
-use crate::broker::once::SAID;
+use crate::broker::warned::WARNED;
 use crate::broker::{Error, Kind};
 use crate::config::{FileFault, Problem, Shortage, Tls, read_file};
 use rustls_native_certs::{CertificateResult, ErrorKind, load_native_certs};
@@ -42,7 +42,7 @@ pub(super) fn roots(settings: &Tls) -> Result<RootCertStore, Error> {
     match fault {
         Some(error) if roots.is_empty() => Err(error),
         Some(error) => {
-            if SAID.is_new(&error.message) {
+            if WARNED.is_new(&error.message) {
                 tracing::warn!(fibrpc_left_out = Empty, "{error}");
             }
             Ok(roots)
@@ -77,7 +77,7 @@ fn system_fault(found: &CertificateResult, set: &[(String, String)]) -> Option<E
         [] => "in the system's files".to_owned(),
         _ => format!("where {} says", named()),
     };
-    let cure = match set {
+    let hint = match set {
         [] => "install ca-certificates, or set broker.tls.ca_file".to_owned(),
         [(name, _)] => format!("correct or unset {name}, or set broker.tls.ca_file"),
         _ => "correct or unset them, or set broker.tls.ca_file".to_owned(),
@@ -90,17 +90,17 @@ fn system_fault(found: &CertificateResult, set: &[(String, String)]) -> Option<E
                 Some(shortage) => Error::short_of(&format!("{what} ({path})"), shortage),
                 None => Error::new(
                     Kind::Local,
-                    format!("{what} {from}: {path}: {}; {cure}", reason(inner)),
+                    format!("{what} {from}: {path}: {}; {hint}", reason(inner)),
                 ),
             })
         }
         Some((_, error)) => Some(Error::new(
             Kind::Local,
-            format!("{what} {from}: {error}; {cure}"),
+            format!("{what} {from}: {error}; {hint}"),
         )),
         None if found.certs.is_empty() && !set.is_empty() => Some(Error::new(
             Kind::Local,
-            format!("{what} {from}: there is no certificate in PEM; {cure}"),
+            format!("{what} {from}: there is no certificate in PEM; {hint}"),
         )),
         None => None,
     }
@@ -281,8 +281,8 @@ fn is_pkcs12(bytes: &[u8]) -> bool {
 
 fn read(key: &str, path: &Path) -> Result<Vec<u8>, FileFault> {
     /// Far above the bundle of all authorities that there are.
-    const LARGEST_FILE: u64 = 4 << 20;
-    read_file(path, LARGEST_FILE).map_err(|error| FileFault::unread(key, path, &error, CHECK))
+    const MAX_FILE: u64 = 4 << 20;
+    read_file(path, MAX_FILE).map_err(|error| FileFault::unread(key, path, &error, CHECK))
 }
 
 /// An error of a file, in few words.

@@ -174,7 +174,7 @@ async fn the_library_hears_what_arrived_while_it_slept() {
     let ((), ()) = tokio::join!(sleep, async {
         tokio::task::yield_now().await;
         // Long enough that a message alone is a sign of life for the library.
-        all.stopped(STOPPED + LIMIT, CONFIRM);
+        all.stopped(STOPPED_THRESHOLD + LIMIT, CONFIRM);
     });
     assert!(all.library.heard.load(Ordering::SeqCst));
 }
@@ -233,7 +233,7 @@ async fn no_answer_is_late() {
 
 #[tokio::test]
 async fn the_time_in_which_the_process_is_stopped_does_not_count() {
-    let limit = STOPPED + Duration::from_millis(200);
+    let limit = STOPPED_THRESHOLD + Duration::from_millis(200);
     let began = Instant::now();
     let answered = async {
         // What asks is only sent after the stop, and answered some time later.

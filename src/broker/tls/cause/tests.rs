@@ -92,18 +92,18 @@ fn refusals_name_the_cause() {
         (within("MalformedExtensions"), "is malformed"),
         (within("SomethingNew"), "its certificate is refused: "),
     ] {
-        let (cause, cure) = of(&rustls::Error::InvalidCertificate(reason), &Tls::default());
-        let text = format!("{cause}; {cure}");
+        let (cause, hint) = of(&rustls::Error::InvalidCertificate(reason), &Tls::default());
+        let text = format!("{cause}; {hint}");
         assert!(text.contains(words), "{text}");
-        assert!(!cure.is_empty() && !text.contains('\n'), "{text}");
+        assert!(!hint.is_empty() && !text.contains('\n'), "{text}");
     }
     // The file is named, where there is one.
     for reason in [
         CertificateError::UnknownIssuer,
         CertificateError::BadSignature,
     ] {
-        let (_, cure) = of(&rustls::Error::InvalidCertificate(reason), &with_ca());
-        assert!(cure.contains("/ca.pem (broker.tls.ca_file)"), "{cure}");
+        let (_, hint) = of(&rustls::Error::InvalidCertificate(reason), &with_ca());
+        assert!(hint.contains("/ca.pem (broker.tls.ca_file)"), "{hint}");
     }
 }
 
@@ -156,8 +156,8 @@ fn alerts_are_told_in_words() {
             "broke TLS off (alert: internal error); see the broker's log",
         ),
     ] {
-        let (cause, cure) = of(&rustls::Error::AlertReceived(alert), &settings);
-        let text = format!("{cause}; {cure}");
+        let (cause, hint) = of(&rustls::Error::AlertReceived(alert), &settings);
+        let text = format!("{cause}; {hint}");
         assert!(text.contains(words), "{text}");
     }
     let ended = end(&rustls::Error::AlertReceived(Alert::InternalError));
@@ -192,8 +192,8 @@ fn what_is_not_tls_and_what_does_not_go_with_ours() {
             "handshake not complete; see",
         ),
     ] {
-        let (cause, cure) = of(&error, &Tls::default());
-        let text = format!("{cause}; {cure}");
+        let (cause, hint) = of(&error, &Tls::default());
+        let text = format!("{cause}; {hint}");
         assert!(text.contains(words), "{text}");
     }
 }

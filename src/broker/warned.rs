@@ -5,12 +5,12 @@ use std::sync::{Mutex, PoisonError};
 
 /// Remembers subjects, for as long as the process runs. There are as many as the configuration has had brokers and files.
 #[derive(Debug, Default)]
-pub(crate) struct Once(Mutex<BTreeSet<String>>);
+pub(crate) struct Warned(Mutex<BTreeSet<String>>);
 
 /// The process's own memory.
-pub(crate) static SAID: Once = Once(Mutex::new(BTreeSet::new()));
+pub(crate) static WARNED: Warned = Warned(Mutex::new(BTreeSet::new()));
 
-impl Once {
+impl Warned {
     /// Whether nothing was said of this subject yet. From now on something was.
     pub(crate) fn is_new(&self, subject: &str) -> bool {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -24,7 +24,7 @@ mod tests {
 
     #[test]
     fn each_subject_is_new_once() {
-        let said = Once::default();
+        let said = Warned::default();
         let seen = ["a", "b", "a", "a", "b"].map(|subject| said.is_new(subject));
         assert_eq!(seen, [true, true, false, false, false]);
     }
