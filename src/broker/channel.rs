@@ -4,16 +4,16 @@
 mod permission;
 
 use super::codec::method;
-use super::connection::{check_short, short};
+use super::error::{Error, Kind};
 use super::link::Link;
-use super::{Error, Kind, Mailbox};
+use super::mailbox::Mailbox;
 use crate::config::QueueKind;
 use crate::protocol::{Message, Properties};
 use lapin::options::{
     BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
     QueueBindOptions, QueueDeclareOptions,
 };
-use lapin::types::{AMQPValue, FieldTable, LongString};
+use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -291,15 +291,15 @@ impl Channel {
     /// Closes the channel within `limit`; everything sent on it before has then reached the broker.
     pub async fn close(&self, limit: Duration) -> Result<(), Error> {
         let closing = self.inner.library.close(200, "bye".into());
-        if let Some(closed) = self.link.within(limit, closing).await {
-            closed.map_err(|error| Error::from_lapin("cannot close the channel", &error))
-        } else {
+        let (what, id) = ("cannot close the channel", self.inner.id);
+        let closed = self.link.run(limit, what, id, closing).await;
+        closed.unwrap_or_else(|| {
             self.cut();
             Err(Error::new(
                 Kind::Timeout,
                 "the broker did not close the channel in time",
             ))
-        }
+        })
     }
 
     /// See [`Connection::caught_up`](super::Connection::caught_up).
@@ -320,9 +320,8 @@ impl Channel {
         what: &str,
         operation: impl Future<Output = lapin::Result<T>>,
     ) -> Result<T, Error> {
-        if let Some(done) = self.link.within(self.timeout, operation).await {
-            done.map_err(|error| Error::from_lapin(what, &error))
-        } else {
+        let done = self.link.run(self.timeout, what, self.inner.id, operation);
+        done.await.unwrap_or_else(|| {
             self.cut();
             Err(Error::new(
                 Kind::Timeout,
@@ -331,7 +330,7 @@ impl Channel {
                     self.timeout
                 ),
             ))
-        }
+        })
     }
 }
 
@@ -347,6 +346,23 @@ fn check_properties(properties: &Properties) -> Result<(), Error> {
         ("type", text(&properties.kind)),
     ] {
         check_short(what, length)?;
+    }
+    Ok(())
+}
+
+/// A name as the AMQP library wants it, or an error that names what is too long.
+pub(super) fn short(what: &str, text: &str) -> Result<ShortString, Error> {
+    check_short(what, text.len())?;
+    Ok(ShortString::from(text))
+}
+
+/// Whether so many bytes fit into a short string of AMQP; else an error that names what is too long.
+fn check_short(what: &str, length: usize) -> Result<(), Error> {
+    if length > 255 {
+        return Err(Error::new(
+            Kind::Local,
+            format!("{what} is longer than the 255 bytes of AMQP"),
+        ));
     }
     Ok(())
 }

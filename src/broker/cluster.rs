@@ -1,8 +1,8 @@
 //! Whether two connections reached one place. A TCP proxy over brokers that are no cluster leads them to several: a
 //! reply that is published at one of them does not reach the caller at the other.
 
-use super::error::one_line;
-use super::{Connection, Error, Kind};
+use super::connection::Connection;
+use super::error::{Error, Kind, one_line};
 
 /// An error of [`Kind::Split`] if both brokers tell the names of their clusters, and these differ.
 pub fn compare(one: &Connection, other: &Connection) -> Result<(), Error> {

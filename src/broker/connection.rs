@@ -3,21 +3,21 @@
 //! Owns the task that reads and writes the socket: when the value is dropped the connection is cut, so neither
 //! a socket nor the AMQP library's thread for it outlives its owner.
 
+use super::channel::Channel;
+use super::ending::Ending;
+use super::error::{Error, Kind};
 use super::handshake::{self, Attempt};
 use super::link::{self, LibraryEnd, Link, Pump};
-use super::reader::Reader;
+use super::mailbox::{ConnectionEvent, Mailbox};
+use super::reader::{MAX_CHANNEL, Reader};
+use super::transport;
 use super::warned::WARNED;
-use super::{Channel, Error, Kind, Mailbox, transport};
 use crate::config::{self, BrokerUrl, Login, Scheme};
-use futures_core::Stream;
-use futures_util::StreamExt as _;
 use lapin::tcp::AsyncTcpStream;
-use lapin::types::ShortString;
 use lapin::uri::{
     AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism,
 };
 use lapin::{ConnectionProperties, ErrorKind};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -40,25 +40,13 @@ pub struct Options {
     pub patience: Option<Duration>,
 }
 
-/// What the broker says about a connection.
-#[derive(Debug, Clone)]
-pub enum ConnectionEvent {
-    /// It is short of something and reads no more from connections that publish; its reason.
-    Blocked(String),
-    /// It reads again.
-    Unblocked,
-    /// The connection is dead.
-    Failed(Error),
-}
-
 /// A channel and what arrives on it.
 pub type Opened = Result<(Channel, Mailbox), Error>;
 
 /// An open connection.
 pub struct Connection {
     inner: Arc<lapin::Connection>,
-    /// In a mutex for `Sync` alone: it is never locked.
-    events: Mutex<Pin<Box<dyn Stream<Item = lapin::Event> + Send>>>,
+    events: Mailbox<ConnectionEvent>,
     link: Link,
     /// The pump, and nothing else. Dropped with the connection, it is aborted.
     tasks: JoinSet<()>,
@@ -103,7 +91,7 @@ impl Connection {
         let login = login(url, settings)?;
         let uri = uri(url, settings, &login);
         let address = url.address();
-        let stream = transport::open(url, settings, link).await?;
+        let stream = transport::open(url, settings, &|step| link.reached(step)).await?;
         link.log_in_by(handshake::mechanism(&login));
         link.limit_bodies(options.max_body.unwrap_or(u64::MAX));
         // Dropped before it is done, this cuts the connection and with it what the library has begun.
@@ -125,21 +113,23 @@ impl Connection {
             .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
         let opening =
             lapin::Connection::connector(uri, link::runtime(link.clone()), connect, properties);
-        let inner = link.or_ended(Box::pin(opening)).await.map_err(|error| {
+        let inner = link.or_failed(Box::pin(opening)).await.map_err(|refusal| {
             let attempt = Attempt {
                 url,
                 settings,
                 login: &login,
                 progress: &link.progress(),
             };
-            let what = format!("broker {address} refused the connection");
-            handshake::refused(&attempt, link.ending(), Error::from_lapin(&what, &error))
+            let ending = link.ending().unwrap_or_else(|| {
+                let cause = refusal.map_or_else(String::new, |error| link::refusal_text(&error));
+                Ending::GivenUp { cause }
+            });
+            handshake::refused(&attempt, &ending)
         })?;
-        let events = Mutex::new(Box::pin(inner.events_listener()) as _);
         cut.disarm();
         Ok(Self {
             inner: Arc::new(inner),
-            events,
+            events: link.events(),
             link: link.clone(),
             tasks,
             address,
@@ -172,27 +162,9 @@ impl Connection {
         }
     }
 
-    /// The next event. Pends for ever where nothing happens.
+    /// The next event. Pends forever after [`ConnectionEvent::Failed`].
     pub async fn event(&mut self) -> ConnectionEvent {
-        let events = self
-            .events
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match events.next().await {
-                Some(lapin::Event::ConnectionBlocked(reason)) => {
-                    return ConnectionEvent::Blocked(reason);
-                }
-                Some(lapin::Event::ConnectionUnblocked) => return ConnectionEvent::Unblocked,
-                // The library reports closed channels here, too: those fail on the channel.
-                Some(lapin::Event::Error(error)) if !self.inner.status().connected() => {
-                    let what = format!("connection to {} lost", self.address);
-                    return ConnectionEvent::Failed(Error::from_lapin(&what, &error));
-                }
-                Some(_) => {}
-                None => std::future::pending().await,
-            }
-        }
+        self.events.next().await
     }
 
     /// Completes when all that had arrived in the socket at the time of the call has been read and put into the
@@ -206,8 +178,7 @@ impl Connection {
         self.link.caught_up()
     }
 
-    /// Why the connection has ended, or is about to: what the broker closed it with, or what happened to
-    /// it. Where an operation fails for that reason, its own error tells of the failure alone.
+    /// Why the connection has failed; `None` while it works.
     pub fn failure(&self) -> Option<Error> {
         self.link.failure()
     }
@@ -239,16 +210,21 @@ impl Connection {
     pub async fn close(mut self, limit: Duration) -> Result<(), Error> {
         let link = self.link.clone();
         let closing = async {
-            let goodbye = self.inner.close(200, "bye".into());
-            let closed = self.link.or_ended(goodbye).await;
-            // Ends once the library has let go, and all that it said is out.
+            // The reader sees what comes of it.
+            let _ = self
+                .link
+                .or_failed(self.inner.close(200, "bye".into()))
+                .await;
+            // Ends once the library has let go, and all that it has written is out.
             self.tasks.join_next().await;
-            closed
         };
         match link::within(limit, async || link.caught_up().await, closing).await {
-            Some(closed) => {
-                closed.map_err(|error| Error::from_lapin("cannot close the connection", &error))
-            }
+            Some(()) => match self.link.ending() {
+                None | Some(Ending::Left) => Ok(()),
+                Some(ending) => {
+                    Err(ending.error_of_operation("cannot close the connection", &self.address))
+                }
+            },
             None => Err(Error::new(
                 Kind::Timeout,
                 "the broker did not close the connection in time",
@@ -292,9 +268,10 @@ impl Channels {
             frame_max,
         } = self.clone();
         async move {
-            match link.within(limit, inner.create_channel()).await {
+            let opening = inner.create_channel();
+            match link.run(limit, "cannot open a channel", 0, opening).await {
                 Some(Ok(channel)) => Ok(Channel::new(channel, frame_max, link, vital, limit)),
-                Some(Err(error)) => Err(Error::from_lapin("cannot open a channel", &error)),
+                Some(Err(error)) => Err(error),
                 None => {
                     if vital {
                         link.kill();
@@ -345,7 +322,7 @@ fn uri(url: &BrokerUrl, settings: &config::Broker, login: &Login) -> AMQPUri {
         vhost: url.vhost.clone(),
         query: AMQPQueryString {
             frame_max: Some(FRAME_MAX),
-            channel_max: Some(16),
+            channel_max: Some(MAX_CHANNEL),
             heartbeat: Some(u16::try_from(settings.heartbeat.as_secs()).unwrap_or(u16::MAX)),
             auth_mechanism: Some(mechanism),
             ..AMQPQueryString::default()
@@ -374,21 +351,4 @@ fn login(url: &BrokerUrl, settings: &config::Broker) -> Result<Login, Error> {
         }
     }
     Ok(login)
-}
-
-/// A name as the AMQP library wants it, or an error that names what is too long.
-pub(super) fn short(what: &str, text: &str) -> Result<ShortString, Error> {
-    check_short(what, text.len())?;
-    Ok(ShortString::from(text))
-}
-
-/// Whether so many bytes fit into a short string of AMQP; else an error that names what is too long.
-pub(super) fn check_short(what: &str, length: usize) -> Result<(), Error> {
-    if length > 255 {
-        return Err(Error::new(
-            Kind::Local,
-            format!("{what} is longer than the 255 bytes of AMQP"),
-        ));
-    }
-    Ok(())
 }

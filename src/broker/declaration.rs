@@ -11,8 +11,9 @@ mod costs;
 
 pub use costs::Cost;
 
+use super::connection::Connection;
+use super::error::{Error, Kind};
 use super::topology::{self, Difference};
-use super::{Connection, Error, Kind};
 use crate::config::Queue;
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! Which broker to try next: the configured URLs in random order, round after round, or as many at once as it takes
 //! to find one that answers.
 
-use super::{Error, Kind};
+use super::error::{Error, Kind};
 use crate::config::BrokerUrl;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::time::Duration;

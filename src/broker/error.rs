@@ -1,9 +1,8 @@
 //! What can go wrong with the broker, and what to do about it.
 
+use super::codec::method::Reason;
 use crate::config::{FileFault, Shortage};
 use crate::protocol::{Code, Status};
-use lapin::ErrorKind;
-use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError, AMQPSoftError};
 
 /// What kind of failure; decides how soon to try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,38 +72,13 @@ impl Error {
         Self::new(Kind::Shortage, format!("{what}: {words}; {hint}"))
     }
 
-    /// What the AMQP library says went wrong while doing `what`.
-    pub(super) fn from_lapin(what: &str, error: &lapin::Error) -> Self {
-        let kind = match error.kind() {
-            ErrorKind::ProtocolError(error) => {
-                let text = error.get_message().as_str();
-                match error.kind() {
-                    AMQPErrorKind::Soft(soft) => soft_kind(soft, text),
-                    AMQPErrorKind::Hard(hard) => hard_kind(hard, text),
-                }
-            }
-            ErrorKind::ParsingError(_) | ErrorKind::SerialisationError(_) => Kind::Protocol,
-            _ => Kind::Lost,
-        };
-        let cause = match error.kind() {
-            ErrorKind::ProtocolError(error) => error.get_message().to_string(),
-            ErrorKind::IOError(error) => error.to_string(),
-            ErrorKind::MissingHeartbeatError => "no heartbeat from the broker".to_owned(),
-            ErrorKind::InvalidChannelState(..) | ErrorKind::InvalidConnectionState(_) => {
-                "the connection is already closed".to_owned()
-            }
-            _ => error.to_string(),
-        };
-        Self::new(kind, format!("{what}: {}", one_line(&cause)))
-    }
-
-    /// The broker closed the connection with this code and text.
-    pub(super) fn closed(what: &str, code: u16, text: &str) -> Self {
-        let known = AMQPError::from_id(code, text.into());
-        known.map_or_else(
-            || Self::new(Kind::Lost, format!("{what}: {code} {}", one_line(text))),
-            |error| Self::from_lapin(what, &ErrorKind::ProtocolError(error).into()),
-        )
+    /// The broker closed the channel or connection for this reason while `what` was being done.
+    pub(super) fn closed(what: &str, Reason { code, text }: &Reason) -> Self {
+        let line = one_line(text);
+        match kind_of(*code, text) {
+            Some(kind) => Self::new(kind, format!("{what}: {line}")),
+            None => Self::new(Kind::Lost, format!("{what}: {code} {line}")),
+        }
     }
 
     /// The same failure, with `hint` at the end of its line.
@@ -168,33 +142,24 @@ impl From<FileFault> for Error {
     }
 }
 
-/// What an error that closes a channel is about. RabbitMQ uses most codes for several things, and only its text tells
-/// them apart.
-fn soft_kind(error: &AMQPSoftError, text: &str) -> Kind {
-    match error {
+/// What a reply code (AMQP 0-9-1, "Constants") is about; `None`: it is not one of the protocol's. RabbitMQ uses most
+/// codes for several things, and only its text tells them apart.
+fn kind_of(code: u16, text: &str) -> Option<Kind> {
+    Some(match code {
         // "queue 'q' in vhost '/' in exclusive use"
-        AMQPSoftError::ACCESSREFUSED if text.ends_with(" in exclusive use") => Kind::Locked,
-        AMQPSoftError::ACCESSREFUSED => Kind::Denied,
-        AMQPSoftError::NOTFOUND => missing(text),
-        AMQPSoftError::PRECONDITIONFAILED => unmet(text),
-        AMQPSoftError::RESOURCELOCKED => Kind::Locked,
-        _ => Kind::Protocol,
-    }
-}
-
-/// What an error that closes the connection is about.
-fn hard_kind(error: &AMQPHardError, text: &str) -> Kind {
-    match error {
-        AMQPHardError::CONNECTIONFORCED | AMQPHardError::RESOURCEERROR => Kind::Lost,
+        403 if text.ends_with(" in exclusive use") => Kind::Locked,
+        403 => Kind::Denied,
+        404 => missing(text),
+        405 => Kind::Locked,
+        406 => unmet(text),
+        // CONNECTION_FORCED, RESOURCE_ERROR
+        320 | 506 => Kind::Lost,
         // "access to vhost 'v' refused for user 'u': vhost 'v' is down"
-        AMQPHardError::NOTALLOWED | AMQPHardError::INTERNALERROR
-            if text.contains("vhost '") && text.ends_with("' is down") =>
-        {
-            Kind::VhostDown
-        }
-        AMQPHardError::NOTALLOWED => not_allowed(text),
-        _ => Kind::Protocol,
-    }
+        530 | 541 if text.contains("vhost '") && text.ends_with("' is down") => Kind::VhostDown,
+        530 => not_allowed(text),
+        311..=313 | 402 | 501..=505 | 540 | 541 => Kind::Protocol,
+        _ => return None,
+    })
 }
 
 fn not_allowed(text: &str) -> Kind {
@@ -335,7 +300,14 @@ mod tests {
             (501, "FRAME_ERROR", Protocol),
         ];
         for (code, text, kind) in cases {
-            let error = Error::closed("what", code, text);
+            let text = text.to_owned();
+            let error = Error::closed(
+                "what",
+                &Reason {
+                    code,
+                    text: text.clone(),
+                },
+            );
             assert_eq!(error.kind, kind, "{text}");
             assert_eq!(error.message, format!("what: {text}"));
             assert_eq!(error.is_internal(), text == "INTERNAL_ERROR", "{text}");

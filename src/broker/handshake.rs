@@ -2,70 +2,13 @@
 //!
 //! Where neither tells the cause, the broker is quoted, and nothing is guessed.
 
-use super::error::one_line;
-use super::link::Ending;
-use super::reader::{ANOTHER_VERSION, Broken};
-use super::{Error, Kind, tls};
+use super::ending::Ending;
+use super::error::{Error, Kind, one_line};
+use super::progress::{MIN_FRAME_MAX, Progress, Step};
+use super::reader::ANOTHER_VERSION;
+use super::tls;
 use crate::config::{self, BrokerUrl, Login, Scheme, Source};
 use std::time::Duration;
-
-/// How far a connection has got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) enum Step {
-    /// The broker's name is being looked up.
-    #[default]
-    Lookup,
-    /// TCP connections are being made.
-    Connecting,
-    /// The TLS handshake is under way.
-    Securing,
-    /// The protocol header is sent, and no method has come.
-    Greeting,
-    /// The broker has greeted, and the login is sent.
-    Login,
-    /// The broker has accepted the login; the vhost is being opened.
-    Opening,
-}
-
-/// What was learned of a broker until now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Progress {
-    /// How far it got.
-    pub(super) step: Step,
-    /// What the broker offers for the login, separated by blanks; empty before it has greeted.
-    pub(super) mechanisms: String,
-    /// The broker's product and version, as far as it tells.
-    pub(super) product: String,
-    pub(super) version: String,
-    /// The payload of the frame with the login, in bytes; 0 before there is one.
-    pub(super) login_size: u64,
-}
-
-impl Progress {
-    /// Whether the broker has offered mechanisms, and not this one.
-    pub(super) fn lacks(&self, mechanism: &str) -> bool {
-        let mut offered = self.mechanisms.split_whitespace();
-        self.step >= Step::Login && !offered.any(|offered| offered == mechanism)
-    }
-
-    /// The largest payload that the broker certainly takes no more than, before it knows the user. `RabbitMQ` 4.1 made it
-    /// a setting (`initial_frame_max`).
-    fn login_max(&self) -> Option<u64> {
-        let mut parts = self.version.split('.').map(str::parse::<u32>);
-        let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
-            return None;
-        };
-        (self.product == "RabbitMQ" && (major, minor) < (4, 1)).then_some(MIN_FRAME_MAX)
-    }
-
-    /// Whether the login is larger than the broker takes.
-    pub(super) fn login_is_too_large(&self) -> bool {
-        self.login_max().is_some_and(|max| self.login_size > max)
-    }
-}
-
-/// What every peer has to take in a frame (AMQP 0-9-1, `frame-min-size`), and `RabbitMQ` takes of a payload.
-const MIN_FRAME_MAX: u64 = 4_096;
 
 /// An attempt to connect.
 #[derive(Debug)]
@@ -84,8 +27,8 @@ pub(super) const fn mechanism(login: &Login) -> &'static str {
     }
 }
 
-/// Why the connection ended, or did not get through; `None`: the AMQP library gave it up by itself.
-pub(super) fn refused(attempt: &Attempt<'_>, ending: Option<Ending>, library: Error) -> Error {
+/// Why the broker did not take the connection, which ended like this.
+pub(super) fn refused(attempt: &Attempt<'_>, ending: &Ending) -> Error {
     let Attempt {
         url,
         settings,
@@ -93,35 +36,26 @@ pub(super) fn refused(attempt: &Attempt<'_>, ending: Option<Ending>, library: Er
         progress,
     } = attempt;
     let address = url.address();
-    if progress.lacks(mechanism(login)) {
-        return lacking(attempt);
-    }
-    if progress.login_is_too_large() {
-        return too_large(attempt);
-    }
+    let what = format!("broker {address} refused the connection");
     match ending {
-        Some(Ending::Tls(error)) => tls::refused(url, &settings.tls, &error),
-        Some(Ending::Broken(broken)) => {
-            let Broken(what) = broken;
-            let hint = if broken == ANOTHER_VERSION {
+        Ending::FutileLogin if progress.lacks(mechanism(login)) => lacking(attempt),
+        Ending::FutileLogin => too_large(attempt),
+        Ending::Tls(error) => tls::refused(url, &settings.tls, error),
+        Ending::Broken(broken) => {
+            let hint = if *broken == ANOTHER_VERSION {
                 "fibrpc needs a broker with AMQP 0-9-1, such as RabbitMQ; check host and port in broker.url"
             } else {
                 "check scheme and port in broker.url"
             };
-            let message = format!("connection to {address} lost: the broker sent {what}; {hint}");
-            Error::new(Kind::Protocol, message)
+            ending.error(&address).with_hint(hint)
         }
-        Some(Ending::Closed { code, text }) => {
-            let what = format!("broker {address} refused the connection");
-            closed(attempt, Error::closed(&what, code, &text), &text)
-        }
-        Some(Ending::Lost { cause, closed }) => lost(attempt, &cause, closed),
-        None => library,
+        Ending::Closed(reason) => closed(attempt, Error::closed(&what, reason), &reason.text),
+        Ending::Lost { cause, closed } => lost(attempt, cause, *closed),
+        Ending::GivenUp { .. } | Ending::Left => ending.error_of_operation(&what, &address),
     }
 }
 
-/// The deadline passed first.
-/// `key`: what sets the limit, in parentheses.
+/// The deadline passed before the handshake was complete. `key`: what sets the limit, in parentheses.
 pub(super) fn late(url: &BrokerUrl, limit: Duration, key: &str, progress: &Progress) -> Error {
     let address = url.address();
     let (place, hint) = match progress.step {

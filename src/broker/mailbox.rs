@@ -1,6 +1,7 @@
-//! What a channel receives: deliveries, confirms, returned messages, and its end, in the order of the wire.
+//! What a channel receives (deliveries, confirms, returned messages, its end) and what happens to the connection
+//! (blocked, unblocked, its end), each in the order of the wire.
 
-use super::Error;
+use super::error::Error;
 use crate::protocol::Message;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,48 +55,59 @@ pub struct Returned {
     pub routing_key: String,
 }
 
-/// The receiving end of a channel. Nothing that it holds is lost when a wait for it is dropped.
-#[derive(Debug)]
-pub struct Mailbox {
-    /// Taken over from the sender all at once, so that one lock does for many.
-    taken: VecDeque<Arrival>,
-    sender: Arc<MailboxSender>,
+/// Something that happened to a connection as a whole.
+#[derive(Debug, Clone)]
+pub enum ConnectionEvent {
+    /// The broker is short of a resource and no longer reads from connections that publish; its reason.
+    Blocked(String),
+    /// The broker reads again.
+    Unblocked,
+    /// The connection has ended. Nothing comes after this.
+    Failed(Error),
 }
 
-/// Where a connection puts what comes for a channel.
-#[derive(Debug, Default)]
-pub(super) struct MailboxSender(Mutex<Contents>);
+/// The receiving end of a channel, or of a connection's events. Dropping a wait loses nothing.
+#[derive(Debug)]
+pub struct Mailbox<T = Arrival> {
+    /// Taken from the sender all at once, so that one lock serves many items.
+    taken: VecDeque<T>,
+    sender: Arc<MailboxSender<T>>,
+}
 
-#[derive(Debug, Default)]
-struct Contents {
-    waiting: VecDeque<Arrival>,
-    /// Nothing is put in any more.
+/// Where the connection's task puts the items of a [`Mailbox`].
+#[derive(Debug)]
+pub(super) struct MailboxSender<T>(Mutex<Contents<T>>);
+
+#[derive(Debug)]
+struct Contents<T> {
+    waiting: VecDeque<T>,
+    /// The last item has been put in.
     closed: bool,
     waiter: Option<Waker>,
 }
 
-impl Mailbox {
-    pub(super) fn new(sender: Arc<MailboxSender>) -> Self {
+impl<T> Mailbox<T> {
+    pub(super) fn new(sender: Arc<MailboxSender<T>>) -> Self {
         Self {
             taken: VecDeque::new(),
             sender,
         }
     }
 
-    /// The next arrival, if it is here.
-    pub fn try_next(&mut self) -> Option<Arrival> {
+    /// The next item, if it is here.
+    pub fn try_next(&mut self) -> Option<T> {
         if self.taken.is_empty() {
             std::mem::swap(&mut self.taken, &mut self.sender.contents().waiting);
         }
         self.taken.pop_front()
     }
 
-    /// The next arrival. Pends for ever after [`Arrival::Failed`].
-    pub async fn next(&mut self) -> Arrival {
+    /// The next item. Pends forever after the last one (a failure).
+    pub async fn next(&mut self) -> T {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    fn poll_next(&mut self, context: &Context<'_>) -> Poll<Arrival> {
+    fn poll_next(&mut self, context: &Context<'_>) -> Poll<T> {
         if self.taken.is_empty() {
             let mut contents = self.sender.contents();
             if contents.waiting.is_empty() {
@@ -108,21 +120,40 @@ impl Mailbox {
             std::mem::swap(&mut self.taken, &mut contents.waiting);
         }
         match self.taken.pop_front() {
-            Some(arrival) => Poll::Ready(arrival),
+            Some(item) => Poll::Ready(item),
             None => Poll::Pending,
         }
     }
 }
 
-impl MailboxSender {
-    /// Puts an arrival in. After a failure there are none.
-    pub(super) fn put(&self, arrival: Arrival) {
+impl<T> Default for MailboxSender<T> {
+    fn default() -> Self {
+        Self(Mutex::new(Contents {
+            waiting: VecDeque::new(),
+            closed: false,
+            waiter: None,
+        }))
+    }
+}
+
+impl<T> MailboxSender<T> {
+    /// Puts an item in, unless the last one has been.
+    pub(super) fn put(&self, item: T) {
+        self.add(item, false);
+    }
+
+    /// Puts in the last item, unless that has been done before.
+    pub(super) fn put_last(&self, item: T) {
+        self.add(item, true);
+    }
+
+    fn add(&self, item: T, last: bool) {
         let mut contents = self.contents();
         if contents.closed {
             return;
         }
-        contents.closed = matches!(arrival, Arrival::Failed(_));
-        contents.waiting.push_back(arrival);
+        contents.closed = last;
+        contents.waiting.push_back(item);
         let waiter = contents.waiter.take();
         drop(contents);
         if let Some(waiter) = waiter {
@@ -130,7 +161,7 @@ impl MailboxSender {
         }
     }
 
-    fn contents(&self) -> MutexGuard<'_, Contents> {
+    fn contents(&self) -> MutexGuard<'_, Contents<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,13 +10,11 @@
 //! not come to its end. Promises, for any bytes and any split of them: no panic, no memory beyond that, and
 //! an outcome that does not depend on the split.
 
-use super::Error;
 use super::codec::content::{self, FIXED};
 use super::codec::frame::{BODY, END, HEAD, HEADER, HEARTBEAT, Head, METHOD};
 use super::codec::method::{self, Method, Reason};
 use super::mailbox::{Arrival, Delivery, Returned};
 use crate::protocol::{Defect, Message};
-use std::collections::HashMap;
 
 /// The largest content header frame that is looked at, in bytes; of a larger one nothing but the body's
 /// size is kept. RabbitMQ splits bodies to our frame size, but passes headers on whole, as large as the
@@ -45,14 +43,28 @@ pub(super) struct Intake {
     pub(super) library: Vec<u8>,
     /// For each channel, in the order in which they came.
     pub(super) arrivals: Vec<(u16, Arrival)>,
-    /// What the broker says about itself, where it began the conversation.
-    pub(super) greeting: Option<Greeting>,
-    /// Whether the broker has accepted the login.
-    pub(super) logged_in: bool,
-    /// Whether the broker reads no more, where it said so.
-    pub(super) blocked: Option<bool>,
-    /// Why the broker closes the connection, if it does.
-    pub(super) closed: Option<Reason>,
+    /// About the connection, or the end of a channel, in the order in which it came. What is in `arrivals` came
+    /// before a channel's end.
+    pub(super) control: Vec<Control>,
+}
+
+/// What the broker says about the connection, or about a channel as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Control {
+    /// It begins the conversation.
+    Greeting(Greeting),
+    /// It has accepted the login.
+    LoggedIn,
+    /// It stops reading from this connection; its reason.
+    Blocked(String),
+    /// It reads again.
+    Unblocked,
+    /// It closes the channel with this number.
+    ChannelClosed(u16, Reason),
+    /// It closes the connection.
+    ConnectionClosed(Reason),
+    /// It confirms that we close the connection.
+    CloseConfirmed,
 }
 
 /// The stream makes no sense, or none that could be trusted; the connection has to be given up.
@@ -64,6 +76,9 @@ pub(super) const ANOTHER_VERSION: Broken = Broken("another version of AMQP");
 
 const UNENDED: Broken = Broken("a frame without its end");
 
+/// The highest channel number: as many channels as we ask for when connecting.
+pub(super) const MAX_CHANNEL: u16 = 16;
+
 /// Splits the stream of one connection.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -71,8 +86,8 @@ pub(super) struct Reader {
     position: Position,
     /// A frame that has not come to its end.
     begun: Vec<u8>,
-    /// Messages that have not.
-    partial: HashMap<u16, Partial>,
+    /// Messages that have not, by the number of their channel.
+    partial: [Option<Partial>; MAX_CHANNEL as usize + 1],
 }
 
 /// Where in the stream the reader stands.
@@ -117,7 +132,7 @@ impl Reader {
             max_body,
             position: Position::Boundary,
             begun: Vec::new(),
-            partial: HashMap::new(),
+            partial: Default::default(),
         }
     }
 
@@ -230,11 +245,11 @@ impl Reader {
         frame: &[u8],
         intake: &mut Intake,
     ) -> Result<(), Broken> {
-        if self.partial.contains_key(&channel) {
+        if matches!(self.partial.get(usize::from(channel)), Some(Some(_))) {
             return Err(Broken("a method within a message"));
         }
         let method = method::read(payload).ok_or(Broken("a method that cannot be decoded"))?;
-        let arrival = match method {
+        let control = match method {
             Method::Deliver {
                 consumer,
                 tag,
@@ -245,12 +260,10 @@ impl Reader {
                     tag,
                     redelivered,
                 };
-                self.begin(channel, delivery);
-                return Ok(());
+                return self.begin(channel, delivery);
             }
             Method::Return { routing_key } => {
-                self.begin(channel, Source::Return { routing_key });
-                return Ok(());
+                return self.begin(channel, Source::Return { routing_key });
             }
             Method::Confirm {
                 number,
@@ -265,62 +278,59 @@ impl Reader {
                 intake.arrivals.push((channel, confirmed));
                 return Ok(());
             }
-            Method::Cancel { consumer } => Some(Arrival::Cancelled(consumer)),
-            Method::ChannelClose(reason) => {
-                let error = Error::closed("channel closed", reason.code, &reason.text);
-                Some(Arrival::Failed(error))
-            }
-            Method::ConnectionClose(reason) => {
-                intake.closed = Some(reason);
+            Method::Cancel { consumer } => {
+                intake
+                    .arrivals
+                    .push((channel, Arrival::Cancelled(consumer)));
                 None
             }
-            Method::Blocked(blocked) => {
-                intake.blocked = Some(blocked);
-                None
-            }
+            Method::ChannelClose(reason) => Some(Control::ChannelClosed(channel, reason)),
+            Method::ConnectionClose(reason) => Some(Control::ConnectionClosed(reason)),
+            Method::ConnectionCloseOk => Some(Control::CloseConfirmed),
+            Method::Blocked(reason) => Some(Control::Blocked(reason)),
+            Method::Unblocked => Some(Control::Unblocked),
             Method::Start {
                 properties,
                 mechanisms,
-            } => {
-                intake.greeting = Some(Greeting {
-                    properties,
-                    mechanisms,
-                });
-                None
-            }
-            Method::Tune => {
-                intake.logged_in = true;
-                None
-            }
+            } => Some(Control::Greeting(Greeting {
+                properties,
+                mechanisms,
+            })),
+            Method::Tune => Some(Control::LoggedIn),
             Method::Other => None,
         };
-        intake
-            .arrivals
-            .extend(arrival.map(|arrival| (channel, arrival)));
+        intake.control.extend(control);
         let at = intake.library.len();
         intake.library.extend_from_slice(frame);
         method::make_decodable(&mut intake.library[at + HEAD..]);
         Ok(())
     }
 
-    fn begin(&mut self, channel: u16, from: Source) {
-        let partial = Partial {
+    fn begin(&mut self, channel: u16, from: Source) -> Result<(), Broken> {
+        let partial = self.partial.get_mut(usize::from(channel));
+        *partial.ok_or(Broken("a message on a channel that is not open"))? = Some(Partial {
             from,
             left: None,
             message: Message::default(),
-        };
-        self.partial.insert(channel, partial);
+        });
+        Ok(())
+    }
+
+    /// The message of a channel that is on its way.
+    fn partial(&mut self, channel: u16) -> Option<&mut Partial> {
+        self.partial.get_mut(usize::from(channel))?.as_mut()
     }
 
     fn header(&mut self, channel: u16, payload: &[u8]) -> Result<(), Broken> {
-        let partial = self.partial.get_mut(&channel);
+        let max_body = self.max_body;
+        let partial = self.partial(channel);
         let Some(partial) = partial.filter(|partial| partial.left.is_none()) else {
             return Err(Broken("a content header without a message"));
         };
         let size = content::body_size(payload).ok_or(Broken("a content header cut short"))?;
         partial.left = Some(size);
         partial.message.properties = content::read(payload);
-        if self.max_body.is_some_and(|max| size > max) {
+        if max_body.is_some_and(|max| size > max) {
             partial.message.properties.defect = Some(Defect::Body(size));
         } else {
             partial
@@ -333,13 +343,9 @@ impl Reader {
 
     /// A part of a body; it may be empty.
     fn body(&mut self, channel: u16, part: &[u8]) -> Result<(), Broken> {
-        let partial = self.partial.get_mut(&channel);
-        let Some((partial, left)) = partial.and_then(|partial| {
-            let left = partial.left?;
-            Some((partial, left))
-        }) else {
-            return Err(Broken("a body without a message"));
-        };
+        const NO_MESSAGE: Broken = Broken("a body without a message");
+        let partial = self.partial(channel).ok_or(NO_MESSAGE)?;
+        let left = partial.left.ok_or(NO_MESSAGE)?;
         let left = left.checked_sub(part.len() as u64);
         partial.left = Some(left.ok_or(Broken("a body longer than announced"))?);
         if !matches!(partial.message.properties.defect, Some(Defect::Body(_))) {
@@ -350,11 +356,9 @@ impl Reader {
 
     /// Hands on the message of a channel, if it is complete.
     fn finish(&mut self, channel: u16, intake: &mut Intake) {
-        let complete = |partial: &Partial| partial.left == Some(0);
-        if !self.partial.get(&channel).is_some_and(complete) {
-            return;
-        }
-        let Some(Partial { from, message, .. }) = self.partial.remove(&channel) else {
+        let slot = self.partial.get_mut(usize::from(channel));
+        let complete = slot.and_then(|slot| slot.take_if(|partial| partial.left == Some(0)));
+        let Some(Partial { from, message, .. }) = complete else {
             return;
         };
         let arrival = match from {

@@ -1,12 +1,13 @@
-//! The way to a broker, stage by stage, for a look at where it ends.
+//! The way to a broker, stage by stage, for a look at where it ends: what [`Connection::open`] tells an observer, and
+//! what it does not have to know (addresses that it did not need, objections that it did not hear).
 //!
-//! Each stage is what [`Connection::open`](super::Connection::open) does at that point, under a limit of its
-//! own; the last one, the AMQP handshake, is `open` itself.
+//! [`Connection::open`]: super::Connection::open_observed
 
 pub use super::tls::Peer;
 
 use super::certificate::Certificate;
-use super::{Error, Kind, tls, transport};
+use super::error::{Error, Kind};
+use super::{tls, transport};
 use crate::config::{BrokerUrl, Shortage, Tls};
 use futures_util::future::join_all;
 use std::io;

@@ -6,7 +6,7 @@ pub(super) mod cause;
 mod files;
 
 use super::certificate::Certificate;
-use super::{Error, Kind};
+use super::error::{Error, Kind};
 use crate::config::{BrokerUrl, FileFault, Problem, Shortage, Tls};
 use files::{CA_FILE, CERT_FILE, KEY_FILE, certificates, private_key, roots, unusable};
 use std::io;

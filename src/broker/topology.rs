@@ -1,6 +1,8 @@
 //! The request queue: looked at first and adopted as it is, declared where it is missing.
 
-use super::{Channel, Connection, Error, Kind};
+use super::channel::Channel;
+use super::connection::Connection;
+use super::error::{Error, Kind};
 use crate::config::Queue;
 
 /// Where the request queue comes from.

@@ -1,9 +1,9 @@
 //! Sockets to the broker: name lookup, TCP, TLS, and what the kernel is told about them.
 
-use super::handshake::{self, Step};
-use super::link::Link;
+use super::error::{Error, Kind};
+use super::handshake;
+use super::progress::Step;
 use super::tls;
-use super::{Error, Kind};
 use crate::config::{self, BrokerUrl, Scheme, Shortage};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use socket2::{SockRef, TcpKeepalive};
@@ -19,16 +19,16 @@ use tokio_rustls::client::TlsStream;
 /// How long one address has a head start over the next one (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Connects to the broker, with TLS where the URL says so, and tells the link how far it is. The caller bounds the time.
+/// Connects to the broker, with TLS where the URL says so, and tells how far it is. The caller bounds the time.
 pub(super) async fn open(
     url: &BrokerUrl,
     settings: &config::Broker,
-    link: &Link,
+    reached: &(dyn Fn(Step) + Sync),
 ) -> Result<Stream, Error> {
     let addresses = resolve(url).await?;
-    link.reached(Step::Connecting);
+    reached(Step::Connecting);
     let tcp = connect(url, settings, addresses).await?;
-    link.reached(Step::Securing);
+    reached(Step::Securing);
     tune(&tcp, settings.heartbeat).map_err(|error| {
         Error::new(
             Kind::Unreachable,
@@ -39,7 +39,7 @@ pub(super) async fn open(
         Scheme::Amqp => Inner::Plain(tcp),
         Scheme::Amqps => Inner::Tls(Box::new(tls::handshake(tcp, url, &settings.tls).await?)),
     };
-    link.reached(Step::Greeting);
+    reached(Step::Greeting);
     Ok(Stream {
         inner,
         patience: patience(settings.heartbeat),

@@ -1,7 +1,7 @@
 //! Whether the user may consume from a queue, found out without a side effect.
 
 use super::{Channel, short};
-use crate::broker::{Error, Kind};
+use crate::broker::error::{Error, Kind};
 use lapin::options::BasicConsumeOptions;
 use lapin::types::{AMQPValue, FieldTable, LongString};
 

@@ -46,8 +46,12 @@ pub(crate) enum Method {
     ChannelClose(Reason),
     /// It closes the connection.
     ConnectionClose(Reason),
-    /// It reads no more, or again.
-    Blocked(bool),
+    /// It stops reading from this connection; its reason.
+    Blocked(String),
+    /// It reads again.
+    Unblocked,
+    /// It confirms that we close the connection.
+    ConnectionCloseOk,
     /// It begins the conversation, with a table that says who it is and the mechanisms that it offers for the login,
     /// separated by blanks.
     Start {
@@ -95,8 +99,9 @@ pub(crate) fn read(payload: &[u8]) -> Option<Method> {
         },
         (20, 40) => Method::ChannelClose(reason(arguments)?),
         (10, 50) => Method::ConnectionClose(reason(arguments)?),
-        (10, 60) => Method::Blocked(true),
-        (10, 61) => Method::Blocked(false),
+        (10, 51) => Method::ConnectionCloseOk,
+        (10, 60) => Method::Blocked(lossy(short(arguments)?.0)),
+        (10, 61) => Method::Unblocked,
         (10, 10) => {
             let rest = arguments.get(2..)?;
             let (properties, rest) = rest.split_at(long_extent(rest)?);

@@ -1,7 +1,7 @@
 //! What a declaration costs where the queue holds requests. Pure.
 
 use super::Declaration;
-use crate::broker::{Error, Kind};
+use crate::broker::error::{Error, Kind};
 use crate::config::Queue;
 
 /// A delivery limit below this is reached by ordinary restarts.

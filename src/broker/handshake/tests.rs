@@ -1,6 +1,7 @@
 //! Tables: what is known of an attempt, and what is said of its end.
 
 use super::*;
+use crate::broker::codec::method::Reason;
 use crate::config::{Password, Secret, Tls};
 
 fn password(source: Source) -> Login {
@@ -22,7 +23,7 @@ fn progress(step: Step) -> Progress {
 }
 
 /// What is said of an end with a URL, in front of which stands nothing but `broker mq:5672`.
-fn said(login: &Login, progress: &Progress, ending: Option<Ending>) -> Error {
+fn said(login: &Login, progress: &Progress, ending: &Ending) -> Error {
     let url = "amqp://u:k4nary@mq".parse().unwrap();
     let settings = config::Config::default().broker;
     let attempt = Attempt {
@@ -31,11 +32,7 @@ fn said(login: &Login, progress: &Progress, ending: Option<Ending>) -> Error {
         login,
         progress,
     };
-    refused(
-        &attempt,
-        ending,
-        Error::new(Kind::Lost, "the library's word"),
-    )
+    refused(&attempt, ending)
 }
 
 fn lost() -> Ending {
@@ -45,7 +42,7 @@ fn lost() -> Ending {
 
 fn closed(code: u16, text: &str) -> Ending {
     let text = text.into();
-    Ending::Closed { code, text }
+    Ending::Closed(Reason { code, text })
 }
 
 #[test]
@@ -68,7 +65,7 @@ fn an_end_without_a_word_is_told_by_its_place() {
             "see the broker's log",
         ),
     ] {
-        let error = said(&login, &progress(step), Some(lost()));
+        let error = said(&login, &progress(step), &lost());
         assert_eq!(error.kind, Kind::Lost);
         let text = error.message;
         assert!(text.contains(words) && text.contains(hint), "{text}");
@@ -78,10 +75,14 @@ fn an_end_without_a_word_is_told_by_its_place() {
         cause: "No route to host".into(),
         closed: false,
     };
-    let text = said(&login, &progress(Step::Login), Some(other)).message;
+    let text = said(&login, &progress(Step::Login), &other).message;
     assert!(text.contains("No route to host after the login"), "{text}");
-    let library = said(&login, &progress(Step::Login), None);
-    assert_eq!(library.message, "the library's word");
+    let cause = "the library's word".to_owned();
+    let library = said(&login, &progress(Step::Login), &Ending::GivenUp { cause });
+    assert_eq!(
+        library.message,
+        "broker mq:5672 refused the connection: the library's word"
+    );
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn a_client_certificate_may_be_what_is_missing() {
             login: &password(Source::Default),
             progress: &progress,
         };
-        let text = refused(&attempt, Some(lost()), Error::new(Kind::Lost, "")).message;
+        let text = refused(&attempt, &lost()).message;
         assert_eq!(text.contains("(broker.tls.cert_file)"), named, "{text}");
     }
 }
@@ -109,7 +110,7 @@ fn a_client_certificate_may_be_what_is_missing() {
 fn a_login_that_cannot_succeed_is_told_first() {
     let mut lacks = progress(Step::Login);
     lacks.mechanisms = "AMQPLAIN EX\u{1b}TERNAL".into();
-    let error = said(&password(Source::Url), &lacks, Some(lost()));
+    let error = said(&password(Source::Url), &lacks, &Ending::FutileLogin);
     assert_eq!(error.kind, Kind::Credentials);
     let text = error.message;
     assert!(text.contains("does not offer PLAIN"), "{text}");
@@ -117,15 +118,21 @@ fn a_login_that_cannot_succeed_is_told_first() {
         text.contains("(it offers AMQPLAIN, EX\\u{1b}TERNAL); allow PLAIN"),
         "{text}"
     );
-    let text = said(&Login::Certificate, &progress(Step::Login), None).message;
+    let text = said(
+        &Login::Certificate,
+        &progress(Step::Login),
+        &Ending::FutileLogin,
+    )
+    .message;
     assert!(text.contains("EXTERNAL, the login by certificate (it offers PLAIN, AMQPLAIN); set broker.password_file"), "{text}");
     // What has not greeted has offered nothing.
-    let silent = said(&Login::Certificate, &progress(Step::Greeting), Some(lost()));
+    let silent = said(&Login::Certificate, &progress(Step::Greeting), &lost());
     assert!(silent.message.contains("before it sent anything"));
 
     let mut large = progress(Step::Login);
     large.login_size = 4_097;
-    let error = said(&password(Source::Url), &large, Some(lost()));
+    assert!(large.login_is_too_large());
+    let error = said(&password(Source::Url), &large, &Ending::FutileLogin);
     assert_eq!(error.kind, Kind::Credentials);
     assert!(
         error.message.contains("the login has 4097 bytes"),
@@ -138,7 +145,7 @@ fn a_login_that_cannot_succeed_is_told_first() {
     ] {
         (large.product, large.version) = (product.into(), version.into());
         assert!(!large.login_is_too_large());
-        let error = said(&password(Source::Url), &large, Some(lost()));
+        let error = said(&password(Source::Url), &large, &lost());
         assert_eq!(error.kind, Kind::Lost);
         assert!(
             error.message.contains("perhaps more than the broker takes"),
@@ -171,7 +178,7 @@ fn a_refused_login_is_told_by_where_the_password_is() {
             "that is the default login: check broker.url",
         ),
     ] {
-        let error = said(&login, &progress(Step::Login), Some(closed(403, REFUSED)));
+        let error = said(&login, &progress(Step::Login), &closed(403, REFUSED));
         assert_eq!(error.kind, Kind::Credentials);
         let text = error.message;
         assert!(
@@ -182,7 +189,7 @@ fn a_refused_login_is_told_by_where_the_password_is() {
     }
     let mut external = progress(Step::Login);
     external.mechanisms = "EXTERNAL".into();
-    let error = said(&Login::Certificate, &external, Some(closed(403, REFUSED)));
+    let error = said(&Login::Certificate, &external, &closed(403, REFUSED));
     assert!(
         error.message.contains("check broker.tls.cert_file"),
         "{error}"
@@ -244,7 +251,7 @@ fn what_the_broker_says_has_its_own_cure() {
             "",
         ),
     ] {
-        let error = said(&login, &progress(step), Some(closed(code, text)));
+        let error = said(&login, &progress(step), &closed(code, text));
         assert_eq!(error.kind, kind, "{error}");
         assert_eq!(
             error.message.replacen(hint, "", 1).len(),

@@ -4,7 +4,8 @@
 //! expired when it goes on, and the answers that came meanwhile in its socket. So a deadline that has passed
 //! proves nothing until the socket has been read once more.
 
-use super::Link;
+use super::state::Link;
+use crate::broker::error::Error;
 use futures_util::future::BoxFuture;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -43,7 +44,7 @@ impl Link {
                 // Whoever it has woken has had a turn.
                 tokio::task::yield_now().await;
             };
-            let ended = link.0.over.cancelled();
+            let ended = link.0.failed.cancelled();
             let read_or_ended = async {
                 tokio::select! {
                     biased;
@@ -68,15 +69,18 @@ impl Link {
         let _ = idle.wait_for(turned).await;
     }
 
-    /// Runs an operation of the library for at most `limit`; `None`: the broker has not answered. See
-    /// [`within`].
-    pub(in crate::broker) async fn within<T>(
+    /// Runs operation `what` of the library on a channel (0: on the connection) for at most `limit`; `None`: the broker
+    /// has not answered. See [`within`].
+    pub(in crate::broker) async fn run<T>(
         &self,
         limit: Duration,
+        what: &str,
+        channel: u16,
         operation: impl Future<Output = lapin::Result<T>>,
-    ) -> Option<lapin::Result<T>> {
+    ) -> Option<Result<T, Error>> {
         let caught_up = async || self.caught_up().await;
-        within(limit, caught_up, Box::pin(self.or_ended(operation))).await
+        let done = within(limit, caught_up, Box::pin(self.or_failed(operation))).await?;
+        Some(done.map_err(|refusal| self.error(what, channel, refusal)))
     }
 }
 

@@ -1,48 +1,44 @@
-//! The AMQP library's side of a link: its end of the stream, and the runtime that it is given, which is
-//! tokio's but for the connections.
+//! The AMQP library's side of a link: its end of the stream, the runtime that it is given, which is tokio's but for
+//! the connections, and how its operations fail.
 
-use super::{Ending, Link};
+use super::state::Link;
+use crate::broker::error::{Error, Kind, one_line};
 use lapin::ErrorKind;
-use lapin::protocol::AMQPError;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// How long after the end of a connection the library may still say what it makes of it.
-const LAST_WORDS: Duration = Duration::from_millis(100);
-
 impl Link {
-    /// Waits for an operation of the library, but hardly longer than the connection lives: the library
-    /// tells of the end those who wait for an answer, and forgets those who ask in the moment of it.
-    pub(in crate::broker) async fn or_ended<T>(
+    /// Waits for an operation of the library, but no longer than the connection lives: the library forgets those who
+    /// ask in the moment of its end. `Err(None)`: it has failed.
+    pub(in crate::broker) async fn or_failed<T>(
         &self,
         operation: impl Future<Output = lapin::Result<T>>,
-    ) -> lapin::Result<T> {
-        let ended = async {
-            self.0.over.cancelled().await;
-            tokio::time::sleep(LAST_WORDS).await;
-        };
+    ) -> Result<T, Option<lapin::Error>> {
         tokio::select! {
             biased;
-            done = operation => done,
-            () = ended => Err(self.end_for_library().into()),
+            done = operation => done.map_err(Some),
+            () = self.0.failed.cancelled() => Err(None),
         }
     }
 
-    fn end_for_library(&self) -> ErrorKind {
-        let state = self.state();
-        let closed = state.closed.as_ref();
-        let closed =
-            closed.and_then(|closed| AMQPError::from_id(closed.code, (*closed.text).into()));
-        match (closed, &state.ended) {
-            (Some(closed), _) => ErrorKind::ProtocolError(closed),
-            (None, Some(ended)) => ErrorKind::IOError(aborted(ended).into()),
-            (None, None) => {
-                ErrorKind::IOError(io::Error::from(io::ErrorKind::ConnectionAborted).into())
-            }
-        }
+    /// Why operation `what` failed on a channel, which the reader knows, unless it was the library's own refusal.
+    pub(super) fn error(&self, what: &str, channel: u16, refusal: Option<lapin::Error>) -> Error {
+        self.cause(what, channel).unwrap_or_else(|| {
+            let cause = refusal.map_or_else(String::new, |error| refusal_text(&error));
+            Error::new(Kind::Lost, format!("{what}: {cause}"))
+        })
+    }
+}
+
+/// Why the library refused an operation, or gave the connection up, by itself.
+pub(in crate::broker) fn refusal_text(error: &lapin::Error) -> String {
+    match error.kind() {
+        ErrorKind::InvalidChannelState(..) => "the channel is already closed".to_owned(),
+        ErrorKind::InvalidConnectionState(_) => "the connection is already closed".to_owned(),
+        _ => one_line(&error.to_string()),
     }
 }
 
@@ -60,8 +56,8 @@ impl futures_io::AsyncRead for LibraryEnd {
         let mut state = self.0.state();
         let waiting = &state.inbound[state.inbound_at..];
         if waiting.is_empty() {
-            if let Some(ended) = &state.ended {
-                return Poll::Ready(Err(aborted(ended)));
+            if state.over {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
             }
             state.library = Some(context.waker().clone());
             (self.0.0.idle).send_modify(|idle| *idle = idle.saturating_add(1));
@@ -80,21 +76,10 @@ impl futures_io::AsyncWrite for LibraryEnd {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let mut state = self.0.state();
-        if let Some(ended) = &state.ended {
-            return Poll::Ready(Err(aborted(ended)));
+        if self.0.state().over {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        // Taken without a bound: the library says little, and waits for an answer to most of it.
-        state.begun.extend_from_slice(bytes);
-        state.take_whole_frames();
-        if state.login_is_futile() {
-            // None of it is to go out.
-            state.outbound.clear();
-            drop(state);
-            self.0.end_for_futile_login();
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        state.wake_pump();
+        self.0.library_writes(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -114,10 +99,6 @@ impl Drop for LibraryEnd {
         self.0.0.idle.send_replace(u64::MAX);
         state.wake_pump();
     }
-}
-
-fn aborted(ended: &Ending) -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, ended.cause())
 }
 
 /// Timers and sockets for the AMQP library, from tokio; it never opens a connection itself.

@@ -1,8 +1,9 @@
 //! The task that moves a link's bytes through its socket.
 
-use super::{Ending, Link};
+use super::state::Link;
 use crate::broker::codec::frame::A_HEARTBEAT;
-use crate::broker::reader::{Broken, Intake, Reader};
+use crate::broker::ending::Ending;
+use crate::broker::reader::{Broken, Control, Intake, Reader};
 use crate::broker::tls;
 use crate::broker::transport::Stream;
 use std::future::Future;
@@ -20,6 +21,9 @@ const MAX_KEPT_BUFFER: usize = 256 * 1024;
 
 /// The library has to hear of life on the connection this often, or it takes it for dead.
 const SYNTHETIC_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The shortest heartbeat interval.
+const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// A round of reading that somebody waits for; see [`Link::caught_up`].
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +45,8 @@ pub(in crate::broker) struct Pump {
     /// On its way out, from `sent` on.
     sending: Vec<u8>,
     sent: usize,
-    /// When the library last read something.
+    /// When something was last read, and when the library last was given something.
+    last_read: Instant,
     library_read: Instant,
     round: Option<Round>,
 }
@@ -57,6 +62,7 @@ impl Pump {
             buffer: vec![0; READ_SIZE].into(),
             sending: Vec::new(),
             sent: 0,
+            last_read: Instant::now(),
             library_read: Instant::now(),
             round: None,
         }
@@ -67,8 +73,8 @@ impl Pump {
         // Takes note of whom to wake before it looks whether there is something to do.
         let library_gone = {
             let mut state = self.link.state();
-            if state.ended.is_some() {
-                return Poll::Ready(Ending::here("")); // ended before: nobody is told of this
+            if state.over {
+                return Poll::Ready(Ending::here("")); // ended before: this is not told
             }
             state.pump = Some(context.waker().clone());
             if self.round.is_none() && state.rounds != *self.link.0.rounds.borrow() {
@@ -90,7 +96,7 @@ impl Pump {
                 });
             }
             Poll::Ready(Ok(())) if library_gone => {
-                return Poll::Ready(Ending::here("it was closed"));
+                return Poll::Ready(self.given_up());
             }
             Poll::Ready(Ok(())) | Poll::Pending => {}
         }
@@ -138,6 +144,7 @@ impl Pump {
             if read == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
+            self.last_read = Instant::now();
             self.link
                 .0
                 .bytes_in
@@ -146,8 +153,12 @@ impl Pump {
             self.reader.limit_bodies(max_body);
             let taken = self.reader.take(&self.buffer[..read], &mut self.intake);
             self.add_synthetic_heartbeat();
-            if let Some(blocked) = self.intake.blocked.take() {
-                self.stream.expect_progress(!blocked);
+            for control in &self.intake.control {
+                match control {
+                    Control::Blocked(_) => self.stream.expect_progress(false),
+                    Control::Unblocked => self.stream.expect_progress(true),
+                    _ => {}
+                }
             }
             self.link.deliver(&mut self.intake);
             if let Err(broken) = taken {
@@ -174,9 +185,19 @@ impl Pump {
         }
     }
 
+    /// Why the library has let go of a connection that has not failed. It does so after two heartbeat intervals without
+    /// traffic, and at once if the broker sends something that it does not accept.
+    fn given_up(&self) -> Ending {
+        if self.last_read.elapsed() > MIN_HEARTBEAT {
+            return Ending::here("no heartbeat from the broker");
+        }
+        let cause = "the broker sent something that breaks the AMQP protocol".to_owned();
+        Ending::GivenUp { cause }
+    }
+
     /// Brokers send no heartbeats while they send other things, of which the library sees nothing.
     fn add_synthetic_heartbeat(&mut self) {
-        let now = Instant::now();
+        let now = self.last_read;
         if self.intake.library.is_empty() && now - self.library_read >= SYNTHETIC_HEARTBEAT_INTERVAL
         {
             self.intake.library.extend_from_slice(&A_HEARTBEAT);

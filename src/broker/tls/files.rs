@@ -2,8 +2,8 @@
 //! is in it.
 
 use super::cause;
+use crate::broker::error::{Error, Kind};
 use crate::broker::warned::WARNED;
-use crate::broker::{Error, Kind};
 use crate::config::{FileFault, Problem, Shortage, Tls, read_file};
 use rustls_native_certs::{CertificateResult, ErrorKind, load_native_certs};
 use std::path::Path;

@@ -196,7 +196,7 @@ async fn an_answer_that_has_arrived_is_not_late() {
         let Connected {
             mailbox, broker, ..
         } = &mut all;
-        tokio::join!(link.within(LIMIT, confirmed(mailbox)), async {
+        tokio::join!(link.run(LIMIT, "ask", 1, confirmed(mailbox)), async {
             tokio::task::yield_now().await;
             broker.write_all(CONFIRM).unwrap();
             std::thread::sleep(LIMIT * 2);
@@ -215,7 +215,7 @@ async fn an_operation_of_the_library_is_not_late_while_it_deals_with_the_answer(
         }
         Ok(())
     };
-    let (done, ()) = tokio::join!(link.within(LIMIT, answered), async {
+    let (done, ()) = tokio::join!(link.run(LIMIT, "ask", 1, answered), async {
         tokio::task::yield_now().await;
         all.stopped(LIMIT * 2, &A_HEARTBEAT);
     });
@@ -227,7 +227,7 @@ async fn no_answer_is_late() {
     let all = connected().await;
     let began = Instant::now();
     let never = std::future::pending::<lapin::Result<()>>();
-    assert!(all.link.within(LIMIT, never).await.is_none());
+    assert!(all.link.run(LIMIT, "ask", 1, never).await.is_none());
     assert!(began.elapsed() >= LIMIT);
 }
 

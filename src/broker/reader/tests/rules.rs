@@ -1,13 +1,13 @@
 //! What becomes of each kind of frame.
 
-use super::super::{Broken, MAX_HEADER_FRAME};
+use super::super::{Broken, Control, Greeting, MAX_CHANNEL, MAX_HEADER_FRAME};
 use super::support::{
     CONTENT_TYPE, CORRELATION_ID, MESSAGE_ID, REPLY_TO, body, content, deliver, delivered, entry,
     framed, header, headers, long, message, method, nested, parsed, short, taken,
 };
 use crate::broker::codec::frame::{A_HEARTBEAT, BODY, HEADER, METHOD};
+use crate::broker::codec::method::Reason;
 use crate::broker::mailbox::{Arrival, Delivery, Returned};
-use crate::broker::{Error, Kind};
 use crate::protocol::{Defect, HeaderValue};
 
 /// A header that the protocol knows.
@@ -313,32 +313,31 @@ fn ends_are_told_to_both() {
         method(2, 20, 40, &[&[1, 148], &text, &[0; 4]]),
         method(0, 10, 60, &[&short(b"low on \xff")]),
         method(0, 10, 61, &[]),
+        method(0, 10, 51, &[]),
         method(0, 10, 50, &[&[1, 64], &short(b"bye \xff"), &[0; 4]]),
         A_HEARTBEAT.to_vec(),
     ]
     .concat();
     let (intake, outcome) = taken(None, &stream);
     assert_eq!(outcome, Ok(()));
-    assert_eq!(intake.blocked, Some(false));
-    let closed = intake.closed.expect("the broker closes");
-    assert_eq!((closed.code, closed.text.as_str()), (320, "bye \u{fffd}"));
-    let [
-        (1, Arrival::Cancelled(consumer)),
-        (
-            2,
-            Arrival::Failed(Error {
-                kind: Kind::Refused,
-                message,
-            }),
-        ),
-    ] = &intake.arrivals[..]
-    else {
+    let reason = |code, text: &str| Reason {
+        code,
+        text: text.into(),
+    };
+    let control = [
+        Control::ChannelClosed(2, reason(404, "NOT_FOUND - no exchange 'x\u{fffd}'")),
+        Control::Blocked("low on \u{fffd}".into()),
+        Control::Unblocked,
+        Control::CloseConfirmed,
+        Control::ConnectionClosed(reason(320, "bye \u{fffd}")),
+    ];
+    assert_eq!(intake.control, control);
+    let [(1, Arrival::Cancelled(consumer))] = &intake.arrivals[..] else {
         panic!("{:?}", intake.arrivals)
     };
-    assert!(message.contains("no exchange"), "{message}");
     assert_eq!(consumer, "consumer\u{fffd}");
     // In text that it can decode, and else byte for byte.
-    assert_eq!(parsed(&intake.library).len(), 6);
+    assert_eq!(parsed(&intake.library).len(), 7);
     let mended: Vec<u8> = stream
         .iter()
         .map(|byte| if *byte == 0xff { b'?' } else { *byte })
@@ -361,9 +360,11 @@ fn the_broker_says_who_it_is() {
     let shallow = [entry(b"k", &nested(b'F', 31, vec![b'V'])), product.clone()].concat();
     let (intake, outcome) = taken(None, &start(&shallow));
     assert_eq!(outcome, Ok(()));
-    let greeting = intake.greeting.unwrap();
-    assert_eq!(greeting.properties, shallow);
-    assert_eq!(greeting.mechanisms, "PLAIN");
+    let greeting = Greeting {
+        properties: shallow.clone(),
+        mechanisms: "PLAIN".into(),
+    };
+    assert_eq!(intake.control, [Control::Greeting(greeting)]);
     assert_eq!(intake.library, start(&shallow));
     for (what, hostile) in [
         ("too deep", entry(b"k", &nested(b'F', 32, vec![b'V']))),
@@ -406,6 +407,24 @@ fn what_makes_no_sense_breaks_the_connection() {
             [deliver(1, 7), header(1, 1, &[]), header(1, 1, &[])].concat(),
             "a content header without a message",
         ),
+        (
+            deliver(MAX_CHANNEL + 1, 7),
+            "a message on a channel that is not open",
+        ),
+        (
+            method(
+                u16::MAX,
+                60,
+                50,
+                &[&[1, 56], &short(b""), &short(b""), &short(b"")],
+            ),
+            "a message on a channel that is not open",
+        ),
+        (
+            header(u16::MAX, 0, &[]),
+            "a content header without a message",
+        ),
+        (body(u16::MAX, b"30"), "a body without a message"),
         (body(1, b"30"), "a body without a message"),
         (
             [deliver(1, 7), body(1, b"30")].concat(),

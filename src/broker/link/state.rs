@@ -1,0 +1,345 @@
+//! The shared state of a connection: what goes out, what comes in and for whom, how far the handshake has got, and why
+//! the connection has ended.
+
+use crate::broker::codec::frame::{HEAD, Head};
+use crate::broker::codec::method::{self, Reason};
+use crate::broker::ending::Ending;
+use crate::broker::error::Error;
+use crate::broker::mailbox::{Arrival, ConnectionEvent, Mailbox, MailboxSender};
+use crate::broker::progress::{Progress, Step};
+use crate::broker::reader::{Control, Greeting, Intake, MAX_CHANNEL};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// The protocol header, which the library sends before its first frame, in bytes.
+const PROTOCOL_HEADER: u64 = 8;
+
+/// The shared state of a connection. All clones are the same one.
+#[derive(Debug, Clone)]
+pub(in crate::broker) struct Link(pub(super) Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// `host:port`, for messages.
+    address: String,
+    state: Mutex<State>,
+    /// Cancelled when the connection fails.
+    pub(super) failed: CancellationToken,
+    pub(super) bytes_in: AtomicU64,
+    pub(super) bytes_out: AtomicU64,
+    /// Larger bodies are left out.
+    pub(super) max_body: AtomicU64,
+    /// The last round of reading that is done, of those that [`Link::caught_up`] asks for.
+    pub(super) rounds: watch::Sender<u64>,
+    /// How often the library has found nothing more to read; the largest number once it has let go.
+    pub(super) idle: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Whole frames for the socket.
+    pub(super) outbound: Vec<u8>,
+    /// What the library has written of a frame that is not whole yet.
+    begun: Vec<u8>,
+    /// Whether the library has sent the protocol header.
+    greeted: bool,
+    /// For the library to read, from `inbound_at` on.
+    pub(super) inbound: Vec<u8>,
+    pub(super) inbound_at: usize,
+    /// By number. Channel 0 is the connection itself: `events`.
+    channels: [Option<ChannelState>; MAX_CHANNEL as usize + 1],
+    events: Arc<MailboxSender<ConnectionEvent>>,
+    /// How far the handshake has got, the mechanism that we log in with, and what the broker said of itself.
+    step: Step,
+    mechanism: Option<&'static str>,
+    greeting: Greeting,
+    /// The payload of the frame with the login, in bytes.
+    login_size: u64,
+    /// Why the connection has failed. Nothing is waited for any more, but an orderly end may still be under way.
+    ending: Option<Ending>,
+    /// The connection is over: nothing more is read or written.
+    pub(super) over: bool,
+    /// The library has let go of its end: what it has written is to go out, and the connection ends.
+    pub(super) library_gone: bool,
+    /// How many rounds of reading were asked for.
+    pub(super) rounds: u64,
+    /// Waits to write to the socket, and to read from the library's end.
+    pub(super) pump: Option<Waker>,
+    pub(super) library: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct ChannelState {
+    mailbox: Arc<MailboxSender<Arrival>>,
+    /// Why the broker has closed the channel.
+    closed: Option<Reason>,
+}
+
+impl Link {
+    /// The link of a connection to `address` that begins now.
+    pub(in crate::broker) fn new(address: String) -> Self {
+        Self(Arc::new(Shared {
+            address,
+            state: Mutex::default(),
+            failed: CancellationToken::new(),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            max_body: AtomicU64::new(u64::MAX),
+            rounds: watch::Sender::new(0),
+            idle: watch::Sender::new(0),
+        }))
+    }
+
+    /// Ends the connection, whatever it is waiting for. The socket is closed as soon as the pump sees it.
+    pub(in crate::broker) fn kill(&self) {
+        self.end(Ending::here("it was cut"));
+    }
+
+    /// Why the connection has failed; `None` while it works.
+    pub(in crate::broker) fn ending(&self) -> Option<Ending> {
+        self.state().ending.clone()
+    }
+
+    /// The same, as an error.
+    pub(in crate::broker) fn failure(&self) -> Option<Error> {
+        Some(self.ending()?.error(&self.0.address))
+    }
+
+    /// Why operation `what` on a channel failed: because the broker closed the channel, or the connection ended;
+    /// `None` if neither is so.
+    pub(super) fn cause(&self, what: &str, channel: u16) -> Option<Error> {
+        let mut state = self.state();
+        let channel = state.channel(channel);
+        if let Some(reason) = channel.and_then(|channel| channel.closed.as_ref()) {
+            return Some(Error::closed(what, reason));
+        }
+        let ending = state.ending.as_ref()?;
+        Some(ending.error_of_operation(what, &self.0.address))
+    }
+
+    /// The connection has come to this step of its handshake.
+    pub(in crate::broker) fn reached(&self, step: Step) {
+        let mut state = self.state();
+        state.step = state.step.max(step);
+    }
+
+    /// The login is made by this mechanism: where the broker does not offer it, the connection ends before that.
+    pub(in crate::broker) fn log_in_by(&self, mechanism: &'static str) {
+        self.state().mechanism = Some(mechanism);
+    }
+
+    /// How far the handshake has got, and what is known of the broker.
+    pub(in crate::broker) fn progress(&self) -> Progress {
+        self.state().progress()
+    }
+
+    /// A text of the properties that the broker opened the conversation with.
+    pub(in crate::broker) fn server_property(&self, name: &str) -> Option<String> {
+        self.state().server_property(name)
+    }
+
+    /// From now on bodies larger than this are left out.
+    pub(in crate::broker) fn limit_bodies(&self, max_body: u64) {
+        self.0.max_body.store(max_body, Ordering::Relaxed);
+    }
+
+    /// Bytes read and written so far.
+    pub(in crate::broker) fn bytes(&self) -> (u64, u64) {
+        let [received, sent] = [&self.0.bytes_in, &self.0.bytes_out];
+        (
+            received.load(Ordering::Relaxed),
+            sent.load(Ordering::Relaxed),
+        )
+    }
+
+    /// The mailbox of a channel that was just opened.
+    pub(in crate::broker) fn mailbox(&self, channel: u16) -> Mailbox {
+        let mailbox = Arc::new(MailboxSender::default());
+        let mut state = self.state();
+        if let Some(ending) = &state.ending {
+            mailbox.put_last(Arrival::Failed(ending.error(&self.0.address)));
+        }
+        if let Some(slot) = state.channels.get_mut(usize::from(channel)) {
+            *slot = Some(ChannelState {
+                mailbox: Arc::clone(&mailbox),
+                closed: None,
+            });
+        }
+        Mailbox::new(mailbox)
+    }
+
+    /// The mailbox of what happens to the connection. There is one: items go to whoever takes them first.
+    pub(in crate::broker) fn events(&self) -> Mailbox<ConnectionEvent> {
+        Mailbox::new(Arc::clone(&self.state().events))
+    }
+
+    /// Adds whole frames, which `append` writes, to what goes out; gives back what `append` does. Where the
+    /// connection has ended, they go nowhere.
+    pub(in crate::broker) fn write<T>(&self, append: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let mut state = self.state();
+        let appended = append(&mut state.outbound);
+        state.wake_pump();
+        appended
+    }
+
+    /// Ends the connection, of this if it has not failed before.
+    pub(super) fn end(&self, ending: Ending) {
+        let mut state = self.state();
+        self.fail(&mut state, ending);
+        state.over = true;
+        state.outbound = Vec::new();
+        state.wake_pump();
+        state.wake_library();
+    }
+
+    /// From now on, everything that waits on the connection fails with the first ending.
+    fn fail(&self, state: &mut State, ending: Ending) {
+        if state.ending.is_some() {
+            return;
+        }
+        let error = ending.error(&self.0.address);
+        for channel in state.channels.iter().flatten() {
+            channel.mailbox.put_last(Arrival::Failed(error.clone()));
+        }
+        state.events.put_last(ConnectionEvent::Failed(error));
+        state.ending = Some(ending);
+        self.0.failed.cancel();
+    }
+
+    /// Hands on what a read has brought.
+    pub(super) fn deliver(&self, intake: &mut Intake) {
+        let mut state = self.state();
+        for (channel, arrival) in intake.arrivals.drain(..) {
+            // The broker may still send something to a channel that is closed here.
+            if let Some(channel) = state.channel(channel) {
+                channel.mailbox.put(arrival);
+            }
+        }
+        for control in intake.control.drain(..) {
+            self.control(&mut state, control);
+        }
+        if !intake.library.is_empty() {
+            let read = std::mem::take(&mut state.inbound_at);
+            state.inbound.drain(..read);
+            state.inbound.append(&mut intake.library);
+            state.wake_library();
+        }
+        if state.login_is_futile() {
+            drop(state);
+            self.end(Ending::FutileLogin);
+        }
+    }
+
+    fn control(&self, state: &mut State, control: Control) {
+        match control {
+            Control::Greeting(greeting) => {
+                state.greeting = greeting;
+                state.step = state.step.max(Step::Login);
+            }
+            Control::LoggedIn => state.step = state.step.max(Step::Opening),
+            Control::Blocked(reason) => state.events.put(ConnectionEvent::Blocked(reason)),
+            Control::Unblocked => state.events.put(ConnectionEvent::Unblocked),
+            Control::ChannelClosed(channel, reason) => {
+                if let Some(channel) = state.channel(channel) {
+                    let error = Error::closed("channel closed", &reason);
+                    channel.mailbox.put_last(Arrival::Failed(error));
+                    channel.closed = Some(reason);
+                }
+            }
+            Control::ConnectionClosed(reason) => self.fail(state, Ending::Closed(reason)),
+            Control::CloseConfirmed => self.fail(state, Ending::Left),
+        }
+    }
+
+    /// Takes what the library writes.
+    pub(super) fn library_writes(&self, bytes: &[u8]) {
+        let mut state = self.state();
+        // Taken without a bound: the library writes little, and waits for an answer to most of it.
+        state.begun.extend_from_slice(bytes);
+        state.take_whole_frames();
+        if state.login_is_futile() {
+            drop(state);
+            // None of it goes out.
+            self.end(Ending::FutileLogin);
+        } else {
+            state.wake_pump();
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn progress(&self) -> Progress {
+        Progress {
+            step: self.step,
+            mechanisms: self.greeting.mechanisms.clone(),
+            product: self.server_property("product").unwrap_or_default(),
+            version: self.server_property("version").unwrap_or_default(),
+            login_size: self.login_size,
+        }
+    }
+
+    /// Whether the broker has greeted, and takes no login like the one that is wanted or about to be sent.
+    fn login_is_futile(&self) -> bool {
+        self.step == Step::Login && {
+            let progress = self.progress();
+            let lacking = self.mechanism.is_some_and(|wanted| progress.lacks(wanted));
+            lacking || progress.login_is_too_large()
+        }
+    }
+
+    fn server_property(&self, name: &str) -> Option<String> {
+        method::server_property(&self.greeting.properties, name)
+    }
+
+    fn channel(&mut self, channel: u16) -> Option<&mut ChannelState> {
+        self.channels.get_mut(usize::from(channel))?.as_mut()
+    }
+
+    pub(super) fn wake_pump(&mut self) {
+        if let Some(pump) = self.pump.take() {
+            pump.wake();
+        }
+    }
+
+    pub(super) fn wake_library(&mut self) {
+        if let Some(library) = self.library.take() {
+            library.wake();
+        }
+    }
+
+    /// Moves the whole frames at the front of what the library has begun to what goes out.
+    fn take_whole_frames(&mut self) {
+        let mut whole = 0;
+        loop {
+            let rest = &self.begun[whole..];
+            let length = if self.greeted {
+                Head::read(rest).map_or(u64::MAX, Head::total)
+            } else {
+                PROTOCOL_HEADER
+            };
+            match usize::try_from(length) {
+                Ok(length) if length <= rest.len() => {
+                    if let Some(payload) = rest[..length].get(HEAD..)
+                        && method::is_login(payload)
+                    {
+                        self.login_size = payload.len() as u64 - 1;
+                    }
+                    whole += length;
+                }
+                _ => break,
+            }
+            self.greeted = true;
+        }
+        self.outbound.extend(self.begun.drain(..whole));
+    }
+}
+
+#[cfg(test)]
+mod tests;
