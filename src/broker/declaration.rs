@@ -7,9 +7,7 @@
 //!
 //! Policies and operator policies are not part of a declaration: no client can see them.
 
-mod costs;
-
-pub use costs::Cost;
+pub mod costs;
 
 use super::connection::Connection;
 use super::error::{Error, Kind};

@@ -1,5 +1,6 @@
 //! The reader, against frames made by hand and against the library's own parser.
 
+mod conversation;
+mod messages;
 mod properties;
-mod rules;
 mod support;
