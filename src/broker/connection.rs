@@ -9,7 +9,9 @@ use super::error::{Error, Kind};
 use super::handshake::{self, Attempt};
 use super::link::{self, LibraryEnd, Link, Pump};
 use super::mailbox::{ConnectionEvent, Mailbox};
+use super::progress::Step;
 use super::reader::{MAX_CHANNEL, Reader};
+use super::stages::{Observer, Stage};
 use super::transport;
 use super::warned::WARNED;
 use crate::config::{self, BrokerUrl, Login, Scheme};
@@ -71,13 +73,23 @@ impl Connection {
         settings: &config::Broker,
         options: Options,
     ) -> Result<Self, Error> {
+        Self::open_observed(url, settings, options, &mut |_| {}).await
+    }
+
+    /// The same, and `observe` is called with each stage that is completed on the way.
+    pub async fn open_observed(
+        url: &BrokerUrl,
+        settings: &config::Broker,
+        options: Options,
+        observe: &mut (dyn FnMut(Stage) + Send),
+    ) -> Result<Self, Error> {
         let link = Link::new(url.address());
         let own = settings.connect_timeout;
         let (limit, key) = match options.patience {
             Some(patience) if patience < own => (patience, ""),
             _ => (own, " (broker.connect_timeout)"),
         };
-        let establishing = Box::pin(Self::establish(url, settings, options, &link));
+        let establishing = Box::pin(Self::establish(url, settings, options, &link, observe));
         let opened = link::within(limit, async || {}, establishing).await;
         opened.unwrap_or_else(|| Err(handshake::late(url, limit, key, &link.progress())))
     }
@@ -87,11 +99,22 @@ impl Connection {
         settings: &config::Broker,
         options: Options,
         link: &Link,
+        observe: Observer<'_>,
     ) -> Result<Self, Error> {
         let login = login(url, settings)?;
+        observe(Stage::Prepared);
         let uri = uri(url, settings, &login);
         let address = url.address();
-        let stream = transport::open(url, settings, &|step| link.reached(step)).await?;
+        let stream = transport::open(url, settings, &mut |stage| {
+            match stage {
+                Stage::Resolved(_) => link.reached(Step::Connecting),
+                Stage::Connected => link.reached(Step::Securing),
+                Stage::Prepared | Stage::Dialled(..) | Stage::Secured(_) => {}
+            }
+            observe(stage);
+        })
+        .await?;
+        link.reached(Step::Greeting);
         link.log_in_by(handshake::mechanism(&login));
         link.limit_bodies(options.max_body.unwrap_or(u64::MAX));
         // Dropped before it is done, this cuts the connection and with it what the library has begun.

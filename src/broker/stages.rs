@@ -6,8 +6,8 @@
 pub use super::tls::Peer;
 
 use super::certificate::Certificate;
-use super::error::{Error, Kind};
-use super::{tls, transport};
+use super::error::Error;
+use super::tls;
 use crate::config::{BrokerUrl, Shortage, Tls};
 use futures_util::future::join_all;
 use std::io;
@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::client::TlsStream;
 
 /// How long a broker may take to object to our certificate.
 const OBJECTION_LIMIT: Duration = Duration::from_secs(1);
@@ -36,27 +35,30 @@ pub enum Dial {
     Failed(String),
 }
 
+/// A stage that opening a connection has completed, told by
+/// [`Connection::open_observed`](super::Connection::open_observed).
+#[derive(Debug)]
+pub enum Stage {
+    /// What we log in with was read.
+    Prepared,
+    /// The broker's name was looked up.
+    Resolved(Vec<SocketAddr>),
+    /// How an address took a connection. Those that were not needed are left out, as are those without an answer by then.
+    Dialled(SocketAddr, Dial),
+    /// There is a TCP connection.
+    Connected,
+    /// The TLS handshake is done.
+    Secured(Peer),
+}
+
+/// Called with each stage.
+pub(super) type Observer<'a> = &'a mut (dyn FnMut(Stage) + Send);
+
 /// A TCP connection.
 #[derive(Debug)]
 pub struct Socket(TcpStream);
 
-/// The name lookup.
-pub async fn resolve(url: &BrokerUrl, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
-    timeout(limit, transport::resolve(url))
-        .await
-        .unwrap_or_else(|_| {
-            Err(Error::new(
-                Kind::Timeout,
-                format!(
-                    "cannot find the address of broker {}: no answer from the name service within \
-                     {limit:?}; check /etc/resolv.conf and the network",
-                    url.host
-                ),
-            ))
-        })
-}
-
-/// Connects to all addresses at once: how each one took it, and the connection to the first that did.
+/// Connects to all these addresses at once: how each one took it, and the connection to the first that did.
 pub async fn dial(
     addresses: &[SocketAddr],
     limit: Duration,
@@ -64,8 +66,10 @@ pub async fn dial(
     let dials = addresses.iter().map(|address| async move {
         let began = Instant::now();
         match timeout(limit, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => (Dial::Connected(began.elapsed()), Some(Socket(stream))),
-            Ok(Err(error)) => (failed(&error, limit), None),
+            Ok(dialled) => {
+                let dial = Dial::of(&dialled, began.elapsed());
+                (dial, dialled.ok().map(Socket))
+            }
             Err(_) => (Dial::Silent(limit), None),
         }
     });
@@ -74,23 +78,18 @@ pub async fn dial(
     (dials, sockets.into_iter().flatten().next())
 }
 
-fn failed(error: &io::Error, limit: Duration) -> Dial {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => Dial::Refused,
-        io::ErrorKind::TimedOut => Dial::Silent(limit),
-        _ => Shortage::of(error).map_or_else(|| Dial::Failed(error.to_string()), Dial::Short),
+impl Dial {
+    /// What an attempt has come to `after` this time.
+    pub(super) fn of(dialled: &io::Result<TcpStream>, after: Duration) -> Self {
+        match dialled {
+            Ok(_) => Self::Connected(after),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Self::Refused,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Self::Silent(after),
+            Err(error) => {
+                Shortage::of(error).map_or_else(|| Self::Failed(error.to_string()), Self::Short)
+            }
+        }
     }
-}
-
-/// The TLS handshake.
-pub async fn secure(
-    socket: Socket,
-    url: &BrokerUrl,
-    settings: &Tls,
-    limit: Duration,
-) -> Result<Peer, Error> {
-    let stream = handshake(socket, url, settings, limit).await?;
-    Ok(Peer::of(&stream))
 }
 
 /// What the broker says against us after a TLS handshake that went well: with TLS 1.3 it judges our certificate
@@ -101,31 +100,14 @@ pub async fn objection(
     settings: &Tls,
     limit: Duration,
 ) -> Option<Error> {
-    let mut stream = handshake(socket, url, settings, limit).await.ok()?;
+    let handshake = timeout(limit, tls::handshake(socket.0, url, settings));
+    let mut stream = handshake.await.ok()?.ok()?;
     // A broker without an objection waits for us to speak.
     let heard = timeout(limit.min(OBJECTION_LIMIT), stream.read_u8())
         .await
         .ok()?;
     let error = heard.err()?;
     Some(tls::refused(url, settings, tls::within(&error)?))
-}
-
-async fn handshake(
-    socket: Socket,
-    url: &BrokerUrl,
-    settings: &Tls,
-    limit: Duration,
-) -> Result<TlsStream<TcpStream>, Error> {
-    let handshake = timeout(limit, tls::handshake(socket.0, url, settings)).await;
-    handshake.unwrap_or_else(|_| {
-        Err(Error::new(
-            Kind::Timeout,
-            format!(
-                "TLS with broker {} failed: no answer to the handshake within {limit:?}; is that a port for TLS?",
-                url.address()
-            ),
-        ))
-    })
 }
 
 /// The certificate with which we log in, where there is one.

@@ -2,8 +2,8 @@
 
 use super::error::{Error, Kind};
 use super::handshake;
-use super::progress::Step;
-use super::tls;
+use super::stages::{Dial, Observer, Stage};
+use super::tls::{self, Peer};
 use crate::config::{self, BrokerUrl, Scheme, Shortage};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use socket2::{SockRef, TcpKeepalive};
@@ -11,7 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -19,16 +19,16 @@ use tokio_rustls::client::TlsStream;
 /// How long one address has a head start over the next one (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Connects to the broker, with TLS where the URL says so, and tells how far it is. The caller bounds the time.
+/// Connects to the broker, with TLS if the URL says so. The caller bounds the time.
 pub(super) async fn open(
     url: &BrokerUrl,
     settings: &config::Broker,
-    reached: &(dyn Fn(Step) + Sync),
+    observe: Observer<'_>,
 ) -> Result<Stream, Error> {
     let addresses = resolve(url).await?;
-    reached(Step::Connecting);
-    let tcp = connect(url, settings, addresses).await?;
-    reached(Step::Securing);
+    observe(Stage::Resolved(addresses.clone()));
+    let tcp = connect(url, settings, addresses, observe).await?;
+    observe(Stage::Connected);
     tune(&tcp, settings.heartbeat).map_err(|error| {
         Error::new(
             Kind::Unreachable,
@@ -37,9 +37,12 @@ pub(super) async fn open(
     })?;
     let inner = match url.scheme {
         Scheme::Amqp => Inner::Plain(tcp),
-        Scheme::Amqps => Inner::Tls(Box::new(tls::handshake(tcp, url, &settings.tls).await?)),
+        Scheme::Amqps => {
+            let stream = tls::handshake(tcp, url, &settings.tls).await?;
+            observe(Stage::Secured(Peer::of(&stream)));
+            Inner::Tls(Box::new(stream))
+        }
     };
-    reached(Step::Greeting);
     Ok(Stream {
         inner,
         patience: patience(settings.heartbeat),
@@ -47,7 +50,7 @@ pub(super) async fn open(
 }
 
 /// The addresses of the broker, in the order of trying them.
-pub(super) async fn resolve(url: &BrokerUrl) -> Result<Vec<SocketAddr>, Error> {
+async fn resolve(url: &BrokerUrl) -> Result<Vec<SocketAddr>, Error> {
     let found = tokio::net::lookup_host((url.host.as_str(), url.port)).await;
     let found = found.map_err(|error| {
         let what = format!("cannot find the address of broker {}", url.host);
@@ -71,6 +74,7 @@ async fn connect(
     url: &BrokerUrl,
     settings: &config::Broker,
     addresses: Vec<SocketAddr>,
+    observe: Observer<'_>,
 ) -> Result<TcpStream, Error> {
     let address = url.address();
     let mut addresses = addresses.into_iter();
@@ -78,17 +82,24 @@ async fn connect(
     let mut last = None;
     loop {
         match addresses.next() {
-            Some(next) => attempts.push(TcpStream::connect(next)),
+            Some(next) => attempts.push(async move {
+                let began = Instant::now();
+                let dialled = TcpStream::connect(next).await;
+                (next, Dial::of(&dialled, began.elapsed()), dialled)
+            }),
             None if attempts.is_empty() => break,
             None => {}
         }
         let more = addresses.len() > 0;
         let head_start = tokio::time::sleep(HEAD_START);
         tokio::select! {
-            Some(result) = attempts.next() => match result {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = Some(error),
-            },
+            Some((address, dial, dialled)) = attempts.next() => {
+                observe(Stage::Dialled(address, dial));
+                match dialled {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => last = Some(error),
+                }
+            }
             () = head_start, if more => {}
         }
     }

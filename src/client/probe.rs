@@ -8,7 +8,7 @@ use super::presence;
 use super::session::CLOSE;
 use crate::broker::certificate::Certificate;
 use crate::broker::declaration::{self, Declaration};
-use crate::broker::stages::{self, Dial, Peer, Socket};
+use crate::broker::stages::{self, Dial, Peer, Stage};
 use crate::broker::{
     Arrival, Channel, Connection, ConnectionEvent, Error, Kind, Opened, Options, QueueStatus,
     cluster,
@@ -23,20 +23,20 @@ use uuid::Uuid;
 /// Brokers that refuse a consumer for its arguments, so that asking whether one may consume does not.
 const STRICT: [&str; 2] = ["RabbitMQ", "LavinMQ"];
 
-/// How far one came on the way to a broker. A stage is `None` where one before it has failed.
+/// How far one came on the way to a broker. A stage is `None` if one before it has failed.
 #[derive(Debug)]
 pub struct Approach {
     /// The broker.
     pub url: BrokerUrl,
     /// What its name stands for.
-    pub addresses: Result<Vec<SocketAddr>, Error>,
+    pub addresses: Option<Result<Vec<SocketAddr>, Error>>,
     /// How each address took a connection.
     pub dials: Vec<(SocketAddr, Dial)>,
     /// The TLS handshake; `None` without TLS, too.
     pub tls: Option<Result<Peer, Error>>,
-    /// The certificate that we show, where TLS is used and there is one.
+    /// The certificate that we show, if TLS is used and there is one.
     pub own_certificate: Option<Certificate>,
-    /// The AMQP handshake: login and virtual host.
+    /// The AMQP handshake: login and virtual host. An error before all stages: there is nothing to log in with.
     pub connection: Option<Result<Connection, Error>>,
     /// Whether another connection reached the same broker or cluster, as the two of a server have to.
     pub place: Result<(), Error>,
@@ -59,19 +59,62 @@ pub struct Sight {
     pub broker: (String, String),
 }
 
-/// Goes to a broker, each stage within `settings.broker.connect_timeout`.
+/// Connects to a broker as all programs do, and notes the stages; within `settings.broker.connect_timeout`. Addresses
+/// that this did not need are tried as well, within another.
 pub async fn approach(url: BrokerUrl, settings: &Settings) -> Approach {
+    let broker = &settings.broker;
+    let limit = broker.connect_timeout;
+    let options = Options {
+        name: settings.name.clone(),
+        operation_timeout: limit,
+        max_body: None,
+        patience: Some(limit),
+    };
     let mut approach = Approach {
-        addresses: stages::resolve(&url, settings.broker.connect_timeout).await,
+        own_certificate: own_certificate(&url, broker),
         url,
+        addresses: None,
         dials: Vec::new(),
         tls: None,
-        own_certificate: None,
         connection: None,
         place: Ok(()),
     };
-    // How far it came is in what it has found.
-    let _ = approach.go_on(settings).await;
+    let (mut prepared, mut connected) = (false, false);
+    let mut observe = |stage| match stage {
+        Stage::Prepared => prepared = true,
+        Stage::Resolved(addresses) => approach.addresses = Some(Ok(addresses)),
+        Stage::Dialled(address, dial) => approach.dials.push((address, dial)),
+        Stage::Connected => connected = true,
+        Stage::Secured(peer) => approach.tls = Some(Ok(peer)),
+    };
+    let opened =
+        Connection::open_observed(&approach.url, broker, options.clone(), &mut observe).await;
+    let with_tls = approach.url.scheme == Scheme::Amqps;
+    match (&approach.addresses, opened) {
+        (None, Err(error)) if prepared => approach.addresses = Some(Err(error)),
+        (Some(Ok(addresses)), opened) => {
+            let addresses = addresses.clone();
+            connected |= approach.dial_others(&addresses, limit).await;
+            match opened {
+                Err(error) if connected && with_tls && approach.tls.is_none() => {
+                    approach.tls = Some(Err(error));
+                }
+                Err(error) if connected && with_tls && error.kind == Kind::Lost => {
+                    approach.hear_objection(&addresses, broker).await;
+                    approach.connection = Some(Err(error));
+                }
+                opened if connected => approach.connection = Some(opened),
+                _ => {}
+            }
+        }
+        (_, opened) => approach.connection = Some(opened),
+    }
+    if let Some(Ok(connection)) = &approach.connection
+        && let Ok(another) = Connection::open(&approach.url, broker, options).await
+    {
+        approach.place = cluster::compare(connection, &another);
+        close(another).await;
+    }
     approach
 }
 
@@ -81,53 +124,34 @@ impl Approach {
         matches!(self.connection, Some(Ok(_))) && self.place.is_ok()
     }
 
-    /// From the addresses to the connection; `None` where the way ends before.
-    async fn go_on(&mut self, settings: &Settings) -> Option<()> {
-        let broker = &settings.broker;
-        let limit = broker.connect_timeout;
-        let addresses = self.addresses.as_ref().ok()?.clone();
-        let (dials, socket) = stages::dial(&addresses, limit).await;
-        self.dials = dials;
-        let socket = socket?;
-        let with_tls = self.url.scheme == Scheme::Amqps;
-        if with_tls {
-            let secured = self.secure(socket, broker).await;
-            self.tls.insert(secured).as_ref().ok()?;
-        } else {
-            drop(socket);
-        }
-        let options = Options {
-            name: settings.name.clone(),
-            operation_timeout: limit,
-            max_body: None,
-            patience: settings.connect_limit,
-        };
-        let opened = Connection::open(&self.url, broker, options.clone()).await;
-        if let Ok(connection) = &opened
-            && let Ok(another) = Connection::open(&self.url, broker, options).await
-        {
-            self.place = cluster::compare(connection, &another);
-            close(another).await;
-        }
-        let lost = matches!(&opened, Err(error) if error.kind == Kind::Lost);
-        if with_tls && lost {
-            let (_, socket) = stages::dial(&addresses, limit).await;
-            if let Some(socket) = socket
-                && let Some(objection) =
-                    stages::objection(socket, &self.url, &broker.tls, limit).await
-            {
-                self.tls = Some(Err(objection));
-                return None;
-            }
-        }
-        self.connection = Some(opened);
-        Some(())
+    /// Tries the addresses whose answer is not known. Whether one of them takes a connection.
+    async fn dial_others(&mut self, addresses: &[SocketAddr], limit: Duration) -> bool {
+        let place = |address: &SocketAddr| addresses.iter().position(|other| other == address);
+        let is_known = |address| self.dials.iter().any(|(known, _)| known == address);
+        let others = addresses.iter().filter(|address| !is_known(*address));
+        let others: Vec<SocketAddr> = others.copied().collect();
+        let (dials, socket) = stages::dial(&others, limit).await;
+        self.dials.extend(dials);
+        self.dials.sort_by_key(|(address, _)| place(address));
+        socket.is_some()
     }
 
-    async fn secure(&mut self, socket: Socket, broker: &config::Broker) -> Result<Peer, Error> {
-        self.own_certificate = stages::own_certificate(&broker.tls)?;
-        stages::secure(socket, &self.url, &broker.tls, broker.connect_timeout).await
+    /// With TLS 1.3 the broker judges our certificate after the handshake, and the lost connection may not say so.
+    async fn hear_objection(&mut self, addresses: &[SocketAddr], broker: &config::Broker) {
+        let limit = broker.connect_timeout;
+        let (_, socket) = stages::dial(addresses, limit).await;
+        if let Some(socket) = socket
+            && let Some(objection) = stages::objection(socket, &self.url, &broker.tls, limit).await
+        {
+            self.tls = Some(Err(objection));
+        }
     }
+}
+
+fn own_certificate(url: &BrokerUrl, broker: &config::Broker) -> Option<Certificate> {
+    let with_tls = url.scheme == Scheme::Amqps;
+    // A file that cannot be used is what the TLS handshake fails of.
+    with_tls.then(|| stages::own_certificate(&broker.tls).ok()?)?
 }
 
 /// Looks around over a connection, and closes it; each step takes at most the connection's limit for an

@@ -21,6 +21,7 @@ pub(super) fn judge(approaches: &[Approach], config: &Config, now: SystemTime) -
     for approach in approaches {
         let mut findings = findings(approach, config, now);
         skip_the_rest(&mut findings, Check::OF_A_BROKER);
+        findings.sort_by_key(|finding| finding.check as u8);
         for finding in &mut findings {
             finding.broker = Some(approach.url.address());
             if any && finding.verdict == Verdict::Problem {
@@ -34,8 +35,11 @@ pub(super) fn judge(approaches: &[Approach], config: &Config, now: SystemTime) -
 
 fn findings(approach: &Approach, config: &Config, now: SystemTime) -> Vec<Finding> {
     let url = &approach.url;
-    let mut findings = vec![dns(url, &approach.addresses)];
-    if approach.addresses.is_ok() {
+    let mut findings = Vec::new();
+    if let Some(addresses) = &approach.addresses {
+        findings.push(dns(url, addresses));
+    }
+    if let Some(Ok(_)) = &approach.addresses {
         findings.push(tcp(&approach.dials));
     }
     let own = approach.own_certificate.as_ref();
@@ -51,7 +55,9 @@ fn findings(approach: &Approach, config: &Config, now: SystemTime) -> Vec<Findin
             return findings;
         }
         (Some(Ok(peer)), None) => findings.push(tls(peer, now)),
-        (None, None) if approach.connection.is_some() => findings.push(cleartext(url)),
+        (None, None) if approach.addresses.is_some() && approach.connection.is_some() => {
+            findings.push(cleartext(url));
+        }
         (None, None) => {}
     }
     let user = user(url, config);
