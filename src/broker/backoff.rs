@@ -40,7 +40,7 @@ impl Backoff {
         delay
     }
 
-    /// The slowest pace, for what only an operator can mend: between half of `max` and `max`.
+    /// The slowest pace, for what only an operator can fix: between half of `max` and `max`.
     pub fn slowest(&mut self) -> Duration {
         self.bound = self.max;
         self.max.mul_f64(0.5 + fastrand::f64() / 2.0)

@@ -1,4 +1,4 @@
-//! Certificates: until when one is valid and for which names. Pure.
+//! Certificates: for how long one is valid, and for which names. Pure.
 
 use crate::protocol::words::plural;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads a certificate in DER; `None` where that cannot be done.
+    /// Reads a certificate in DER; `None` if it cannot be decoded.
     pub(super) fn read(der: &[u8]) -> Option<Self> {
         let certificate = x509_cert::Certificate::from_der(der).ok()?;
         let inner = certificate.tbs_certificate();
@@ -47,7 +47,7 @@ fn name(name: &GeneralName) -> Option<String> {
     }
 }
 
-/// A time of days in words: `3 days`, or in hours or minutes where it is less.
+/// A span of time in words: `3 days`; in hours or minutes if it is shorter.
 pub fn span(time: Duration) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
@@ -68,7 +68,7 @@ mod tests {
     const DAY: u64 = 86_400;
 
     #[test]
-    fn a_certificate_tells_its_names_and_times() {
+    fn names_and_times_of_a_certificate_are_read() {
         let mut wanted = rcgen::CertificateParams::new(vec![
             "mq.example".into(),
             "*.mq.example".into(),

@@ -1,5 +1,5 @@
-//! A channel: the operations that we use. What the broker answers is awaited under a deadline; messages and
-//! acknowledgements go out at once, and what comes of them arrives in the channel's [`Mailbox`].
+//! A channel: the operations that we use. Answers of the broker are awaited under a deadline; messages and
+//! acknowledgements go out at once, and what becomes of them arrives in the channel's [`Mailbox`].
 
 mod permission;
 
@@ -34,14 +34,14 @@ struct Inner {
     id: u16,
     /// In bytes, as negotiated.
     frame_max: usize,
-    /// How many messages were published; the broker counts along in its confirms.
+    /// How many messages were published; the broker's confirms use the same numbers.
     published: AtomicU64,
 }
 
 /// A queue as a passive or active declare saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueStatus {
-    /// Its name (the broker's choice where it was asked for one).
+    /// Its name (chosen by the broker if it was asked to).
     pub name: String,
     /// Messages ready for delivery.
     pub messages: u32,
@@ -49,7 +49,7 @@ pub struct QueueStatus {
     pub consumers: u32,
 }
 
-/// A consumer, which the broker forgets when this is dropped.
+/// A consumer. Dropped, it is cancelled.
 pub struct Subscription {
     _library: lapin::Consumer,
 }
@@ -79,7 +79,7 @@ impl Channel {
         (channel, mailbox)
     }
 
-    /// Switches publisher confirms on.
+    /// Turns publisher confirms on.
     pub async fn confirm_select(&self) -> Result<(), Error> {
         let select = self
             .inner
@@ -111,8 +111,8 @@ impl Channel {
     ///
     /// Without `x-delivery-limit`, although RabbitMQ 4.0 deletes a request after 20 deliveries: a queue that was declared
     /// with one refuses a declare without it, and the other way round ("406 inequivalent arg 'x-delivery-limit' ...
-    /// received none but current is the value '1000'", tried with RabbitMQ 3.10.8 and 4.0.5), so that no client or server after the
-    /// tutorial could declare it any more. Whoever wants another limit sets it by a policy.
+    /// received none but current is the value '1000'", tried with RabbitMQ 3.10.8 and 4.0.5), so that no client or server written
+    /// from the tutorial could declare it any more. Another limit is set by a policy.
     pub async fn declare(
         &self,
         name: &str,
@@ -132,7 +132,7 @@ impl Channel {
             .await
     }
 
-    /// Declares a queue with any arguments, as a way to learn from the refusal how it is declared.
+    /// Declares a queue with any arguments, to learn from the refusal how it is declared.
     pub(super) async fn declare_with(
         &self,
         name: &str,
@@ -149,8 +149,8 @@ impl Channel {
             .await
     }
 
-    /// Makes a queue for this connection alone, with a name of the broker's choice, that holds at most
-    /// `max_length` messages (the oldest leave first) and goes when its consumer does.
+    /// Declares a queue for this connection alone, named by the broker, that holds at most `max_length` messages (the
+    /// oldest are dropped first) and is deleted with its consumer.
     pub async fn declare_exclusive(&self, max_length: u16) -> Result<QueueStatus, Error> {
         let options = QueueDeclareOptions {
             exclusive: true,
@@ -164,7 +164,7 @@ impl Channel {
             .await
     }
 
-    /// Has the exchange put messages with this routing key into the queue.
+    /// Binds the queue to the exchange with this routing key.
     pub async fn bind(&self, queue: &str, exchange: &str, key: &str) -> Result<(), Error> {
         let bind = self.inner.library.queue_bind(
             short("the queue's name", queue)?,
@@ -196,7 +196,7 @@ impl Channel {
         })
     }
 
-    /// Starts a consumer with this tag; what it is sent arrives in the mailbox.
+    /// Starts a consumer with this tag; deliveries arrive in the mailbox.
     pub async fn consume(
         &self,
         queue: &str,
@@ -228,17 +228,17 @@ impl Channel {
         self.bounded("cannot cancel the consumer", cancel).await
     }
 
-    /// Publishes to a queue by way of the default exchange; see [`Channel::publish_to`].
+    /// Publishes to a queue through the default exchange; see [`Channel::publish_to`].
     pub fn publish(&self, queue: &str, mandatory: bool, message: &Message) -> Result<u64, Error> {
         self.publish_to("", queue, mandatory, message)
     }
 
-    /// Publishes to an exchange. Gives the number of the publish, counted from 1 on, by which the broker
+    /// Publishes to an exchange. Returns the number of the publish, counted from 1, by which the broker
     /// confirms it (after [`Channel::confirm_select`]).
     ///
-    /// Fails where a name or property is longer than AMQP allows. A lost connection is told by the mailbox. A
-    /// confirm has no deadline, since a broker short of memory holds it back as long as it likes: whoever
-    /// waits for it knows whether the connection is blocked, and cuts it when it is not.
+    /// Fails if a name or property is longer than AMQP allows. A lost connection is reported by the mailbox. A
+    /// confirm has no deadline, since a broker in a memory alarm may hold it back for any time: the session, which
+    /// knows whether the connection is blocked, cuts it if it is not.
     pub fn publish_to(
         &self,
         exchange: &str,
@@ -255,7 +255,7 @@ impl Channel {
             published,
             ..
         } = &*self.inner;
-        // Counted while nobody else writes, so that the numbers are in the order of the wire.
+        // Counted under the lock for writing, so that the numbers are in the order of the wire.
         Ok(self.link.write(|out| {
             method::append_publish(out, *id, *frame_max, exchange, key, mandatory, message);
             published.fetch_add(1, Ordering::Relaxed) + 1
@@ -268,7 +268,7 @@ impl Channel {
             .write(|out| method::append_ack(out, self.inner.id, tag, multiple));
     }
 
-    /// Hands a delivery back to the queue.
+    /// Returns a delivery to the queue.
     ///
     /// With `basic.nack`, which quorum queues of RabbitMQ 4.3 do not count against the delivery limit.
     pub fn requeue(&self, tag: u64) {
@@ -276,7 +276,7 @@ impl Channel {
             .write(|out| method::append_requeue(out, self.inner.id, tag));
     }
 
-    /// Hands back whatever was delivered and not settled, with one frame.
+    /// Returns all unsettled deliveries to the queue, with one frame.
     pub fn requeue_all(&self) {
         self.link
             .write(|out| method::append_requeue_all(out, self.inner.id));
@@ -313,7 +313,7 @@ impl Channel {
         }
     }
 
-    /// Runs an operation under the deadline; where it passes, the connection is cut (but see
+    /// Runs an operation under the deadline; if that passes, the connection is cut (but see
     /// [`Connection::side_channel`](super::Connection::side_channel)).
     async fn bounded<T>(
         &self,
@@ -350,13 +350,13 @@ fn check_properties(properties: &Properties) -> Result<(), Error> {
     Ok(())
 }
 
-/// A name as the AMQP library wants it, or an error that names what is too long.
+/// A name in the AMQP library's type, or an error that names what is too long.
 pub(super) fn short(what: &str, text: &str) -> Result<ShortString, Error> {
     check_short(what, text.len())?;
     Ok(ShortString::from(text))
 }
 
-/// Whether so many bytes fit into a short string of AMQP; else an error that names what is too long.
+/// An error that names `what` if `length` bytes do not fit into a short string of AMQP.
 fn check_short(what: &str, length: usize) -> Result<(), Error> {
     if length > 255 {
         return Err(Error::new(

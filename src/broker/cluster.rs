@@ -1,10 +1,10 @@
-//! Whether two connections reached one place. A TCP proxy over brokers that are no cluster leads them to several: a
-//! reply that is published at one of them does not reach the caller at the other.
+//! Whether two connections reached the same broker or cluster. A TCP proxy in front of brokers that are not clustered
+//! can lead them to different ones: a reply published at one does not reach a caller at the other.
 
 use super::connection::Connection;
 use super::error::{Error, Kind, one_line};
 
-/// An error of [`Kind::Split`] if both brokers tell the names of their clusters, and these differ.
+/// An error of [`Kind::Split`] if both brokers name their clusters and the names differ.
 pub fn compare(one: &Connection, other: &Connection) -> Result<(), Error> {
     match (one.cluster_name(), other.cluster_name()) {
         (Some(one), Some(other)) if one != other => Err(split(&format!(
@@ -16,8 +16,8 @@ pub fn compare(one: &Connection, other: &Connection) -> Result<(), Error> {
     }
 }
 
-/// For brokers that tell no such name: the publishing connection has to find the queue that the consuming one has
-/// found or made.
+/// For brokers that do not name their cluster: the publishing connection must find the queue that the consuming one
+/// found or declared.
 pub async fn finds_queue(
     consuming: &Connection,
     publishing: &Connection,
@@ -36,7 +36,7 @@ pub async fn finds_queue(
 
 fn split(names: &str) -> Error {
     let message = format!(
-        "the two connections of a session reached two brokers{names}, which are no cluster; broker.url must name one"
+        "the two connections of a session reached two brokers{names} that are not clustered; broker.url must name one broker or cluster"
     );
     Error::new(Kind::Split, message)
 }

@@ -1,4 +1,4 @@
-//! Whether a configuration can be used, as far as that can be told without the network: what
+//! Whether a configuration can be used, as far as that can be checked without the network: what
 //! `fibrpcd --check` and `fibrpc config check` share.
 
 use super::tls;
@@ -9,12 +9,12 @@ use crate::config::{Loaded, Problem, Scheme, password_file, unseen_credentials};
 pub enum Denied {
     /// The program that was asked about runs as this user, and could not do its work.
     IsProblem,
-    /// It may run as another one: all that is known is that nobody looked.
+    /// It may run as another one: all that is known is that the file was not checked.
     IsWarning,
 }
 
-/// Looks into the files that hold the password, certificates and keys, where they are used. Gives all
-/// warnings, those of loading included, or all problems.
+/// Reads the files that hold the password, certificates and keys, if they are used. Returns all warnings, including those
+/// of loading, or all problems.
 pub fn check(loaded: &Loaded, denied: Denied) -> Result<Vec<String>, Vec<Problem>> {
     let broker = &loaded.config.broker;
     let mut faults = Vec::new();

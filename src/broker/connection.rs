@@ -25,8 +25,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::field::Empty;
 
-/// Bytes in a frame, as we ask for it. The AMQP library keeps 64 of them in buffers; small ones keep
-/// an idle daemon small, and large bodies travel as fast in many frames as in few.
+/// The frame size that we ask for, in bytes. The AMQP library buffers 64 frames: small ones keep an idle daemon
+/// small, and large bodies travel as fast in many frames as in few.
 const FRAME_MAX: u32 = 32 * 1024;
 
 /// What a connection is for.
@@ -165,8 +165,8 @@ impl Connection {
         self.channels().open(true)
     }
 
-    /// Opens a channel for what the connection can do without: where the broker does not answer in
-    /// time, an operation on it fails and the connection stays.
+    /// Opens a channel for something optional: if the broker does not answer an operation on it in time, the operation
+    /// fails and the connection stays.
     pub fn side_channel(&self) -> impl Future<Output = Opened> + Send + 'static + use<> {
         self.channels().open(false)
     }
@@ -191,12 +191,11 @@ impl Connection {
     }
 
     /// Completes when all that had arrived in the socket at the time of the call has been read and put into the
-    /// mailboxes of the channels, and [`Connection::event`] has what it tells of; at once if the connection has
-    /// ended. The future borrows nothing.
+    /// mailboxes of the channels and events; at once if the connection has failed. The future borrows nothing.
     ///
     /// To be awaited when a deadline has passed, before anything is judged late by it: a process that was
-    /// stopped finds its timers expired before it has read the answers that came meanwhile. What was read is
-    /// still to be taken out of the mailbox ([`Mailbox::try_next`](super::Mailbox::try_next)) after this.
+    /// stopped finds its timers expired before it has read the answers that came meanwhile. What was read
+    /// has still to be taken out of the mailbox ([`Mailbox::try_next`](super::Mailbox::try_next)) after this.
     pub fn caught_up(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.link.caught_up()
     }
@@ -206,14 +205,13 @@ impl Connection {
         self.link.failure()
     }
 
-    /// The broker's product and version, for example `("RabbitMQ", "3.10.8")`; empty where it does
-    /// not tell.
+    /// The broker's product and version, for example `("RabbitMQ", "3.10.8")`; empty if it does not name them.
     pub fn broker_version(&self) -> (String, String) {
         let property = |name| self.link.server_property(name).unwrap_or_default();
         (property("product"), property("version"))
     }
 
-    /// The name of the broker's cluster, which a single broker has as well; `None` if it does not tell (`LavinMQ`).
+    /// The name of the broker's cluster, which a single broker has as well; `None` if it does not name it (`LavinMQ`).
     pub fn cluster_name(&self) -> Option<String> {
         let name = self.link.server_property("cluster_name")?;
         (!name.is_empty()).then_some(name)
@@ -229,7 +227,7 @@ impl Connection {
         self.link.bytes()
     }
 
-    /// Closes in order, within `limit`; cut where that takes longer.
+    /// Closes the connection in order, or cuts it if that takes longer than `limit`.
     pub async fn close(mut self, limit: Duration) -> Result<(), Error> {
         let link = self.link.clone();
         let closing = async {
@@ -267,7 +265,7 @@ impl Drop for Connection {
     }
 }
 
-/// Opens channels of a connection, wherever that is kept. See [`Connection::channels`].
+/// Opens channels of a connection, independently of its owner. See [`Connection::channels`].
 #[derive(Clone)]
 pub struct Channels {
     inner: Arc<lapin::Connection>,
@@ -282,7 +280,7 @@ impl Channels {
         self.link.caught_up()
     }
 
-    /// Opens a channel; where the broker does not answer in time, `vital` decides whether the connection is cut.
+    /// Opens a channel; if the broker does not answer in time, `vital` decides whether the connection is cut.
     pub fn open(&self, vital: bool) -> impl Future<Output = Opened> + Send + 'static + use<> {
         let Self {
             inner,
@@ -325,8 +323,8 @@ impl Drop for CutOnDrop {
     }
 }
 
-/// What the AMQP library needs to know of the URL; it never sees the scheme, since it must not choose
-/// between TLS and cleartext.
+/// What the AMQP library needs to know of the URL; never the scheme, since it must not choose between TLS and
+/// cleartext.
 fn uri(url: &BrokerUrl, settings: &config::Broker, login: &Login) -> AMQPUri {
     let (mechanism, password) = match login {
         Login::Certificate => (SASLMechanism::External, String::new()),
@@ -353,7 +351,7 @@ fn uri(url: &BrokerUrl, settings: &config::Broker, login: &Login) -> AMQPUri {
     }
 }
 
-/// What to log in with. A password that is, or will be, in the open is warned of once.
+/// The credentials. Warns once of a password that is, or will be, exposed.
 fn login(url: &BrokerUrl, settings: &config::Broker) -> Result<Login, Error> {
     let login = config::login(settings, url)?;
     let Login::Password(password) = &login else {

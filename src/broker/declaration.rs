@@ -1,9 +1,10 @@
-//! How an existing queue was declared, found out by declaring it in other ways; and what that costs a request queue.
+//! How an existing queue was declared, found by declaring it in other ways; and what that costs a request queue.
 //!
-//! AMQP has no question for it. A declare that differs from the queue is refused, and the refusal names one difference
-//! with the queue's value; with that value in the next declare, the next difference follows. Each such declare also
-//! holds an argument that no broker makes a queue with, so that none is made if the queue has gone meanwhile. Seen so
-//! on `RabbitMQ` 3.10, 4.0 and 4.3; other brokers may overlook the argument, and are asked once, for the configured queue.
+//! AMQP has no method to ask for it. A declare that differs from the queue is refused, and the refusal names one
+//! difference with the queue's value; with that value in the next declare, the next difference follows. Each such declare
+//! also has an argument that no broker creates a queue with, so that none is created if the queue has been deleted
+//! meanwhile. Observed on `RabbitMQ` 3.10, 4.0 and 4.3; other brokers may ignore the argument, and only the configured
+//! queue is declared there.
 //!
 //! Policies and operator policies are not part of a declaration: no client can see them.
 
@@ -16,19 +17,19 @@ use crate::config::Queue;
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use std::collections::BTreeMap;
 
-/// An argument with a value that `RabbitMQ` refuses to make a queue of any type with. It compares the arguments of an
-/// existing queue before it judges a value, and this argument last, or not at all.
+/// An argument with a value that `RabbitMQ` refuses for a queue of any type. It compares the arguments of an existing
+/// queue before it checks their values, and this argument last, or not at all.
 const IMPOSSIBLE: (&str, &str) = ("x-queue-leader-locator", "fibrpc");
 
 /// The most declares: more than there are arguments that matter.
 const MAX_DECLARES: usize = 16;
 
-/// How a queue was declared, as far as the broker tells.
+/// How a queue was declared, as far as the broker reveals it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declaration {
     /// Whether it survives a restart of the broker.
     pub durable: bool,
-    /// Whether it goes with its last consumer.
+    /// Whether it is deleted with its last consumer.
     pub auto_delete: bool,
     /// `quorum`, `classic` or `stream`.
     pub queue_type: &'static str,
@@ -41,10 +42,10 @@ pub struct Declaration {
 /// Looks at an existing queue, on channels of its own, since each refusal closes one. Needs configure permission:
 /// [`Kind::Denied`] without it.
 ///
-/// [`Kind::Mismatch`] if the broker's refusals do not tell the type.
+/// [`Kind::Mismatch`] if the broker's refusals do not reveal the type.
 pub async fn read(connection: &Connection, queue: &Queue) -> Result<Declaration, Error> {
-    // Were the queue gone by now, this would make what `topology::prepare` makes. A shared transient queue may be
-    // denied (RabbitMQ 4.3 can be told so), and asking for one then ends the connection.
+    // If the queue has been deleted by now, this declares what `topology::prepare` would. A shared transient queue may be
+    // denied (RabbitMQ 4.3 can be configured so), and declaring one then ends the connection.
     if queue.durable {
         let (channel, _) = connection.side_channel().await?;
         match topology::difference(&channel, queue).await {
@@ -98,7 +99,7 @@ impl Declaration {
         }
     }
 
-    /// What one difference tells, of a broker that is not asked further.
+    /// What follows from one difference, for a broker that is not asked further.
     fn of_one(queue: &Queue, difference: &Difference) -> Result<Self, Error> {
         let mut guess = Guess::new(queue);
         if guess.learn(difference) {
@@ -118,7 +119,7 @@ struct Guess {
     durable: bool,
     auto_delete: bool,
     arguments: BTreeMap<String, AMQPValue>,
-    /// In what order anything was learned, to notice when nothing is.
+    /// The names of what was learned, to notice when nothing new is.
     learned: Vec<String>,
 }
 
@@ -143,8 +144,8 @@ impl Guess {
         table
     }
 
-    /// Takes over what the queue has; whether that is of use. The same argument twice is not: its value could not be
-    /// read, or has a type of which there is no value here.
+    /// Adopts the queue's value; `false` if that does not help: the same argument twice means that its value could not be
+    /// read, or has a type that is not known here.
     fn learn(&mut self, difference: &Difference) -> bool {
         let Difference {
             argument,

@@ -42,7 +42,7 @@ impl Ending {
             Self::Broken(Broken(what)) => format!("the broker sent {what}"),
             Self::Tls(error) => tls::cause::end(error),
             Self::Lost { cause, .. } | Self::GivenUp { cause } => cause.clone(),
-            Self::FutileLogin => "the broker takes no such login".to_owned(),
+            Self::FutileLogin => "the broker cannot accept this login".to_owned(),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Which broker to try next: the configured URLs in random order, round after round, or as many at once as it takes
-//! to find one that answers.
+//! Which broker to try next: the configured URLs in random order, round after round, or several at once until one
+//! answers.
 
 use super::error::{Error, Kind};
 use crate::config::BrokerUrl;
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// How long a broker has to answer before the next one is tried as well.
 const HEAD_START: Duration = Duration::from_millis(300);
 
-/// How much longer than the limit an attempt may take to say where it was stuck.
+/// How much longer than the limit an attempt may take, to report where it was stuck.
 const LIMIT_GRACE: Duration = Duration::from_millis(150);
 
 /// A wait that is longer than any caller's.
@@ -42,7 +42,7 @@ impl Endpoints {
         url
     }
 
-    /// What `open` makes of the first URL that works, each tried once; else the failure that says most.
+    /// The outcome of `open` for the first URL that works, each tried once; else the most telling failure.
     ///
     /// The next URL is tried when the one before has failed or has not answered within its head start; attempts
     /// that are not needed any more are dropped. With a limit, all of it takes no longer than that.
@@ -99,7 +99,7 @@ impl Endpoints {
                     }
                     Err(error) => {
                         pending.retain(|other| *other != index);
-                        // Refused credentials say more than another broker that is down.
+                        // Refused credentials are more telling than another broker that is down.
                         match &telling {
                             Some(before) if before.needs_operator() || !error.needs_operator() => {}
                             _ => telling = Some(error),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_failure_that_says_most_is_told_in_any_order() {
+    fn the_most_telling_failure_is_reported_in_any_order() {
         for _ in 0..20 {
             let open = async |url: BrokerUrl| Err::<(), _>(failure(&url));
             let failed = run(Endpoints::new(&urls(3)).first(None, open));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn one_limit_bounds_all_attempts_and_says_who_was_silent() {
+    fn one_limit_bounds_all_attempts_and_silent_brokers_are_named() {
         let limit = Duration::from_millis(900);
         let began = Instant::now();
         let failed = run(Endpoints::new(&urls(3)).first(Some(limit), async |url| {

@@ -33,9 +33,9 @@ pub enum Kind {
     Split,
     /// The queue is another connection's own, or another consumer's.
     Locked,
-    /// The broker refuses it for a reason that only its text tells.
+    /// The broker refuses it for a reason that only its text gives.
     Refused,
-    /// A message is larger than the broker takes, which is so many bytes.
+    /// A message is larger than the broker accepts, which is this many bytes.
     TooLarge(u64),
     /// The broker or the client library saw a protocol violation: a message may have caused it.
     Protocol,
@@ -43,11 +43,11 @@ pub enum Kind {
     Cancelled,
     /// A file with a password, key or certificate cannot be used.
     Local,
-    /// This machine is short of something: descriptors, memory. Nobody's setting is wrong, and it may pass.
+    /// This machine is short of a resource (descriptors, memory). No setting is wrong, and it may pass.
     Shortage,
 }
 
-/// A failure of the broker, in one line: what, cause, and what to do where that helps.
+/// A failure of the broker, in one line: what, cause, and what to do if that helps.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
@@ -105,7 +105,7 @@ impl Error {
         Status::new(self.code(), self.message.clone())
     }
 
-    /// Whether a fast retry is pointless: somebody has to change something first.
+    /// Whether a fast retry is pointless: an operator has to change something first.
     pub fn needs_operator(&self) -> bool {
         matches!(
             self.kind,
@@ -120,7 +120,7 @@ impl Error {
         )
     }
 
-    /// Whether the broker failed inside (541): RabbitMQ says no more than the name of the code then.
+    /// Whether the broker failed internally (541): the text is then only the name of the code.
     pub fn is_internal(&self) -> bool {
         self.kind == Kind::Protocol && self.message.ends_with("INTERNAL_ERROR")
     }
@@ -143,7 +143,7 @@ impl From<FileFault> for Error {
 }
 
 /// What a reply code (AMQP 0-9-1, "Constants") is about; `None`: it is not one of the protocol's. RabbitMQ uses most
-/// codes for several things, and only its text tells them apart.
+/// codes for several things, and only its text distinguishes them.
 fn kind_of(code: u16, text: &str) -> Option<Kind> {
     Some(match code {
         // "queue 'q' in vhost '/' in exclusive use"
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_queue_that_is_missing_and_one_that_is_down_are_told_apart() {
+    fn missing_queues_and_queues_that_are_down_are_distinguished() {
         for (text, kind) in [
             ("NOT_FOUND - no queue 'q' in vhost '/'", Kind::NoQueue),
             ("no queue 'q' in vhost '/'", Kind::NoQueue),
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_with_several_meanings_are_told_apart() {
+    fn codes_with_several_meanings_are_distinguished() {
         use Kind::{
             Cancelled, Denied, Limit, Locked, Lost, Mismatch, NoQueue, Protocol, QueueDown,
             Refused, TooLarge, VhostDown,
@@ -314,9 +314,9 @@ mod tests {
         }
     }
 
-    /// Only what somebody has to change is retried ever less often.
+    /// Only failures that need a change are retried ever less often.
     #[test]
-    fn what_passes_by_itself_needs_nobody() {
+    fn temporary_failures_need_no_operator() {
         for kind in [
             Kind::QueueDown,
             Kind::VhostDown,

@@ -1,6 +1,6 @@
-//! Why a broker did not take a connection: cause and hint, by what it said and by how far the handshake got. Pure.
+//! Why a broker did not accept a connection: cause and hint, by its text and by how far the handshake got. Pure.
 //!
-//! Where neither tells the cause, the broker is quoted, and nothing is guessed.
+//! If neither shows the cause, the broker is quoted and nothing is guessed.
 
 use super::ending::Ending;
 use super::error::{Error, Kind, one_line};
@@ -27,7 +27,7 @@ pub(super) const fn mechanism(login: &Login) -> &'static str {
     }
 }
 
-/// Why the broker did not take the connection, which ended like this.
+/// Why the broker did not accept the connection, which ended like this.
 pub(super) fn refused(attempt: &Attempt<'_>, ending: &Ending) -> Error {
     let Attempt {
         url,
@@ -69,8 +69,8 @@ pub(super) fn late(url: &BrokerUrl, limit: Duration, key: &str, progress: &Progr
         ),
         Step::Securing => ("no answer to the TLS handshake", "is that a port for TLS?"),
         Step::Greeting => (
-            "it accepts connections and says nothing",
-            "is that an AMQP port? a broker that hangs looks like this, too",
+            "it accepts connections but sends nothing",
+            "is that an AMQP port? a broker that hangs looks the same",
         ),
         Step::Login => ("it did not answer the login", "see the broker's log"),
         Step::Opening => ("it did not open the vhost", "see the broker's log"),
@@ -83,7 +83,7 @@ pub(super) fn late(url: &BrokerUrl, limit: Duration, key: &str, progress: &Progr
     )
 }
 
-/// The broker closed the connection, and said why.
+/// The broker closed the connection and gave a reason.
 fn closed(attempt: &Attempt<'_>, failure: Error, text: &str) -> Error {
     let Attempt {
         url,
@@ -98,7 +98,7 @@ fn closed(attempt: &Attempt<'_>, failure: Error, text: &str) -> Error {
         Kind::Denied => failure.with_hint(&format!(
             "check that vhost {:?} exists and that {} has permissions on it",
             url.vhost,
-            who(login, url)
+            user_text(login, url)
         )),
         Kind::Limit => failure.with_hint("close connections, or raise the limit"),
         Kind::VhostDown => {
@@ -112,8 +112,8 @@ fn closed(attempt: &Attempt<'_>, failure: Error, text: &str) -> Error {
 fn credentials(attempt: &Attempt<'_>, text: &str) -> Error {
     let Attempt { url, login, .. } = attempt;
     let address = url.address();
-    let user = who(login, url);
-    // Brokers hide why, but for this.
+    let user = user_text(login, url);
+    // Brokers hide the reason of a refused login, except for this one.
     if text.contains("via localhost") {
         let text = one_line(text);
         let message = format!(
@@ -149,7 +149,7 @@ fn credentials(attempt: &Attempt<'_>, text: &str) -> Error {
     Error::new(Kind::Credentials, message)
 }
 
-/// The broker does not offer what we log in with.
+/// The broker does not offer our login mechanism.
 fn lacking(attempt: &Attempt<'_>) -> Error {
     let Attempt {
         url,
@@ -191,13 +191,13 @@ fn lacking(attempt: &Attempt<'_>) -> Error {
     )
 }
 
-/// The login fits no frame that the broker takes.
+/// The login is larger than any frame that the broker accepts at this point.
 fn too_large(attempt: &Attempt<'_>) -> Error {
     let Attempt { url, progress, .. } = attempt;
     Error::new(
         Kind::Credentials,
         format!(
-            "broker {} takes no such login: the login has {} bytes, and RabbitMQ before 4.1 takes \
+            "broker {} cannot accept this login: the login has {} bytes, and RabbitMQ before 4.1 accepts \
              {MIN_FRAME_MAX}; use a shorter password",
             url.address(),
             progress.login_size,
@@ -205,10 +205,10 @@ fn too_large(attempt: &Attempt<'_>) -> Error {
     )
 }
 
-/// How an end reads of which no more is known than that the other side made it.
+/// How an end is described of which no more is known than that the other side caused it.
 pub(super) const CLOSED: &str = "it was closed";
 
-/// The connection ended without a word of the broker.
+/// The connection ended without a reason from the broker.
 fn lost(attempt: &Attempt<'_>, cause: &str, closed: bool) -> Error {
     const SILENT: &str = "without giving a reason";
     let Attempt {
@@ -223,12 +223,12 @@ fn lost(attempt: &Attempt<'_>, cause: &str, closed: bool) -> Error {
             format!("{end} after the login was accepted, {SILENT}; see the broker's log")
         }
         Step::Login if progress.login_size > MIN_FRAME_MAX => format!(
-            "{end} after the login was sent, {SILENT}; the login has {} bytes, perhaps more than the broker takes \
+            "{end} after the login was sent, {SILENT}; the login has {} bytes, perhaps more than the broker accepts \
              (initial_frame_max): see the broker's log",
             progress.login_size
         ),
         Step::Login => format!("{end} after the login was sent, {SILENT}; see the broker's log"),
-        _ => return before_a_word(url, settings, end),
+        _ => return before_any_data(url, settings, end),
     };
     let address = url.address();
     Error::new(
@@ -237,11 +237,11 @@ fn lost(attempt: &Attempt<'_>, cause: &str, closed: bool) -> Error {
     )
 }
 
-/// The connection ended, in this way, before anything came.
-pub(super) fn before_a_word(url: &BrokerUrl, settings: &config::Broker, end: &str) -> Error {
+/// The connection ended, in this way, before anything was received.
+pub(super) fn before_any_data(url: &BrokerUrl, settings: &config::Broker, end: &str) -> Error {
     let address = url.address();
     let demand = if url.scheme == Scheme::Amqps && settings.tls.cert_file.is_none() {
-        ", something that demands a client certificate (broker.tls.cert_file)"
+        ", a broker that demands a client certificate (broker.tls.cert_file)"
     } else {
         ""
     };
@@ -249,13 +249,13 @@ pub(super) fn before_a_word(url: &BrokerUrl, settings: &config::Broker, end: &st
         Kind::Lost,
         format!(
             "broker {address} refused the connection: {end} before it sent anything; a proxy without a running broker \
-             behind it{demand}, or no AMQP port: check the broker, and the port in broker.url"
+             behind it{demand}, or not an AMQP port: check the broker, and the port in broker.url"
         ),
     )
 }
 
-/// Who logs in.
-fn who(login: &Login, url: &BrokerUrl) -> String {
+/// The user that logs in, in words.
+fn user_text(login: &Login, url: &BrokerUrl) -> String {
     match login {
         Login::Password(_) => format!("user {:?}", url.user),
         Login::Certificate => "the user of the certificate".to_owned(),

@@ -12,39 +12,39 @@ use std::task::{Context, Poll, Waker};
 pub enum Arrival {
     /// A message for the consumer.
     Delivered(Delivery),
-    /// The broker's word on the publish with this number (see
+    /// A publisher confirm for the publish with this number (see
     /// [`Channel::publish`](super::Channel::publish)).
     Confirmed {
         /// The number.
         number: u64,
-        /// Whether it is meant for all before it as well.
+        /// Whether it covers all before it as well.
         multiple: bool,
-        /// Whether the broker took the message, or refused it (a full queue).
+        /// Whether the broker accepted the message or refused it (a full queue).
         taken: bool,
     },
-    /// A message came back because no queue wanted it. Its confirm follows (RabbitMQ, "Consumer
+    /// A mandatory message was returned because no queue took it. Its confirm follows (RabbitMQ, "Consumer
     /// Acknowledgements and Publisher Confirms").
     Returned(Returned),
-    /// The broker ended the consumer with this tag: its queue was deleted or moved, or a request took too long.
+    /// The broker cancelled the consumer with this tag: its queue was deleted or moved, or a request took too long.
     Cancelled(String),
-    /// The channel, or its connection, is gone. Nothing comes after this.
+    /// The channel, or its connection, has ended. Nothing comes after this.
     Failed(Error),
 }
 
 /// A message with its delivery tag.
 #[derive(Debug)]
 pub struct Delivery {
-    /// The last byte of the tag of the consumer that it came by.
+    /// The last byte of the consumer's tag.
     pub consumer: u8,
     /// The tag, valid on the channel that delivered it.
     pub tag: u64,
-    /// Whether somebody may have seen it before.
+    /// Whether it may have been delivered before.
     pub redelivered: bool,
     /// The message.
     pub message: Message,
 }
 
-/// A message that came back because no queue wanted it.
+/// A mandatory message that no queue took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Returned {
     /// The `message_id` that it was published with.

@@ -1,8 +1,8 @@
 //! The broker, in our own types. Nothing outside this folder names the AMQP library.
 //!
 //! The library has the conversation with the broker; messages are read and written here (see
-//! `codec/mod.rs` for why). Every operation has a deadline; where it passes, the connection is cut, so that a
-//! hung socket is never waited for.
+//! `codec/mod.rs` for why). Every operation has a deadline; if it passes, the connection is cut, so that nothing waits
+//! for a hung socket. Inside this folder, files import from each other and not from here.
 
 pub mod backoff;
 pub mod certificate;

@@ -1,14 +1,14 @@
-//! What stands between the socket and the AMQP library: messages are taken out of the stream and read here,
-//! and the library sees only what it can decode.
+//! Reads what a connection receives: messages are decoded here, what ends a channel or the connection is noted, and the
+//! AMQP library sees only what it can decode.
 //!
-//! The library keeps the conversation (handshake, heartbeats, channels, queues, consumers); messages, which
-//! may hold whatever anybody published, never reach it. See [`super::codec`] for why. What does reach it are
-//! whole method frames and heartbeats, with strings in UTF-8 and tables of bounded depth.
+//! The library keeps the conversation (handshake, heartbeats, channels, queues, consumers); messages, whose
+//! content is untrusted, never reach it. See [`super::codec`] for why. What does reach it are whole method frames and
+//! heartbeats, with strings in UTF-8 and tables of bounded depth.
 //!
-//! Pure: bytes in, values out. State: the place within the current frame, at most one incomplete method or
-//! header frame of up to [`MAX_HEADER_FRAME`] bytes, and for each channel at most one message whose body has
-//! not come to its end. Promises, for any bytes and any split of them: no panic, no memory beyond that, and
-//! an outcome that does not depend on the split.
+//! Pure: bytes in, values out. State: the position within the current frame, at most one incomplete method or
+//! header frame of up to [`MAX_HEADER_FRAME`] bytes, and for each channel at most one incomplete message.
+//! Guarantees, for any bytes and any split of them: no panic, no memory beyond that, and an outcome that does not
+//! depend on the split.
 
 use super::codec::content::{self, FIXED};
 use super::codec::frame::{BODY, END, HEAD, HEADER, HEARTBEAT, Head, METHOD};
@@ -16,23 +16,23 @@ use super::codec::method::{self, Method, Reason};
 use super::mailbox::{Arrival, Delivery, Returned};
 use crate::protocol::{Defect, Message};
 
-/// The largest content header frame that is looked at, in bytes; of a larger one nothing but the body's
-/// size is kept. RabbitMQ splits bodies to our frame size, but passes headers on whole, as large as the
-/// sender's frame size let them be (128 KiB by default).
+/// The largest content header frame that is decoded, in bytes; of a larger one only the body's size is kept.
+/// RabbitMQ splits bodies to our frame size, but forwards headers whole, up to the sender's frame size (128 KiB by
+/// default).
 pub(super) const MAX_HEADER_FRAME: usize = 256 * 1024;
 
-/// The largest method frame, in bytes: as much as the library's buffer holds for certain.
+/// The largest method frame, in bytes: the library's buffer is certain to hold this much.
 const MAX_METHOD_FRAME: usize = 32 * 1024;
 
-/// The most memory that is set aside for a body before any of it has come.
+/// The most memory that is reserved for a body before any of it has arrived, in bytes.
 const MAX_RESERVED_BODY: u64 = 64 * 1024;
 
-/// What a broker begins the conversation with.
+/// How a broker begins the conversation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Greeting {
-    /// Who it is: the contents of a table.
+    /// Its properties (product, version, ...): the contents of a table.
     pub(super) properties: Vec<u8>,
-    /// What it offers for the login, separated by blanks.
+    /// The login mechanisms that it offers, separated by blanks.
     pub(super) mechanisms: String,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Greeting {
 pub(super) struct Intake {
     /// For the library, byte for byte.
     pub(super) library: Vec<u8>,
-    /// For each channel, in the order in which they came.
+    /// With the number of the channel, in the order in which they came.
     pub(super) arrivals: Vec<(u16, Arrival)>,
     /// About the connection, or the end of a channel, in the order in which it came. What is in `arrivals` came
     /// before a channel's end.
@@ -67,7 +67,7 @@ pub(super) enum Control {
     CloseConfirmed,
 }
 
-/// The stream makes no sense, or none that could be trusted; the connection has to be given up.
+/// The stream cannot be read, or not be trusted; the connection has to be given up. Follows "the broker sent".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Broken(pub(super) &'static str);
 
@@ -84,30 +84,30 @@ pub(super) const MAX_CHANNEL: u16 = 16;
 pub(super) struct Reader {
     max_body: Option<u64>,
     position: Position,
-    /// A frame that has not come to its end.
+    /// An incomplete frame.
     begun: Vec<u8>,
-    /// Messages that have not, by the number of their channel.
+    /// Incomplete messages, by the number of their channel.
     partial: [Option<Partial>; MAX_CHANNEL as usize + 1],
 }
 
-/// Where in the stream the reader stands.
+/// The position in the stream.
 #[derive(Debug, Clone, Copy)]
 enum Position {
     /// Between two frames.
     Boundary,
-    /// So many bytes of a body frame of this channel are to come.
+    /// In a body frame of this channel, before this number of bytes.
     Body(u16, u64),
-    /// So many bytes of a content header of this channel are not looked at.
+    /// In a content header of this channel, before this number of bytes that are skipped.
     Skip(u16, u64),
     /// Before the end octet of a frame of this channel.
     End(u16),
 }
 
-/// A message on its way.
+/// An incomplete message.
 #[derive(Debug)]
 struct Partial {
     from: Source,
-    /// How much of the body is to come; `None`: the content header is.
+    /// The bytes of the body that are missing; `None`: the content header is missing.
     left: Option<u64>,
     message: Message,
 }
@@ -125,7 +125,7 @@ enum Source {
 }
 
 impl Reader {
-    /// For a fresh connection. Bodies larger than `max_body` bytes are dropped on the way, at no cost in
+    /// For a fresh connection. Bodies larger than `max_body` bytes are dropped as they arrive, at no cost in
     /// memory, and their messages delivered with the [`Defect`]; `None`: no limit.
     pub(super) fn new(max_body: Option<u64>) -> Self {
         Self {
@@ -141,7 +141,7 @@ impl Reader {
         self.max_body = Some(max_body);
     }
 
-    /// Takes what was read, and adds what it brings to `intake`. Not to be called again after an error.
+    /// Takes what was read, and adds what it contains to `intake`. Not to be called again after an error.
     pub(super) fn take(&mut self, bytes: &[u8], intake: &mut Intake) -> Result<(), Broken> {
         if self.begun.is_empty() {
             let used = self.process(bytes, intake)?;
@@ -156,7 +156,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Goes through `bytes` as far as it can; returns how far that is.
+    /// Processes `bytes` as far as it can; returns how many.
     fn process(&mut self, bytes: &[u8], intake: &mut Intake) -> Result<usize, Broken> {
         let mut used = 0;
         while used < bytes.len() {
@@ -190,17 +190,17 @@ impl Reader {
         Ok(used)
     }
 
-    /// Looks at the frame at the front of `bytes`: how much of it is dealt with, or `None`, where more of it
-    /// has to come.
+    /// Looks at the frame at the front of `bytes`: how much of it is processed, or `None` if more of it has to
+    /// arrive.
     fn frame(&mut self, bytes: &[u8], intake: &mut Intake) -> Result<Option<usize>, Broken> {
         match bytes[0] {
             METHOD | HEADER | BODY | HEARTBEAT => {}
-            // The protocol header, with which a broker answers one that it does not speak.
+            // A protocol header, the answer to one that the broker does not support.
             b'A' => return Err(ANOTHER_VERSION),
-            b'H' | b'<' => return Err(Broken("no AMQP but HTTP, as a web server does")),
-            // An alert, with which a port for TLS answers what is none.
+            b'H' | b'<' => return Err(Broken("HTTP instead of AMQP, as a web server does")),
+            // An alert, the answer of a TLS port to cleartext.
             0x15 => return Err(Broken("no AMQP but TLS")),
-            _ => return Err(Broken("what is no AMQP frame")),
+            _ => return Err(Broken("a frame of an invalid type")),
         }
         let Some(head) = Head::read(bytes) else {
             return Ok(None);
@@ -219,7 +219,7 @@ impl Reader {
         }
         let total = at_most(head.total(), usize::MAX);
         if head.kind != HEADER && total > MAX_METHOD_FRAME {
-            return Err(Broken("a method larger than any"));
+            return Err(Broken("a method frame that is too large"));
         }
         let Some(frame) = bytes.get(..total) else {
             return Ok(None);
@@ -316,7 +316,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The message of a channel that is on its way.
+    /// The incomplete message of a channel.
     fn partial(&mut self, channel: u16) -> Option<&mut Partial> {
         self.partial.get_mut(usize::from(channel))?.as_mut()
     }
@@ -341,7 +341,7 @@ impl Reader {
         Ok(())
     }
 
-    /// A part of a body; it may be empty.
+    /// Takes a part of a body; it may be empty.
     fn body(&mut self, channel: u16, part: &[u8]) -> Result<(), Broken> {
         const NO_MESSAGE: Broken = Broken("a body without a message");
         let partial = self.partial(channel).ok_or(NO_MESSAGE)?;
@@ -354,7 +354,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Hands on the message of a channel, if it is complete.
+    /// Passes on the message of a channel, if it is complete.
     fn finish(&mut self, channel: u16, intake: &mut Intake) {
         let slot = self.partial.get_mut(usize::from(channel));
         let complete = slot.and_then(|slot| slot.take_if(|partial| partial.left == Some(0)));
@@ -383,7 +383,7 @@ impl Reader {
 }
 
 impl Position {
-    /// Where nothing is left of a part, the frame's end comes next.
+    /// If nothing is left of the payload, the frame's end comes next.
     fn or_end(self) -> Self {
         match self {
             Self::Body(channel, 0) | Self::Skip(channel, 0) => Self::End(channel),

@@ -1,7 +1,7 @@
-//! The way to a broker, stage by stage, for a look at where it ends: what [`Connection::open`] tells an observer, and
-//! what it does not have to know (addresses that it did not need, objections that it did not hear).
+//! Connecting, stage by stage, for diagnosis: what [`Connection::open_observed`] reports, and what an open connection
+//! does not need to know (the addresses that it did not try, a broker's late objection to our certificate).
 //!
-//! [`Connection::open`]: super::Connection::open_observed
+//! [`Connection::open_observed`]: super::Connection::open_observed
 
 pub use super::tls::Peer;
 
@@ -20,32 +20,32 @@ use tokio::time::timeout;
 /// How long a broker may take to object to our certificate.
 const OBJECTION_LIMIT: Duration = Duration::from_secs(1);
 
-/// How an address took a connection.
+/// The outcome of a TCP connection to an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dial {
-    /// It did, within this time.
+    /// It was accepted, within this time.
     Connected(Duration),
-    /// Nothing listens there, or a firewall says so.
+    /// It was refused: nothing listens there, or a firewall pretends that.
     Refused,
-    /// No answer at all within the limit.
+    /// There was no answer within this time.
     Silent(Duration),
-    /// This machine is short of something, and did not try.
+    /// This machine is short of a resource and did not try.
     Short(Shortage),
     /// Anything else, such as no route to that network.
     Failed(String),
 }
 
-/// A stage that opening a connection has completed, told by
-/// [`Connection::open_observed`](super::Connection::open_observed).
+/// A completed stage of [`Connection::open_observed`](super::Connection::open_observed).
 #[derive(Debug)]
 pub enum Stage {
-    /// What we log in with was read.
+    /// The password was read, if the login uses one.
     Prepared,
-    /// The broker's name was looked up.
+    /// The broker's name was resolved.
     Resolved(Vec<SocketAddr>),
-    /// How an address took a connection. Those that were not needed are left out, as are those without an answer by then.
+    /// The outcome of a TCP connection to an address. Not reported: addresses that were not needed, and those without an
+    /// answer by then.
     Dialled(SocketAddr, Dial),
-    /// There is a TCP connection.
+    /// One of the TCP connections is used.
     Connected,
     /// The TLS handshake is done.
     Secured(Peer),
@@ -58,7 +58,7 @@ pub(super) type Observer<'a> = &'a mut (dyn FnMut(Stage) + Send);
 #[derive(Debug)]
 pub struct Socket(TcpStream);
 
-/// Connects to all these addresses at once: how each one took it, and the connection to the first that did.
+/// Connects to all these addresses at once: each outcome, and the connection to the first in the list that accepted.
 pub async fn dial(
     addresses: &[SocketAddr],
     limit: Duration,
@@ -79,7 +79,7 @@ pub async fn dial(
 }
 
 impl Dial {
-    /// What an attempt has come to `after` this time.
+    /// The outcome of an attempt `after` this time.
     pub(super) fn of(dialled: &io::Result<TcpStream>, after: Duration) -> Self {
         match dialled {
             Ok(_) => Self::Connected(after),
@@ -92,8 +92,8 @@ impl Dial {
     }
 }
 
-/// What the broker says against us after a TLS handshake that went well: with TLS 1.3 it judges our certificate
-/// only then, and the AMQP handshake may see no more of that than a lost connection.
+/// The broker's objection to our certificate, which with TLS 1.3 follows a handshake that looks successful. The AMQP
+/// handshake may see no more of it than a lost connection.
 pub async fn objection(
     socket: Socket,
     url: &BrokerUrl,
@@ -102,7 +102,7 @@ pub async fn objection(
 ) -> Option<Error> {
     let handshake = timeout(limit, tls::handshake(socket.0, url, settings));
     let mut stream = handshake.await.ok()?.ok()?;
-    // A broker without an objection waits for us to speak.
+    // A broker without an objection waits for our protocol header.
     let heard = timeout(limit.min(OBJECTION_LIMIT), stream.read_u8())
         .await
         .ok()?;
@@ -110,7 +110,7 @@ pub async fn objection(
     Some(tls::refused(url, settings, tls::within(&error)?))
 }
 
-/// The certificate with which we log in, where there is one.
+/// Our own certificate, if one is configured.
 pub fn own_certificate(settings: &Tls) -> Result<Option<Certificate>, Error> {
     tls::own_certificate(settings)
 }

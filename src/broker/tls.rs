@@ -18,12 +18,12 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig, ProtocolVersion, crypto::ring, version};
 
-/// What a handshake has shown of the broker.
+/// What a TLS handshake has shown of the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// For example `TLS 1.3`.
     pub version: &'static str,
-    /// Its certificate, where it could be read.
+    /// Its certificate, if it could be read.
     pub certificate: Option<Certificate>,
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn handshake(
         .map_err(|error| failed(url, settings, &error))
 }
 
-/// The client's own certificate, where there is one.
+/// Our own certificate, if one is configured.
 pub(super) fn own_certificate(settings: &Tls) -> Result<Option<Certificate>, Error> {
     let Some(path) = &settings.cert_file else {
         return Ok(None);
@@ -141,7 +141,7 @@ pub(super) fn check(settings: &Tls) -> Vec<FileFault> {
     faults
 }
 
-/// What is wrong with the system's authorities, where they are used.
+/// What is wrong with the system's authorities, if they are used.
 pub(super) fn doubt(settings: &Tls) -> Option<String> {
     let (_, fault) = settings.ca_file.is_none().then(files::system)?;
     Some(fault?.message)

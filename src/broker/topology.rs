@@ -1,25 +1,25 @@
-//! The request queue: looked at first and adopted as it is, declared where it is missing.
+//! The request queue: adopted as it is if it exists, declared if it does not.
 
 use super::channel::Channel;
 use super::connection::Connection;
 use super::error::{Error, Kind};
 use crate::config::Queue;
 
-/// Where the request queue comes from.
+/// How we came to the request queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// It was there, and is used as it is.
+    /// It existed and is used as it is.
     Adopted,
-    /// It was declared just now, as it is configured.
+    /// It was declared just now, as configured.
     Declared,
 }
 
-/// Finds or makes the request queue. Uses channels of its own, since a refusal closes the channel.
+/// Finds or declares the request queue. Uses channels of its own, since a refusal closes the channel.
 pub async fn prepare(connection: &Connection, queue: &Queue) -> Result<Origin, Error> {
     let (channel, _) = connection.channel().await?;
     match channel.queue_status(&queue.name).await {
         Err(error) if error.kind == Kind::NoQueue => {}
-        // Exclusive to somebody else, or no permission on it: nothing that a declare could mend.
+        // Exclusive to another connection, or no permission on it: a declare would not help.
         Err(error) => return Err(explain(error, queue)),
         Ok(_) => return Ok(Origin::Adopted),
     }
@@ -33,16 +33,16 @@ pub async fn prepare(connection: &Connection, queue: &Queue) -> Result<Origin, E
     }
 }
 
-/// The type of the queue that was found or made, if the broker tells. For those alone who may make the
-/// queue, in case it has just gone.
+/// The type of the queue that was found or declared, if the broker reveals it. Only for callers that may declare the
+/// queue, in case it has just been deleted.
 pub fn queue_type(
     connection: &Connection,
     queue: Queue,
 ) -> impl Future<Output = Option<&'static str>> + Send + 'static + use<> {
     let channel = connection.side_channel();
     async move {
-        // Some brokers end the connection over a shared transient queue (RabbitMQ 4.3, where these are
-        // denied), which is not worth an answer.
+        // Some brokers close the connection over a shared transient queue (RabbitMQ 4.3, if these are
+        // denied), which is too high a price.
         if !queue.durable {
             return None;
         }
@@ -60,18 +60,18 @@ pub fn queue_type(
 pub struct Difference {
     /// A property such as `durable`, or an argument such as `x-queue-type`.
     pub argument: String,
-    /// What is configured, `none` where that is nothing.
+    /// The configured value; `none` if there is none.
     pub wanted: String,
-    /// What the queue has.
+    /// The queue's value.
     pub current: String,
-    /// The type of the value that the queue has, if the broker names it: `longstr`, `signedint`, `bool`.
+    /// The type of the queue's value, if the broker names it: `longstr`, `signedint`, `bool`.
     pub kind: Option<String>,
 }
 
-/// In what an existing queue differs from the configuration: the first thing that the broker finds.
+/// How an existing queue differs from the configuration: the first difference that the broker finds.
 ///
-/// Only a declare shows that, which the broker takes for equivalent or refuses; it needs configure
-/// permission. [`Kind::Mismatch`] where the refusal says no more. Closes the channel.
+/// Only a declare shows it, which the broker accepts as equivalent or refuses; it needs configure
+/// permission. [`Kind::Mismatch`] if the refusal does not name the difference. Closes the channel.
 pub async fn difference(channel: &Channel, queue: &Queue) -> Result<Option<Difference>, Error> {
     let declared = channel.declare(&queue.name, queue.kind, queue.durable);
     match declared.await {
@@ -110,7 +110,7 @@ impl Difference {
         self.current == "none" && self.kind.is_none()
     }
 
-    /// The queue's type, where it follows.
+    /// The queue's type, if it follows from the difference.
     pub fn queue_type(&self) -> Option<&'static str> {
         let current = self.current.as_str();
         match self.argument.as_str() {
@@ -163,7 +163,7 @@ fn explain(error: Error, queue: &Queue) -> Error {
         Kind::Locked => error.with_hint(LOCKED),
         Kind::Limit => error.with_hint(LIMIT),
         Kind::Denied => error.with_hint(
-            "the user needs read permission on the queue, and configure to declare it where it is missing",
+            "the user needs read permission on the queue, and configure permission to declare it if it is missing",
         ),
         // "Feature `transient_nonexcl_queues` is deprecated. ... this feature is not permitted anymore."
         Kind::Protocol if error.message.contains("deprecated") => error.with_hint(&format!(
@@ -173,10 +173,10 @@ fn explain(error: Error, queue: &Queue) -> Error {
     }
 }
 
-/// What to do where a queue is somebody's own.
+/// What to do if a queue is exclusive to another connection.
 pub const LOCKED: &str = "it is another connection's own: end that, or set queue.name";
 
-/// What to do where the broker allows no more queues.
+/// What to do if the broker allows no more queues.
 pub const LIMIT: &str =
     "raise the limit (rabbitmqctl set_vhost_limits for a vhost's), or delete queues";
 
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_tells_what_differs_and_the_type() {
+    fn a_refusal_names_the_difference_and_the_type() {
         for (what, difference, queue_type) in [
             (
                 "'x-queue-type' for queue 'q' in vhost '/': received 'quorum' but current is 'classic'",

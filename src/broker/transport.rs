@@ -1,4 +1,4 @@
-//! Sockets to the broker: name lookup, TCP, TLS, and what the kernel is told about them.
+//! Sockets to the broker: name lookup, TCP, TLS, and socket options.
 
 use super::error::{Error, Kind};
 use super::handshake;
@@ -116,7 +116,7 @@ async fn connect(
         ),
         // It was accepted first.
         Some(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-            return Err(handshake::before_a_word(url, settings, handshake::CLOSED));
+            return Err(handshake::before_any_data(url, settings, handshake::CLOSED));
         }
         Some(error) => (error.to_string(), ""),
         None => ("the name has no address".to_owned(), "; check broker.url"),
@@ -130,7 +130,7 @@ async fn connect(
 /// The longest interval of keepalives that Linux takes (tcp(7): `MAX_TCP_KEEPIDLE`).
 const MAX_KEEPALIVE: Duration = Duration::from_secs(32_767);
 
-/// Small frames go out at once; a dead peer is noticed by the kernel too, not by heartbeats alone.
+/// Sends small frames at once, and lets the kernel notice a dead peer, in addition to heartbeats.
 fn tune(tcp: &TcpStream, heartbeat: Duration) -> io::Result<()> {
     let socket = SockRef::from(tcp);
     socket.set_tcp_nodelay(true)?;
@@ -152,7 +152,7 @@ fn patience(heartbeat: Duration) -> Duration {
 #[derive(Debug)]
 pub(super) struct Stream {
     inner: Inner,
-    /// How long the broker may take nothing of what is sent, unless it has said so.
+    /// How long the broker may accept no data, unless the connection is blocked.
     patience: Duration,
 }
 
@@ -171,11 +171,10 @@ impl Stream {
         }
     }
 
-    /// Whether the broker is expected to take what is sent. The kernel ends a connection whose peer is alive
-    /// and takes nothing for so long, which is what a blocked broker does; should that one die, heartbeats
-    /// tell.
+    /// Whether the broker is expected to read. The kernel ends a connection whose peer is alive but reads nothing for
+    /// `patience`, as a broker does that blocks the connection; if such a broker dies, heartbeats show it.
     pub(super) fn expect_progress(&self, expected: bool) {
-        // Best effort: without it, heartbeats tell later.
+        // Best effort: without it, heartbeats show it later.
         let _ = SockRef::from(self.tcp()).set_tcp_user_timeout(expected.then_some(self.patience));
     }
 

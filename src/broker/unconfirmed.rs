@@ -28,7 +28,7 @@ impl<T> Unconfirmed<T> {
         if self.slots.is_empty() {
             self.first = number;
         }
-        // Numbers left out belong to publishes that nobody here waits for.
+        // Numbers left out belong to publishes whose confirms are not awaited.
         while self.first + (self.slots.len() as u64) < number {
             self.slots.push_back(None);
         }
@@ -36,8 +36,8 @@ impl<T> Unconfirmed<T> {
         self.waiting += 1;
     }
 
-    /// Takes out one of those that a confirm is about, the oldest first: the publish with this number, or, if
-    /// `multiple`, any up to it. To be called until there is none.
+    /// Removes one of the publishes that a confirm covers, the oldest first: the one with this number, or, if
+    /// `multiple`, any up to it. To be called until it returns `None`.
     pub fn confirm(&mut self, number: u64, multiple: bool) -> Option<T> {
         let slot = if multiple {
             self.slots.front_mut().filter(|_| self.first <= number)

@@ -1,9 +1,9 @@
-//! What this process has said already, of what is said once: warnings about settings that every connection meets anew.
+//! Warnings that this process gives only once, although every connection finds the same cause again.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-/// Remembers subjects, for as long as the process runs. There are as many as the configuration has had brokers and files.
+/// Remembers subjects while the process runs; their number is bounded by the brokers and files in its configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Warned(Mutex<BTreeSet<String>>);
 
@@ -11,10 +11,10 @@ pub(crate) struct Warned(Mutex<BTreeSet<String>>);
 pub(crate) static WARNED: Warned = Warned(Mutex::new(BTreeSet::new()));
 
 impl Warned {
-    /// Whether nothing was said of this subject yet. From now on something was.
+    /// Whether there was no warning about this subject yet. From now on there was one.
     pub(crate) fn is_new(&self, subject: &str) -> bool {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        !said.contains(subject) && said.insert(subject.to_owned())
+        let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        !warned.contains(subject) && warned.insert(subject.to_owned())
     }
 }
 
@@ -24,8 +24,8 @@ mod tests {
 
     #[test]
     fn each_subject_is_new_once() {
-        let said = Warned::default();
-        let seen = ["a", "b", "a", "a", "b"].map(|subject| said.is_new(subject));
+        let warned = Warned::default();
+        let seen = ["a", "b", "a", "a", "b"].map(|subject| warned.is_new(subject));
         assert_eq!(seen, [true, true, false, false, false]);
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the user may consume from a queue, found out without a side effect.
+//! Whether the user may consume from a queue, checked without a side effect.
 
 use super::{Channel, short};
 use crate::broker::error::{Error, Kind};
@@ -6,14 +6,14 @@ use lapin::options::BasicConsumeOptions;
 use lapin::types::{AMQPValue, FieldTable, LongString};
 
 impl Channel {
-    /// Whether the user may consume from the queue: an error of [`Kind::Denied`] where not.
+    /// Whether the user may consume from the queue: if not, an error of [`Kind::Denied`].
     ///
-    /// Asks to consume with an argument that cannot be. RabbitMQ looks at the permission first and then
-    /// refuses the argument, and so does `LavinMQ`; not for brokers that may overlook it. Closes the channel.
+    /// Tries to consume with an invalid argument. RabbitMQ and `LavinMQ` check the permission first and then
+    /// refuse the argument; not for brokers that may ignore it. Closes the channel.
     pub async fn may_consume(&self, queue: &str) -> Result<(), Error> {
         let mut arguments = FieldTable::default();
-        let no_number = AMQPValue::LongString(LongString::from("none"));
-        arguments.insert("x-priority".into(), no_number);
+        let not_a_number = AMQPValue::LongString(LongString::from("none"));
+        arguments.insert("x-priority".into(), not_a_number);
         let consume = self.inner.library.basic_consume(
             short("the queue's name", queue)?,
             "".into(),
@@ -26,7 +26,7 @@ impl Channel {
                 Ok(())
             }
             Err(error) => Err(error),
-            // Overlooked: what has been delivered goes back as the channel closes.
+            // Ignored: what has been delivered is returned as the channel closes.
             Ok(_) => self.close(self.timeout).await,
         }
     }

@@ -1,8 +1,8 @@
 //! Content headers: the size of a message's body, and its properties. Stateless.
 //!
-//! Read as brokers write them: sixteen flags, of which the lowest two say nothing (continuation words,
-//! which the lowest announces by the book, exist for none). What is no property of the protocol is stepped
-//! over; what cannot be read is left out, and only where it matters marked as a [`Defect`].
+//! Read as brokers write them: sixteen flags, of which the lowest two are unused (the lowest would announce
+//! continuation words, which no class has). Unknown properties are skipped by their length; what cannot be
+//! read is left out, and marked as a [`Defect`] if it matters.
 
 use super::frame::{append_short, append_sized, long_extent, short_extent, u16_at, u64_at};
 use super::table::{self, Entries};
@@ -27,9 +27,9 @@ const TIMESTAMP: u16 = 9;
 const TYPE: u16 = 10;
 const COUNT: u16 = 14;
 
-/// `delivery_mode` of what the broker need not write to disk.
+/// `delivery_mode` of a message that the broker need not write to disk.
 const TRANSIENT: u8 = 1;
-/// `delivery_mode` of what it must.
+/// `delivery_mode` of one that it must.
 const PERSISTENT: u8 = 2;
 
 /// The body's size, from the front of a content header's payload; `None`: it is shorter than [`FIXED`].
@@ -42,13 +42,13 @@ pub(crate) fn read(payload: &[u8]) -> Properties {
     let mut read = Properties::default();
     let announced = u16_at(payload, 12).unwrap_or(0);
     if announced & flag(REPLY_TO) != 0 {
-        // Until it is found: somebody may wait for a reply who cannot be told.
+        // Until it is found: a caller whose address is unreadable may be waiting.
         read.defect = Some(Defect::ReplyTo(Vec::new()));
     }
     let mut rest = payload.get(FIXED..).unwrap_or_default();
     for index in (0..COUNT).filter(|index| announced & flag(*index) != 0) {
         let Some(extent) = extent(index, rest) else {
-            // Where this one ends is not known, nor where the others are.
+            // The end of this one is not known, nor where the others begin.
             break;
         };
         let (property, after) = rest.split_at(extent);

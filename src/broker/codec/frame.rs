@@ -60,8 +60,8 @@ pub(crate) fn append_sized(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) 
     out[at..at + 4].copy_from_slice(&size.to_be_bytes());
 }
 
-/// Appends a short string: its length in one byte, then its bytes. Callers have seen to it that there are
-/// at most 255; more would be cut off.
+/// Appends a short string: its length in one byte, then its bytes. Callers make sure that there are at most
+/// 255; more would be cut off.
 pub(crate) fn append_short(out: &mut Vec<u8>, bytes: &[u8]) {
     let length = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
     out.push(length);

@@ -1,4 +1,4 @@
-//! The methods of the message path, read and written, and what is to be done about the others. Stateless.
+//! The methods of the message path, read and written, and those of the conversation that the reader looks at. Stateless.
 
 use super::content::{self, BASIC};
 use super::frame::{self, BODY, HEADER, METHOD, OVERHEAD, append_short};
@@ -32,9 +32,9 @@ pub(crate) enum Method {
         tag: u64,
         redelivered: bool,
     },
-    /// A message follows that we published to this key, and that no queue wanted.
+    /// A message follows that we published with this routing key and that no queue took (`basic.return`).
     Return { routing_key: String },
-    /// It took (or not) the publish with this number, or all up to it.
+    /// A publisher confirm: it accepted (or refused) the publish with this number, or all up to it.
     Confirm {
         number: u64,
         multiple: bool,
@@ -52,8 +52,8 @@ pub(crate) enum Method {
     Unblocked,
     /// It confirms that we close the connection.
     ConnectionCloseOk,
-    /// It begins the conversation, with a table that says who it is and the mechanisms that it offers for the login,
-    /// separated by blanks.
+    /// It begins the conversation: its properties as a table, and the login mechanisms that it offers, separated by
+    /// blanks.
     Start {
         properties: Vec<u8>,
         mechanisms: String,
@@ -125,8 +125,8 @@ pub(crate) fn is_login(payload: &[u8]) -> bool {
     (u16_at(payload, 0), u16_at(payload, 2)) == (Some(10), Some(11))
 }
 
-/// Puts `?` for each byte that is not UTF-8 in the strings of a method that is for the library, which
-/// decodes them or gives up the connection. Stops where the arguments end too early.
+/// Replaces each byte that is not UTF-8 by `?` in the strings of a method that is for the library, which gives up
+/// the connection if it cannot decode one. Does nothing if the arguments end too early.
 pub(crate) fn make_decodable(payload: &mut [u8]) {
     // How many bytes come before a method's short string.
     let skip = match (u16_at(payload, 0), u16_at(payload, 2)) {
@@ -180,18 +180,18 @@ pub(crate) fn append_ack(out: &mut Vec<u8>, channel: u16, tag: u64, multiple: bo
     append_settlement(out, channel, ACK, tag, u8::from(multiple));
 }
 
-/// Appends the word that a delivery goes back to its queue.
+/// Appends a `basic.nack` that returns a delivery to its queue.
 pub(crate) fn append_requeue(out: &mut Vec<u8>, channel: u16, tag: u64) {
     append_settlement(out, channel, NACK, tag, 0b10);
 }
 
-/// Appends the word that all deliveries of the channel that are not settled go back to their queue: tag 0, up
-/// to which all means all (AMQP 0-9-1, `basic.nack` of RabbitMQ).
+/// Appends a `basic.nack` that returns all unsettled deliveries of the channel to their queue: with `multiple`, tag 0
+/// means all (RabbitMQ, "Negative Acknowledgements").
 pub(crate) fn append_requeue_all(out: &mut Vec<u8>, channel: u16) {
     append_settlement(out, channel, NACK, 0, 0b11);
 }
 
-/// Appends the word that a delivery is given up.
+/// Appends a `basic.reject` that drops or dead-letters a delivery.
 pub(crate) fn append_reject(out: &mut Vec<u8>, channel: u16, tag: u64) {
     append_settlement(out, channel, REJECT, tag, 0);
 }

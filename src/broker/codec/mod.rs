@@ -5,7 +5,7 @@
 //! header tables by recursion without a bound and short strings as UTF-8 or not at all: one message with
 //! nested arrays overflows its stack and aborts the process, one stray byte in a `correlation_id` ends
 //! every connection that the message is delivered to, and brokers forward both as they came. What is read
-//! here is what [`crate::protocol`] gives a meaning to; the rest is stepped over by its length.
+//! here is what [`crate::protocol`] gives a meaning to; the rest is skipped by its length.
 //!
 //! Pure, and total: whatever the bytes, there is a value or `None`, never a panic, and work is linear in
 //! their number.

@@ -1,12 +1,12 @@
 //! Header tables: their entries one by one, and how deep a table is. Stateless.
 //!
-//! A value is stepped over by its length and only looked into where somebody asks for it, so that it does
+//! A value is skipped by its length and only decoded if it is asked for, so that it does
 //! not matter how deep or broken it is.
 
 use super::frame::{append_short, append_sized, long_extent, short_extent};
 use crate::protocol::HeaderValue;
 
-/// How deep arrays and tables may be nested where the AMQP library gets to decode them.
+/// How deep arrays and tables may be nested if the AMQP library gets to decode them.
 pub(crate) const MAX_DEPTH: usize = 32;
 
 /// One entry of a table.
@@ -15,7 +15,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) key: &'a [u8],
     /// The value's type octet.
     kind: u8,
-    /// The value, with the length in front where its type has one.
+    /// The value, with the length in front if its type has one.
     value: &'a [u8],
 }
 
@@ -55,7 +55,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The entries of a table, from its contents (without the length in front). Ends early where lengths stop
+/// The entries of a table, from its contents (without the length in front). Ends early if lengths stop
 /// making sense.
 #[derive(Debug, Clone)]
 pub(crate) struct Entries<'a>(&'a [u8]);

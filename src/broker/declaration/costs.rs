@@ -1,4 +1,4 @@
-//! What a declaration costs where the queue holds requests. Pure.
+//! What a declaration costs if the queue holds requests. Pure.
 
 use super::Declaration;
 use crate::broker::error::{Error, Kind};
@@ -7,14 +7,14 @@ use crate::config::Queue;
 /// A delivery limit below this is reached by ordinary restarts.
 const FEW_DELIVERIES: u64 = 100;
 
-/// Something in which a queue is not as a request queue should be.
+/// A property that a request queue should not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cost {
     /// The property or argument, for example `auto_delete` or `x-max-length`.
     pub argument: &'static str,
     /// What the queue is or has, to follow `queue "q"`.
     pub what: String,
-    /// What follows of that.
+    /// What follows from that.
     pub consequence: String,
 }
 
@@ -25,7 +25,7 @@ impl Declaration {
         stream.then(|| Error::new(Kind::Mismatch, format!("queue {:?} {STREAM}", queue.name)))
     }
 
-    /// What has a cost and is not configured so, the worst first.
+    /// What has a cost and is not configured, the worst first.
     pub fn costs(&self, queue: &Queue) -> Vec<Cost> {
         let mut costs = Vec::new();
         let mut add = |argument, what: String, consequence: &str| {

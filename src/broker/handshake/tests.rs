@@ -23,7 +23,7 @@ fn progress(step: Step) -> Progress {
 }
 
 /// What is said of an end with a URL, in front of which stands nothing but `broker mq:5672`.
-fn said(login: &Login, progress: &Progress, ending: &Ending) -> Error {
+fn refusal(login: &Login, progress: &Progress, ending: &Ending) -> Error {
     let url = "amqp://u:k4nary@mq".parse().unwrap();
     let settings = config::Config::default().broker;
     let attempt = Attempt {
@@ -46,7 +46,7 @@ fn closed(code: u16, text: &str) -> Ending {
 }
 
 #[test]
-fn an_end_without_a_word_is_told_by_its_place() {
+fn an_end_without_a_reason_is_explained_by_its_step() {
     let login = password(Source::Url);
     for (step, words, hint) in [
         (
@@ -65,7 +65,7 @@ fn an_end_without_a_word_is_told_by_its_place() {
             "see the broker's log",
         ),
     ] {
-        let error = said(&login, &progress(step), &lost());
+        let error = refusal(&login, &progress(step), &lost());
         assert_eq!(error.kind, Kind::Lost);
         let text = error.message;
         assert!(text.contains(words) && text.contains(hint), "{text}");
@@ -75,10 +75,10 @@ fn an_end_without_a_word_is_told_by_its_place() {
         cause: "No route to host".into(),
         closed: false,
     };
-    let text = said(&login, &progress(Step::Login), &other).message;
+    let text = refusal(&login, &progress(Step::Login), &other).message;
     assert!(text.contains("No route to host after the login"), "{text}");
     let cause = "the library's word".to_owned();
-    let library = said(&login, &progress(Step::Login), &Ending::GivenUp { cause });
+    let library = refusal(&login, &progress(Step::Login), &Ending::GivenUp { cause });
     assert_eq!(
         library.message,
         "broker mq:5672 refused the connection: the library's word"
@@ -107,10 +107,10 @@ fn a_client_certificate_may_be_what_is_missing() {
 }
 
 #[test]
-fn a_login_that_cannot_succeed_is_told_first() {
+fn a_futile_login_is_explained() {
     let mut lacks = progress(Step::Login);
     lacks.mechanisms = "AMQPLAIN EX\u{1b}TERNAL".into();
-    let error = said(&password(Source::Url), &lacks, &Ending::FutileLogin);
+    let error = refusal(&password(Source::Url), &lacks, &Ending::FutileLogin);
     assert_eq!(error.kind, Kind::Credentials);
     let text = error.message;
     assert!(text.contains("does not offer PLAIN"), "{text}");
@@ -118,7 +118,7 @@ fn a_login_that_cannot_succeed_is_told_first() {
         text.contains("(it offers AMQPLAIN, EX\\u{1b}TERNAL); allow PLAIN"),
         "{text}"
     );
-    let text = said(
+    let text = refusal(
         &Login::Certificate,
         &progress(Step::Login),
         &Ending::FutileLogin,
@@ -126,13 +126,13 @@ fn a_login_that_cannot_succeed_is_told_first() {
     .message;
     assert!(text.contains("EXTERNAL, the login by certificate (it offers PLAIN, AMQPLAIN); set broker.password_file"), "{text}");
     // What has not greeted has offered nothing.
-    let silent = said(&Login::Certificate, &progress(Step::Greeting), &lost());
+    let silent = refusal(&Login::Certificate, &progress(Step::Greeting), &lost());
     assert!(silent.message.contains("before it sent anything"));
 
     let mut large = progress(Step::Login);
     large.login_size = 4_097;
     assert!(large.login_is_too_large());
-    let error = said(&password(Source::Url), &large, &Ending::FutileLogin);
+    let error = refusal(&password(Source::Url), &large, &Ending::FutileLogin);
     assert_eq!(error.kind, Kind::Credentials);
     assert!(
         error.message.contains("the login has 4097 bytes"),
@@ -145,10 +145,12 @@ fn a_login_that_cannot_succeed_is_told_first() {
     ] {
         (large.product, large.version) = (product.into(), version.into());
         assert!(!large.login_is_too_large());
-        let error = said(&password(Source::Url), &large, &lost());
+        let error = refusal(&password(Source::Url), &large, &lost());
         assert_eq!(error.kind, Kind::Lost);
         assert!(
-            error.message.contains("perhaps more than the broker takes"),
+            error
+                .message
+                .contains("perhaps more than the broker accepts"),
             "{error}"
         );
     }
@@ -158,7 +160,7 @@ fn a_login_that_cannot_succeed_is_told_first() {
 }
 
 #[test]
-fn a_refused_login_is_told_by_where_the_password_is() {
+fn a_refused_login_names_the_source_of_the_password() {
     const REFUSED: &str = "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile.";
     for (login, words) in [
         (
@@ -178,7 +180,7 @@ fn a_refused_login_is_told_by_where_the_password_is() {
             "that is the default login: check broker.url",
         ),
     ] {
-        let error = said(&login, &progress(Step::Login), &closed(403, REFUSED));
+        let error = refusal(&login, &progress(Step::Login), &closed(403, REFUSED));
         assert_eq!(error.kind, Kind::Credentials);
         let text = error.message;
         assert!(
@@ -189,7 +191,7 @@ fn a_refused_login_is_told_by_where_the_password_is() {
     }
     let mut external = progress(Step::Login);
     external.mechanisms = "EXTERNAL".into();
-    let error = said(&Login::Certificate, &external, &closed(403, REFUSED));
+    let error = refusal(&Login::Certificate, &external, &closed(403, REFUSED));
     assert!(
         error.message.contains("check broker.tls.cert_file"),
         "{error}"
@@ -197,7 +199,7 @@ fn a_refused_login_is_told_by_where_the_password_is() {
 }
 
 #[test]
-fn what_the_broker_says_has_its_own_cure() {
+fn reasons_of_the_broker_have_their_own_hints() {
     let login = password(Source::Url);
     for (step, code, text, kind, hint) in [
         (
@@ -251,7 +253,7 @@ fn what_the_broker_says_has_its_own_cure() {
             "",
         ),
     ] {
-        let error = said(&login, &progress(step), &closed(code, text));
+        let error = refusal(&login, &progress(step), &closed(code, text));
         assert_eq!(error.kind, kind, "{error}");
         assert_eq!(
             error.message.replacen(hint, "", 1).len(),
@@ -266,7 +268,7 @@ fn what_the_broker_says_has_its_own_cure() {
 }
 
 #[test]
-fn what_comes_too_late_is_told_by_its_place() {
+fn a_timeout_is_explained_by_its_step() {
     let url = BrokerUrl::default();
     for (step, words) in [
         (
@@ -278,7 +280,7 @@ fn what_comes_too_late_is_told_by_its_place() {
             Step::Securing,
             "no answer to the TLS handshake; is that a port for TLS?",
         ),
-        (Step::Greeting, "says nothing; is that an AMQP port?"),
+        (Step::Greeting, "but sends nothing; is that an AMQP port?"),
         (
             Step::Login,
             "did not answer the login; see the broker's log",

@@ -10,14 +10,14 @@ use futures_util::future::BoxFuture;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// How long a round of reading may take, in case that the library hangs.
+/// How long a round of reading may take, in case the library hangs.
 const MAX_ROUND: Duration = Duration::from_secs(1);
 
-/// What an answer that has been read may take to become the outcome of its operation.
+/// How long an answer that has been read may take to become the outcome of its operation.
 const ANSWER_GRACE: Duration = Duration::from_millis(100);
 
-/// A timer that fires later than this shows that the process did not run for some time. On a busy machine timers are
-/// late, too, if not by as much.
+/// A timer that fires later than this shows that the process was stopped. On a busy machine timers are late as well,
+/// but less so.
 const STOPPED_THRESHOLD: Duration = Duration::from_secs(1);
 
 impl Link {
@@ -33,7 +33,7 @@ impl Link {
         };
         Box::pin(async move {
             let reading = async {
-                // Fails never, since the link holds the sender.
+                // Never fails, since the link holds the sender.
                 let _ = (link.0.rounds.subscribe())
                     .wait_for(|done| *done >= round)
                     .await;
@@ -41,7 +41,7 @@ impl Link {
                 for _ in 0..2 {
                     link.library_turn().await;
                 }
-                // Whoever it has woken has had a turn.
+                // The tasks that it has woken have had a turn.
                 tokio::task::yield_now().await;
             };
             let ended = link.0.failed.cancelled();
@@ -56,7 +56,7 @@ impl Link {
         })
     }
 
-    /// Has the library look for something to read until it finds nothing more.
+    /// Makes the library read until it finds nothing more.
     async fn library_turn(&self) {
         let (mut idle, before) = {
             let mut state = self.state();
@@ -69,8 +69,8 @@ impl Link {
         let _ = idle.wait_for(turned).await;
     }
 
-    /// Runs operation `what` of the library on a channel (0: on the connection) for at most `limit`; `None`: the broker
-    /// has not answered. See [`within`].
+    /// Runs an operation of the library on a channel (0: on the connection) for at most `limit`; `None`: the broker
+    /// has not answered. Errors begin with `what`, for example "cannot declare queue". See [`within`].
     pub(in crate::broker) async fn run<T>(
         &self,
         limit: Duration,
@@ -84,8 +84,8 @@ impl Link {
     }
 }
 
-/// Runs an operation for at most `limit` of the time in which this process runs; `None`: it did not end. Before
-/// that is said, `caught_up` reads what has arrived.
+/// Runs an operation for at most `limit`, not counting time in which this process is stopped; `None`: it did not end.
+/// Before that is concluded, `caught_up` reads what has arrived.
 pub(in crate::broker) async fn within<T>(
     limit: Duration,
     caught_up: impl AsyncFnOnce(),
@@ -104,7 +104,7 @@ pub(in crate::broker) async fn within<T>(
         if late < STOPPED_THRESHOLD {
             break;
         }
-        // What was to be sent may not even have been sent.
+        // The request may not even have been sent.
         left = late.min(limit);
     }
     let last_chance = async {

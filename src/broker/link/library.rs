@@ -1,5 +1,5 @@
-//! The AMQP library's side of a link: its end of the stream, the runtime that it is given, which is tokio's but for
-//! the connections, and how its operations fail.
+//! The AMQP library's side of a link: its end of the stream, the runtime that it is given (tokio's, except for
+//! connections), and how its operations fail.
 
 use super::state::Link;
 use crate::broker::error::{Error, Kind, one_line};
@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 impl Link {
-    /// Waits for an operation of the library, but no longer than the connection lives: the library forgets those who
-    /// ask in the moment of its end. `Err(None)`: it has failed.
+    /// Waits for an operation of the library, but no longer than until the connection fails (`Err(None)`): the library
+    /// may lose an operation that begins just then.
     pub(in crate::broker) async fn or_failed<T>(
         &self,
         operation: impl Future<Output = lapin::Result<T>>,
@@ -24,7 +24,7 @@ impl Link {
         }
     }
 
-    /// Why operation `what` failed on a channel, which the reader knows, unless it was the library's own refusal.
+    /// Why an operation on a channel failed: the reader knows, unless the library refused it by itself.
     pub(super) fn error(&self, what: &str, channel: u16, refusal: Option<lapin::Error>) -> Error {
         self.cause(what, channel).unwrap_or_else(|| {
             let cause = refusal.map_or_else(String::new, |error| refusal_text(&error));
@@ -33,7 +33,7 @@ impl Link {
     }
 }
 
-/// Why the library refused an operation, or gave the connection up, by itself.
+/// Why the library refused an operation, or gave up the connection, by itself.
 pub(in crate::broker) fn refusal_text(error: &lapin::Error) -> String {
     match error.kind() {
         ErrorKind::InvalidChannelState(..) => "the channel is already closed".to_owned(),
@@ -42,8 +42,8 @@ pub(in crate::broker) fn refusal_text(error: &lapin::Error) -> String {
     }
 }
 
-/// What the AMQP library reads from and writes to. Dropped, it lets the connection end once all that the
-/// library has said is out.
+/// The stream that the AMQP library reads from and writes to. When it is dropped, the connection ends once all that
+/// the library has written is out.
 #[derive(Debug)]
 pub(in crate::broker) struct LibraryEnd(pub(in crate::broker) Link);
 
@@ -135,8 +135,8 @@ impl async_rs::traits::Reactor for Reactor {
         self.tokio.register(socket)
     }
 
-    /// After it all that has arrived is read: the library sleeps in order to see then whether the broker
-    /// has been silent for too long, and a process that was stopped meanwhile has not listened.
+    /// Afterwards, all that has arrived is read: the library sleeps before it checks whether the broker has been silent
+    /// for too long, and a process that was stopped meanwhile has not read anything.
     fn sleep(&self, duration: Duration) -> Self::Sleep {
         let (sleep, link) = (self.tokio.sleep(duration), self.link.clone());
         Box::pin(async move {

@@ -1,13 +1,13 @@
-//! One connection's bytes: who reads and writes them, and what they mean to whom.
+//! One connection's bytes: how they are moved and distributed.
 //!
 //! [`Link`] is the shared state; sessions write messages into it, the AMQP library reads and writes its part
 //! of the conversation through [`LibraryEnd`], and [`Pump`], a task of the connection's own, moves all of it
-//! through the socket. So a message crosses no thread: what the socket brings is read, split by the
+//! through the socket. So a message crosses no thread: what is read from the socket is split by the
 //! [reader](super::reader) and put into the mailboxes in one go, and what a session publishes goes out with the
 //! next write, however many messages that are.
 //!
-//! Promises: frames go out whole and in the order in which they were written; once the connection fails, whether
-//! by a fault, by the broker, or by [`Link::kill`], everyone who waits on it learns so at once, and why
+//! Guarantees: frames go out whole and in the order in which they were written; once the connection fails, whether
+//! by a fault, by the broker, or by [`Link::kill`], everything that waits on it fails at once, with the reason
 //! ([`Ending`](super::ending::Ending)).
 
 mod caught_up;

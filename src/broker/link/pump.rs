@@ -13,24 +13,24 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-/// As much as is read at once, in bytes.
+/// The most that is read at once, in bytes.
 const READ_SIZE: usize = 64 * 1024;
 
 /// The largest buffer that is kept for the next write, in bytes.
 const MAX_KEPT_BUFFER: usize = 256 * 1024;
 
-/// The library has to hear of life on the connection this often, or it takes it for dead.
+/// How often the library is given a heartbeat while only messages arrive, which it does not see.
 const SYNTHETIC_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The shortest heartbeat interval.
 const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// A round of reading that somebody waits for; see [`Link::caught_up`].
+/// A round of reading that was requested; see [`Link::caught_up`].
 #[derive(Debug, Clone, Copy)]
 struct Round {
     number: u64,
-    /// The count of bytes read at which all is read that had arrived. An encrypted connection may never get
-    /// there, since it counts what is left after decryption.
+    /// The count of bytes read at which all is read that had arrived. An encrypted connection may never reach it, since it
+    /// counts decrypted bytes.
     until: u64,
 }
 
@@ -42,7 +42,7 @@ pub(in crate::broker) struct Pump {
     reader: Reader,
     intake: Intake,
     buffer: Box<[u8]>,
-    /// On its way out, from `sent` on.
+    /// Being sent, from `sent` on.
     sending: Vec<u8>,
     sent: usize,
     /// When something was last read, and when the library last was given something.
@@ -70,11 +70,11 @@ impl Pump {
 
     /// Writes and reads as much as the socket lets it. Ready once the connection has ended, and of what.
     fn turn(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
-        // Takes note of whom to wake before it looks whether there is something to do.
+        // The waker is noted before checking whether there is something to do.
         let library_gone = {
             let mut state = self.link.state();
             if state.over {
-                return Poll::Ready(Ending::here("")); // ended before: this is not told
+                return Poll::Ready(Ending::here("")); // ended before: ignored
             }
             state.pump = Some(context.waker().clone());
             if self.round.is_none() && state.rounds != *self.link.0.rounds.borrow() {
@@ -87,11 +87,11 @@ impl Pump {
             state.library_gone
         };
         match self.write(context) {
-            // Whoever closes a connection says why before: that may wait to be read, and says more.
+            // A broker gives a reason before it closes a connection: that may wait to be read, and is more precise.
             Poll::Ready(Err(error)) => {
                 return Poll::Ready(match self.read(context) {
                     Poll::Ready(Ok(broken)) => Ending::Broken(broken),
-                    Poll::Ready(Err(said)) if tls::within(&said).is_some() => ending(&said),
+                    Poll::Ready(Err(read)) if tls::within(&read).is_some() => ending(&read),
                     Poll::Ready(Err(_)) | Poll::Pending => ending(&error),
                 });
             }
@@ -137,7 +137,7 @@ impl Pump {
         }
     }
 
-    /// Reads until there is no more for now. Ready once there never will be.
+    /// Reads until there is no more for now. Ready at the end of the stream.
     fn read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Broken>> {
         loop {
             let read = ready!(self.stream.poll_read(context, &mut self.buffer))?;
@@ -167,8 +167,8 @@ impl Pump {
         }
     }
 
-    /// Ends the round of reading, if there is one and all is read that had arrived when it began. That
-    /// nothing more can be read is no proof: the runtime may not have asked the kernel yet.
+    /// Ends the round of reading, if there is one and all is read that had arrived when it began. The stream being
+    /// empty does not prove that: the runtime may not have asked the kernel yet.
     fn end_round(&mut self, context: &mut Context<'_>) {
         let Some(Round { number, until }) = self.round else {
             return;
@@ -185,8 +185,8 @@ impl Pump {
         }
     }
 
-    /// Why the library has let go of a connection that has not failed. It does so after two heartbeat intervals without
-    /// traffic, and at once if the broker sends something that it does not accept.
+    /// Why the library has dropped its end of a connection that has not failed. It does so after two heartbeat intervals
+    /// without traffic, and at once if the broker sends something that it does not accept.
     fn given_up(&self) -> Ending {
         if self.last_read.elapsed() > MIN_HEARTBEAT {
             return Ending::here("no heartbeat from the broker");
@@ -195,7 +195,7 @@ impl Pump {
         Ending::GivenUp { cause }
     }
 
-    /// Brokers send no heartbeats while they send other things, of which the library sees nothing.
+    /// Brokers need not send heartbeats while they send messages, which the library does not see.
     fn add_synthetic_heartbeat(&mut self) {
         let now = self.last_read;
         if self.intake.library.is_empty() && now - self.library_read >= SYNTHETIC_HEARTBEAT_INTERVAL
@@ -208,13 +208,13 @@ impl Pump {
     }
 }
 
-/// What an error of the socket says of the end.
+/// The ending that an error of the socket is.
 fn ending(error: &io::Error) -> Ending {
     if let Some(error) = tls::within(error) {
         return Ending::Tls(error.clone());
     }
     let (cause, closed) = match error.kind() {
-        // With TLS too, whether or not the broker took leave of it first.
+        // Also with TLS, with or without a close_notify.
         io::ErrorKind::UnexpectedEof => ("the broker closed it".to_owned(), true),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => (error.to_string(), true),
         _ => (error.to_string(), false),

@@ -1,5 +1,5 @@
-//! The shared state of a connection: what goes out, what comes in and for whom, how far the handshake has got, and why
-//! the connection has ended.
+//! The shared state of a connection: bytes on their way out, bytes and messages that have come in, the progress of the
+//! handshake, and the one answer to why the connection has ended.
 
 use crate::broker::codec::frame::{HEAD, Head};
 use crate::broker::codec::method::{self, Reason};
@@ -30,11 +30,11 @@ pub(super) struct Shared {
     pub(super) failed: CancellationToken,
     pub(super) bytes_in: AtomicU64,
     pub(super) bytes_out: AtomicU64,
-    /// Larger bodies are left out.
+    /// Larger bodies are dropped.
     pub(super) max_body: AtomicU64,
-    /// The last round of reading that is done, of those that [`Link::caught_up`] asks for.
+    /// The number of the last completed round of reading, of those that [`Link::caught_up`] asks for.
     pub(super) rounds: watch::Sender<u64>,
-    /// How often the library has found nothing more to read; the largest number once it has let go.
+    /// How often the library has found nothing more to read; `u64::MAX` once it has let go.
     pub(super) idle: watch::Sender<u64>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     /// Whole frames for the socket.
     pub(super) outbound: Vec<u8>,
-    /// What the library has written of a frame that is not whole yet.
+    /// An incomplete frame of the library.
     begun: Vec<u8>,
     /// Whether the library has sent the protocol header.
     greeted: bool,
@@ -52,21 +52,21 @@ pub(super) struct State {
     /// By number. Channel 0 is the connection itself: `events`.
     channels: [Option<ChannelState>; MAX_CHANNEL as usize + 1],
     events: Arc<MailboxSender<ConnectionEvent>>,
-    /// How far the handshake has got, the mechanism that we log in with, and what the broker said of itself.
+    /// The progress of the handshake, the mechanism that we log in with, and the broker's greeting.
     step: Step,
     mechanism: Option<&'static str>,
     greeting: Greeting,
     /// The payload of the frame with the login, in bytes.
     login_size: u64,
-    /// Why the connection has failed. Nothing is waited for any more, but an orderly end may still be under way.
+    /// Why the connection has failed. From then on nothing waits for it, but an orderly end may still be under way.
     ending: Option<Ending>,
     /// The connection is over: nothing more is read or written.
     pub(super) over: bool,
-    /// The library has let go of its end: what it has written is to go out, and the connection ends.
+    /// The library has dropped its end: what it has written still goes out, then the connection ends.
     pub(super) library_gone: bool,
-    /// How many rounds of reading were asked for.
+    /// How many rounds of reading were requested.
     pub(super) rounds: u64,
-    /// Waits to write to the socket, and to read from the library's end.
+    /// Wake the task that moves the bytes, and the library as it waits for something to read.
     pub(super) pump: Option<Waker>,
     pub(super) library: Option<Waker>,
 }
@@ -93,7 +93,7 @@ impl Link {
         }))
     }
 
-    /// Ends the connection, whatever it is waiting for. The socket is closed as soon as the pump sees it.
+    /// Cuts the connection, whatever it is waiting for. The pump closes the socket as soon as it runs.
     pub(in crate::broker) fn kill(&self) {
         self.end(Ending::here("it was cut"));
     }
@@ -120,28 +120,28 @@ impl Link {
         Some(ending.error_of_operation(what, &self.0.address))
     }
 
-    /// The connection has come to this step of its handshake.
+    /// The handshake has reached this step.
     pub(in crate::broker) fn reached(&self, step: Step) {
         let mut state = self.state();
         state.step = state.step.max(step);
     }
 
-    /// The login is made by this mechanism: where the broker does not offer it, the connection ends before that.
+    /// We log in with this mechanism: if the broker does not offer it, the connection ends before the login is sent.
     pub(in crate::broker) fn log_in_by(&self, mechanism: &'static str) {
         self.state().mechanism = Some(mechanism);
     }
 
-    /// How far the handshake has got, and what is known of the broker.
+    /// The progress of the handshake, and what is known of the broker.
     pub(in crate::broker) fn progress(&self) -> Progress {
         self.state().progress()
     }
 
-    /// A text of the properties that the broker opened the conversation with.
+    /// A text among the broker's properties.
     pub(in crate::broker) fn server_property(&self, name: &str) -> Option<String> {
         self.state().server_property(name)
     }
 
-    /// From now on bodies larger than this are left out.
+    /// From now on bodies larger than this are dropped.
     pub(in crate::broker) fn limit_bodies(&self, max_body: u64) {
         self.0.max_body.store(max_body, Ordering::Relaxed);
     }
@@ -176,8 +176,8 @@ impl Link {
         Mailbox::new(Arc::clone(&self.state().events))
     }
 
-    /// Adds whole frames, which `append` writes, to what goes out; gives back what `append` does. Where the
-    /// connection has ended, they go nowhere.
+    /// Sends the whole frames that `append` writes; returns what it returns. If the connection has ended, they are
+    /// dropped.
     pub(in crate::broker) fn write<T>(&self, append: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let mut state = self.state();
         let appended = append(&mut state.outbound);
@@ -185,7 +185,7 @@ impl Link {
         appended
     }
 
-    /// Ends the connection, of this if it has not failed before.
+    /// Ends the connection. Unless it has failed before, this is why.
     pub(super) fn end(&self, ending: Ending) {
         let mut state = self.state();
         self.fail(&mut state, ending);
@@ -209,7 +209,7 @@ impl Link {
         self.0.failed.cancel();
     }
 
-    /// Hands on what a read has brought.
+    /// Distributes what a read has brought.
     pub(super) fn deliver(&self, intake: &mut Intake) {
         let mut state = self.state();
         for (channel, arrival) in intake.arrivals.drain(..) {
@@ -285,7 +285,7 @@ impl State {
         }
     }
 
-    /// Whether the broker has greeted, and takes no login like the one that is wanted or about to be sent.
+    /// Whether the broker has greeted and cannot accept our login.
     fn login_is_futile(&self) -> bool {
         self.step == Step::Login && {
             let progress = self.progress();
@@ -314,7 +314,7 @@ impl State {
         }
     }
 
-    /// Moves the whole frames at the front of what the library has begun to what goes out.
+    /// Moves the whole frames among what the library has written to what goes out.
     fn take_whole_frames(&mut self) {
         let mut whole = 0;
         loop {

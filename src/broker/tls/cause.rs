@@ -1,7 +1,7 @@
 //! Why TLS failed, in plain words: the cause, and what to do about it. Pure.
 //!
-//! Names every error that the TLS library can report about the broker's certificate, and what the broker's alerts mean;
-//! the few that are left are quoted, without a guess.
+//! Names every error that the TLS library can report about the broker's certificate, and the meaning of the broker's
+//! alerts; the few that are left are quoted, without a guess.
 
 use crate::broker::certificate::span;
 use crate::config::Tls;
@@ -52,7 +52,7 @@ pub(in crate::broker) fn of(error: &rustls::Error, settings: &Tls) -> (String, S
     }
 }
 
-/// What an alert says when it ends a connection that worked.
+/// The meaning of an alert that ends an established connection.
 pub(in crate::broker) fn end(error: &rustls::Error) -> String {
     match error {
         rustls::Error::AlertReceived(alert) => {
@@ -122,7 +122,7 @@ fn other_reason(debug: &str) -> (String, String) {
     const HINTS: [(&str, &str, &str); 14] = [
         (
             "UnsupportedSignatureAlgorithmForPublicKey",
-            "its certificate, or one of its authorities', is signed in a way that does not go with the signer's key, or \
+            "its certificate, or one of its authorities', is signed in a way that does not match the signer's key, or \
              that key is of a kind that is not supported",
             "sign it with RSA of at least 2048 bits, ECDSA P-256 or P-384, or Ed25519",
         ),
@@ -139,13 +139,13 @@ fn other_reason(debug: &str) -> (String, String) {
         ),
         (
             "EndEntityUsedAsCa",
-            "its certificate is signed by a certificate that is no authority's (CA:FALSE)",
+            "its certificate is signed by a certificate that is not an authority's (CA:FALSE)",
             "have it signed by an authority (basicConstraints CA:TRUE)",
         ),
         (
             "UnsupportedCertVersion",
             "its certificate, or one of its authorities', is X.509 of version 1, which has no extensions",
-            "issue it anew in version 3, with the host in subjectAltName",
+            "reissue it in version 3, with the host in subjectAltName",
         ),
         (
             "NameConstraintViolation",
@@ -225,12 +225,12 @@ fn bad_signature(settings: &Tls) -> (String, String) {
                  trusted here, or a key is RSA of less than 2048 bits";
     let file = trusted(settings).unwrap_or_else(|| "broker.tls.ca_file".into());
     let hint = format!(
-        "the authority may have been made anew: put its present certificate into {file}; replace keys that are too short"
+        "the authority may have been recreated: put its present certificate into {file}; replace keys that are too short"
     );
     (cause.into(), hint)
 }
 
-/// The file that alone says who is trusted, if one does.
+/// The file that alone decides which authorities are trusted, if there is one.
 fn trusted(settings: &Tls) -> Option<String> {
     let file = settings.ca_file.as_ref()?.display();
     Some(format!("{file} (broker.tls.ca_file)"))
@@ -255,7 +255,7 @@ fn incompatible(reason: &PeerIncompatible) -> (String, String) {
         ),
         PeerIncompatible::NoSignatureSchemesInCommon
         | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => (
-            "the broker takes no signature that the key in broker.tls.key_file can make".into(),
+            "the broker accepts no signature that the key in broker.tls.key_file can make".into(),
             "use a key of another kind, such as RSA of 2048 bits or ECDSA P-256".into(),
         ),
         PeerIncompatible::ExtendedMasterSecretExtensionRequired => (
@@ -263,13 +263,13 @@ fn incompatible(reason: &PeerIncompatible) -> (String, String) {
             "allow TLS 1.3 there".into(),
         ),
         other => (
-            format!("the broker's TLS does not go with ours ({other:?})"),
+            format!("the broker's TLS is incompatible with ours ({other:?})"),
             LOG.into(),
         ),
     }
 }
 
-/// What the broker says against us.
+/// What the broker objects to.
 fn alert(alert: Alert, settings: &Tls) -> (String, String) {
     let shown = settings.cert_file.is_some();
     let (meaning, hint) = match alert {
@@ -278,7 +278,7 @@ fn alert(alert: Alert, settings: &Tls) -> (String, String) {
             "set broker.tls.cert_file and broker.tls.key_file",
         ),
         Alert::CertificateRequired | Alert::NoCertificate => (
-            "the broker demands a client certificate, and ours is none that it asked for",
+            "the broker demands a client certificate, and ours is not one that it asked for",
             "have it signed by an authority that the broker trusts: check broker.tls.cert_file",
         ),
         Alert::UnknownCA => (
@@ -301,9 +301,9 @@ fn alert(alert: Alert, settings: &Tls) -> (String, String) {
             "the broker refuses our client certificate, or the lack of one",
             OWN,
         ),
-        // Within TLS 1.2 this is said for the lack of a client certificate, too.
+        // With TLS 1.2 this also means that a client certificate is missing.
         Alert::HandshakeFailure if !shown => (
-            "the broker broke the handshake off: it may demand a client certificate, or have no cipher suite, key \
+            "the broker broke the handshake off: it may require a client certificate, or have no cipher suite, key \
              exchange or signature in common with us",
             "see the broker's log, and if it demands one set broker.tls.cert_file and broker.tls.key_file",
         ),

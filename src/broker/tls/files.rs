@@ -1,4 +1,4 @@
-//! The files that TLS needs: certificates, keys, and those that say who is trusted. What is wrong with one is told by what
+//! The files that TLS needs: certificates, keys, and trusted authorities. What is wrong with one is told by what
 //! is in it.
 
 use super::cause;
@@ -67,7 +67,7 @@ pub(super) fn system() -> (CertificateResult, Option<Error>) {
     (found, fault)
 }
 
-/// What is wrong with the system's authorities, given the variables that say where they are.
+/// What is wrong with the system's authorities, given the variables that locate them.
 fn system_fault(found: &CertificateResult, set: &[(String, String)]) -> Option<Error> {
     let named = || {
         let named = set.iter().map(|(name, value)| format!("{name}={value}"));

@@ -126,7 +126,7 @@ fn many() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_has_arrived_is_in_the_inbox() {
+async fn what_has_arrived_is_in_the_mailbox() {
     let mut all = connected().await;
     for frames in [CONFIRM.to_vec(), many()] {
         all.stopped(Duration::ZERO, &frames);

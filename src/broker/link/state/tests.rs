@@ -1,4 +1,4 @@
-//! The link without a socket: what one side says, and what the others hear.
+//! The link without a socket: what one side writes, and what the others read.
 
 use super::*;
 use crate::broker::codec::frame::A_HEARTBEAT;
@@ -16,12 +16,12 @@ fn context() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }
 
-fn say(library: &mut LibraryEnd, bytes: &[u8]) {
+fn write(library: &mut LibraryEnd, bytes: &[u8]) {
     let written = Pin::new(library).poll_write(&mut context(), bytes);
     assert!(matches!(written, Poll::Ready(Ok(length)) if length == bytes.len()));
 }
 
-fn hear(library: &mut LibraryEnd) -> Poll<io::Result<usize>> {
+fn read(library: &mut LibraryEnd) -> Poll<io::Result<usize>> {
     Pin::new(library).poll_read(&mut context(), &mut [0; 16])
 }
 
@@ -30,10 +30,10 @@ fn hear(library: &mut LibraryEnd) -> Poll<io::Result<usize>> {
 fn frames_go_out_whole() {
     let link = Link::new("mq:5672".into());
     let mut library = LibraryEnd(link.clone());
-    let said = [GREETING, &A_HEARTBEAT, &A_HEARTBEAT].concat();
-    for byte in said.chunks(1) {
+    let written = [GREETING, &A_HEARTBEAT, &A_HEARTBEAT].concat();
+    for byte in written.chunks(1) {
         link.write(|out| out.push(b'+'));
-        say(&mut library, byte);
+        write(&mut library, byte);
     }
     let sent = String::from_utf8(
         link.state()
@@ -48,13 +48,13 @@ fn frames_go_out_whole() {
 }
 
 #[test]
-fn everyone_who_waits_learns_of_the_end_once() {
+fn the_end_is_reported_everywhere_once() {
     let link = Link::new("mq:5672".into());
     let mut library = LibraryEnd(link.clone());
     let mut before = link.mailbox(1);
     let mut events = link.events();
     assert!(before.try_next().is_none() && events.try_next().is_none());
-    assert!(hear(&mut library).is_pending());
+    assert!(read(&mut library).is_pending());
     link.kill();
     link.end(Ending::Broken(Broken("too late")));
     let mut after = link.mailbox(2);
@@ -70,7 +70,7 @@ fn everyone_who_waits_learns_of_the_end_once() {
     };
     assert_eq!(error.message, link.failure().unwrap().message);
     assert!(events.try_next().is_none());
-    assert!(matches!(hear(&mut library), Poll::Ready(Err(_))));
+    assert!(matches!(read(&mut library), Poll::Ready(Err(_))));
     let spoken = Pin::new(&mut library).poll_write(&mut context(), b"x");
     assert!(matches!(spoken, Poll::Ready(Err(_))));
 }
@@ -109,7 +109,7 @@ async fn operations_fail_with_the_reason_of_the_broker() {
     let unknown = link.run(limit, "cannot ask", 1, async { refusal() }).await;
     let unknown = unknown.unwrap().unwrap_err();
     assert_eq!(unknown.message, "cannot ask: the channel is already closed");
-    said(
+    receive(
         &link,
         Control::ChannelClosed(1, reason(404, "no queue 'q' in vhost '/'")),
     );
@@ -124,7 +124,7 @@ async fn operations_fail_with_the_reason_of_the_broker() {
     assert_eq!(error.message, "channel closed: no queue 'q' in vhost '/'");
     assert!(link.failure().is_none());
 
-    said(
+    receive(
         &link,
         Control::ConnectionClosed(reason(541, "INTERNAL_ERROR")),
     );
@@ -139,9 +139,9 @@ fn the_first_ending_counts() {
     let link = Link::new("mq:5672".into());
     let mut mailbox = link.mailbox(1);
     let mut events = link.events();
-    said(&link, Control::Blocked("low on memory".into()));
-    said(&link, Control::Unblocked);
-    said(&link, Control::ConnectionClosed(reason(320, "shutdown")));
+    receive(&link, Control::Blocked("low on memory".into()));
+    receive(&link, Control::Unblocked);
+    receive(&link, Control::ConnectionClosed(reason(320, "shutdown")));
     link.end(Ending::here("the broker closed it"));
     let failure = link.failure().unwrap().message;
     assert_eq!(failure, "connection to mq:5672 lost: shutdown");
@@ -164,15 +164,15 @@ fn the_first_ending_counts() {
 fn an_orderly_end_goes_on_after_the_failure() {
     let link = Link::new("mq:5672".into());
     let mut library = LibraryEnd(link.clone());
-    say(&mut library, GREETING);
+    write(&mut library, GREETING);
     link.state().outbound.clear();
-    said(&link, Control::ConnectionClosed(reason(320, "shutdown")));
-    assert!(hear(&mut library).is_pending());
-    say(&mut library, &A_HEARTBEAT);
+    receive(&link, Control::ConnectionClosed(reason(320, "shutdown")));
+    assert!(read(&mut library).is_pending());
+    write(&mut library, &A_HEARTBEAT);
     assert_eq!(link.state().outbound, A_HEARTBEAT);
 }
 
-fn said(link: &Link, control: Control) {
+fn receive(link: &Link, control: Control) {
     link.deliver(&mut Intake {
         control: vec![control],
         ..Intake::default()

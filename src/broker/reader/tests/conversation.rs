@@ -10,7 +10,7 @@ use crate::broker::codec::method::Reason;
 use crate::broker::mailbox::{Arrival, Returned};
 
 #[test]
-fn what_came_back_and_what_was_confirmed_is_told_in_order() {
+fn returns_and_confirms_arrive_in_order() {
     let key = short(b"gone");
     let text = short(b"NO_ROUTE");
     let stream = [
@@ -59,7 +59,7 @@ fn what_came_back_and_what_was_confirmed_is_told_in_order() {
 }
 
 #[test]
-fn ends_are_told_to_both() {
+fn ends_reach_the_link_and_the_library() {
     let text = short(b"NOT_FOUND - no exchange 'x\xff'");
     let stream = [
         method(1, 60, 30, &[&short(b"consumer\xff"), &[1]]),
@@ -99,7 +99,7 @@ fn ends_are_told_to_both() {
 }
 
 #[test]
-fn the_broker_says_who_it_is() {
+fn a_harmless_greeting_is_read() {
     let start = |properties: &[u8]| {
         let arguments = [
             &[0, 9][..],
@@ -139,12 +139,12 @@ fn the_broker_says_who_it_is() {
 }
 
 #[test]
-fn what_makes_no_sense_breaks_the_connection() {
+fn an_invalid_stream_ends_the_connection() {
     let undecodable = "a method that cannot be decoded";
     for (stream, what) in [
         (
             b"HTTP/1.1 400 Bad Request\r\n".to_vec(),
-            "no AMQP but HTTP, as a web server does",
+            "HTTP instead of AMQP, as a web server does",
         ),
         (b"AMQP\0\0\x09\x01".to_vec(), "another version of AMQP"),
         (
@@ -235,7 +235,7 @@ fn what_makes_no_sense_breaks_the_connection() {
     let immense = [&[METHOD, 0, 1, 0x7f, 0xff, 0xff, 0xff][..], &[0; 20]].concat();
     assert_eq!(
         taken(None, &immense).1,
-        Err(Broken("a method larger than any"))
+        Err(Broken("a method frame that is too large"))
     );
     let none = [BODY, 0, 9, 0xff, 0xff, 0xff, 0xff];
     assert_eq!(

@@ -41,7 +41,7 @@ fn a_message_comes_whole() {
 }
 
 #[test]
-fn integers_are_of_any_width_and_timestamps_are_none() {
+fn integers_have_any_width_and_timestamps_are_not_integers() {
     let int = |value| Some(HeaderValue::Int(value));
     for (value, expected) in [
         (&b"b\xff"[..], int(-1)),

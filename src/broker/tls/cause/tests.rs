@@ -74,12 +74,12 @@ fn refusals_name_the_cause() {
             weak,
             "too weak or not supported, such as SHA-1; sign it with SHA-256",
         ),
-        (unfit, "does not go with the signer's key"),
+        (unfit, "does not match the signer's key"),
         (
             within("CaUsedAsEndEntity"),
             "that of an authority (CA:TRUE)",
         ),
-        (within("EndEntityUsedAsCa"), "no authority's (CA:FALSE)"),
+        (within("EndEntityUsedAsCa"), "not an authority's (CA:FALSE)"),
         (within("UnsupportedCertVersion"), "X.509 of version 1"),
         (
             within("MaximumPathDepthExceeded"),
@@ -108,7 +108,7 @@ fn refusals_name_the_cause() {
 }
 
 #[test]
-fn alerts_are_told_in_words() {
+fn alerts_are_explained() {
     for (alert, settings, words) in [
         (
             Alert::CertificateRequired,
@@ -118,7 +118,7 @@ fn alerts_are_told_in_words() {
         (
             Alert::CertificateRequired,
             with_certificate(),
-            "ours is none that it asked for",
+            "ours is not one that it asked for",
         ),
         (
             Alert::UnknownCA,
@@ -138,7 +138,7 @@ fn alerts_are_told_in_words() {
         (
             Alert::HandshakeFailure,
             Tls::default(),
-            "may demand a client certificate, or",
+            "may require a client certificate, or",
         ),
         (
             Alert::HandshakeFailure,
@@ -165,7 +165,7 @@ fn alerts_are_told_in_words() {
 }
 
 #[test]
-fn what_is_not_tls_and_what_does_not_go_with_ours() {
+fn not_tls_and_incompatible_tls() {
     for (error, words) in [
         (
             rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType),

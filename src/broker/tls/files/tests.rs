@@ -16,7 +16,7 @@ fn identity() -> (String, String, Vec<u8>) {
     )
 }
 
-fn said(key: &str, folder: &TempDir, content: &[u8]) -> Option<String> {
+fn problem(key: &str, folder: &TempDir, content: &[u8]) -> Option<String> {
     let path = folder.path().join("file");
     fs::write(&path, content).unwrap();
     let fault = match key {
@@ -31,7 +31,7 @@ fn labelled(label: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_told_by_what_is_in_it() {
+fn a_bad_file_is_explained_by_its_content() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key, der) = identity();
     let both = format!("{key}{certificate}");
@@ -118,7 +118,7 @@ fn what_is_wrong_with_a_file_is_told_by_what_is_in_it() {
         ),
         (KEY_FILE, &pkcs12, Some("it is PKCS#12, not PEM")),
     ] {
-        let text = said(name, &folder, content);
+        let text = problem(name, &folder, content);
         match (&text, words) {
             (None, None) => {}
             (Some(text), Some(words)) => {
@@ -132,7 +132,7 @@ fn what_is_wrong_with_a_file_is_told_by_what_is_in_it() {
 }
 
 #[test]
-fn what_is_wrong_with_the_systems_authorities_is_told_with_the_variable() {
+fn bad_system_authorities_are_reported_with_the_variable() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     fs::write(path("empty"), "").unwrap();
