@@ -1,7 +1,7 @@
 //! How a session serves to its end, and what its end was: told to, or of what it died and who may be the cause.
 
 use super::Session;
-use crate::broker::{Connection, Error, Kind};
+use crate::broker::Error;
 use crate::protocol::direct_reply_to::Node;
 use crate::protocol::reply_to::Address;
 use crate::server::service::Service;
@@ -52,7 +52,7 @@ impl<S: Service> Session<S> {
             None => self.leave(),
             Some(Ok(end)) => end,
             Some(Err(error)) if self.draining.is_some_and(|drain| drain.stopping) => {
-                tracing::warn!("the drain was cut short: {}", self.cause_of(error));
+                tracing::warn!("the drain was cut short: {error}");
                 self.leave()
             }
             Some(Err(error)) => {
@@ -68,7 +68,6 @@ impl<S: Service> Session<S> {
 
     /// Whose fault it is that the session died.
     fn judge(&mut self, error: Error) -> Failure {
-        let error = self.cause_of(error);
         let returning = self.returning();
         let culpable = error.blames_a_message() && !self.control.has_answered();
         let endpoint = self.url.address();
@@ -106,15 +105,5 @@ impl<S: Service> Session<S> {
         nodes
             .all(|node| node.as_ref() == Some(&first))
             .then_some(first)
-    }
-
-    /// Where an operation failed because its connection ended: why that did.
-    fn cause_of(&self, error: Error) -> Error {
-        let connections = [&self.publishing, &self.consuming];
-        let mut failures = connections.into_iter().filter_map(Connection::failure);
-        match error.kind {
-            Kind::Lost => failures.next().unwrap_or(error),
-            _ => error,
-        }
     }
 }
