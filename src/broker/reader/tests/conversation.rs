@@ -226,6 +226,10 @@ fn an_invalid_stream_ends_the_connection() {
             "{what}"
         );
     }
+}
+
+#[test]
+fn an_invalid_frame_ends_the_connection() {
     let mut unended = [deliver(1, 7), header(1, 2, &[]), body(1, b"30")].concat();
     *unended.last_mut().unwrap() = 0;
     assert_eq!(
