@@ -292,25 +292,12 @@ impl Channel {
     pub async fn close(&self, limit: Duration) -> Result<(), Error> {
         let closing = self.inner.library.close(200, "bye".into());
         let (what, id) = ("cannot close the channel", self.inner.id);
-        let closed = self.link.run(limit, what, id, closing).await;
-        closed.unwrap_or_else(|| {
-            self.cut();
-            Err(Error::new(
-                Kind::Timeout,
-                "the broker did not close the channel in time",
-            ))
-        })
+        self.link.run(limit, what, id, self.vital, closing).await
     }
 
     /// See [`Connection::caught_up`](super::Connection::caught_up).
     pub fn caught_up(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.link.caught_up()
-    }
-
-    fn cut(&self) {
-        if self.vital {
-            self.link.kill();
-        }
     }
 
     /// Runs an operation under the deadline; if that passes, the connection is cut (but see
@@ -320,17 +307,8 @@ impl Channel {
         what: &str,
         operation: impl Future<Output = lapin::Result<T>>,
     ) -> Result<T, Error> {
-        let done = self.link.run(self.timeout, what, self.inner.id, operation);
-        done.await.unwrap_or_else(|| {
-            self.cut();
-            Err(Error::new(
-                Kind::Timeout,
-                format!(
-                    "{what}: no answer from the broker within {:?}",
-                    self.timeout
-                ),
-            ))
-        })
+        let (limit, id) = (self.timeout, self.inner.id);
+        self.link.run(limit, what, id, self.vital, operation).await
     }
 }
 

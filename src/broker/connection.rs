@@ -47,20 +47,17 @@ pub type Opened = Result<(Channel, Mailbox), Error>;
 
 /// An open connection.
 pub struct Connection {
-    inner: Arc<lapin::Connection>,
+    channels: Channels,
     events: Mailbox<ConnectionEvent>,
-    link: Link,
     /// The pump, and nothing else. Dropped with the connection, it is aborted.
     tasks: JoinSet<()>,
-    address: String,
-    operation_timeout: Duration,
 }
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Connection")
-            .field("address", &self.address)
+            .field("address", &self.channels.link.address())
             .finish_non_exhaustive()
     }
 }
@@ -104,7 +101,6 @@ impl Connection {
         let login = login(url, settings)?;
         observe(Stage::Prepared);
         let uri = uri(url, settings, &login);
-        let address = url.address();
         let stream = transport::open(url, settings, &mut |stage| {
             match stage {
                 Stage::Resolved(_) => link.reached(Step::Connecting),
@@ -150,39 +146,36 @@ impl Connection {
             handshake::refused(&attempt, &ending)
         })?;
         cut.disarm();
+        let frame_max = match inner.configuration().frame_max() {
+            0 => FRAME_MAX,
+            max => max.min(FRAME_MAX),
+        };
         Ok(Self {
-            inner: Arc::new(inner),
+            channels: Channels {
+                inner: Arc::new(inner),
+                link: link.clone(),
+                limit: options.operation_timeout,
+                frame_max: frame_max as usize,
+            },
             events: link.events(),
-            link: link.clone(),
             tasks,
-            address,
-            operation_timeout: options.operation_timeout,
         })
     }
 
     /// Opens a channel. The future borrows nothing, so that it can be kept beside the connection.
     pub fn channel(&self) -> impl Future<Output = Opened> + Send + 'static + use<> {
-        self.channels().open(true)
+        self.channels.open(true)
     }
 
     /// Opens a channel for something optional: if the broker does not answer an operation on it in time, the operation
     /// fails and the connection stays.
     pub fn side_channel(&self) -> impl Future<Output = Opened> + Send + 'static + use<> {
-        self.channels().open(false)
+        self.channels.open(false)
     }
 
     /// Opens channels beside the connection, for as long as it lives.
     pub fn channels(&self) -> Channels {
-        let frame_max = match self.inner.configuration().frame_max() {
-            0 => FRAME_MAX,
-            max => max.min(FRAME_MAX),
-        };
-        Channels {
-            inner: Arc::clone(&self.inner),
-            link: self.link.clone(),
-            limit: self.operation_timeout,
-            frame_max: frame_max as usize,
-        }
+        self.channels.clone()
     }
 
     /// The next event. Pends forever after [`ConnectionEvent::Failed`].
@@ -197,53 +190,51 @@ impl Connection {
     /// stopped finds its timers expired before it has read the answers that came meanwhile. What was read
     /// has still to be taken out of the mailbox ([`Mailbox::try_next`](super::Mailbox::try_next)) after this.
     pub fn caught_up(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        self.link.caught_up()
+        self.channels.link.caught_up()
     }
 
     /// Why the connection has failed; `None` while it works.
     pub fn failure(&self) -> Option<Error> {
-        self.link.failure()
+        self.channels.link.failure()
     }
 
     /// The broker's product and version, for example `("RabbitMQ", "3.10.8")`; empty if it does not name them.
     pub fn broker_version(&self) -> (String, String) {
-        let property = |name| self.link.server_property(name).unwrap_or_default();
+        let property = |name| self.channels.link.server_property(name).unwrap_or_default();
         (property("product"), property("version"))
     }
 
     /// The name of the broker's cluster, which a single broker has as well; `None` if it does not name it (`LavinMQ`).
     pub fn cluster_name(&self) -> Option<String> {
-        let name = self.link.server_property("cluster_name")?;
+        let name = self.channels.link.server_property("cluster_name")?;
         (!name.is_empty()).then_some(name)
     }
 
     /// Changes `max_body` for what arrives from now on.
     pub fn limit_bodies(&self, max_body: u64) {
-        self.link.limit_bodies(max_body);
+        self.channels.link.limit_bodies(max_body);
     }
 
     /// Bytes received and sent.
     pub fn bytes(&self) -> (u64, u64) {
-        self.link.bytes()
+        self.channels.link.bytes()
     }
 
     /// Closes the connection in order, or cuts it if that takes longer than `limit`.
     pub async fn close(mut self, limit: Duration) -> Result<(), Error> {
-        let link = self.link.clone();
+        let link = self.channels.link.clone();
         let closing = async {
             // The reader sees what comes of it.
-            let _ = self
-                .link
-                .or_failed(self.inner.close(200, "bye".into()))
-                .await;
+            let goodbye = self.channels.inner.close(200, "bye".into());
+            let _ = link.or_failed(goodbye).await;
             // Ends once the library has let go, and all that it has written is out.
             self.tasks.join_next().await;
         };
         match link::within(limit, async || link.caught_up().await, closing).await {
-            Some(()) => match self.link.ending() {
+            Some(()) => match self.channels.link.ending() {
                 None | Some(Ending::Left) => Ok(()),
                 Some(ending) => {
-                    Err(ending.error_of_operation("cannot close the connection", &self.address))
+                    Err(ending.error_of_operation("cannot close the connection", link.address()))
                 }
             },
             None => Err(Error::new(
@@ -255,13 +246,13 @@ impl Connection {
 
     /// Cuts the connection: every pending operation on it fails at once.
     pub fn kill(&self) {
-        self.link.kill();
+        self.channels.link.kill();
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.link.kill();
+        self.channels.link.kill();
     }
 }
 
@@ -290,19 +281,10 @@ impl Channels {
         } = self.clone();
         async move {
             let opening = inner.create_channel();
-            match link.run(limit, "cannot open a channel", 0, opening).await {
-                Some(Ok(channel)) => Ok(Channel::new(channel, frame_max, link, vital, limit)),
-                Some(Err(error)) => Err(error),
-                None => {
-                    if vital {
-                        link.kill();
-                    }
-                    Err(Error::new(
-                        Kind::Timeout,
-                        "the broker did not open a channel in time",
-                    ))
-                }
-            }
+            let channel = link
+                .run(limit, "cannot open a channel", 0, vital, opening)
+                .await?;
+            Ok(Channel::new(channel, frame_max, link, vital, limit))
         }
     }
 }

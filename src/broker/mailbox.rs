@@ -32,7 +32,7 @@ pub enum Arrival {
 }
 
 /// A message with its delivery tag.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Delivery {
     /// The last byte of the consumer's tag.
     pub consumer: u8,

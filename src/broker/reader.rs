@@ -106,22 +106,12 @@ enum Position {
 /// An incomplete message.
 #[derive(Debug)]
 struct Partial {
-    from: Source,
+    /// Of a returned message, only `message` counts.
+    delivery: Delivery,
+    /// The routing key of a returned message.
+    returned: Option<String>,
     /// The bytes of the body that are missing; `None`: the content header is missing.
     left: Option<u64>,
-    message: Message,
-}
-
-#[derive(Debug)]
-enum Source {
-    Delivery {
-        consumer: u8,
-        tag: u64,
-        redelivered: bool,
-    },
-    Return {
-        routing_key: String,
-    },
 }
 
 impl Reader {
@@ -199,7 +189,7 @@ impl Reader {
             b'A' => return Err(ANOTHER_VERSION),
             b'H' | b'<' => return Err(Broken("HTTP instead of AMQP, as a web server does")),
             // An alert, the answer of a TLS port to cleartext.
-            0x15 => return Err(Broken("no AMQP but TLS")),
+            0x15 => return Err(Broken("TLS instead of AMQP")),
             _ => return Err(Broken("a frame of an invalid type")),
         }
         let Some(head) = Head::read(bytes) else {
@@ -255,15 +245,16 @@ impl Reader {
                 tag,
                 redelivered,
             } => {
-                let delivery = Source::Delivery {
+                let delivery = Delivery {
                     consumer,
                     tag,
                     redelivered,
+                    message: Message::default(),
                 };
-                return self.begin(channel, delivery);
+                return self.begin(channel, delivery, None);
             }
             Method::Return { routing_key } => {
-                return self.begin(channel, Source::Return { routing_key });
+                return self.begin(channel, Delivery::default(), Some(routing_key));
             }
             Method::Confirm {
                 number,
@@ -306,12 +297,17 @@ impl Reader {
         Ok(())
     }
 
-    fn begin(&mut self, channel: u16, from: Source) -> Result<(), Broken> {
+    fn begin(
+        &mut self,
+        channel: u16,
+        delivery: Delivery,
+        returned: Option<String>,
+    ) -> Result<(), Broken> {
         let partial = self.partial.get_mut(usize::from(channel));
         *partial.ok_or(Broken("a message on a channel that is not open"))? = Some(Partial {
-            from,
+            delivery,
+            returned,
             left: None,
-            message: Message::default(),
         });
         Ok(())
     }
@@ -329,14 +325,13 @@ impl Reader {
         };
         let size = content::body_size(payload).ok_or(Broken("a content header cut short"))?;
         partial.left = Some(size);
-        partial.message.properties = content::read(payload);
+        let message = &mut partial.delivery.message;
+        message.properties = content::read(payload);
         if max_body.is_some_and(|max| size > max) {
-            partial.message.properties.defect = Some(Defect::Body(size));
+            message.properties.defect = Some(Defect::Body(size));
         } else {
-            partial
-                .message
-                .body
-                .reserve_exact(at_most(size.min(MAX_RESERVED_BODY), usize::MAX));
+            let reserved = at_most(size.min(MAX_RESERVED_BODY), usize::MAX);
+            message.body.reserve_exact(reserved);
         }
         Ok(())
     }
@@ -348,8 +343,9 @@ impl Reader {
         let left = partial.left.ok_or(NO_MESSAGE)?;
         let left = left.checked_sub(part.len() as u64);
         partial.left = Some(left.ok_or(Broken("a body longer than announced"))?);
-        if !matches!(partial.message.properties.defect, Some(Defect::Body(_))) {
-            partial.message.body.extend_from_slice(part);
+        let message = &mut partial.delivery.message;
+        if !matches!(message.properties.defect, Some(Defect::Body(_))) {
+            message.body.extend_from_slice(part);
         }
         Ok(())
     }
@@ -358,23 +354,14 @@ impl Reader {
     fn finish(&mut self, channel: u16, intake: &mut Intake) {
         let slot = self.partial.get_mut(usize::from(channel));
         let complete = slot.and_then(|slot| slot.take_if(|partial| partial.left == Some(0)));
-        let Some(Partial { from, message, .. }) = complete else {
+        let Some(partial) = complete else {
             return;
         };
-        let arrival = match from {
-            Source::Delivery {
-                consumer,
-                tag,
-                redelivered,
-            } => Arrival::Delivered(Delivery {
-                consumer,
-                tag,
-                redelivered,
-                message,
-            }),
-            Source::Return { routing_key } => Arrival::Returned(Returned {
-                message_id: message.properties.message_id,
-                correlation_id: message.properties.correlation_id,
+        let arrival = match partial.returned {
+            None => Arrival::Delivered(partial.delivery),
+            Some(routing_key) => Arrival::Returned(Returned {
+                message_id: partial.delivery.message.properties.message_id,
+                correlation_id: partial.delivery.message.properties.correlation_id,
                 routing_key,
             }),
         };

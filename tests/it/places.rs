@@ -1,4 +1,4 @@
-//! One address, two brokers: a TCP proxy over brokers that are no cluster is found out before anything is served.
+//! One address, two brokers: a TCP proxy in front of brokers that are not clustered is detected before anything is served.
 
 use std::io::copy;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -74,7 +74,7 @@ fn two_brokers_behind_one_address_are_not_served() {
     for word in [
         names[0].as_str(),
         &names[1],
-        "no cluster",
+        "not clustered",
         "broker.url must name one",
     ] {
         assert!(line.contains(word), "no {word:?} in {line}");

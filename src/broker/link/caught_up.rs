@@ -5,7 +5,7 @@
 //! proves nothing until the socket has been read once more.
 
 use super::state::Link;
-use crate::broker::error::Error;
+use crate::broker::error::{Error, Kind};
 use futures_util::future::BoxFuture;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -69,18 +69,27 @@ impl Link {
         let _ = idle.wait_for(turned).await;
     }
 
-    /// Runs an operation of the library on a channel (0: on the connection) for at most `limit`; `None`: the broker
-    /// has not answered. Errors begin with `what`, for example "cannot declare queue". See [`within`].
+    /// Runs an operation of the library on a channel (0: on the connection) for at most `limit`; see [`within`]. Errors
+    /// begin with `what`, for example "cannot declare queue". If the broker has not answered by then, `vital` decides
+    /// whether the connection is cut.
     pub(in crate::broker) async fn run<T>(
         &self,
         limit: Duration,
         what: &str,
         channel: u16,
+        vital: bool,
         operation: impl Future<Output = lapin::Result<T>>,
-    ) -> Option<Result<T, Error>> {
+    ) -> Result<T, Error> {
         let caught_up = async || self.caught_up().await;
-        let done = within(limit, caught_up, Box::pin(self.or_failed(operation))).await?;
-        Some(done.map_err(|refusal| self.error(what, channel, refusal)))
+        let operation = Box::pin(self.or_failed(operation));
+        if let Some(done) = within(limit, caught_up, operation).await {
+            return done.map_err(|refusal| self.error(what, channel, refusal));
+        }
+        if vital {
+            self.kill();
+        }
+        let message = format!("{what}: no answer from the broker within {limit:?}");
+        Err(Error::new(Kind::Timeout, message))
     }
 }
 

@@ -93,6 +93,11 @@ impl Link {
         }))
     }
 
+    /// `host:port`.
+    pub(in crate::broker) fn address(&self) -> &str {
+        &self.0.address
+    }
+
     /// Cuts the connection, whatever it is waiting for. The pump closes the socket as soon as it runs.
     pub(in crate::broker) fn kill(&self) {
         self.end(Ending::here("it was cut"));

@@ -55,7 +55,7 @@ fn certificates() {
         &["is for localhost, 127.0.0.1 and not for mq.example"],
     );
     let cleartext = Settings::at(&format!("amqp://127.0.0.1:{}", port.first()));
-    doctor(&cleartext).assert_problem("login", &["no AMQP but TLS", "scheme"]);
+    doctor(&cleartext).assert_problem("login", &["TLS instead of AMQP", "scheme"]);
     let plain_port = Settings::at(&broker.url(&vhost).replace("amqp:", "amqps:"));
     let plain_port = plain_port.set("broker.tls.ca_file", trusted.as_str());
     doctor(&plain_port).assert_problem("tls", &["does not speak TLS", "port in broker.url"]);

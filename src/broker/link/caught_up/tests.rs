@@ -196,13 +196,13 @@ async fn an_answer_that_has_arrived_is_not_late() {
         let Connected {
             mailbox, broker, ..
         } = &mut all;
-        tokio::join!(link.run(LIMIT, "ask", 1, confirmed(mailbox)), async {
+        tokio::join!(link.run(LIMIT, "ask", 1, true, confirmed(mailbox)), async {
             tokio::task::yield_now().await;
             broker.write_all(CONFIRM).unwrap();
             std::thread::sleep(LIMIT * 2);
         })
     };
-    assert!(done.is_some_and(|done| done.is_ok()));
+    done.unwrap();
 }
 
 #[tokio::test]
@@ -215,11 +215,11 @@ async fn an_operation_of_the_library_is_not_late_while_it_deals_with_the_answer(
         }
         Ok(())
     };
-    let (done, ()) = tokio::join!(link.run(LIMIT, "ask", 1, answered), async {
+    let (done, ()) = tokio::join!(link.run(LIMIT, "ask", 1, true, answered), async {
         tokio::task::yield_now().await;
         all.stopped(LIMIT * 2, &A_HEARTBEAT);
     });
-    assert!(done.is_some_and(|done| done.is_ok()));
+    done.unwrap();
 }
 
 #[tokio::test]
@@ -227,7 +227,18 @@ async fn no_answer_is_late() {
     let all = connected().await;
     let began = Instant::now();
     let never = std::future::pending::<lapin::Result<()>>();
-    assert!(all.link.run(LIMIT, "ask", 1, never).await.is_none());
+    let late = all.link.run(LIMIT, "cannot ask", 1, false, never).await;
+    let late = late.unwrap_err();
+    assert_eq!(late.kind, Kind::Timeout);
+    assert_eq!(
+        late.message,
+        "cannot ask: no answer from the broker within 50ms"
+    );
+    assert!(all.link.failure().is_none());
+    let never = std::future::pending::<lapin::Result<()>>();
+    let late = all.link.run(LIMIT, "cannot ask", 1, true, never).await;
+    assert_eq!(late.unwrap_err().kind, Kind::Timeout);
+    assert!(all.link.failure().is_some(), "it was vital");
     assert!(began.elapsed() >= LIMIT);
 }
 

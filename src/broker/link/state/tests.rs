@@ -79,16 +79,15 @@ fn the_end_is_reported_everywhere_once() {
 async fn operations_fail_with_the_end_of_the_connection_at_once() {
     let link = Link::new("mq:5672".into());
     let limit = std::time::Duration::from_secs(60);
-    assert!(
-        link.run(limit, "ask", 0, async { Ok(()) })
-            .await
-            .unwrap()
-            .is_ok()
-    );
+    link.run(limit, "ask", 0, true, async { Ok(()) })
+        .await
+        .unwrap();
     let never = || std::future::pending::<lapin::Result<()>>();
-    let (lost, ()) = tokio::join!(link.run(limit, "ask", 0, never()), async { link.kill() });
-    for lost in [lost, link.run(limit, "ask", 0, never()).await] {
-        let error = lost.unwrap().unwrap_err();
+    let (lost, ()) = tokio::join!(link.run(limit, "ask", 0, true, never()), async {
+        link.kill();
+    });
+    for lost in [lost, link.run(limit, "ask", 0, true, never()).await] {
+        let error = lost.unwrap_err();
         assert_eq!(error.kind, Kind::Lost);
         assert_eq!(error.message, "connection to mq:5672 lost: it was cut");
     }
@@ -106,15 +105,19 @@ async fn operations_fail_with_the_reason_of_the_broker() {
     let link = Link::new("mq:5672".into());
     let mut mailbox = link.mailbox(1);
     link.mailbox(2);
-    let unknown = link.run(limit, "cannot ask", 1, async { refusal() }).await;
-    let unknown = unknown.unwrap().unwrap_err();
+    let unknown = link
+        .run(limit, "cannot ask", 1, true, async { refusal() })
+        .await;
+    let unknown = unknown.unwrap_err();
     assert_eq!(unknown.message, "cannot ask: the channel is already closed");
     receive(
         &link,
         Control::ChannelClosed(1, reason(404, "no queue 'q' in vhost '/'")),
     );
-    let refused = link.run(limit, "cannot ask", 1, async { refusal() }).await;
-    let refused = refused.unwrap().unwrap_err();
+    let refused = link
+        .run(limit, "cannot ask", 1, true, async { refusal() })
+        .await;
+    let refused = refused.unwrap_err();
     assert_eq!(refused.kind, Kind::NoQueue);
     assert_eq!(refused.message, "cannot ask: no queue 'q' in vhost '/'");
     let Some(Arrival::Failed(error)) = mailbox.try_next() else {
@@ -128,8 +131,10 @@ async fn operations_fail_with_the_reason_of_the_broker() {
         &link,
         Control::ConnectionClosed(reason(541, "INTERNAL_ERROR")),
     );
-    let refused = link.run(limit, "cannot ask", 2, async { refusal() }).await;
-    let refused = refused.unwrap().unwrap_err();
+    let refused = link
+        .run(limit, "cannot ask", 2, true, async { refusal() })
+        .await;
+    let refused = refused.unwrap_err();
     assert_eq!(refused.kind, Kind::Protocol);
     assert_eq!(refused.message, "cannot ask: INTERNAL_ERROR");
 }
