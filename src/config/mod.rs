@@ -37,7 +37,8 @@ pub use secret::Secret;
 pub use shortage::Shortage;
 pub use show::{Entry, show_json, show_toml};
 pub use units::parse_duration;
-pub use url::{BrokerUrl, Scheme, UrlError};
+pub use url::parse::UrlError;
+pub use url::{BrokerUrl, Scheme};
 
 use std::path::PathBuf;
 use std::time::Duration;
