@@ -21,8 +21,8 @@ mod text;
 mod usage;
 
 use crate::broker::config_check::{Denied, check};
-use crate::config::load::{Loaded, Overrides, Program, load};
 use crate::config::{Config, Problem};
+use crate::config::{Loaded, Overrides, Program, load};
 use crate::stdio;
 use args::{Args, Command, Common};
 use interrupt::Interrupt;

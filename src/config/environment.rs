@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+/// Names the file that replaces the others, as `--config` does.
+pub(super) const CONFIG_VARIABLE: &str = "FIBRPC_CONFIG";
+
 /// Environment variables, and where the system's configuration is.
 #[derive(Clone)]
 pub struct Environment {

@@ -2,8 +2,9 @@
 //! for the service.
 
 use super::file::read_text;
+use super::keys::Broker;
 use super::problem::one_line;
-use super::{Broker, Scheme};
+use super::url::Scheme;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 

@@ -1,40 +1,27 @@
-//! The keys of the configuration, one definition each; everything else about a key follows from it.
+//! The table of keys: each key of the configuration is one line, and everything else about it follows from that line.
 //!
-//! Name, type, limits, how it is shown, and what a change of it takes. [`load`](mod@super::load),
-//! [`diff`](mod@super::diff), [`show`](super::show) and the tests of files and manual pages walk this table.
+//! A line gives the field, its type and default, the key's name, what a change of it requires, and the [kind](super::kinds) of
+//! its values, which parses, limits and shows them. Loading, `fibrpc config show`, reloads, and the tests of files and manual
+//! pages walk this table.
 
-use super::Config;
-use super::read::{self, Fault, ms, s};
-use super::show::Show as _;
-use super::units::format_size;
+use super::fault::Fault;
+use super::kinds::{File, Host, Kind, Name, Number, OneOf, Period, Size, Switch, ms, s};
+use super::lists::{Names, Urls};
+use super::url::BrokerUrl;
+use super::words::{Level, LogTarget, QueueKind};
+use std::path::PathBuf;
+use std::time::Duration;
 use toml::Value;
 
-/// What it takes to apply a changed value to a running daemon.
+/// What is required to apply a changed value to a running daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reload {
-    /// Applied at once.
+    /// Nothing, it is applied at once.
     Hot,
-    /// Needs a new session with the broker.
+    /// A new session with the broker.
     Session,
-    /// Needs a restart of the process.
+    /// A restart of the process.
     Restart,
-}
-
-/// How a value is written where there is only text, in the environment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// As it is.
-    Text,
-    /// An integer, where it is one.
-    Number,
-    /// Bytes, an integer or with a unit.
-    Size,
-    /// `true` or `false`.
-    Boolean,
-    /// Separated by commas.
-    List,
-    /// Separated by commas, which URLs may hold as well.
-    Urls,
 }
 
 /// One key.
@@ -42,11 +29,12 @@ pub(super) enum Shape {
 pub struct Key {
     /// Its dotted name, for example `broker.tls.ca_file`.
     pub name: &'static str,
-    /// What a change takes.
+    /// What a change requires.
     pub reload: Reload,
-    pub(super) shape: Shape,
+    /// The TOML value that an environment variable's text stands for.
+    pub(super) from_text: fn(&str) -> Value,
     pub(super) read: fn(&mut Config, &Value) -> Result<(), Fault>,
-    pub(super) show: fn(&Config) -> Option<Value>,
+    show: fn(&Config) -> Option<Value>,
     pub(super) same: fn(&Config, &Config) -> bool,
 }
 
@@ -61,102 +49,196 @@ impl Key {
     }
     /// Its value as TOML, if it has one. Passwords in URLs are `***`.
     pub fn value(&self, config: &Config) -> Option<Value> {
-        match (self.shape, (self.show)(config)?) {
-            (Shape::Size, Value::Integer(bytes)) => {
-                Some(format_size(u64::try_from(bytes).ok()?).into())
-            }
-            (_, value) => Some(value),
-        }
+        (self.show)(config)
     }
-    /// Its table, for example `broker.tls`.
-    pub fn section(&self) -> &'static str {
-        self.name
-            .rsplit_once('.')
-            .map_or("", |(section, _)| section)
-    }
-    /// Its name within its table.
-    pub fn last(&self) -> &'static str {
-        self.name
-            .rsplit_once('.')
-            .map_or(self.name, |(_, last)| last)
+    /// Its table and its name within that, for example `broker.tls` and `ca_file`.
+    pub fn parts(&self) -> (&'static str, &'static str) {
+        self.name.rsplit_once('.').unwrap_or(("", self.name))
     }
 }
 
-/// What the variables of ours start with.
+/// The prefix of our environment variables.
 pub(super) const PREFIX: &str = "FIBRPC_";
 
 /// All keys, table by table.
-pub fn keys() -> std::slice::Iter<'static, Key> {
-    KEYS.iter()
+pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
+    [BROKER, TLS, RECONNECT, QUEUE, SERVER, CLIENT, LOG]
+        .into_iter()
+        .flatten()
 }
 
-/// The key of a dotted name.
+/// The key with a dotted name.
 pub fn find(name: &str) -> Option<&'static Key> {
     keys().find(|key| key.name == name)
 }
 
 /// Whether a dotted name is that of a table.
 pub(super) fn is_section(name: &str) -> bool {
-    let inside = |key: &Key| {
-        let rest = key.name.strip_prefix(name);
-        rest.is_some_and(|rest| rest.starts_with('.'))
-    };
-    keys().any(inside)
+    keys().any(|key| {
+        key.name
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with('.'))
+    })
 }
 
-macro_rules! key {
-    ($name:literal $reload:ident $shape:ident, $($field:ident).+, |$value:ident| $read:expr) => {
-        Key {
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// How to reach the broker.
+    pub broker: Broker,
+    /// The request queue.
+    pub queue: Queue,
+    /// The daemon.
+    pub server: Server,
+    /// The client.
+    pub client: Client,
+    /// Logs.
+    pub log: Log,
+}
+
+macro_rules! field {
+    ($config:ident ($($section:ident).+) $field:ident) => { $config.$($section).+.$field };
+}
+
+/// Defines a section: its struct with the defaults, and the table of its keys.
+macro_rules! section {
+    (
+        $(#[$about:meta])* $section:ident $table:ident $path:tt
+        $($(#[$doc:meta])* $field:ident: $type:ty = $default:expr, $name:literal $reload:ident $kind:expr;)+
+        $({ $($(#[$inner_doc:meta])* $inner:ident: $inner_type:ty;)+ })?
+    ) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $section {
+            $($(#[$doc])* pub $field: $type,)+
+            $($($(#[$inner_doc])* pub $inner: $inner_type,)+)?
+        }
+
+        impl Default for $section {
+            fn default() -> Self {
+                Self {
+                    $($field: $default,)+
+                    $($($inner: Default::default(),)+)?
+                }
+            }
+        }
+
+        static $table: &[Key] = &[$(Key {
             name: $name,
             reload: Reload::$reload,
-            shape: Shape::$shape,
-            read: |config, $value| {
-                config.$($field).+ = $read?;
+            from_text: |text| $kind.value_of(text),
+            read: |config, value| {
+                field!(config $path $field) = $kind.read(value)?;
                 Ok(())
             },
-            show: |config| config.$($field).+.show(),
-            same: |one, other| one.$($field).+ == other.$($field).+,
-        }
+            show: |config| $kind.show(&field!(config $path $field)),
+            same: |one, other| field!(one $path $field) == field!(other $path $field),
+        }),+];
     };
 }
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
-const MIB: u64 = 1 << 20;
 
-/// RabbitMQ's own ceiling for a message, `max_message_size`.
-const LARGEST_MESSAGE: u64 = 512 * MIB;
+/// RabbitMQ's own limit of a message, `max_message_size`.
+const MAX_MESSAGE: u64 = 512 << 20;
 
 /// The result of a larger n has more digits than the largest message has bytes.
-const LARGEST_N: u64 = 2_500_000_000;
+const MAX_N: u64 = 2_500_000_000;
 
-#[rustfmt::skip]
-static KEYS: [Key; 27] = [
-    key!("broker.url" Session Urls, broker.url, |v| read::urls(v)),
-    key!("broker.password_file" Session Text, broker.password_file, |v| read::file(v)),
-    key!("broker.heartbeat" Session Text, broker.heartbeat, |v| read::heartbeat(v)),
-    key!("broker.connect_timeout" Session Text, broker.connect_timeout, |v| read::duration(v, ms(1)..=s(10 * MINUTE))),
-    key!("broker.confirm_timeout" Session Text, broker.confirm_timeout, |v| read::duration(v, ms(1)..=s(HOUR))),
-    key!("broker.tls.ca_file" Session Text, broker.tls.ca_file, |v| read::file(v)),
-    key!("broker.tls.cert_file" Session Text, broker.tls.cert_file, |v| read::file(v)),
-    key!("broker.tls.key_file" Session Text, broker.tls.key_file, |v| read::file(v)),
-    key!("broker.tls.server_name" Session Text, broker.tls.server_name, |v| read::host(v)),
-    key!("broker.reconnect.initial" Session Text, broker.reconnect.initial, |v| read::duration(v, ms(1)..=s(HOUR))),
-    key!("broker.reconnect.max" Session Text, broker.reconnect.max, |v| read::duration(v, ms(1)..=s(HOUR))),
-    key!("queue.name" Session Text, queue.name, |v| read::queue_name(v)),
-    key!("queue.type" Session Text, queue.kind, |v| read::queue_kind(v)),
-    key!("queue.durable" Session Boolean, queue.durable, |v| read::boolean(v)),
-    key!("server.prefetch" Hot Number, server.prefetch, |v| read::integer(v, 1..=u16::MAX)),
-    key!("server.concurrency" Hot Number, server.concurrency, |v| read::integer(v, 0..=1024)),
-    key!("server.max_n" Hot Number, server.max_n, |v| read::integer(v, 0..=LARGEST_N)),
-    key!("server.max_reply_bytes" Hot Size, server.max_reply_bytes, |v| read::size(v, 1024..=LARGEST_MESSAGE)),
-    key!("server.max_request_bytes" Hot Size, server.max_request_bytes, |v| read::size(v, 64..=LARGEST_MESSAGE)),
-    key!("server.drain_timeout" Hot Text, server.drain_timeout, |v| read::duration(v, ms(1)..=s(HOUR))),
-    key!("server.ready_timeout" Hot Text, server.ready_timeout, |v| read::duration(v, ms(1)..=s(HOUR))),
-    key!("server.reply_to_allow" Hot List, server.reply_to_allow, |v| read::patterns(v)),
-    key!("server.control" Hot Boolean, server.control, |v| read::boolean(v)),
-    key!("server.instance" Restart Text, server.instance, |v| read::short_name(v)),
-    key!("client.timeout" Hot Text, client.timeout, |v| read::duration(v, ms(1)..=s(24 * HOUR))),
-    key!("log.level" Hot Text, log.level, |v| read::level(v)),
-    key!("log.target" Restart Text, log.target, |v| read::log_target(v)),
-];
+section! {
+    /// How to reach the broker.
+    Broker BROKER (broker)
+    /// One or several; tried in random order, the next on failure. Never empty.
+    url: Vec<BrokerUrl> = vec![BrokerUrl::default()], "broker.url" Session Urls;
+    /// The file with the password, unless that is in the URL; read again at each connect.
+    password_file: Option<PathBuf> = None, "broker.password_file" Session File;
+    /// AMQP heartbeat interval to request, whole seconds in 16 bits; 0 would switch heartbeats off.
+    heartbeat: Duration = s(10), "broker.heartbeat" Session Period(s(1)..=s(65_535));
+    /// Limit for name lookup, TCP, TLS and AMQP handshake together.
+    connect_timeout: Duration = s(10), "broker.connect_timeout" Session Period(ms(1)..=s(10 * MINUTE));
+    /// How long the broker may take to confirm a publish.
+    confirm_timeout: Duration = s(30), "broker.confirm_timeout" Session Period(ms(1)..=s(HOUR));
+    {
+        /// For `amqps://`.
+        tls: Tls;
+        /// Backoff between attempts.
+        reconnect: Reconnect;
+    }
+}
+
+section! {
+    /// TLS settings; used only with `amqps://`. The files are read again at each connect.
+    Tls TLS (broker.tls)
+    /// The only roots to trust, instead of the system's.
+    ca_file: Option<PathBuf> = None, "broker.tls.ca_file" Session File;
+    /// Client certificate chain, PEM; requires `key_file`. Without a password it logs in as well (EXTERNAL).
+    cert_file: Option<PathBuf> = None, "broker.tls.cert_file" Session File;
+    /// Private key of the client certificate, PEM.
+    key_file: Option<PathBuf> = None, "broker.tls.key_file" Session File;
+    /// The name to verify, if it is not the URL's host.
+    server_name: Option<String> = None, "broker.tls.server_name" Session Host;
+}
+
+section! {
+    /// Backoff with full jitter between `initial` and `max`.
+    #[derive(Copy)]
+    Reconnect RECONNECT (broker.reconnect)
+    /// The first delay's upper bound.
+    initial: Duration = ms(250), "broker.reconnect.initial" Session Period(ms(1)..=s(HOUR));
+    /// Every delay's upper bound.
+    max: Duration = s(30), "broker.reconnect.max" Session Period(ms(1)..=s(HOUR));
+}
+
+section! {
+    /// The request queue.
+    Queue QUEUE (queue)
+    /// Its name.
+    name: String = "rpc_queue".into(), "queue.name" Session Name { is_queue: true };
+    /// The type to declare if the queue does not exist.
+    kind: QueueKind = QueueKind::Quorum, "queue.type" Session OneOf(QueueKind::ALL);
+    /// Whether a queue that we declare survives a restart of the broker.
+    durable: bool = true, "queue.durable" Session Switch;
+}
+
+section! {
+    /// The daemon.
+    Server SERVER (server)
+    /// Unacknowledged deliveries that the broker may send ahead.
+    prefetch: u16 = 64, "server.prefetch" Hot Number(1..=u16::MAX);
+    /// Large computations at once; 0 means one per core except one, which is left to serve.
+    concurrency: usize = 0, "server.concurrency" Hot Number(0..=1024_usize);
+    /// The largest n that is answered.
+    max_n: u64 = 1_000_000, "server.max_n" Hot Number(0..=MAX_N);
+    /// The largest reply body in bytes.
+    max_reply_bytes: u64 = 15 << 20, "server.max_reply_bytes" Hot Size(1024..=MAX_MESSAGE);
+    /// The largest request body in bytes that is kept in memory.
+    max_request_bytes: u64 = 1 << 20, "server.max_request_bytes" Hot Size(64..=MAX_MESSAGE);
+    /// How long a shutdown waits for requests in progress.
+    drain_timeout: Duration = s(30), "server.drain_timeout" Hot Period(ms(1)..=s(HOUR));
+    /// How long readiness waits for the broker.
+    ready_timeout: Duration = s(10), "server.ready_timeout" Hot Period(ms(1)..=s(HOUR));
+    /// Reply addresses to allow besides the default ones; `*` matches any run of characters.
+    reply_to_allow: Vec<String> = Vec::new(), "server.reply_to_allow" Hot Names;
+    /// Whether to listen for status requests.
+    control: bool = true, "server.control" Hot Switch;
+    /// The name in `fibrpc-server` headers; empty: host name and process id.
+    instance: String = String::new(), "server.instance" Restart Name { is_queue: false };
+}
+
+section! {
+    /// The client.
+    #[derive(Copy)]
+    Client CLIENT (client)
+    /// How long a call waits for its reply.
+    timeout: Duration = s(5), "client.timeout" Hot Period(ms(1)..=s(24 * HOUR));
+}
+
+section! {
+    /// Logs.
+    Log LOG (log)
+    /// The least severe level that is written.
+    level: Level = Level::Info, "log.level" Hot OneOf(Level::ALL);
+    /// Where to.
+    target: LogTarget = LogTarget::Auto, "log.target" Restart OneOf(LogTarget::ALL);
+}

@@ -1,8 +1,9 @@
 //! How to log in at a broker: by a password, or by the certificate that TLS shows it.
 
+use super::keys::Broker;
 use super::password::{Password, Source, credentials, in_file, missing};
 use super::problem::FileFault;
-use super::{Broker, BrokerUrl, Scheme};
+use super::url::{BrokerUrl, Scheme};
 use std::path::Path;
 
 /// What to log in with.

@@ -2,8 +2,10 @@
 
 use super::exposure::exposed;
 use super::file::{ReadError, read_text};
+use super::keys::Broker;
 use super::problem::{FileFault, Problem};
-use super::{Broker, BrokerUrl, Secret};
+use super::secret::Secret;
+use super::url::BrokerUrl;
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 

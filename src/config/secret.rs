@@ -23,7 +23,8 @@ impl std::fmt::Debug for Secret {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Broker, BrokerUrl, Config};
+    use super::super::keys::{Broker, Config};
+    use super::super::url::BrokerUrl;
     use super::Secret;
 
     #[test]

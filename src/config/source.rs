@@ -1,252 +1,195 @@
-//! The places that values come from, each turned into [`Setting`]s that figment merges.
+//! The sources of values, each turned into [`Settings`] that figment merges.
 //!
 //! Structure is checked here, source by source, so that a later one cannot hide an unknown key of
-//! an earlier one; values are checked once they are merged.
+//! an earlier one; values are checked once they are merged. figment merges the places of values and
+//! remembers their origins. The values themselves, which may be URLs with passwords, never enter it.
 
-use super::environment::Environment;
-use super::keys::{self, Key, PREFIX, Shape, is_section};
-use super::problem::{Problem, not_a_setting, unknown_key, unknown_variable};
-use super::slips::is_bracketed;
+use super::environment::{CONFIG_VARIABLE, Environment};
+use super::keys::{Key, PREFIX, find, is_section, keys};
+use super::problem::{Problem, one_line};
+use super::unknown::{not_a_setting, unknown_key, unknown_variable};
 use figment::value::{Dict, Map};
-use figment::{Metadata, Profile, Provider};
-use std::path::{Path, PathBuf};
+use figment::{Figment, Metadata, Profile, Provider};
+use serde::Deserialize as _;
+use std::path::Path;
 use toml::Value;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, Error, ValueDeserializer};
 
-/// A value for a key, with its origin.
-#[derive(Debug)]
-pub(super) struct Setting {
-    key: &'static Key,
-    value: Value,
-    origin: String,
-    file: Option<PathBuf>,
+/// What the sources have given so far, added from the lowest layer to the highest.
+#[derive(Default)]
+pub(super) struct Settings {
+    /// The values of keys, merged or overridden.
+    pub(super) values: Vec<Value>,
+    /// For each key that is set, the place in `values`, with its origin as metadata.
+    pub(super) merged: Figment,
+    pub(super) problems: Vec<Problem>,
+    /// One line each.
+    pub(super) warnings: Vec<String>,
 }
 
-impl Provider for Setting {
-    /// The name is the origin as messages show it; the source is the file, if it is one.
+/// One setting as figment sees it.
+struct Place {
+    key: &'static Key,
+    number: usize,
+    metadata: Metadata,
+}
+
+impl Provider for Place {
     fn metadata(&self) -> Metadata {
-        let metadata = Metadata::named(self.origin.clone());
-        match &self.file {
-            Some(file) => metadata.source(file.as_path()),
-            None => metadata,
-        }
+        self.metadata.clone()
     }
 
     fn data(&self) -> figment::Result<Map<Profile, Dict>> {
-        let value = figment::value::Value::serialize(&self.value)?;
-        let tree = figment::util::nest(self.key.name, value);
+        let tree = figment::util::nest(self.key.name, self.number.into());
         let tree = tree.into_dict().unwrap_or_default();
         Ok(Map::from([(Profile::Default, tree)]))
     }
 }
 
-/// The most problems of one file's structure that are told, each in a line.
-const MOST_PROBLEMS: usize = 100;
+/// The maximum number of problems of one file's structure that are listed.
+const MAX_PROBLEMS: usize = 100;
 
-/// The settings of a TOML file's text.
-pub(super) fn from_toml(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Vec<Setting> {
-    // Once for the lines of the keys, once for the values.
-    let parsed = DeTable::parse(text).and_then(|lines| Ok((lines, text.parse::<toml::Table>()?)));
-    match parsed {
-        Ok((lines, table)) => {
-            let mut walk = Walk {
-                path,
-                newlines: newlines(text),
-                problems,
-                found: 0,
-                settings: Vec::new(),
-            };
-            walk.table("", lines.get_ref(), &table);
-            walk.count_the_rest();
-            walk.settings
-        }
-        Err(error) => {
-            problems.push(syntax_error(path, text, &error));
-            Vec::new()
-        }
-    }
-}
-
-/// The error's own text would quote the line, and with it what may be a password.
-fn syntax_error(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
-    let start = error.span().map_or(0, |span| span.start);
-    let before = text.get(..start).unwrap_or_default();
-    let column = before
-        .rsplit('\n')
-        .next()
-        .map_or(0, |line| line.chars().count())
-        + 1;
-    let what = error.message().replace('\n', ", ");
-    let line = line_at(&newlines(text), start);
-    let place = format!("{}:{line}:{column}", path.display());
-    Problem::new(&format!("{place}: not valid TOML: {what}"))
-}
-
-/// Where each line ends. Found once, since a file may have a hundred thousand keys.
-fn newlines(text: &str) -> Vec<usize> {
-    text.match_indices('\n').map(|(at, _)| at).collect()
-}
-
-fn line_at(newlines: &[usize], position: usize) -> usize {
-    newlines.partition_point(|newline| *newline < position) + 1
-}
-
-struct Walk<'a> {
-    path: &'a Path,
-    newlines: Vec<usize>,
-    problems: &'a mut Vec<Problem>,
-    /// Problems of this file, told or not.
-    found: usize,
-    settings: Vec<Setting>,
-}
-
-impl Walk<'_> {
-    /// Adds a problem, unless there are enough; then it is not even put into words, which takes a search.
-    fn problem(&mut self, words: impl FnOnce() -> Problem) {
-        self.found += 1;
-        if self.found <= MOST_PROBLEMS {
-            self.problems.push(words());
-        }
+impl Settings {
+    /// Adds one setting. Its origin is shown as it is in messages; a file is known beside that.
+    fn add(&mut self, key: &'static Key, value: Value, origin: &str, file: Option<&Path>) {
+        let metadata = Metadata::named(one_line(origin));
+        let place = Place {
+            key,
+            number: self.values.len(),
+            metadata: match file {
+                Some(file) => metadata.source(file),
+                None => metadata,
+            },
+        };
+        self.values.push(value);
+        self.merged = std::mem::take(&mut self.merged).merge(place);
     }
 
-    fn count_the_rest(&mut self) {
-        let more = match self.found.saturating_sub(MOST_PROBLEMS) {
+    /// Adds the settings of a TOML file's text.
+    pub(super) fn add_toml(&mut self, path: &Path, text: &str) {
+        let newlines = text.match_indices('\n').map(|(at, _)| at).collect();
+        let mut walk = Walk {
+            path,
+            text,
+            newlines,
+            found: 0,
+            settings: self,
+        };
+        match DeTable::parse(text) {
+            Ok(table) => walk.table("", table.into_inner()),
+            Err(error) => walk.syntax_error(&error),
+        }
+        let more = match walk.found.saturating_sub(MAX_PROBLEMS) {
             0 => return,
             1 => "1 more problem".to_owned(),
             more => format!("{more} more problems"),
         };
-        let path = self.path.display();
+        let path = path.display();
         let text = format!("{path}: {more} in this file; correct those above first");
         self.problems.push(Problem::new(&text));
     }
 
-    fn table(&mut self, prefix: &str, lines: &DeTable<'_>, values: &toml::Table) {
+    /// Adds the settings of the environment. What may be a slip, or another program's variable, is a warning.
+    pub(super) fn add_environment(&mut self, environment: &Environment) {
+        for (name, value) in environment.variables() {
+            if name == CONFIG_VARIABLE {
+                continue;
+            }
+            match (keys().find(|key| key.variable() == name), value.to_str()) {
+                (Some(key), Some(text)) => self.add(key, (key.from_text)(text), name, None),
+                (Some(key), None) => self.problems.push(Problem::new(&format!(
+                    "{}: is not UTF-8 ({name}); write it in UTF-8",
+                    key.name
+                ))),
+                (None, _) if name.starts_with(PREFIX) && name.contains("__") => {
+                    self.problems.push(unknown_variable(name));
+                }
+                (None, _) => self.warnings.extend(not_a_setting(name)),
+            }
+        }
+    }
+
+    /// Adds the settings of the command line.
+    pub(super) fn add_flags(&mut self, values: &[(&'static str, Value)]) {
+        const ORIGIN: &str = "command line";
+        for (name, value) in values {
+            match find(name) {
+                Some(key) => self.add(key, value.clone(), ORIGIN, None),
+                None => self.problems.push(unknown_key(name, ORIGIN)),
+            }
+        }
+    }
+}
+
+/// A walk through the tables of a file.
+struct Walk<'a> {
+    path: &'a Path,
+    text: &'a str,
+    /// Where each line ends. Found once, since a file may have a hundred thousand keys.
+    newlines: Vec<usize>,
+    /// The number of problems of this file, listed or not.
+    found: usize,
+    settings: &'a mut Settings,
+}
+
+impl Walk<'_> {
+    fn table(&mut self, prefix: &str, table: DeTable<'_>) {
         // In the order of the file, whatever order the map has.
-        let mut entries: Vec<_> = lines.iter().collect();
+        let mut entries: Vec<_> = table.into_iter().collect();
         entries.sort_by_key(|(name, _)| name.span().start);
         for (name, node) in entries {
-            let line = line_at(&self.newlines, name.span().start);
-            let origin = format!("{}:{line}", self.path.display());
+            let origin = format!("{}:{}", self.path.display(), self.line(name.span().start));
             let name: &str = name.get_ref();
-            let Some(value) = values.get(name) else {
-                continue;
-            };
             let full = match prefix {
                 "" => name.to_owned(),
                 prefix => format!("{prefix}.{name}"),
             };
-            // A quoted key may hold dots and would pass for a path.
-            let key = keys::find(&full).filter(|_| !name.contains('.'));
-            match (node.get_ref(), value) {
-                _ if key.is_some() => self.settings.extend(key.map(|key| Setting {
-                    key,
-                    value: value.clone(),
-                    origin,
-                    file: Some(self.path.to_owned()),
-                })),
-                _ if !is_section(&full) || name.contains('.') => {
-                    self.problem(|| unknown_key(&full, &origin));
-                }
-                (DeValue::Table(lines), Value::Table(values)) => self.table(&full, lines, values),
-                _ => self.problem(|| {
-                    Problem::new(&format!(
+            // A quoted key may contain dots and would pass for a path.
+            let is_path = !name.contains('.');
+            if is_path && is_section(&full) {
+                match node.into_inner() {
+                    DeValue::Table(inner) => self.table(&full, inner),
+                    _ => self.problem(|| Problem::new(&format!(
                         "{full}: is a table, not a key ({origin}); write [{full}] and its keys below"
-                    ))
-                }),
+                    ))),
+                }
+                continue;
+            }
+            match (
+                find(&full).filter(|_| is_path),
+                Value::deserialize(ValueDeserializer::from(node)),
+            ) {
+                (_, Err(error)) => self.syntax_error(&error),
+                (Some(key), Ok(value)) => self.settings.add(key, value, &origin, Some(self.path)),
+                (None, Ok(_)) => self.problem(|| unknown_key(&full, &origin)),
             }
         }
     }
-}
 
-/// The settings of the environment; what may be a slip and may be somebody else's variable is a
-/// warning.
-pub(super) fn from_environment(
-    environment: &Environment,
-    problems: &mut Vec<Problem>,
-    warnings: &mut Vec<String>,
-) -> Vec<Setting> {
-    let mut settings = Vec::new();
-    for (name, value) in environment.variables() {
-        if name == super::load::CONFIG_VARIABLE {
-            continue;
-        }
-        if !name.starts_with(PREFIX) {
-            warnings.extend(not_a_setting(name));
-            continue;
-        }
-        let Some(key) = keys::keys().find(|key| key.variable() == name) else {
-            if name.contains("__") {
-                problems.push(unknown_variable(name));
-            } else {
-                warnings.extend(not_a_setting(name));
-            }
-            continue;
-        };
-        match value.to_str() {
-            Some(text) => settings.push(Setting {
-                key,
-                value: shaped(text, key.shape),
-                origin: name.to_owned(),
-                file: None,
-            }),
-            None => problems.push(Problem::new(&format!(
-                "{}: is not UTF-8 ({name}); write it in UTF-8",
-                key.name
-            ))),
+    /// Adds a problem, unless there are enough; then it is not even put into words, which takes a search.
+    fn problem(&mut self, words: impl FnOnce() -> Problem) {
+        self.found += 1;
+        if self.found <= MAX_PROBLEMS {
+            self.settings.problems.push(words());
         }
     }
-    settings
-}
 
-/// Text as the TOML value that it stands for. What does not fit stays text, and fails as such.
-fn shaped(text: &str, shape: Shape) -> Value {
-    let trimmed = text.trim();
-    match shape {
-        Shape::Number | Shape::Size => trimmed.parse().map_or_else(|_| text.into(), Value::Integer),
-        Shape::Boolean => trimmed.parse().map_or_else(|_| text.into(), Value::Boolean),
-        Shape::List | Shape::Urls if trimmed.is_empty() => Value::Array(Vec::new()),
-        Shape::List | Shape::Urls if is_bracketed(trimmed) => trimmed.into(),
-        Shape::Urls => urls(trimmed),
-        Shape::List => {
-            let entries = text.split(',').map(|entry| entry.trim().into());
-            Value::Array(entries.collect())
-        }
-        Shape::Text => text.into(),
+    /// The error's own text would quote the line, and with it what may be a password.
+    fn syntax_error(&mut self, error: &Error) {
+        let start = error.span().map_or(0, |span| span.start);
+        let line = self.line(start);
+        let before = self.text.get(..start).unwrap_or_default();
+        let column = before
+            .rsplit('\n')
+            .next()
+            .map_or(0, |line| line.chars().count())
+            + 1;
+        let what = error.message().replace('\n', ", ");
+        let place = format!("{}:{line}:{column}", self.path.display());
+        self.problem(|| Problem::new(&format!("{place}: not valid TOML: {what}")));
     }
-}
 
-/// A comma within a password does not start the next URL, which would show its rest in a message.
-fn urls(text: &str) -> Value {
-    let mut urls: Vec<String> = Vec::new();
-    for part in text.split(',') {
-        match urls.last_mut() {
-            Some(url) if !part.trim_start().starts_with("amqp") => {
-                url.push(',');
-                url.push_str(part);
-            }
-            _ => urls.push(part.to_owned()),
-        }
+    fn line(&self, position: usize) -> usize {
+        self.newlines.partition_point(|newline| *newline < position) + 1
     }
-    Value::Array(urls.iter().map(|url| url.trim().into()).collect())
-}
-
-/// The settings of the command line.
-pub(super) fn from_flags(
-    values: &[(&'static str, Value)],
-    problems: &mut Vec<Problem>,
-) -> Vec<Setting> {
-    const ORIGIN: &str = "command line";
-    let mut settings = Vec::new();
-    for (name, value) in values {
-        match keys::find(name) {
-            Some(key) => settings.push(Setting {
-                key,
-                value: value.clone(),
-                origin: ORIGIN.into(),
-                file: None,
-            }),
-            None => problems.push(unknown_key(name, ORIGIN)),
-        }
-    }
-    settings
 }

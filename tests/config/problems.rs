@@ -167,7 +167,7 @@ fn what_is_wrong_for_the_keys_of_queue() {
         ("queue.name = \"amq.x\"", "must not start with amq."),
         (
             "queue.name = \"a\\nb\"",
-            "must hold no control characters, is \"a\\nb\"",
+            "must not contain control characters, is \"a\\nb\"",
         ),
         (&long, "must be at most 255 bytes, has 256"),
         (

@@ -51,15 +51,15 @@ fn quotes_that_an_env_file_kept() {
         ] {
             let problem = problem(variable, &value);
             assert!(
-                problem.starts_with(&format!("{key}: holds quotes, is ")),
+                problem.starts_with(&format!("{key}: contains quotes, is ")),
                 "{problem}"
             );
-            let end = format!(" ({variable}); leave them out");
+            let end = format!(" ({variable}); remove them");
             assert!(problem.ends_with(&end), "{problem}");
         }
         assert!(load_variables(&[(variable, inner)]).is_ok(), "{variable}");
     }
-    let shown = "broker.url: holds quotes, is \"\\\"amqp://***@h\\\"\" (FIBRPC_BROKER__URL); ";
+    let shown = "broker.url: contains quotes, is \"\\\"amqp://***@h\\\"\" (FIBRPC_BROKER__URL); ";
     assert!(problem("FIBRPC_BROKER__URL", "\"amqp://u:k4nary@h\"").starts_with(shown));
     for (variable, value) in [
         ("FIBRPC_BROKER__URL", "\"amqp://a\",\"amqp://b\""),
@@ -69,7 +69,7 @@ fn quotes_that_an_env_file_kept() {
         ("FIBRPC_QUEUE__NAME", "\"\""),
     ] {
         let problem = problem(variable, value);
-        assert!(problem.contains("holds quotes, is "), "{problem}");
+        assert!(problem.contains("contains quotes, is "), "{problem}");
     }
     // The same in a file, where it is nobody's intention either.
     for (text, key) in [
@@ -85,7 +85,7 @@ fn quotes_that_an_env_file_kept() {
     ] {
         let problems = load_text(text).unwrap_err();
         assert!(
-            problems[0].starts_with(&format!("{key}: holds quotes, is ")),
+            problems[0].starts_with(&format!("{key}: contains quotes, is ")),
             "{problems:?}"
         );
         assert!(!problems[0].contains("k4nary"), "{problems:?}");
@@ -110,9 +110,10 @@ fn a_list_as_a_file_has_it_in_a_variable() {
     ] {
         let problem = problem(variable, value);
         assert!(
-            problem.contains(": holds brackets, is ")
-                && problem
-                    .ends_with("; write its entries with commas between them and nothing else"),
+            problem.contains(": contains brackets, is ")
+                && problem.ends_with(
+                    "; write the entries separated by commas, without brackets and quotes"
+                ),
             "{problem}"
         );
     }
@@ -138,12 +139,12 @@ fn blanks_around_a_name() {
             format!("{inner}\u{200b}"),
         ] {
             let problem = problem(variable, &value);
-            let expected = format!("{key}: begins or ends with a blank, is {value:?}");
+            let expected = format!("{key}: starts or ends with a blank, is {value:?}");
             assert!(problem.starts_with(&expected), "{problem}");
-            assert!(problem.ends_with("; leave it out"), "{problem}");
+            assert!(problem.ends_with("; remove it"), "{problem}");
             let problems = load_text(&format!("{key} = {}", toml::Value::from(value)));
             assert!(
-                problems.unwrap_err()[0].contains("begins or ends with a blank"),
+                problems.unwrap_err()[0].contains("starts or ends with a blank"),
                 "in a file"
             );
         }
@@ -155,7 +156,7 @@ fn blanks_around_a_name() {
     ] {
         let problems = load_text(text).unwrap_err();
         assert!(
-            problems[0].contains("begins or ends with a blank"),
+            problems[0].contains("starts or ends with a blank"),
             "{problems:?}"
         );
     }

@@ -1,0 +1,316 @@
+//! The kinds of values that keys have: how each is read, within its limits, and shown. Pure.
+
+use super::fault::{Fault, fault, refuse_wrapping};
+use super::slips::{has_outer_blank, path_hint};
+use super::units::{format_duration, format_size, parse_duration, parse_size};
+use super::url::is_host;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+use toml::Value;
+
+/// A kind of value.
+pub(super) trait Kind {
+    /// The type of the field that holds it.
+    type Of;
+
+    /// Whether it is a list, whose entries are separated by commas in an environment variable.
+    const IS_LIST: bool = false;
+
+    /// The value that TOML holds, unless there is something around it that does not belong to it.
+    fn parse(&self, value: &Value) -> Result<Self::Of, Fault>;
+
+    /// The TOML that [`Kind::read`] turns into this value; `None` if there is none.
+    fn show(&self, value: &Self::Of) -> Option<Value>;
+
+    /// The TOML value that an environment variable's text stands for. A text that does not fit stays a text, which
+    /// [`Kind::read`] refuses.
+    fn value_of(&self, text: &str) -> Value {
+        text.into()
+    }
+
+    /// The value that TOML holds, or what is wrong with it.
+    fn read(&self, value: &Value) -> Result<Self::Of, Fault> {
+        refuse_wrapping(value, Self::IS_LIST)?;
+        self.parse(value)
+    }
+}
+
+/// Milliseconds.
+pub(super) const fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// Seconds.
+pub(super) const fn s(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// A duration within limits, and a multiple of the lower one.
+pub(super) struct Period(pub(super) RangeInclusive<Duration>);
+
+impl Kind for Period {
+    type Of = Duration;
+
+    fn parse(&self, value: &Value) -> Result<Duration, Fault> {
+        let (min, max) = (*self.0.start(), *self.0.end());
+        let normal = format!(
+            "write for example \"{}\"",
+            format_duration(s(10).clamp(min, max))
+        );
+        match value.as_str().and_then(parse_duration) {
+            Some(duration) if duration < min => fault(
+                value,
+                format!("must be at least {}", format_duration(min)),
+                normal,
+            ),
+            Some(duration) if duration > max => fault(
+                value,
+                format!("must be at most {}", format_duration(max)),
+                normal,
+            ),
+            Some(duration) if !duration.as_millis().is_multiple_of(min.as_millis()) => {
+                fault(value, "must be whole seconds", normal)
+            }
+            Some(duration) => Ok(duration),
+            None => {
+                // A number without a unit, which in the environment is a text.
+                let number = value
+                    .as_integer()
+                    .and_then(|number| u64::try_from(number).ok());
+                match number.or_else(|| value.as_str()?.trim().parse().ok()) {
+                    Some(number) => fault(
+                        value,
+                        "has no unit",
+                        format!("write for example \"{number}s\""),
+                    ),
+                    None => fault(
+                        value,
+                        "must be a duration",
+                        format!("{normal}; units are h, m, s, ms"),
+                    ),
+                }
+            }
+        }
+    }
+
+    fn show(&self, duration: &Duration) -> Option<Value> {
+        Some(format_duration(*duration).into())
+    }
+}
+
+/// A whole number within limits.
+pub(super) struct Number<T>(pub(super) RangeInclusive<T>);
+
+impl<T: TryFrom<i64> + TryInto<i64> + PartialOrd + Display + Copy> Kind for Number<T> {
+    type Of = T;
+
+    fn parse(&self, value: &Value) -> Result<T, Fault> {
+        let Value::Integer(number) = value else {
+            return fault(
+                value,
+                "must be a whole number",
+                "write digits, without quotes",
+            );
+        };
+        match T::try_from(*number) {
+            Ok(number) if self.0.contains(&number) => Ok(number),
+            _ => fault(
+                value,
+                format!("must be from {} to {}", self.0.start(), self.0.end()),
+                "choose a number within these limits",
+            ),
+        }
+    }
+
+    fn show(&self, number: &T) -> Option<Value> {
+        // The limits of all keys are within TOML's integers.
+        (*number).try_into().ok().map(Value::Integer)
+    }
+
+    fn value_of(&self, text: &str) -> Value {
+        integer_or_text(text)
+    }
+}
+
+fn integer_or_text(text: &str) -> Value {
+    text.trim()
+        .parse()
+        .map_or_else(|_| text.into(), Value::Integer)
+}
+
+/// A size in bytes within limits.
+pub(super) struct Size(pub(super) RangeInclusive<u64>);
+
+impl Kind for Size {
+    type Of = u64;
+
+    fn parse(&self, value: &Value) -> Result<u64, Fault> {
+        const HELP: &str = "write for example \"16MiB\"; units are B, KiB, MiB, GiB";
+        let bytes = match value {
+            Value::Integer(number) => u64::try_from(*number).ok(),
+            Value::String(text) => parse_size(text),
+            _ => None,
+        };
+        match bytes {
+            Some(bytes) if self.0.contains(&bytes) => Ok(bytes),
+            Some(_) => {
+                let (min, max) = (format_size(*self.0.start()), format_size(*self.0.end()));
+                fault(value, format!("must be from {min} to {max}"), HELP)
+            }
+            None => fault(value, "must be a size", HELP),
+        }
+    }
+
+    fn show(&self, bytes: &u64) -> Option<Value> {
+        Some(format_size(*bytes).into())
+    }
+
+    fn value_of(&self, text: &str) -> Value {
+        integer_or_text(text)
+    }
+}
+
+/// `true` or `false`.
+pub(super) struct Switch;
+
+impl Kind for Switch {
+    type Of = bool;
+
+    fn parse(&self, value: &Value) -> Result<bool, Fault> {
+        let refused = || fault(value, "must be true or false", "write it without quotes");
+        value.as_bool().map_or_else(refused, Ok)
+    }
+
+    fn show(&self, value: &bool) -> Option<Value> {
+        Some((*value).into())
+    }
+
+    fn value_of(&self, text: &str) -> Value {
+        text.trim()
+            .parse()
+            .map_or_else(|_| text.into(), Value::Boolean)
+    }
+}
+
+/// What is wrong with a text that has an invisible character around it.
+pub(super) const OUTER_BLANK: &str = "starts or ends with a blank";
+/// What to do about it.
+pub(super) const REMOVE: &str = "remove it";
+
+/// A text without anything invisible around it.
+fn text(value: &Value) -> Result<&str, Fault> {
+    match value.as_str() {
+        None => fault(value, "must be a string", "write it in double quotes"),
+        Some(text) if has_outer_blank(text) => fault(value, OUTER_BLANK, REMOVE),
+        Some(text) => Ok(text),
+    }
+}
+
+/// A name that fits an AMQP short string: one that may be empty, or that of a queue that we may declare.
+pub(super) struct Name {
+    pub(super) is_queue: bool,
+}
+
+impl Kind for Name {
+    type Of = String;
+
+    fn parse(&self, value: &Value) -> Result<String, Fault> {
+        match text(value)? {
+            text if text.len() > 255 => fault(
+                value,
+                format!("must be at most 255 bytes, has {}", text.len()),
+                "shorten it",
+            ),
+            text if text.chars().any(char::is_control) => {
+                fault(value, "must not contain control characters", "remove them")
+            }
+            "" if self.is_queue => fault(
+                value,
+                "must not be empty",
+                "write for example \"rpc_queue\"",
+            ),
+            text if self.is_queue && text.starts_with("amq.") => fault(
+                value,
+                "must not start with amq.",
+                "the broker reserves these; rename it",
+            ),
+            text => Ok(text.to_owned()),
+        }
+    }
+
+    fn show(&self, name: &String) -> Option<Value> {
+        Some(name.as_str().into())
+    }
+}
+
+/// A file's absolute path, since a daemon's working directory is arbitrary.
+pub(super) struct File;
+
+impl Kind for File {
+    type Of = Option<PathBuf>;
+
+    fn parse(&self, value: &Value) -> Result<Self::Of, Fault> {
+        let text = text(value)?;
+        if text.starts_with('/') && !text.contains('\0') {
+            return Ok(Some(text.into()));
+        }
+        let help = path_hint(text).unwrap_or("start it with /, or leave the key out");
+        fault(value, "must be an absolute path", help)
+    }
+
+    fn show(&self, path: &Self::Of) -> Option<Value> {
+        Some(path.as_ref()?.to_string_lossy().into_owned().into())
+    }
+}
+
+/// A host name to verify.
+pub(super) struct Host;
+
+impl Kind for Host {
+    type Of = Option<String>;
+
+    fn parse(&self, value: &Value) -> Result<Self::Of, Fault> {
+        const HELP: &str = "write the name in the certificate, or leave the key out";
+        match text(value)? {
+            host if is_host(host) => Ok(Some(host.to_owned())),
+            _ => fault(value, "must be a host name", HELP),
+        }
+    }
+
+    fn show(&self, host: &Self::Of) -> Option<Value> {
+        host.as_deref().map(Value::from)
+    }
+}
+
+/// One of these words.
+pub(super) struct OneOf<T: 'static>(pub(super) &'static [T]);
+
+impl<T: Copy + Display> Kind for OneOf<T> {
+    type Of = T;
+
+    fn parse(&self, value: &Value) -> Result<T, Fault> {
+        let given = value.as_str().unwrap_or_default();
+        let words: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        if let Some(at) = words.iter().position(|word| word == given) {
+            return Ok(self.0[at]);
+        }
+        let near = |word: &&String| {
+            strsim::damerau_levenshtein(word, &given.to_lowercase()) <= 3 && !given.is_empty()
+        };
+        let help = match words.iter().find(near) {
+            Some(word) => format!("did you mean \"{word}\"?"),
+            None => "write one of these".into(),
+        };
+        fault(
+            value,
+            format!("must be one of \"{}\"", words.join("\", \"")),
+            help,
+        )
+    }
+
+    fn show(&self, word: &T) -> Option<Value> {
+        Some(word.to_string().into())
+    }
+}

@@ -1,0 +1,159 @@
+//! The words for unknown keys and variables: what was probably meant, or where it is configured.
+
+use super::environment::CONFIG_VARIABLE;
+use super::keys::{Key, PREFIX, find, keys};
+use super::problem::Problem;
+use super::redact::redact_urls;
+
+/// An unknown key or table in a file or among the flags.
+pub(super) fn unknown_key(name: &str, origin: &str) -> Problem {
+    let help = match near_key(name) {
+        Some(near) => format!("did you mean {near}?"),
+        None => moved(name)
+            .unwrap_or("see fibrpc.toml(5) for all keys")
+            .into(),
+    };
+    // A key is not a secret, but a URL may have ended up left of an equals sign.
+    let name: String = redact_urls(name).chars().take(80).collect();
+    Problem::new(&format!("{name}: unknown key ({origin}); {help}"))
+}
+
+/// An unknown variable of ours.
+pub(super) fn unknown_variable(name: &str) -> Problem {
+    let help = match near_variable(name) {
+        Some(near) => format!("did you mean {near}?"),
+        None => moved(&dotted(name)).unwrap_or("unset it").into(),
+    };
+    Problem::new(&format!("{name}: unknown setting (environment); {help}"))
+}
+
+/// The known key or table that someone may have meant.
+fn near_key(name: &str) -> Option<&'static str> {
+    let wanted = name.replace('-', "_").to_lowercase();
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    let names = keys().map(|key| key.name);
+    let mut both = names.clone().chain(keys().map(|key| key.parts().0));
+    if let Some(same) = both.clone().find(|known| *known == wanted) {
+        return Some(same);
+    }
+    let mut elsewhere = names.filter(|known| last(known) == last(&wanted));
+    if let (Some(one), None) = (elsewhere.next(), elsewhere.next()) {
+        return Some(one);
+    }
+    // About one wrong letter in four, counted over the last part if the table is right.
+    let allowed = last(&wanted).chars().count().div_ceil(4).min(4);
+    let distance = |known: &str| strsim::damerau_levenshtein(known, &wanted);
+    let nearest = both.by_ref().min_by_key(|known| distance(known))?;
+    (distance(nearest) <= allowed).then_some(nearest)
+}
+
+/// A warning about a variable that sets no key, if it looks like a misspelt one. Others belong to other programs.
+pub(super) fn not_a_setting(name: &str) -> Option<String> {
+    // A byte order mark before it or lower case letters are easily overlooked.
+    let plain = name
+        .trim_matches(|c: char| !c.is_ascii_alphanumeric())
+        .to_ascii_uppercase();
+    let rest = plain.strip_prefix(PREFIX)?;
+    let elsewhere = || match rest.rsplit('_').next()? {
+        "PASSWORD" | "PASSWD" | "PASS" | "SECRET" => moved("password"),
+        "USER" | "USERNAME" | "LOGIN" | "VHOST" => moved("user"),
+        _ => None,
+    };
+    let is_file = plain.starts_with(CONFIG_VARIABLE);
+    let near = is_file
+        .then(|| CONFIG_VARIABLE.to_owned())
+        .or_else(|| near_variable(&plain));
+    let help = match near {
+        Some(near) => format!("did you mean {near}?"),
+        None => elsewhere()?.to_owned(),
+    };
+    Some(format!(
+        "{}: not a setting, ignored; {help}",
+        name.escape_debug()
+    ))
+}
+
+/// The known variable that someone may have meant.
+fn near_variable(name: &str) -> Option<String> {
+    if let Some(near) = near_key(&dotted(name)) {
+        return find(near).map(Key::variable);
+    }
+    // With one underscore for two, and perhaps without the first of the tables.
+    let end = name.replace("__", "_").replacen(PREFIX, "_", 1);
+    let same = |variable: &String| variable.replace("__", "_").ends_with(&end);
+    let mut same = keys().map(Key::variable).filter(same);
+    same.next().filter(|_| same.next().is_none())
+}
+
+fn dotted(name: &str) -> String {
+    let name = name.strip_prefix(PREFIX).unwrap_or(name);
+    name.to_lowercase().replace("__", ".")
+}
+
+/// Where something is configured that people expect to have a key of its own.
+fn moved(name: &str) -> Option<&'static str> {
+    match name.rsplit('.').next()? {
+        "password" | "passwd" | "pass" | "secret" => {
+            Some("put it into a file and name that in broker.password_file")
+        }
+        "user" | "username" | "login" | "vhost" | "virtual_host" | "host" | "hostname" | "port"
+        | "uri" => Some("it is a part of broker.url"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{near_key, unknown_key, unknown_variable};
+
+    #[test]
+    fn slips_are_recognised() {
+        for (wrong, right) in [
+            ("broker.heartbeet", Some("broker.heartbeat")),
+            ("broker.heartbeta", Some("broker.heartbeat")),
+            ("server.max-n", Some("server.max_n")),
+            ("Server.Prefetch", Some("server.prefetch")),
+            ("heartbeat", Some("broker.heartbeat")),
+            ("server.ca_file", Some("broker.tls.ca_file")),
+            ("brokr", Some("broker")),
+            ("broker.tsl", Some("broker.tls")),
+            ("broker.urls", Some("broker.url")),
+            ("log.leve", Some("log.level")),
+            ("colour", None),
+            ("broker.password", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(near_key(wrong), right, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn words_for_them() {
+        for (problem, text) in [
+            (
+                unknown_key("log.levle", "a.toml:3"),
+                "log.levle: unknown key (a.toml:3); did you mean log.level?",
+            ),
+            (
+                unknown_key("broker.user", "a.toml:3"),
+                "broker.user: unknown key (a.toml:3); it is a part of broker.url",
+            ),
+            (
+                unknown_key("amqp://u:k4nary@h", "a\n.toml:3"),
+                "amqp://***@h: unknown key (a\\n.toml:3); see fibrpc.toml(5) for all keys",
+            ),
+            (
+                unknown_variable("FIBRPC_BROKER__URLS"),
+                "FIBRPC_BROKER__URLS: unknown setting (environment); did you mean FIBRPC_BROKER__URL?",
+            ),
+            (
+                unknown_variable("FIBRPC_BROKER__PASSWORD"),
+                "FIBRPC_BROKER__PASSWORD: unknown setting (environment); \
+                 put it into a file and name that in broker.password_file",
+            ),
+        ] {
+            assert_eq!(problem.0, text);
+        }
+    }
+}

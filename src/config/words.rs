@@ -1,0 +1,65 @@
+//! Values that are one of a few words, each defined once: variant, spelling, meaning. Pure.
+
+macro_rules! words {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl $name {
+            /// All of them.
+            pub(super) const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// How it is written.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+    };
+}
+
+words! {
+    /// Queue types of RabbitMQ (`x-queue-type`).
+    QueueKind {
+        /// Replicated; the default.
+        Quorum = "quorum",
+        /// Classic.
+        Classic = "classic",
+    }
+}
+
+words! {
+    /// Severity.
+    Level {
+        /// Errors only.
+        Error = "error",
+        /// Warnings as well.
+        Warn = "warn",
+        /// What an operator wants to know as well.
+        Info = "info",
+        /// Each request as well.
+        Debug = "debug",
+    }
+}
+
+words! {
+    /// Where logs go.
+    LogTarget {
+        /// The journal if stderr is connected to it, else stderr.
+        Auto = "auto",
+        /// The journal.
+        Journald = "journald",
+        /// Lines on stderr.
+        Stderr = "stderr",
+    }
+}
