@@ -68,7 +68,7 @@ impl Error {
 
     /// `what` failed because this machine is short of something.
     pub(super) fn short_of(what: &str, shortage: Shortage) -> Self {
-        let (words, hint) = (shortage.words(), shortage.cure());
+        let (words, hint) = (shortage.words(), shortage.hint());
         Self::new(Kind::Shortage, format!("{what}: {words}; {hint}"))
     }
 

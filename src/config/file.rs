@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// How long a pipe may take to give all that it has, short enough for a daemon that reads meanwhile.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What to do about a pipe without a writer.
+const WRITE: &str = "write to it, or use a file";
+
 /// Why a file was not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadError {
@@ -35,22 +38,14 @@ impl ReadError {
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::Missing(help) | Self::Failed(_, help) => *help,
-            Self::Shortage(shortage) => Some(shortage.cure()),
+            Self::Shortage(shortage) => Some(shortage.hint()),
             Self::Denied => None,
         }
     }
+}
 
-    fn failed(what: impl Into<String>) -> Self {
-        Self::Failed(what.into(), None)
-    }
-
-    fn encoding(what: impl Into<String>, help: &'static str) -> Self {
-        Self::Failed(what.into(), Some(help))
-    }
-
-    fn pipe(what: impl Into<String>) -> Self {
-        Self::Failed(what.into(), Some("write to it, or use a file"))
-    }
+fn failed(what: impl Into<String>, help: impl Into<Option<&'static str>>) -> ReadError {
+    ReadError::Failed(what.into(), help.into())
 }
 
 impl std::fmt::Display for ReadError {
@@ -70,7 +65,7 @@ impl From<io::Error> for ReadError {
             io::ErrorKind::NotFound => Self::Missing(None),
             io::ErrorKind::PermissionDenied => Self::Denied,
             _ => {
-                Shortage::of(&error).map_or_else(|| Self::failed(error.to_string()), Self::Shortage)
+                Shortage::of(&error).map_or_else(|| failed(error.to_string(), None), Self::Shortage)
             }
         }
     }
@@ -81,10 +76,10 @@ pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, ReadError> {
     let line_of = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').count();
     let text = String::from_utf8(read_file(path, limit)?).map_err(|error| {
         let line = line_of(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
-        ReadError::encoding(format!("is not UTF-8 in line {line}"), "save it as UTF-8")
+        failed(format!("is not UTF-8 in line {line}"), "save it as UTF-8")
     })?;
     match text.find('\0') {
-        Some(at) => Err(ReadError::encoding(
+        Some(at) => Err(failed(
             format!(
                 "holds a NUL byte in line {}",
                 line_of(&text.as_bytes()[..at])
@@ -107,10 +102,10 @@ pub fn is_utf16(text: &[u8]) -> bool {
 pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
     let mut bytes = read_raw(path, limit)?;
     if bytes.len() as u64 > limit {
-        return Err(ReadError::failed(format!("is larger than {limit} bytes")));
+        return Err(failed(format!("is larger than {limit} bytes"), None));
     }
     if is_utf16(&bytes) {
-        return Err(ReadError::encoding("is UTF-16", "save it as UTF-8"));
+        return Err(failed("is UTF-16", "save it as UTF-8"));
     }
     if bytes.starts_with(BYTE_ORDER_MARK) {
         bytes.drain(..BYTE_ORDER_MARK.len());
@@ -126,10 +121,10 @@ fn read_raw(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
         return Ok(Vec::new());
     }
     if metadata.is_dir() {
-        return Err(ReadError::failed("is a directory"));
+        return Err(failed("is a directory", None));
     }
     if !metadata.is_file() && !metadata.file_type().is_fifo() {
-        return Err(ReadError::failed("is not a regular file or a pipe"));
+        return Err(failed("is not a regular file or a pipe", None));
     }
     // A FIFO opens at once, whether anybody writes to it yet or not.
     let file = OpenOptions::new()
@@ -159,7 +154,7 @@ fn absent(path: &Path, error: io::Error) -> ReadError {
         return error.into();
     }
     if path.is_symlink() && !path.starts_with("/dev") && !path.starts_with("/proc") {
-        return ReadError::failed("is a link to a file that is not there");
+        return failed("is a link to a file that is not there", None);
     }
     ReadError::Missing(path.to_str().and_then(path_hint))
 }
@@ -171,7 +166,7 @@ static GIVEN: Mutex<BTreeMap<u64, Vec<u8>>> = Mutex::new(BTreeMap::new());
 fn from_pipe(file: File, limit: u64) -> Result<Vec<u8>, ReadError> {
     let gave = |bytes: Vec<u8>| {
         if bytes.is_empty() {
-            return Err(ReadError::pipe("is a pipe, and nothing came from it"));
+            return Err(failed("is a pipe, and nothing came from it", WRITE));
         }
         Ok(bytes)
     };
@@ -205,11 +200,11 @@ fn drain(mut file: File, limit: u64) -> Result<Vec<u8>, ReadError> {
     let mut chunk = [0; 8 << 10];
     while bytes.len() as u64 <= limit {
         if !is_readable(&file, deadline)? {
-            return Err(ReadError::pipe(if bytes.is_empty() {
-                format!("is a pipe, and nothing came from it within {PATIENCE:?}")
-            } else {
-                format!("is a pipe whose writer did not finish within {PATIENCE:?}")
-            }));
+            let what = match bytes.len() {
+                0 => "is a pipe, and nothing came from it",
+                _ => "is a pipe whose writer did not finish",
+            };
+            return Err(failed(format!("{what} within {PATIENCE:?}"), WRITE));
         }
         match file.read(&mut chunk) {
             Ok(0) => break,
@@ -227,8 +222,7 @@ fn drain(mut file: File, limit: u64) -> Result<Vec<u8>, ReadError> {
 fn is_readable(file: &File, deadline: Instant) -> Result<bool, ReadError> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let left =
-            Timespec::try_from(left).map_err(|error| ReadError::failed(error.to_string()))?;
+        let left = Timespec::try_from(left).map_err(|error| failed(error.to_string(), None))?;
         match poll(&mut [PollFd::new(file, PollFlags::IN)], Some(&left)) {
             Ok(ready) => return Ok(ready > 0),
             Err(Errno::INTR) => {}

@@ -4,6 +4,7 @@ use super::fault::{Fault, fault, refuse_wrapping};
 use super::slips::{has_outer_blank, path_hint};
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 use super::url::is_host;
+use serde::Serialize;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use toml::Value;
 /// A kind of value.
 pub(super) trait Kind {
     /// The type of the field that holds it.
-    type Of;
+    type Of: Serialize;
 
     /// Whether it is a list, whose entries are separated by commas in an environment variable.
     const IS_LIST: bool = false;
@@ -22,7 +23,9 @@ pub(super) trait Kind {
     fn parse(&self, value: &Value) -> Result<Self::Of, Fault>;
 
     /// The TOML that [`Kind::read`] turns into this value; `None` if there is none.
-    fn show(&self, value: &Self::Of) -> Option<Value>;
+    fn show(&self, value: &Self::Of) -> Option<Value> {
+        Value::try_from(value).ok()
+    }
 
     /// The TOML value that an environment variable's text stands for. A text that does not fit stays a text, which
     /// [`Kind::read`] refuses.
@@ -55,44 +58,36 @@ impl Kind for Period {
 
     fn parse(&self, value: &Value) -> Result<Duration, Fault> {
         let (min, max) = (*self.0.start(), *self.0.end());
-        let normal = format!(
-            "write for example \"{}\"",
-            format_duration(s(10).clamp(min, max))
-        );
-        match value.as_str().and_then(parse_duration) {
-            Some(duration) if duration < min => fault(
-                value,
-                format!("must be at least {}", format_duration(min)),
-                normal,
-            ),
-            Some(duration) if duration > max => fault(
-                value,
-                format!("must be at most {}", format_duration(max)),
-                normal,
-            ),
-            Some(duration) if !duration.as_millis().is_multiple_of(min.as_millis()) => {
-                fault(value, "must be whole seconds", normal)
-            }
-            Some(duration) => Ok(duration),
-            None => {
-                // A number without a unit, which in the environment is a text.
-                let number = value
-                    .as_integer()
-                    .and_then(|number| u64::try_from(number).ok());
-                match number.or_else(|| value.as_str()?.trim().parse().ok()) {
-                    Some(number) => fault(
-                        value,
-                        "has no unit",
-                        format!("write for example \"{number}s\""),
-                    ),
-                    None => fault(
-                        value,
-                        "must be a duration",
-                        format!("{normal}; units are h, m, s, ms"),
-                    ),
+        let usual = format_duration(s(10).clamp(min, max));
+        let help = format!("write for example \"{usual}\"");
+        let Some(duration) = value.as_str().and_then(parse_duration) else {
+            // In the environment a number is a text.
+            let number: Option<u64> = match value {
+                Value::String(text) => text.trim().parse().ok(),
+                _ => value.as_integer().and_then(|number| number.try_into().ok()),
+            };
+            return match number {
+                Some(number) => {
+                    let help = format!("write for example \"{number}s\"");
+                    fault(value, "has no unit", help)
                 }
-            }
-        }
+                None => fault(
+                    value,
+                    "must be a duration",
+                    help + "; units are h, m, s, ms",
+                ),
+            };
+        };
+        let what = if duration < min {
+            format!("must be at least {}", format_duration(min))
+        } else if duration > max {
+            format!("must be at most {}", format_duration(max))
+        } else if !duration.as_millis().is_multiple_of(min.as_millis()) {
+            "must be whole seconds".into()
+        } else {
+            return Ok(duration);
+        };
+        fault(value, what, help)
     }
 
     fn show(&self, duration: &Duration) -> Option<Value> {
@@ -103,30 +98,21 @@ impl Kind for Period {
 /// A whole number within limits.
 pub(super) struct Number<T>(pub(super) RangeInclusive<T>);
 
-impl<T: TryFrom<i64> + TryInto<i64> + PartialOrd + Display + Copy> Kind for Number<T> {
+impl<T: TryFrom<i64> + PartialOrd + Display + Serialize> Kind for Number<T> {
     type Of = T;
 
     fn parse(&self, value: &Value) -> Result<T, Fault> {
-        let Value::Integer(number) = value else {
-            return fault(
-                value,
-                "must be a whole number",
-                "write digits, without quotes",
-            );
+        let Some(number) = value.as_integer() else {
+            let help = "write digits, without quotes";
+            return fault(value, "must be a whole number", help);
         };
-        match T::try_from(*number) {
+        match T::try_from(number) {
             Ok(number) if self.0.contains(&number) => Ok(number),
-            _ => fault(
-                value,
-                format!("must be from {} to {}", self.0.start(), self.0.end()),
-                "choose a number within these limits",
-            ),
+            _ => {
+                let what = format!("must be from {} to {}", self.0.start(), self.0.end());
+                fault(value, what, "choose a number within these limits")
+            }
         }
-    }
-
-    fn show(&self, number: &T) -> Option<Value> {
-        // The limits of all keys are within TOML's integers.
-        (*number).try_into().ok().map(Value::Integer)
     }
 
     fn value_of(&self, text: &str) -> Value {
@@ -135,9 +121,8 @@ impl<T: TryFrom<i64> + TryInto<i64> + PartialOrd + Display + Copy> Kind for Numb
 }
 
 fn integer_or_text(text: &str) -> Value {
-    text.trim()
-        .parse()
-        .map_or_else(|_| text.into(), Value::Integer)
+    let number = text.trim().parse();
+    number.map_or_else(|_| text.into(), Value::Integer)
 }
 
 /// A size in bytes within limits.
@@ -183,27 +168,20 @@ impl Kind for Switch {
         value.as_bool().map_or_else(refused, Ok)
     }
 
-    fn show(&self, value: &bool) -> Option<Value> {
-        Some((*value).into())
-    }
-
     fn value_of(&self, text: &str) -> Value {
-        text.trim()
-            .parse()
-            .map_or_else(|_| text.into(), Value::Boolean)
+        let value = text.trim().parse();
+        value.map_or_else(|_| text.into(), Value::Boolean)
     }
 }
 
-/// What is wrong with a text that has an invisible character around it.
-pub(super) const OUTER_BLANK: &str = "starts or ends with a blank";
-/// What to do about it.
-pub(super) const REMOVE: &str = "remove it";
+/// What is wrong with a text that has something invisible around it, and what to do.
+pub(super) const OUTER_BLANK: (&str, &str) = ("starts or ends with a blank", "remove it");
 
 /// A text without anything invisible around it.
 fn text(value: &Value) -> Result<&str, Fault> {
     match value.as_str() {
         None => fault(value, "must be a string", "write it in double quotes"),
-        Some(text) if has_outer_blank(text) => fault(value, OUTER_BLANK, REMOVE),
+        Some(text) if has_outer_blank(text) => fault(value, OUTER_BLANK.0, OUTER_BLANK.1),
         Some(text) => Ok(text),
     }
 }
@@ -217,31 +195,23 @@ impl Kind for Name {
     type Of = String;
 
     fn parse(&self, value: &Value) -> Result<String, Fault> {
-        match text(value)? {
-            text if text.len() > 255 => fault(
-                value,
-                format!("must be at most 255 bytes, has {}", text.len()),
-                "shorten it",
-            ),
-            text if text.chars().any(char::is_control) => {
-                fault(value, "must not contain control characters", "remove them")
+        let text = text(value)?;
+        let (what, help) = match text {
+            _ if text.len() > 255 => {
+                let what = format!("must be at most 255 bytes, has {}", text.len());
+                return fault(value, what, "shorten it");
             }
-            "" if self.is_queue => fault(
-                value,
-                "must not be empty",
-                "write for example \"rpc_queue\"",
-            ),
-            text if self.is_queue && text.starts_with("amq.") => fault(
-                value,
+            _ if text.contains(char::is_control) => {
+                ("must not contain control characters", "remove them")
+            }
+            "" if self.is_queue => ("must not be empty", "write for example \"rpc_queue\""),
+            _ if self.is_queue && text.starts_with("amq.") => (
                 "must not start with amq.",
                 "the broker reserves these; rename it",
             ),
-            text => Ok(text.to_owned()),
-        }
-    }
-
-    fn show(&self, name: &String) -> Option<Value> {
-        Some(name.as_str().into())
+            _ => return Ok(text.to_owned()),
+        };
+        fault(value, what, help)
     }
 }
 
@@ -259,10 +229,6 @@ impl Kind for File {
         let help = path_hint(text).unwrap_or("start it with /, or leave the key out");
         fault(value, "must be an absolute path", help)
     }
-
-    fn show(&self, path: &Self::Of) -> Option<Value> {
-        Some(path.as_ref()?.to_string_lossy().into_owned().into())
-    }
 }
 
 /// A host name to verify.
@@ -278,16 +244,12 @@ impl Kind for Host {
             _ => fault(value, "must be a host name", HELP),
         }
     }
-
-    fn show(&self, host: &Self::Of) -> Option<Value> {
-        host.as_deref().map(Value::from)
-    }
 }
 
 /// One of these words.
 pub(super) struct OneOf<T: 'static>(pub(super) &'static [T]);
 
-impl<T: Copy + Display> Kind for OneOf<T> {
+impl<T: Copy + Display + Serialize> Kind for OneOf<T> {
     type Of = T;
 
     fn parse(&self, value: &Value) -> Result<T, Fault> {
@@ -303,14 +265,7 @@ impl<T: Copy + Display> Kind for OneOf<T> {
             Some(word) => format!("did you mean \"{word}\"?"),
             None => "write one of these".into(),
         };
-        fault(
-            value,
-            format!("must be one of \"{}\"", words.join("\", \"")),
-            help,
-        )
-    }
-
-    fn show(&self, word: &T) -> Option<Value> {
-        Some(word.to_string().into())
+        let what = format!("must be one of \"{}\"", words.join("\", \""));
+        fault(value, what, help)
     }
 }

@@ -1,7 +1,7 @@
 //! The kinds of values that are lists: broker URLs and names. Pure.
 
 use super::fault::{Fault, fault, shorten, shown};
-use super::kinds::{Kind, Name, OUTER_BLANK, REMOVE};
+use super::kinds::{Kind, Name, OUTER_BLANK};
 use super::redact::redact;
 use super::slips::{has_outer_blank, is_bracketed};
 use super::url::BrokerUrl;
@@ -20,14 +20,10 @@ impl Kind for Names {
             return fault(value, "must be a list of strings", help);
         };
         let name = |entry: &Value| match (Name { is_queue: false }).parse(entry)? {
-            name if name.is_empty() => fault(entry, "has an empty entry", REMOVE),
+            name if name.is_empty() => fault(entry, "has an empty entry", "remove it"),
             name => Ok(name),
         };
         list.iter().map(name).collect()
-    }
-
-    fn show(&self, names: &Self::Of) -> Option<Value> {
-        Some(names.clone().into())
     }
 
     fn value_of(&self, text: &str) -> Value {
@@ -56,7 +52,7 @@ impl Kind for Urls {
         let parse = |(index, entry): (usize, &Value)| {
             let (what, help) = match entry.as_str() {
                 None => ("must be a URL".into(), "write \"amqp://...\"".into()),
-                Some(text) if has_outer_blank(text) => (OUTER_BLANK.into(), REMOVE.into()),
+                Some(text) if has_outer_blank(text) => (OUTER_BLANK.0.into(), OUTER_BLANK.1.into()),
                 Some(text) => match text.parse::<BrokerUrl>() {
                     Ok(url) => return Ok(url),
                     Err(error) => (error.what, error.help),
@@ -77,11 +73,11 @@ impl Kind for Urls {
     }
 
     fn show(&self, urls: &Self::Of) -> Option<Value> {
-        let mut shown = urls.iter().map(|url| Value::from(url.redacted()));
-        match urls.len() {
-            1 => shown.next(),
-            _ => Some(Value::Array(shown.collect())),
-        }
+        let shown = |url: &BrokerUrl| Value::from(url.redacted());
+        Some(match urls.as_slice() {
+            [url] => shown(url),
+            urls => urls.iter().map(shown).collect::<Vec<_>>().into(),
+        })
     }
 
     /// A comma within a password does not start the next URL, which would show the rest of the password in a message.

@@ -1,9 +1,9 @@
-//! This machine is short of something that every program needs: what that is, and what to do. Pure.
+//! Shortages of the machine that no file or broker is to blame for: what is short, and what to do. Pure.
 
 use rustix::io::Errno;
 use std::io;
 
-/// What it is short of.
+/// What the machine is short of, in the order of the table below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shortage {
     /// The process may open no more files.
@@ -16,38 +16,34 @@ pub enum Shortage {
     Buffers,
 }
 
+#[rustfmt::skip]
+const ALL: [(Errno, Shortage, &str, &str); 4] = [
+    (Errno::MFILE, Shortage::ProcessFiles, "too many open files in this process",
+        "raise its limit (LimitNOFILE= in the unit, or ulimit -n)"),
+    (Errno::NFILE, Shortage::SystemFiles, "too many open files in the whole system",
+        "close files, or raise the limit (sysctl fs.file-max)"),
+    (Errno::NOMEM, Shortage::Memory, "out of memory",
+        "free memory, or raise its limit (MemoryMax= in the unit, or ulimit -v)"),
+    (Errno::NOBUFS, Shortage::Buffers, "no buffer space left in the kernel",
+        "free memory, or close connections"),
+];
+
 impl Shortage {
-    /// The shortage that an error tells of, if it does.
+    /// The shortage that an error reports, if it does.
     pub fn of(error: &io::Error) -> Option<Self> {
-        match Errno::from_io_error(error)? {
-            Errno::MFILE => Some(Self::ProcessFiles),
-            Errno::NFILE => Some(Self::SystemFiles),
-            Errno::NOMEM => Some(Self::Memory),
-            Errno::NOBUFS => Some(Self::Buffers),
-            _ => None,
-        }
+        let errno = Errno::from_io_error(error)?;
+        let row = ALL.iter().find(|(known, ..)| *known == errno)?;
+        Some(row.1)
     }
 
     /// What is short, as it reads after a colon.
     pub const fn words(self) -> &'static str {
-        match self {
-            Self::ProcessFiles => "too many open files in this process",
-            Self::SystemFiles => "too many open files in the whole system",
-            Self::Memory => "out of memory",
-            Self::Buffers => "no buffer space left in the kernel",
-        }
+        ALL[self as usize].2
     }
 
     /// What to do.
-    pub const fn cure(self) -> &'static str {
-        match self {
-            Self::ProcessFiles => "raise its limit (LimitNOFILE= in the unit, or ulimit -n)",
-            Self::SystemFiles => "close files, or raise the limit (sysctl fs.file-max)",
-            Self::Memory => {
-                "free memory, or raise its limit (MemoryMax= in the unit, or ulimit -v)"
-            }
-            Self::Buffers => "free memory, or close connections",
-        }
+    pub const fn hint(self) -> &'static str {
+        ALL[self as usize].3
     }
 }
 

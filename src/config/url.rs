@@ -108,6 +108,13 @@ impl BrokerUrl {
     }
 }
 
+/// The redacted form.
+impl serde::Serialize for BrokerUrl {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.redacted())
+    }
+}
+
 impl std::fmt::Display for BrokerUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.address())

@@ -119,7 +119,7 @@ fn tcp(dials: &[(SocketAddr, Dial)]) -> Finding {
         };
     }
     let short = dials.iter().find_map(|(_, dial)| match dial {
-        Dial::Short(shortage) => Some(shortage.cure()),
+        Dial::Short(shortage) => Some(shortage.hint()),
         _ => None,
     });
     let fix = if let Some(cure) = short {
