@@ -12,17 +12,17 @@ use super::words::QueueKind;
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 
-/// What rules look at.
+/// What the rules are about.
 struct Facts<'a> {
     loaded: &'a Loaded,
     broker: &'a Broker,
     /// Where `broker.url` came from.
     url_origin: &'a str,
-    /// Where the password is, if not in the URLs.
+    /// Where the password is, unless it is in the URLs.
     password: Option<&'static str>,
 }
 
-/// A rule with the keys that it is about.
+/// The keys that a rule is about, and the rule.
 type Rule = (&'static [&'static str], fn(&Facts<'_>) -> Option<String>);
 
 #[rustfmt::skip]
@@ -69,7 +69,7 @@ pub(super) fn check(
     (problems, found(&WARNINGS))
 }
 
-/// Where the password is, if not in the URLs.
+/// Where the password is, unless it is in the URLs.
 fn password_elsewhere(broker: &Broker, environment: &Environment) -> Option<&'static str> {
     if broker.password_file.is_some() {
         return Some("broker.password_file");
@@ -101,7 +101,7 @@ fn certificate(facts: &Facts<'_>) -> Option<String> {
     };
     let origin = facts.loaded.origin(given);
     Some(format!(
-        "{given}: needs {missing} as well ({origin}); set both or neither"
+        "{given}: requires {missing} ({origin}); set both or neither"
     ))
 }
 
@@ -110,7 +110,7 @@ fn quorum(facts: &Facts<'_>) -> Option<String> {
     (queue.kind == QueueKind::Quorum && !queue.durable).then(|| {
         format!(
             "queue.durable: must be true for a quorum queue, is false ({}); \
-             leave it out or set queue.type to \"classic\"",
+             remove it or set queue.type to \"classic\"",
             facts.loaded.origin("queue.durable")
         )
     })
@@ -147,8 +147,8 @@ fn readable_password(facts: &Facts<'_>) -> Option<String> {
     let mode = file.metadata().ok()?.permissions().mode();
     (mode & 0o004 != 0 && facts.broker.url.iter().any(is_secret)).then(|| {
         format!(
-            "broker.url: holds a password and everyone can read it ({}); \
-             put the password into a file of its own and name that in broker.password_file",
+            "broker.url: contains a password, and everyone can read the file ({}); \
+             put the password into its own file and set broker.password_file",
             facts.url_origin
         )
     })
@@ -160,8 +160,8 @@ fn no_password(facts: &Facts<'_>) -> Option<String> {
     let url = facts.broker.url.iter().find(is_lacking)?;
     facts.password.is_none().then(|| {
         format!(
-            "broker.url: has no password for user {:?} at {url} ({}), and the credential {CREDENTIAL} is \
-             not here; set broker.password_file, unless the service has that credential",
+            "broker.url: has no password for user {:?} at {url} ({}), and the credential {CREDENTIAL} does \
+             not exist here; set broker.password_file, unless the service has that credential",
             url.user, facts.url_origin
         )
     })
@@ -171,7 +171,7 @@ fn unused_password(facts: &Facts<'_>) -> Option<String> {
     let is_given = |url: &&BrokerUrl| url.password.is_some() && !url.default_login;
     let url = facts.broker.url.iter().find(is_given)?;
     Some(format!(
-        "broker.url: the password in it for {url} is not used, {} goes before it ({}); leave one of them out",
+        "broker.url: its password for {url} is not used, {} takes precedence ({}); remove one of them",
         facts.password?, facts.url_origin
     ))
 }
@@ -183,8 +183,8 @@ fn unused_user(facts: &Facts<'_>) -> Option<String> {
     let url = facts.broker.url.iter().find(is_named)?;
     facts.password.is_none().then(|| {
         format!(
-            "broker.url: user {:?} at {url} is not used, without a password the certificate in \
-             broker.tls.cert_file says who logs in ({}); leave the user out, or set broker.password_file",
+            "broker.url: user {:?} at {url} is not used: without a password the certificate in \
+             broker.tls.cert_file determines the user ({}); remove the user, or set broker.password_file",
             url.user, facts.url_origin
         )
     })

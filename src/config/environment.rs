@@ -1,13 +1,13 @@
-//! What loading needs to know of the process: a snapshot, so that loading itself is a function.
+//! What loading reads from the process: a snapshot, so that loading itself is a function.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-/// Names the file that replaces the others, as `--config` does.
+/// The variable that names the file to use instead of the others, as `--config` does.
 pub(super) const CONFIG_VARIABLE: &str = "FIBRPC_CONFIG";
 
-/// Environment variables, and where the system's configuration is.
+/// Environment variables, and the path of the system's configuration file.
 #[derive(Clone)]
 pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
@@ -23,7 +23,7 @@ impl Environment {
         }
     }
 
-    /// No variable at all; the system's file is `/etc/fibrpc.toml`.
+    /// No variables; the system's file is `/etc/fibrpc.toml`.
     pub fn empty() -> Self {
         Self {
             variables: BTreeMap::new(),
@@ -38,7 +38,7 @@ impl Environment {
         self
     }
 
-    /// With another file in place of `/etc/fibrpc.toml`.
+    /// With another file instead of `/etc/fibrpc.toml`.
     #[must_use]
     pub fn with_system_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.system_file = path.into();
@@ -71,7 +71,7 @@ impl Environment {
     }
 }
 
-/// Names only: values may be secrets of anyone.
+/// Names only: values may be secrets, of any program.
 impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Environment")

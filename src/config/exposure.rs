@@ -1,5 +1,5 @@
-//! Whether others than the service can read a file that holds a secret, and a cure that keeps it readable
-//! for the service.
+//! Whether others than the service can read a file with a secret, and how to change that so that the service
+//! can still read it.
 
 use super::file::read_text;
 use super::keys::Broker;
@@ -8,7 +8,7 @@ use super::url::Scheme;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// Who looks at a file.
+/// The user and groups of this process.
 struct Us {
     user: u32,
     /// All groups, the effective one first.
@@ -29,22 +29,22 @@ impl Us {
 
 /// What to do about a file that others can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cure {
-    /// It is ours: nobody else needs it.
+enum Fix {
+    /// The file is ours: remove the access of others.
     Ours,
-    /// It is root's, and we may read it as a member of this group.
+    /// The file is root's: give it this group of ours.
     Group(u32),
-    /// It is somebody else's, and should be root's and that group's.
+    /// The file is another user's: give it to root and this group of ours.
     Owner(u32),
-    /// We are root, who is not told which group needs it.
+    /// We are root and do not know which group needs it.
     SomeGroup,
 }
 
 const ROOT: u32 = 0;
 
-/// The rule: a secret is its owner's, who is root or this process, and perhaps its group's, which is one of
-/// this process. Root can read anything and need not be the service, so groups are not root's to judge.
-fn cure(mode: u32, owner: u32, group: u32, us: &Us) -> Option<Cure> {
+/// The rule: only root or this process own a secret, and only a group of this process has access beside them. Root
+/// can read any file and may not be the service, so for root any group is accepted.
+fn fix(mode: u32, owner: u32, group: u32, us: &Us) -> Option<Fix> {
     let own_group = group == ROOT || us.user == ROOT || us.groups.contains(&group);
     let own_file = [ROOT, us.user].contains(&owner) || us.user == ROOT;
     let others = mode & 0o006 != 0;
@@ -54,43 +54,43 @@ fn cure(mode: u32, owner: u32, group: u32, us: &Us) -> Option<Cure> {
     }
     let group = us.groups.first().copied().unwrap_or(ROOT);
     Some(match owner {
-        _ if us.user == ROOT => Cure::SomeGroup,
-        owner if owner == us.user => Cure::Ours,
-        ROOT => Cure::Group(group),
-        _ => Cure::Owner(group),
+        _ if us.user == ROOT => Fix::SomeGroup,
+        owner if owner == us.user => Fix::Ours,
+        ROOT => Fix::Group(group),
+        _ => Fix::Owner(group),
     })
 }
 
-/// A warning where others can read the private key and it is used.
+/// A warning if others can read the private key and it is used.
 pub fn exposed_key(broker: &Broker) -> Option<String> {
     let used = broker.url.iter().any(|url| url.scheme == Scheme::Amqps);
     let path = broker.tls.key_file.as_deref().filter(|_| used)?;
     exposed("broker.tls.key_file", path)
 }
 
-/// A warning, in one line, where others can read the secret in the file that a key names.
+/// A warning, in one line, if others can read the secret file that a key names.
 pub(super) fn exposed(key: &str, path: &Path) -> Option<String> {
     let file = path.metadata().ok()?;
     let mode = file.mode() & 0o777;
-    let cure = cure(mode, file.uid(), file.gid(), &Us::now())?;
+    let fix = fix(mode, file.uid(), file.gid(), &Us::now())?;
     let path = path.display();
-    let cure = match cure {
-        Cure::Ours => format!("chmod 0600 {path}"),
-        Cure::Group(group) => format!("chgrp {} {path} && chmod 0640 {path}", name_of(group)),
-        Cure::Owner(group) => format!("chown root:{} {path} && chmod 0640 {path}", name_of(group)),
-        Cure::SomeGroup => {
+    let command = match fix {
+        Fix::Ours => format!("chmod 0600 {path}"),
+        Fix::Group(group) => format!("chgrp {} {path} && chmod 0640 {path}", name_of(group)),
+        Fix::Owner(group) => format!("chown root:{} {path} && chmod 0640 {path}", name_of(group)),
+        Fix::SomeGroup => {
             format!("chgrp GROUP {path} && chmod 0640 {path}, with the group of the service")
         }
     };
     Some(one_line(&format!(
-        "{key}: others can read {path} (mode {mode:04o}); {cure}"
+        "{key}: others can read {path} (mode {mode:04o}); {command}"
     )))
 }
 
-/// A group's name, or its number where /etc/group does not know it.
+/// A group's name, or its number if it is not in /etc/group.
 fn name_of(group: u32) -> String {
-    const LARGEST_FILE: u64 = 1 << 20;
-    let groups = read_text(Path::new("/etc/group"), LARGEST_FILE).unwrap_or_default();
+    const MAX_FILE: u64 = 1 << 20;
+    let groups = read_text(Path::new("/etc/group"), MAX_FILE).unwrap_or_default();
     let number = group.to_string();
     let name = groups.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -102,10 +102,10 @@ fn name_of(group: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cure, Us, cure, name_of};
+    use super::{Fix, Us, fix, name_of};
 
     #[test]
-    fn who_may_read_a_secret() {
+    fn access_of_others_to_a_secret_is_detected() {
         const SERVICE: u32 = 990;
         const FURTHER: u32 = 991;
         const ALICE: u32 = 1000;
@@ -118,8 +118,8 @@ mod tests {
             user: 0,
             groups: vec![0],
         };
-        let group = Some(Cure::Group(SERVICE));
-        let owner = Some(Cure::Owner(SERVICE));
+        let group = Some(Fix::Group(SERVICE));
+        let owner = Some(Fix::Owner(SERVICE));
         for (us, mode, file_owner, file_group, expected) in [
             // Only we, or only root.
             (service(), 0o600, SERVICE, SERVICE, None),
@@ -135,27 +135,27 @@ mod tests {
             // A credential of systemd: root's group, and a list of access rights for us.
             (service(), 0o440, 0, 0, None),
             // A group that is not ours.
-            (service(), 0o640, SERVICE, USERS, Some(Cure::Ours)),
+            (service(), 0o640, SERVICE, USERS, Some(Fix::Ours)),
             (service(), 0o640, 0, USERS, group),
             (service(), 0o620, 0, USERS, group),
-            // Everyone.
-            (service(), 0o644, SERVICE, SERVICE, Some(Cure::Ours)),
-            (service(), 0o604, SERVICE, SERVICE, Some(Cure::Ours)),
-            (service(), 0o602, SERVICE, SERVICE, Some(Cure::Ours)),
+            // Everyone can read or write it.
+            (service(), 0o644, SERVICE, SERVICE, Some(Fix::Ours)),
+            (service(), 0o604, SERVICE, SERVICE, Some(Fix::Ours)),
+            (service(), 0o602, SERVICE, SERVICE, Some(Fix::Ours)),
             (service(), 0o644, 0, 0, group),
             (service(), 0o444, 0, SERVICE, group),
-            // Somebody else's file, who can read and change it whatever its mode.
+            // Another user's file: its owner can read and change it whatever its mode.
             (service(), 0o640, ALICE, SERVICE, owner),
             (service(), 0o644, ALICE, ALICE, owner),
-            // A check by root, who can only guess which group is the service's.
+            // A check by root, who does not know the service's group.
             (root(), 0o600, 0, 0, None),
             (root(), 0o640, 0, SERVICE, None),
             (root(), 0o600, ALICE, ALICE, None),
             (root(), 0o640, SERVICE, SERVICE, None),
-            (root(), 0o644, 0, 0, Some(Cure::SomeGroup)),
-            (root(), 0o644, SERVICE, SERVICE, Some(Cure::SomeGroup)),
+            (root(), 0o644, 0, 0, Some(Fix::SomeGroup)),
+            (root(), 0o644, SERVICE, SERVICE, Some(Fix::SomeGroup)),
         ] {
-            let found = cure(mode, file_owner, file_group, &us);
+            let found = fix(mode, file_owner, file_group, &us);
             assert_eq!(
                 found, expected,
                 "{mode:o} {file_owner}:{file_group} seen by {}",
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cure_leaves_it_readable_and_says_no_more() {
+    fn the_fix_keeps_it_readable_and_ends_the_warning() {
         let us = || Us {
             user: 990,
             groups: vec![990, 991],
@@ -178,17 +178,17 @@ mod tests {
         for mode in 0..=0o777 {
             for owner in [0, 990, 1000] {
                 for group in [0, 100, 990, 991, 1000] {
-                    let Some(cure_found) = cure(mode, owner, group, &us()) else {
+                    let Some(fix_found) = fix(mode, owner, group, &us()) else {
                         continue;
                     };
-                    let (mode, owner, group) = match cure_found {
-                        Cure::Ours => (0o600, owner, group),
-                        Cure::Group(own) => (0o640, owner, own),
-                        Cure::Owner(own) => (0o640, 0, own),
-                        Cure::SomeGroup => panic!("we are not root"),
+                    let (mode, owner, group) = match fix_found {
+                        Fix::Ours => (0o600, owner, group),
+                        Fix::Group(own) => (0o640, owner, own),
+                        Fix::Owner(own) => (0o640, 0, own),
+                        Fix::SomeGroup => panic!("we are not root"),
                     };
                     assert!(readable(mode, owner, group));
-                    assert_eq!(cure(mode, owner, group, &us()), None);
+                    assert_eq!(fix(mode, owner, group, &us()), None);
                 }
             }
         }

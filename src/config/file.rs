@@ -1,5 +1,5 @@
-//! Reading of small files that someone named: configuration, passwords, certificates. Never hangs, never
-//! reads more than its limit, and takes pipes as well, since people write `--config <(...)`.
+//! Reading small files that the user names: configuration, passwords, certificates. Never hangs, never
+//! reads more than its limit, and accepts pipes, for `--config <(...)`.
 
 use super::shortage::Shortage;
 use super::slips::path_hint;
@@ -14,8 +14,8 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a pipe may take to give all that it has, short enough for a daemon that reads meanwhile.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time limit for reading a pipe to its end, short enough for a daemon that reloads.
+const PIPE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What to do about a pipe without a writer.
 const WRITE: &str = "write to it, or use a file";
@@ -23,18 +23,18 @@ const WRITE: &str = "write to it, or use a file";
 /// Why a file was not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadError {
-    /// There is none; perhaps with what to do about that name.
+    /// It does not exist; with what to do if its name shows why.
     Missing(Option<&'static str>),
-    /// There may be one, but not for this user.
+    /// This user may not read it.
     Denied,
-    /// The machine is short of something, which says nothing of the file.
+    /// The machine is short of a resource; nothing is known about the file.
     Shortage(Shortage),
-    /// Anything else, as it reads after "cannot read FILE: ", perhaps with what to do.
+    /// Anything else, as it reads after "cannot read FILE: ", with what to do if that is known.
     Failed(String, Option<&'static str>),
 }
 
 impl ReadError {
-    /// What to do, where the reason is special enough to tell.
+    /// What to do, if that is known.
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::Missing(help) | Self::Failed(_, help) => *help,
@@ -81,7 +81,7 @@ pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, ReadError> {
     match text.find('\0') {
         Some(at) => Err(failed(
             format!(
-                "holds a NUL byte in line {}",
+                "contains a NUL byte in line {}",
                 line_of(&text.as_bytes()[..at])
             ),
             "save it as UTF-8 text",
@@ -90,10 +90,10 @@ pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, ReadError> {
     }
 }
 
-/// What an editor may have put before a text.
+/// What some editors write before a text.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Whether a text begins like one of those that `PowerShell` and some editors write.
+/// Whether a text starts with a mark of UTF-16, which `PowerShell` and some editors write.
 pub fn is_utf16(text: &[u8]) -> bool {
     text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff")
 }
@@ -113,9 +113,9 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
     Ok(bytes)
 }
 
-/// Reads all bytes, or one more than `limit` at least.
+/// Reads all bytes, or at least one more than `limit`.
 fn read_raw(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
-    // Looked at first, since opening a device may set something off.
+    // Before opening, since opening a device can have effects.
     let metadata = fs::metadata(path).map_err(|error| absent(path, error))?;
     if is_null_device(&metadata) {
         return Ok(Vec::new());
@@ -126,7 +126,7 @@ fn read_raw(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
     if !metadata.is_file() && !metadata.file_type().is_fifo() {
         return Err(failed("is not a regular file or a pipe", None));
     }
-    // A FIFO opens at once, whether anybody writes to it yet or not.
+    // Non-blocking, so that a FIFO without a writer opens at once.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
@@ -138,7 +138,7 @@ fn read_raw(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
     }
 }
 
-/// The usual way to say "nothing", whatever it is called here: a link to it masks a drop-in.
+/// Whether it is `/dev/null`, under any name: a link to it masks a drop-in.
 fn is_null_device(metadata: &Metadata) -> bool {
     let device = rustix::fs::makedev(1, 3);
     metadata.file_type().is_char_device() && metadata.rdev() == device
@@ -147,70 +147,70 @@ fn is_null_device(metadata: &Metadata) -> bool {
 fn absent(path: &Path, error: io::Error) -> ReadError {
     let missing = matches!(
         error.kind(),
-        // A home of /dev/null has no file below it.
+        // No file is below a home directory of /dev/null.
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     );
     if !missing {
         return error.into();
     }
     if path.is_symlink() && !path.starts_with("/dev") && !path.starts_with("/proc") {
-        return failed("is a link to a file that is not there", None);
+        return failed("is a link to a file that does not exist", None);
     }
     ReadError::Missing(path.to_str().and_then(path_hint))
 }
 
-/// What pipes without a name gave, by inode. They give it only once, and files are read afresh at each
+/// The content of unnamed pipes, by inode. They can be read only once, but files are read again at each
 /// connect and each reload.
-static GIVEN: Mutex<BTreeMap<u64, Vec<u8>>> = Mutex::new(BTreeMap::new());
+static PIPES: Mutex<BTreeMap<u64, Vec<u8>>> = Mutex::new(BTreeMap::new());
 
 fn from_pipe(file: File, limit: u64) -> Result<Vec<u8>, ReadError> {
-    let gave = |bytes: Vec<u8>| {
+    let not_empty = |bytes: Vec<u8>| {
         if bytes.is_empty() {
-            return Err(failed("is a pipe, and nothing came from it", WRITE));
+            return Err(failed("is a pipe, and no data arrived", WRITE));
         }
         Ok(bytes)
     };
     if !is_anonymous(&file)? {
-        return gave(drain(file, limit)?);
+        return not_empty(drain(file, limit)?);
     }
     let inode = file.metadata()?.ino();
-    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(bytes) = given.get(&inode) {
+    let mut pipes = PIPES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = pipes.get(&inode) {
         return Ok(bytes.clone());
     }
-    let bytes = gave(drain(file, limit)?)?;
+    let bytes = not_empty(drain(file, limit)?)?;
     if bytes.len() as u64 <= limit {
-        given.insert(inode, bytes.clone());
+        pipes.insert(inode, bytes.clone());
     }
     Ok(bytes)
 }
 
-/// Whether it is a pipe that no folder holds.
+/// Whether a pipe has no name in the file system.
 fn is_anonymous(file: &File) -> Result<bool, ReadError> {
     /// `PIPEFS_MAGIC` of linux/magic.h.
-    const PIPES: FsWord = 0x5049_5045;
+    const PIPEFS_MAGIC: FsWord = 0x5049_5045;
     let system = rustix::fs::fstatfs(file).map_err(io::Error::from)?;
-    Ok(system.f_type == PIPES)
+    Ok(system.f_type == PIPEFS_MAGIC)
 }
 
-/// Reads to the end, a bit past the limit, or until patience is over.
+/// Reads to the end, to a bit past the limit, or until the time limit for pipes.
 fn drain(mut file: File, limit: u64) -> Result<Vec<u8>, ReadError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PIPE_TIMEOUT;
     let mut bytes = Vec::new();
     let mut chunk = [0; 8 << 10];
     while bytes.len() as u64 <= limit {
         if !is_readable(&file, deadline)? {
             let what = match bytes.len() {
-                0 => "is a pipe, and nothing came from it",
+                0 => "is a pipe, and no data arrived",
                 _ => "is a pipe whose writer did not finish",
             };
-            return Err(failed(format!("{what} within {PATIENCE:?}"), WRITE));
+            return Err(failed(format!("{what} within {PIPE_TIMEOUT:?}"), WRITE));
         }
         match file.read(&mut chunk) {
             Ok(0) => break,
             Ok(length) => bytes.extend_from_slice(&chunk[..length]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Somebody else reads from the same pipe.
+            // Another process reads from the same pipe.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error.into()),
         }
@@ -218,7 +218,7 @@ fn drain(mut file: File, limit: u64) -> Result<Vec<u8>, ReadError> {
     Ok(bytes)
 }
 
-/// Waits until there is something to read, or the end; false where there is neither by the deadline.
+/// Waits for data or the end of the file; false at the deadline.
 fn is_readable(file: &File, deadline: Instant) -> Result<bool, ReadError> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

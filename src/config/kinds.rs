@@ -226,7 +226,7 @@ impl Kind for File {
         if text.starts_with('/') && !text.contains('\0') {
             return Ok(Some(text.into()));
         }
-        let help = path_hint(text).unwrap_or("start it with /, or leave the key out");
+        let help = path_hint(text).unwrap_or("start it with /, or remove the key");
         fault(value, "must be an absolute path", help)
     }
 }
@@ -238,7 +238,7 @@ impl Kind for Host {
     type Of = Option<String>;
 
     fn parse(&self, value: &Value) -> Result<Self::Of, Fault> {
-        const HELP: &str = "write the name in the certificate, or leave the key out";
+        const HELP: &str = "write the name in the certificate, or remove the key";
         match text(value)? {
             host if is_host(host) => Ok(Some(host.to_owned())),
             _ => fault(value, "must be a host name", HELP),

@@ -122,7 +122,7 @@ impl Layers {
             (Need::IfReadable, _) => {
                 self.settings
                     .warnings
-                    .push(one_line(&format!("{what}; left out")));
+                    .push(one_line(&format!("{what}; skipped")));
             }
             _ => self
                 .settings

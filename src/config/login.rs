@@ -1,4 +1,4 @@
-//! How to log in at a broker: by a password, or by the certificate that TLS shows it.
+//! How to log in to a broker: with a password, or with the client certificate of TLS.
 
 use super::keys::Broker;
 use super::password::{Password, Source, credentials, in_file, missing};
@@ -6,7 +6,7 @@ use super::problem::FileFault;
 use super::url::{BrokerUrl, Scheme};
 use std::path::Path;
 
-/// What to log in with.
+/// The credentials to log in with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
     /// User and password (PLAIN).
@@ -15,14 +15,14 @@ pub enum Login {
     Certificate,
 }
 
-/// How to log in at this broker: by the password if one is given, in `broker.password_file`, as the systemd credential
-/// `broker-password`, or in the URL; else by the client certificate, if one is shown. The default login of a URL that
-/// names no user counts when there is neither. Call it at each connect, so that a changed file counts.
+/// How to log in to this broker: with the password if one is configured, in `broker.password_file`, as the systemd
+/// credential `broker-password`, or in the URL; else with the client certificate, if there is one; else with the default
+/// login of a URL that names no user. Call it at each connect, since files may have changed.
 pub fn login(broker: &Broker, url: &BrokerUrl) -> Result<Login, FileFault> {
     login_from(broker, url, credentials().as_deref())
 }
 
-/// The same with a given folder of credentials.
+/// The same with a given credentials directory.
 pub fn login_from(
     broker: &Broker,
     url: &BrokerUrl,
@@ -42,7 +42,7 @@ pub fn login_from(
     }
 }
 
-/// Whether the broker is shown a client certificate.
+/// Whether this broker receives a client certificate.
 pub(super) fn shows_certificate(broker: &Broker, url: &BrokerUrl) -> bool {
     url.scheme == Scheme::Amqps && broker.tls.cert_file.is_some()
 }

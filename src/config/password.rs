@@ -1,4 +1,4 @@
-//! The broker's password: where it comes from, read afresh for each connection.
+//! The broker's password and where it comes from. Files are read again for each connection.
 
 use super::exposure::exposed;
 use super::file::{ReadError, read_text};
@@ -13,23 +13,23 @@ use std::path::{Path, PathBuf};
 pub(super) const CREDENTIAL: &str = "broker-password";
 
 /// The largest password file that is read, in bytes.
-const LARGEST_FILE: u64 = 64 << 10;
+const MAX_FILE: u64 = 64 << 10;
 
 /// Where a password comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// This file, which `broker.password_file` names.
     File(PathBuf),
-    /// The systemd credential of this name: `broker-password`, or one that `broker.password_file` names. It stays as it
-    /// was when systemd started the service.
+    /// The systemd credential with this name: `broker-password`, or one that `broker.password_file` names. Its content is
+    /// that at the start of the service.
     Credential(String),
     /// The URL.
     Url,
-    /// It is the default one, which nobody had to give.
+    /// None: it is the default password.
     Default,
 }
 
-/// A password, and what is to be said about where it was found.
+/// A password with its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Password {
     /// The password.
@@ -50,7 +50,7 @@ impl Password {
     }
 }
 
-/// A URL lacks a password, and none is elsewhere.
+/// The problem of a URL without a password if there is none elsewhere.
 pub(super) fn missing(url: &BrokerUrl) -> Problem {
     Problem::new(&format!(
         "broker.url: has no password for user {:?} at {url}; set broker.password_file",
@@ -58,7 +58,7 @@ pub(super) fn missing(url: &BrokerUrl) -> Problem {
     ))
 }
 
-/// The password, where it is in a file: `None` where it is not.
+/// The password, if it is in a file.
 pub fn password_file(broker: &Broker) -> Option<Result<Password, FileFault>> {
     in_file(broker, credentials().as_deref())
 }
@@ -83,7 +83,7 @@ pub(super) fn in_file(
     }
     let path = credentials?.join(CREDENTIAL);
     match read(&path) {
-        // systemd guards that folder itself.
+        // systemd protects that directory itself.
         Ok(secret) => Some(Ok(Password::new(
             secret,
             Source::Credential(CREDENTIAL.to_owned()),
@@ -97,8 +97,8 @@ pub(super) fn in_file(
     }
 }
 
-/// The credentials of the service that are in use and that this process cannot look at, each with the key
-/// that names it. systemd shows them to the service alone, and not to the commands of `ExecReload=`.
+/// The service's credentials that are configured but invisible to this process, each with the key that names it.
+/// systemd shows them to the service only, and not to the commands of `ExecReload=`.
 pub fn unseen_credentials(broker: &Broker) -> Vec<(String, PathBuf)> {
     let folder = credentials();
     let tls = &broker.tls;
@@ -116,24 +116,24 @@ pub fn unseen_credentials(broker: &Broker) -> Vec<(String, PathBuf)> {
         .collect();
     let own = folder.filter(|_| broker.password_file.is_none());
     let own = own.map(|folder| folder.join(CREDENTIAL));
-    // Where there is no folder there need not be one.
+    // Without a credentials directory there need not be a credential.
     if let Some(path) = own.filter(|path| is_denied(path)) {
         found.push((format!("credential {CREDENTIAL}"), path));
     }
     found
 }
 
-/// Whether a path is one of a credential, and hidden from us.
+/// Whether a path is that of a credential, and hidden from us.
 fn is_unseen(path: &Path, folder: Option<&Path>) -> bool {
     is_credential(path, folder) && (is_denied(path) || !path.parent().is_some_and(Path::is_dir))
 }
 
-/// Whether a path is one of a credential, in this service's folder or in that of any.
+/// Whether a path is that of a credential, of this service or of any.
 fn is_credential(path: &Path, folder: Option<&Path>) -> bool {
     path.starts_with("/run/credentials") || folder.is_some_and(|folder| path.starts_with(folder))
 }
 
-/// What a file that `broker.password_file` names is.
+/// The kind of file that `broker.password_file` names.
 fn source_of(path: &Path, credentials: Option<&Path>) -> Source {
     match path.file_name() {
         Some(name) if is_credential(path, credentials) => {
@@ -143,15 +143,15 @@ fn source_of(path: &Path, credentials: Option<&Path>) -> Source {
     }
 }
 
-/// Whether this process may not read a file, be it there or not.
+/// Whether this process may not read a file, whether or not it exists.
 pub(super) fn is_denied(path: &Path) -> bool {
     let access = rustix::fs::access(path, rustix::fs::Access::READ_OK);
     matches!(access, Err(Errno::ACCESS | Errno::PERM))
 }
 
 fn read(path: &Path) -> Result<Secret, ReadError> {
-    let text = read_text(path, LARGEST_FILE)?;
-    // Editors and echo end a file with a newline that is no part of the password.
+    let text = read_text(path, MAX_FILE)?;
+    // Editors and echo end a file with a newline, which is not part of the password.
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.is_empty() {

@@ -9,20 +9,20 @@ use std::path::Path;
 pub struct Problem(pub String);
 
 impl Problem {
-    /// Keeps the promise of one line, whatever paths and keys hold.
+    /// Makes the text safe and puts it on one line, whatever paths and keys contain.
     pub fn new(text: &str) -> Self {
         Self(one_line(text))
     }
 }
 
-/// A file that the configuration names and that cannot be used.
+/// A file named in the configuration that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileFault {
     /// What is wrong with it.
     pub problem: Problem,
-    /// Whether that is no more than that this user may not read it.
+    /// Whether the only fault is that this user may not read it.
     pub denied: bool,
-    /// Whether the machine was short of something, and nothing is known of the file.
+    /// Whether the machine was short of a resource, and nothing is known about the file.
     pub shortage: bool,
 }
 
@@ -37,8 +37,8 @@ impl From<Problem> for FileFault {
 }
 
 impl FileFault {
-    /// Of a file that was not read, which a key or a credential names. `help`: what to do where the reason is
-    /// no special one.
+    /// A file that was not read; `of` is the key or credential that names it, `help` what to do if the error does not
+    /// say.
     pub fn unread(of: &str, path: &Path, error: &ReadError, help: &str) -> Self {
         let (path, help) = (path.display(), error.help().unwrap_or(help));
         Self {

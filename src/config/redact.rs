@@ -1,13 +1,13 @@
-//! Makes texts safe to echo that are, or should have been, broker URLs. Pure.
+//! Makes texts that are meant as broker URLs safe to show. Pure.
 
-/// Makes a text that is, or should have been, a URL safe to echo: user and password become `***`,
-/// and so does whatever might be a password in a malformed one.
+/// Makes a text that is meant as a URL safe to show: user and password become `***`, and so does
+/// everything that might be a password in a malformed URL.
 pub fn redact(text: &str) -> String {
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme, rest)) if is_scheme(scheme) => (format!("{scheme}://"), rest),
         _ => (String::new(), text),
     };
-    // The last `@`, since a password with raw `@`, `/`, `?` or `#` is what people get wrong.
+    // The last `@`, since passwords with a raw `@`, `/`, `?` or `#` are the usual mistake.
     let (user_info, rest) = match rest.rsplit_once('@') {
         Some((_, rest)) => ("***@", rest),
         None => ("", rest),
@@ -31,7 +31,7 @@ pub fn redact(text: &str) -> String {
     format!("{scheme}{user_info}{address}{path}")
 }
 
-/// [`redact`] for a text that may be anything: only what resembles a URL is touched.
+/// [`redact`] for any text: it is unchanged unless it resembles a URL.
 pub(super) fn redact_urls(text: &str) -> String {
     if text.contains("://") || text.contains('@') || text.contains("amqp") {
         redact(text)
@@ -50,7 +50,7 @@ mod tests {
     use super::redact;
 
     #[test]
-    fn redacted_for_messages() {
+    fn passwords_are_redacted() {
         for (text, shown) in [
             ("amqp://u:k4nary@h:1/v", "amqp://***@h:1/v"),
             ("amqp://u:k4@na#r/y?@h/v", "amqp://***@h/v"),

@@ -1,4 +1,4 @@
-//! A string that is never printed: redacted `Debug`, neither `Display` nor `Serialize`.
+//! A string that is never printed: `Debug` is redacted, and there is no `Display` and no `Serialize`.
 
 /// A password.
 #[derive(Clone, PartialEq, Eq)]

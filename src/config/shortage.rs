@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shortages_are_told_from_faults() {
+    fn shortages_are_distinguished_from_other_errors() {
         for (errno, shortage) in [
             (Errno::MFILE, Some(Shortage::ProcessFiles)),
             (Errno::NFILE, Some(Shortage::SystemFiles)),

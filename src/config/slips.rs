@@ -1,7 +1,6 @@
-//! What env files, shells and browsers leave around a value, and what only they understand. Pure.
+//! Common mistakes in values: quotes, brackets and blanks around them, and paths that only shells or browsers understand. Pure.
 
-/// Whether a text begins and ends with quotation marks that belong together, as values have them that
-/// `docker --env-file` took literally.
+/// Whether a text starts and ends with matching quotation marks, as in values that `docker --env-file` took literally.
 pub(super) fn is_quoted(text: &str) -> bool {
     const PAIRS: [(char, char); 5] = [
         ('"', '"'),
@@ -14,35 +13,35 @@ pub(super) fn is_quoted(text: &str) -> bool {
     PAIRS.into_iter().any(|pair| inside(pair).is_some())
 }
 
-/// Whether a text is a list as a TOML or JSON file has it.
+/// Whether a text is a list in the syntax of TOML or JSON.
 pub(super) fn is_bracketed(text: &str) -> bool {
     text.starts_with('[') && text.ends_with(']')
 }
 
-/// What nobody sees at the beginning or end of a text.
+/// Whether a character is invisible at the start or end of a text.
 pub(super) fn is_blank(c: char) -> bool {
     c.is_whitespace() || c.is_control() || matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}')
 }
 
-/// Whether a text begins or ends with such a character.
+/// Whether a text starts or ends with such a character.
 pub(super) fn has_outer_blank(text: &str) -> bool {
     text.starts_with(is_blank) || text.ends_with(is_blank)
 }
 
-/// What to do about a path that no file has, if its text shows why.
+/// What to do about a path that does not exist, if the path shows why.
 pub(super) fn path_hint(path: &str) -> Option<&'static str> {
     let starts = |start: &str| path.starts_with(start);
     Some(match path {
         "-" => "write /dev/stdin for standard input",
-        _ if is_quoted(path) => "its name holds quotes, leave the quotes out",
-        _ if path.ends_with(is_blank) => "leave the blank at its end out",
-        _ if path.starts_with(is_blank) => "leave the blank at its beginning out",
-        _ if starts("~") => "~ is the shell's to replace; write the home folder in full",
-        _ if starts("$") => "nothing is replaced here; write the value of the variable",
-        _ if starts("%") => "%d is the unit's to replace; write the path in full",
-        _ if starts("file:") => "write the path alone, without file:",
+        _ if is_quoted(path) => "its name contains quotes; remove them",
+        _ if path.ends_with(is_blank) => "remove the blank at its end",
+        _ if path.starts_with(is_blank) => "remove the blank at its start",
+        _ if starts("~") => "only a shell expands ~; write the home directory in full",
+        _ if starts("$") => "variables are not expanded; write the value",
+        _ if starts("%") => "%d is expanded in units only; write the path in full",
+        _ if starts("file:") => "write the path only, without file:",
         _ if starts("/dev/fd/") || starts("/proc/self/fd/") => {
-            "that descriptor is not open; sudo, for one, closes them"
+            "that descriptor is not open (sudo closes them)"
         }
         _ => return None,
     })
@@ -53,7 +52,7 @@ mod tests {
     use super::{has_outer_blank, is_bracketed, is_quoted, path_hint};
 
     #[test]
-    fn what_is_around_a_value() {
+    fn quotes_brackets_and_blanks_are_recognised() {
         for (text, quoted, bracketed, blank) in [
             ("", false, false, false),
             ("a", false, false, false),

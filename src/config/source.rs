@@ -50,7 +50,7 @@ impl Provider for Place {
 const MAX_PROBLEMS: usize = 100;
 
 impl Settings {
-    /// Adds one setting. Its origin is shown as it is in messages; a file is known beside that.
+    /// Adds one setting. `origin` is for messages; `file` is set if the setting is from a file.
     fn add(&mut self, key: &'static Key, value: Value, origin: &str, file: Option<&Path>) {
         let metadata = Metadata::named(one_line(origin));
         let place = Place {
@@ -89,7 +89,7 @@ impl Settings {
         self.problems.push(Problem::new(&text));
     }
 
-    /// Adds the settings of the environment. What may be a slip, or another program's variable, is a warning.
+    /// Adds the settings of the environment. A variable that may be a misspelt one or another program's is a warning.
     pub(super) fn add_environment(&mut self, environment: &Environment) {
         for (name, value) in environment.variables() {
             if name == CONFIG_VARIABLE {
@@ -166,15 +166,15 @@ impl Walk<'_> {
         }
     }
 
-    /// Adds a problem, unless there are enough; then it is not even put into words, which takes a search.
-    fn problem(&mut self, words: impl FnOnce() -> Problem) {
+    /// Adds a problem. Beyond the maximum it is only counted: its text would cost a search for similar keys.
+    fn problem(&mut self, text: impl FnOnce() -> Problem) {
         self.found += 1;
         if self.found <= MAX_PROBLEMS {
-            self.settings.problems.push(words());
+            self.settings.problems.push(text());
         }
     }
 
-    /// The error's own text would quote the line, and with it what may be a password.
+    /// Without the error's own text, which would quote the line and any password in it.
     fn syntax_error(&mut self, error: &Error) {
         let start = error.span().map_or(0, |span| span.start);
         let line = self.line(start);

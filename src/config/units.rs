@@ -71,7 +71,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn durations_read_and_written() {
+    fn durations_are_parsed_and_formatted() {
         for (text, milliseconds, canonical) in [
             ("10s", 10_000, "10s"),
             ("250ms", 250, "250ms"),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration() {
+    fn other_texts_are_not_durations() {
         for text in [
             "",
             " ",
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_read_and_written() {
+    fn sizes_are_parsed_and_formatted() {
         for (text, bytes, canonical) in [
             ("16MiB", 16 << 20, "16MiB"),
             ("1024KiB", 1 << 20, "1MiB"),
@@ -143,7 +143,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_is_written_reads_back(number in any::<u64>(), small in any::<u16>()) {
+        fn formatted_values_parse_to_the_same(number in any::<u64>(), small in any::<u16>()) {
             for number in [number, small.into()] {
                 let duration = Duration::from_millis(number);
                 assert_eq!(parse_duration(&format_duration(duration)), Some(duration));

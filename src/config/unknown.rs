@@ -1,4 +1,4 @@
-//! The words for unknown keys and variables: what was probably meant, or where it is configured.
+//! Messages about unknown keys and variables: what was probably meant, or where that is configured.
 
 use super::environment::CONFIG_VARIABLE;
 use super::keys::{Key, PREFIX, find, keys};
@@ -13,12 +13,12 @@ pub(super) fn unknown_key(name: &str, origin: &str) -> Problem {
             .unwrap_or("see fibrpc.toml(5) for all keys")
             .into(),
     };
-    // A key is not a secret, but a URL may have ended up left of an equals sign.
+    // A key is not a secret, but somebody may have put a URL in its place.
     let name: String = redact_urls(name).chars().take(80).collect();
     Problem::new(&format!("{name}: unknown key ({origin}); {help}"))
 }
 
-/// An unknown variable of ours.
+/// A variable with our prefix that sets no key.
 pub(super) fn unknown_variable(name: &str) -> Problem {
     let help = match near_variable(name) {
         Some(near) => format!("did you mean {near}?"),
@@ -27,7 +27,7 @@ pub(super) fn unknown_variable(name: &str) -> Problem {
     Problem::new(&format!("{name}: unknown setting (environment); {help}"))
 }
 
-/// The known key or table that someone may have meant.
+/// The key or table that was probably meant.
 fn near_key(name: &str) -> Option<&'static str> {
     let wanted = name.replace('-', "_").to_lowercase();
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
@@ -73,12 +73,12 @@ pub(super) fn not_a_setting(name: &str) -> Option<String> {
     ))
 }
 
-/// The known variable that someone may have meant.
+/// The variable that was probably meant.
 fn near_variable(name: &str) -> Option<String> {
     if let Some(near) = near_key(&dotted(name)) {
         return find(near).map(Key::variable);
     }
-    // With one underscore for two, and perhaps without the first of the tables.
+    // With one underscore instead of two, or without the first table.
     let end = name.replace("__", "_").replacen(PREFIX, "_", 1);
     let same = |variable: &String| variable.replace("__", "_").ends_with(&end);
     let mut same = keys().map(Key::variable).filter(same);
@@ -94,10 +94,10 @@ fn dotted(name: &str) -> String {
 fn moved(name: &str) -> Option<&'static str> {
     match name.rsplit('.').next()? {
         "password" | "passwd" | "pass" | "secret" => {
-            Some("put it into a file and name that in broker.password_file")
+            Some("put it into a file and set broker.password_file")
         }
         "user" | "username" | "login" | "vhost" | "virtual_host" | "host" | "hostname" | "port"
-        | "uri" => Some("it is a part of broker.url"),
+        | "uri" => Some("set it in broker.url"),
         _ => None,
     }
 }
@@ -107,7 +107,7 @@ mod tests {
     use super::{near_key, unknown_key, unknown_variable};
 
     #[test]
-    fn slips_are_recognised() {
+    fn misspelt_keys_are_recognised() {
         for (wrong, right) in [
             ("broker.heartbeet", Some("broker.heartbeat")),
             ("broker.heartbeta", Some("broker.heartbeat")),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn words_for_them() {
+    fn messages_suggest_what_was_meant() {
         for (problem, text) in [
             (
                 unknown_key("log.levle", "a.toml:3"),
@@ -137,7 +137,7 @@ mod tests {
             ),
             (
                 unknown_key("broker.user", "a.toml:3"),
-                "broker.user: unknown key (a.toml:3); it is a part of broker.url",
+                "broker.user: unknown key (a.toml:3); set it in broker.url",
             ),
             (
                 unknown_key("amqp://u:k4nary@h", "a\n.toml:3"),
@@ -150,7 +150,7 @@ mod tests {
             (
                 unknown_variable("FIBRPC_BROKER__PASSWORD"),
                 "FIBRPC_BROKER__PASSWORD: unknown setting (environment); \
-                 put it into a file and name that in broker.password_file",
+                 put it into a file and set broker.password_file",
             ),
         ] {
             assert_eq!(problem.0, text);

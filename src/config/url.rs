@@ -1,4 +1,4 @@
-//! Broker URLs: what they hold, and how they are shown. No password appears in `Debug` or in `Display`.
+//! Broker URLs: their parts, and how they are shown. No password appears in `Debug`, `Display` or `Serialize`.
 
 pub(super) mod parse;
 
@@ -16,7 +16,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// The port where a URL names none.
+    /// The port if the URL has none.
     pub fn default_port(self) -> u16 {
         match self {
             Self::Amqp => 5672,
@@ -44,8 +44,8 @@ pub struct BrokerUrl {
     pub user: String,
     /// Password, percent-decoded, if the URL has one.
     pub password: Option<Secret>,
-    /// Whether user and password are the default ones, which nobody had to give: it names no user. Without TLS, where
-    /// there is no other login, `guest:guest` written down is the same.
+    /// Whether user and password are the defaults, because the URL names no user. Without TLS, which would allow another
+    /// login, an explicit `guest:guest` counts as the default as well.
     pub default_login: bool,
     /// Virtual host, percent-decoded.
     pub vhost: String,
@@ -75,22 +75,22 @@ impl BrokerUrl {
         }
     }
 
-    /// The host as a certificate has it: a zone means something on this machine only.
+    /// The host as in a certificate, without a zone: that has a meaning on this machine only.
     pub fn tls_name(&self) -> &str {
         self.host
             .split_once('%')
             .map_or(&self.host, |(host, _)| host)
     }
 
-    /// Whether the broker is on this machine, as far as the host tells.
+    /// Whether the broker is on this machine, as far as the host shows.
     pub fn is_loopback(&self) -> bool {
         let address = self.tls_name().parse::<IpAddr>();
         self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
     /// The whole URL in its canonical form, the password as `***`. Only RabbitMQ's factory setting
-    /// `guest:guest` is shown as it is: it is no secret, and so the default parses back to itself. With TLS the default
-    /// login is not shown: written down, it would go before the login by certificate.
+    /// `guest:guest` is shown: it is not a secret, and so the default parses back to itself. With TLS the default login
+    /// is omitted: an explicit one would take precedence over the login by certificate.
     pub fn redacted(&self) -> String {
         if self.default_login && self.scheme == Scheme::Amqps {
             return format!("amqps://{}/{}", self.address(), encode(&self.vhost));
@@ -103,7 +103,7 @@ impl BrokerUrl {
             Some(_) => text.push_str(":***"),
             None => {}
         }
-        // In a URL the % before a zone is written as any other one (RFC 6874).
+        // In a URL the % before a zone is percent-encoded as well (RFC 6874).
         text + "@" + &self.address().replace('%', "%25") + "/" + &encode(&self.vhost)
     }
 }
@@ -121,7 +121,7 @@ impl std::fmt::Display for BrokerUrl {
     }
 }
 
-/// Whether a text is an address or a name that DNS can hold.
+/// Whether a text is an IPv6 address, or consists of characters of IPv4 addresses and DNS names.
 pub(super) fn is_host(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     (1..=253).contains(&text.len()) && text.bytes().all(plain) || text.parse::<Ipv6Addr>().is_ok()

@@ -1,4 +1,4 @@
-//! Files as people really have them: pipes, links, the null device, and what editors add to a text.
+//! Unusual files: pipes, links, the null device, encodings, and names that only shells understand.
 
 use super::{Folder, load_file, with_config};
 use fibrpc::config::{Environment, Overrides, Program, ReadError, load_from, read_file};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const TEXT: &str = "queue.name = \"jobs\"\n";
 
-/// A pipe without a name that holds a text and whose writer has gone, as a shell's `<(...)`.
+/// An unnamed pipe that contains a text and whose writer has closed it, as a shell's `<(...)`.
 fn pipe(text: &[u8]) -> (PathBuf, PipeReader) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(text).unwrap();
@@ -37,7 +37,7 @@ fn problem_of(path: &Path) -> String {
 }
 
 #[test]
-fn the_null_device_is_empty_whatever_its_name() {
+fn the_null_device_is_an_empty_file() {
     let folder = Folder::new();
     let file = folder.write("a.toml", TEXT);
     folder.write("a.toml.d/60-local.toml", "nonsense = 1");
@@ -57,7 +57,7 @@ fn the_null_device_is_empty_whatever_its_name() {
 }
 
 #[test]
-fn a_pipe_is_read_once_and_what_it_gave_is_kept() {
+fn an_unnamed_pipe_is_read_once_and_its_content_kept() {
     let (path, _reader) = pipe(TEXT.as_bytes());
     // A reload, and a check by both programs, read it again.
     for _ in 0..3 {
@@ -68,21 +68,21 @@ fn a_pipe_is_read_once_and_what_it_gave_is_kept() {
     let (path, _reader) = pipe(b"");
     let problem = problem_of(&path);
     let expected = format!(
-        "cannot read {}: is a pipe, and nothing came from it; ",
+        "cannot read {}: is a pipe, and no data arrived; ",
         path.display()
     );
     assert!(problem.starts_with(&expected), "{problem}");
 }
 
 #[test]
-fn a_fifo_is_read_afresh_and_waited_for_and_not_for_ever() {
+fn a_fifo_is_read_again_each_time_within_a_time_limit() {
     let folder = Folder::new();
     let path = fifo(&folder);
     for name in ["one", "two"] {
         let (path, text) = (path.clone(), format!("queue.name = \"{name}\"\n"));
         let writing = path.clone();
         let writer = thread::spawn(move || {
-            // In two pieces, the second of which comes while the reader waits.
+            // In two parts, the second one while the reader waits.
             let mut file = OpenOptions::new().write(true).open(writing).unwrap();
             let (one, two) = text.split_at(7);
             file.write_all(one.as_bytes()).unwrap();
@@ -100,10 +100,10 @@ fn a_fifo_is_read_afresh_and_waited_for_and_not_for_ever() {
         began.elapsed()
     );
     assert!(
-        problem.contains("is a pipe, and nothing came from it within 5s; "),
+        problem.contains("is a pipe, and no data arrived within 5s; "),
         "{problem}"
     );
-    // A writer that is there and does not end.
+    // A writer that does not close the pipe.
     let opened = OpenOptions::new().read(true).write(true).open(&path);
     let mut writer = opened.unwrap();
     writer.write_all(b"#").unwrap();
@@ -115,7 +115,7 @@ fn a_fifo_is_read_afresh_and_waited_for_and_not_for_ever() {
 }
 
 #[test]
-fn what_editors_and_shells_add_to_a_text() {
+fn byte_order_marks_and_other_encodings() {
     let folder = Folder::new();
     let marked = [b"\xef\xbb\xbf", TEXT.as_bytes()].concat();
     assert_eq!(name_of(&folder.write("marked.toml", &marked)), "jobs");
@@ -123,7 +123,7 @@ fn what_editors_and_shells_add_to_a_text() {
     assert_eq!(name_of(&folder.write("crlf.toml", windows)), "jobs");
     let bytes = read_file(&folder.write("marked.pem", b"\xef\xbb\xbf-----BEGIN"), 100);
     assert_eq!(bytes.unwrap(), b"-----BEGIN");
-    // As PowerShell's > writes it, and the other byte order.
+    // PowerShell's > writes little endian; and the other byte order.
     for (bom, order) in [
         ([0xff, 0xfe], u16::to_le_bytes as fn(u16) -> [u8; 2]),
         ([0xfe, 0xff], u16::to_be_bytes),
@@ -138,27 +138,27 @@ fn what_editors_and_shells_add_to_a_text() {
     }
     let problem = problem_of(&folder.write("nul.toml", "a = 1\nb\0 = 2\n"));
     assert!(
-        problem.ends_with("/nul.toml: holds a NUL byte in line 2; save it as UTF-8 text"),
+        problem.ends_with("/nul.toml: contains a NUL byte in line 2; save it as UTF-8 text"),
         "{problem}"
     );
 }
 
 #[test]
-fn a_link_to_nothing_is_not_taken_for_no_configuration() {
+fn a_dangling_link_is_an_error_and_not_a_missing_file() {
     let folder = Folder::new();
     let system = folder.path("etc.toml");
     symlink("/nonexistent/etc.toml", &system).unwrap();
     let environment = Environment::empty().with_system_file(&system);
     let load = |program| load_from(program, &Overrides::default(), &environment);
-    let problem = "cannot read etc.toml: is a link to a file that is not there";
+    let problem = "cannot read etc.toml: is a link to a file that does not exist";
     let problems = load(Program::Daemon).unwrap_err();
     assert_eq!(folder.plain(&problems[0].0), problem);
     let warnings = load(Program::Client).unwrap().warnings;
-    assert_eq!(folder.plain(&warnings[0]), format!("{problem}; left out"));
+    assert_eq!(folder.plain(&warnings[0]), format!("{problem}; skipped"));
 }
 
 #[test]
-fn a_home_that_is_no_folder_holds_no_file() {
+fn a_home_that_is_not_a_folder_has_no_file() {
     let environment = Environment::empty()
         .with_system_file("/nonexistent/fibrpc.toml")
         .with("HOME", "/dev/null");
@@ -167,26 +167,29 @@ fn a_home_that_is_no_folder_holds_no_file() {
 }
 
 #[test]
-fn names_that_only_a_shell_or_a_browser_understands() {
-    for (name, cure) in [
-        ("\"c.toml\"", "leave the quotes out"),
-        ("'c.toml'", "leave the quotes out"),
-        ("c.toml ", "leave the blank at its end out"),
-        ("~/c.toml", "write the home folder in full"),
-        ("$HOME/c.toml", "write the value of the variable"),
-        ("file:///c.toml", "write the path alone"),
+fn names_that_only_a_shell_or_a_browser_understands_get_a_hint() {
+    for (name, hint) in [
+        ("\"c.toml\"", "its name contains quotes; remove them"),
+        ("'c.toml'", "its name contains quotes; remove them"),
+        ("c.toml ", "remove the blank at its end"),
+        ("~/c.toml", "write the home directory in full"),
+        (
+            "$HOME/c.toml",
+            "variables are not expanded; write the value",
+        ),
+        ("file:///c.toml", "write the path only"),
         ("-", "write /dev/stdin for standard input"),
         ("/dev/fd/999", "that descriptor is not open"),
     ] {
         let problem = problem_of(Path::new(name));
         let expected = format!("cannot read {name}: no such file; ");
         assert!(problem.starts_with(&expected), "{problem}");
-        assert!(problem.contains(cure), "{problem}");
+        assert!(problem.contains(hint), "{problem}");
         let environment = Environment::empty().with("FIBRPC_CONFIG", name);
         let problems = load_from(Program::Client, &Overrides::default(), &environment);
         assert_eq!(problems.unwrap_err()[0].0, problem);
     }
-    // One that is there is read, whatever its name.
+    // An existing file is read, whatever its name.
     let folder = Folder::new();
     let odd = folder.write("\"odd\"", TEXT);
     let loaded = load_from(Program::Daemon, &with_config(&odd), &Environment::empty());

@@ -1,4 +1,4 @@
-//! Files, drop-ins, environment and flags: which value wins, and where it is said to come from.
+//! Files, drop-ins, environment and flags: which value wins, and its origin.
 
 use super::{Folder, load_file, load_variables, with_config};
 use fibrpc::config::{Config, Environment, Overrides, Program, Secret, load_from};
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 #[test]
-fn nothing_at_all_gives_the_defaults() {
+fn without_any_source_all_values_are_defaults() {
     let loaded = load_variables(&[]).unwrap();
     assert_eq!(loaded.config, Config::default());
     assert!(loaded.files.is_empty() && loaded.warnings.is_empty());
@@ -147,12 +147,12 @@ fn a_system_file_that_cannot_be_read_stops_the_daemon_only() {
             folder.plain(&warnings[index]).starts_with(text),
             "{warnings:?}"
         );
-        assert!(warnings[index].ends_with("; left out"));
+        assert!(warnings[index].ends_with("; skipped"));
     }
 }
 
 #[test]
-fn the_environment_is_text_of_the_keys_type() {
+fn a_variable_is_read_as_the_type_of_its_key() {
     let loaded = load_variables(&[
         ("FIBRPC_BROKER__URL", "amqp://a, amqps://b"),
         ("FIBRPC_BROKER__TLS__CA_FILE", "/ca"),
@@ -223,20 +223,20 @@ fn the_environment_is_text_of_the_keys_type() {
         assert!(!problems[0].contains("k4nary"), "{}", problems[0]);
     }
 
-    // A comma in a password is the password's.
+    // A comma in a password does not end the URL.
     let loaded = load_variables(&[("FIBRPC_BROKER__URL", "amqp://u:a,b@h , amqp://i")]).unwrap();
     let urls = loaded.config.broker.url;
     assert_eq!(urls[0].password, Some(Secret::new("a,b")));
     assert_eq!(urls[1].host, "i");
 
-    // Other people's variables: only what looks like a slip is worth a word.
+    // Of other variables, only those that resemble a setting cause a warning.
     let loaded = load_variables(&[("FIBRPC_PREFETCH", "1"), ("FIBRPC_SERVICE_HOST", "h")]).unwrap();
     let warning = "FIBRPC_PREFETCH: not a setting, ignored; did you mean FIBRPC_SERVER__PREFETCH?";
     assert_eq!(loaded.warnings, [warning]);
 }
 
 #[test]
-fn a_variable_that_is_not_unicode() {
+fn a_variable_that_is_not_utf8_is_refused() {
     use std::os::unix::ffi::OsStringExt as _;
     let bytes = std::ffi::OsString::from_vec(vec![b'k', 0xff]);
     let environment = Environment::empty()

@@ -1,6 +1,6 @@
-//! The configuration as its users meet it: layers, origins, problems, the shipped file.
+//! The configuration as its users see it: layers, origins, problems, the shipped file.
 
-// The lint knows test functions, but not what they share.
+// The lint exempts test functions, but not their helpers.
 #![allow(clippy::unwrap_used)]
 
 mod files;
@@ -10,13 +10,15 @@ mod problems;
 mod properties;
 mod shown;
 mod texts;
+mod values;
+mod warnings;
 
 use fibrpc::config::{Environment, Loaded, Overrides, Problem, Program, load_from};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// A folder of its own for each test, gone with it.
+/// A temporary folder for one test.
 struct Folder(TempDir);
 
 impl Folder {
@@ -32,7 +34,7 @@ impl Folder {
         fs::write(&path, text).unwrap();
         path
     }
-    /// What problems and origins say, without the folder's random name.
+    /// Messages and origins without the folder's random name.
     fn plain(&self, text: &str) -> String {
         text.replace(&format!("{}/", self.0.path().display()), "")
     }

@@ -1,4 +1,4 @@
-//! Where the password comes from, and what is said about its file.
+//! The sources of the password, and warnings and problems about its file.
 
 use super::Folder;
 use fibrpc::config::{self, BrokerUrl, Config, Login, Source, login_from};
@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 #[test]
-fn the_password_and_where_it_comes_from() {
+fn the_password_and_its_sources() {
     let folder = Folder::new();
     let file = folder.write("pw", "from file\n");
     let credential = folder.write("credentials/broker-password", "from credential\r\n");
@@ -60,7 +60,10 @@ fn the_password_and_where_it_comes_from() {
         ),
         (Some(b""), "is empty"),
         (Some(b"k4nary\xff"), "is not UTF-8 in line 1"),
-        (Some(b"k4nary\0"), "holds a NUL byte in line 1; save it as"),
+        (
+            Some(b"k4nary\0"),
+            "contains a NUL byte in line 1; save it as",
+        ),
         (
             Some(b"\xff\xfek\x004\0"),
             "cannot use pw: is UTF-16; save it as UTF-8",
@@ -90,13 +93,13 @@ fn the_password_and_where_it_comes_from() {
         problem,
         "broker.url: has no password for user \"u\" at h:5672; set broker.password_file"
     );
-    // The newline at the end is not the password's, any other white space is.
+    // One newline at the end is not part of the password, other white space is.
     folder.write("pw", " a b \n\n");
     assert_eq!(ask(&broker, &url, None).unwrap().0, " a b \n");
-    // Nor is what an editor puts before and after it.
+    // A byte order mark and CRLF of an editor are not part of it either.
     folder.write("pw", b"\xef\xbb\xbfa b\r\n");
     assert_eq!(ask(&broker, &url, None).unwrap().0, "a b");
-    // A pipe gives it once, and each connection asks for it.
+    // A pipe can be read once, but each connection reads the password.
     let (reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(b"piped\n").unwrap();
     drop(writer);
@@ -106,9 +109,9 @@ fn the_password_and_where_it_comes_from() {
     }
 }
 
-/// A password that somebody gave is used; without one a certificate logs in; the default login is nobody's.
+/// A configured password is used; without one the certificate is used to log in, before the default login.
 #[test]
-fn a_password_goes_before_a_certificate() {
+fn a_password_takes_precedence_over_a_certificate() {
     let folder = Folder::new();
     let file = folder.write("pw", "from file");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
@@ -128,7 +131,7 @@ fn a_password_goes_before_a_certificate() {
     let mut with_file = broker.clone();
     with_file.password_file = Some(file.clone());
     let credentials = credential.parent();
-    // A file that is a credential is read once by systemd, and not each time by us.
+    // A file that is a credential: systemd reads it once.
     let mut with_credential = broker.clone();
     with_credential.password_file = Some(folder.write("credentials/other", "another credential"));
     for (broker, url, credentials, expected) in [
@@ -160,7 +163,7 @@ fn a_password_goes_before_a_certificate() {
             None,
             Some(Source::File(file.clone())),
         ),
-        // No certificate is shown without TLS.
+        // Without TLS there is no client certificate.
         (&broker, "amqp://h", None, Some(Source::Default)),
         (&broker, "amqp://u:p@h", None, Some(Source::Url)),
     ] {

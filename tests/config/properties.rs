@@ -1,4 +1,4 @@
-//! Any input is a configuration or problems, and no output ever shows a password.
+//! Any input is a configuration or problems, and no output shows a password.
 
 use super::{Folder, load_file};
 use fibrpc::config::{
@@ -7,7 +7,7 @@ use fibrpc::config::{
 };
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_oneof, proptest};
 
-/// Everything that the configuration can put onto a terminal or into a log.
+/// Everything that the configuration can write to a terminal or a log.
 fn outputs(loaded: &Result<Loaded, Vec<Problem>>) -> String {
     match loaded {
         Ok(loaded) => format!(
@@ -23,9 +23,9 @@ fn outputs(loaded: &Result<Loaded, Vec<Problem>>) -> String {
     }
 }
 
-/// A URL with the password `K4NARY`, whole or broken by what stands raw around it.
+/// A URL with the password `K4NARY`, valid or broken by raw characters around it.
 fn url_with_password() -> impl Strategy<Value = String> {
-    // Only the last `@` ends the password: what is behind it is an address, and is shown.
+    // Only the last `@` ends the password: the text after it is an address, and is shown.
     let ended = "[#@/?%:!,\\[\\] ]{0,3}K4NARY[#@/?%:!,\\[\\] é]{0,3}(@h|@h:1/v|@\\[::1\\]|@|/v@h)";
     let endless = "[#/?%:!,\\[\\] ]{0,3}K4NARY[#/?%:!,\\[\\] é]{0,3}";
     let password = prop_oneof![ended, endless];
@@ -33,7 +33,7 @@ fn url_with_password() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    // Failing inputs are printed; what they teach becomes a row of a table.
+    // Failing inputs are printed; add them as rows of a table test.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
@@ -53,7 +53,7 @@ proptest! {
         outputs(&load_file(&folder.write("a.toml", lines.join("\n"))));
     }
 
-    /// A URL with a password, whole or broken, at any place where somebody may put it.
+    /// A URL with a password, valid or broken, in every place where a user may put it.
     #[test]
     fn no_output_shows_a_password(
         url in url_with_password(),

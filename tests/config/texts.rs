@@ -1,4 +1,4 @@
-//! Values as people really write them: with the quotes of an env file, stray blanks, and slips in names.
+//! Common mistakes in values and names: quotes of an env file, stray blanks, misspelt variables.
 
 use super::{Folder, load_text, load_variables, with_config};
 use fibrpc::config::{Environment, Program, load_from};
@@ -22,8 +22,8 @@ fn problem(name: &str, value: &str) -> String {
 }
 
 #[test]
-fn quotes_that_an_env_file_kept() {
-    // What a key of that type can hold, without the quotes.
+fn quotes_from_an_env_file_are_refused() {
+    // A valid value of the key, without quotes.
     let inner = |key: &str| match key {
         "broker.url" => "amqp://u:k4nary@h",
         key if key.ends_with("_file") => "/etc/x",
@@ -71,7 +71,7 @@ fn quotes_that_an_env_file_kept() {
         let problem = problem(variable, value);
         assert!(problem.contains("contains quotes, is "), "{problem}");
     }
-    // The same in a file, where it is nobody's intention either.
+    // In a file as well.
     for (text, key) in [
         ("queue.name = \"'jobs'\"", "queue.name"),
         (
@@ -90,7 +90,7 @@ fn quotes_that_an_env_file_kept() {
         );
         assert!(!problems[0].contains("k4nary"), "{problems:?}");
     }
-    // A quote that is no wrapping is somebody's name.
+    // Quotes that do not enclose the value are part of it.
     for name in ["it's", "'", "\"a", "a'b'"] {
         let config = load_variables(&[("FIBRPC_QUEUE__NAME", name)]).unwrap();
         assert_eq!(config.config.queue.name, name);
@@ -98,7 +98,7 @@ fn quotes_that_an_env_file_kept() {
 }
 
 #[test]
-fn a_list_as_a_file_has_it_in_a_variable() {
+fn a_list_in_toml_syntax_in_a_variable_is_refused() {
     for (variable, value) in [
         ("FIBRPC_SERVER__REPLY_TO_ALLOW", "[\"replies.*\"]"),
         ("FIBRPC_SERVER__REPLY_TO_ALLOW", "[\"a.*\", \"b.*\"]"),
@@ -120,7 +120,7 @@ fn a_list_as_a_file_has_it_in_a_variable() {
 }
 
 #[test]
-fn blanks_around_a_name() {
+fn blanks_around_a_name_are_refused() {
     let list = |key: &str| matches!(key, "broker.url" | "server.reply_to_allow");
     for (variable, key) in FREE_TEXT.iter().filter(|(_, key)| !list(key)) {
         let inner = if key.ends_with("_file") {
@@ -160,7 +160,7 @@ fn blanks_around_a_name() {
             "{problems:?}"
         );
     }
-    // Those around the commas of a list, and around numbers and times, are nobody's.
+    // Blanks around the entries of a list, numbers and durations are ignored.
     let loaded = load_variables(&[
         ("FIBRPC_SERVER__REPLY_TO_ALLOW", " a , b\n"),
         ("FIBRPC_BROKER__URL", " amqp://a\r\n"),
@@ -175,7 +175,7 @@ fn blanks_around_a_name() {
 }
 
 #[test]
-fn values_that_are_empty() {
+fn empty_values_are_refused_if_the_key_needs_one() {
     for (variable, words) in [
         ("FIBRPC_QUEUE__NAME", "queue.name: must not be empty"),
         ("FIBRPC_BROKER__URL", "must name at least one broker"),
@@ -198,17 +198,20 @@ fn values_that_are_empty() {
 }
 
 #[test]
-fn paths_that_only_a_shell_understands() {
-    for (value, cure) in [
-        ("~/pw", "write the home folder in full"),
-        ("$HOME/pw", "write the value of the variable"),
-        ("${CREDENTIALS_DIRECTORY}/pw", "the value of the variable"),
+fn paths_that_only_a_shell_expands_are_refused() {
+    for (value, hint) in [
+        ("~/pw", "write the home directory in full"),
+        ("$HOME/pw", "variables are not expanded; write the value"),
+        (
+            "${CREDENTIALS_DIRECTORY}/pw",
+            "variables are not expanded; write the value",
+        ),
         (
             "%d/pw",
-            "%d is the unit's to replace; write the path in full",
+            "%d is expanded in units only; write the path in full",
         ),
-        ("file:///etc/pw", "write the path alone"),
-        ("pw", "start it with /, or leave the key out"),
+        ("file:///etc/pw", "write the path only"),
+        ("pw", "start it with /, or remove the key"),
     ] {
         let text = format!("broker.password_file = {value:?}");
         let problems = load_text(&text).unwrap_err();
@@ -216,12 +219,12 @@ fn paths_that_only_a_shell_understands() {
             problems[0].contains("must be an absolute path, is "),
             "{problems:?}"
         );
-        assert!(problems[0].contains(cure), "{problems:?}");
+        assert!(problems[0].contains(hint), "{problems:?}");
     }
 }
 
 #[test]
-fn slips_in_the_names_of_variables() {
+fn misspelt_variables_are_warnings() {
     let url = "FIBRPC_BROKER__URL";
     let did_you_mean =
         |name: &str, right: &str| format!("{name}: not a setting, ignored; did you mean {right}?");
@@ -240,19 +243,19 @@ fn slips_in_the_names_of_variables() {
         let name = name.replace('\u{feff}', "\\u{feff}");
         assert_eq!(loaded.warnings, [did_you_mean(&name, right)]);
     }
-    let secret = "put it into a file and name that in broker.password_file";
-    for (name, cure) in [
+    let secret = "put it into a file and set broker.password_file";
+    for (name, hint) in [
         ("FIBRPC_PASSWORD", secret),
         ("FIBRPC_BROKER_PASSWORD", secret),
-        ("FIBRPC_BROKER_USER", "it is a part of broker.url"),
+        ("FIBRPC_BROKER_USER", "set it in broker.url"),
     ] {
         let loaded = load_variables(&[(name, "k4nary")]).unwrap();
         assert_eq!(
             loaded.warnings,
-            [format!("{name}: not a setting, ignored; {cure}")]
+            [format!("{name}: not a setting, ignored; {hint}")]
         );
     }
-    // Kubernetes sets these for a service of our name.
+    // Kubernetes sets these for a service named fibrpc.
     let loaded = load_variables(&[
         ("FIBRPC_SERVICE_HOST", "10.0.0.1"),
         ("FIBRPC_SERVICE_PORT", "5672"),
@@ -265,7 +268,7 @@ fn slips_in_the_names_of_variables() {
 }
 
 #[test]
-fn an_address_with_a_zone() {
+fn an_address_may_have_a_zone() {
     let folder = Folder::new();
     let path = folder.write(
         "a.toml",

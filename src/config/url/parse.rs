@@ -8,7 +8,7 @@ use crate::config::secret::Secret;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-/// Why a text is no broker URL. Holds nothing of the text itself.
+/// Why a text is not a broker URL. Contains nothing of the text itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}; {help}")]
 pub struct UrlError {
@@ -26,7 +26,11 @@ impl FromStr for BrokerUrl {
         ensure(!text.is_empty(), "is empty", EXAMPLE)?;
         let is_ascii = text.bytes().all(|byte| byte.is_ascii_graphic());
         let encode = "percent-encode it, a space is %20";
-        ensure(is_ascii, "has a character that no URL can hold", encode)?;
+        ensure(
+            is_ascii,
+            "contains a character that is not allowed in a URL",
+            encode,
+        )?;
         let Some((scheme, rest)) = text.split_once("://") else {
             return error("has no scheme", EXAMPLE);
         };
@@ -71,10 +75,10 @@ fn ensure(is_right: bool, what: &str, help: &str) -> Result<(), UrlError> {
     if is_right { Ok(()) } else { error(what, help) }
 }
 
-/// What is before a character, and what is behind it if it is there.
+/// The text before a character, and the text after it if the character occurs.
 fn split(text: &str, at: char) -> (&str, Option<&str>) {
     match text.split_once(at) {
-        Some((before, behind)) => (before, Some(behind)),
+        Some((before, after)) => (before, Some(after)),
         None => (text, None),
     }
 }
@@ -106,8 +110,8 @@ fn refuse_raw_characters(rest: &str) -> Result<(), UrlError> {
             None => return Ok(()),
         }
     };
-    let help = format!("inside a user name, password or vhost write {code} for it");
-    error(format!("has a raw `{character}` in it"), help)
+    let help = format!("in a user name, password or vhost write {code} for it");
+    error(format!("contains a raw `{character}`"), help)
 }
 
 /// Query parameters of other clients, and what to use here.
@@ -117,12 +121,12 @@ const PARAMETERS: [(&str, &str); 10] = [
     ("certfile", "set broker.tls.cert_file"),
     ("keyfile", "set broker.tls.key_file"),
     ("server_name_indication", "set broker.tls.server_name"),
-    ("verify", "leave it out, certificates are always verified"),
+    ("verify", "remove it, certificates are always verified"),
     ("heartbeat", "set broker.heartbeat"),
     ("connection_timeout", "set broker.connect_timeout"),
-    ("auth_mechanism", "for EXTERNAL set broker.tls.cert_file and give no password"),
-    ("channel_max", "leave it out"),
-    ("frame_max", "leave it out"),
+    ("auth_mechanism", "for EXTERNAL set broker.tls.cert_file, without a password"),
+    ("channel_max", "remove it"),
+    ("frame_max", "remove it"),
 ];
 
 fn refuse_query(rest: &str) -> Result<(), UrlError> {
@@ -133,8 +137,8 @@ fn refuse_query(rest: &str) -> Result<(), UrlError> {
     match PARAMETERS.iter().find(|(known, _)| *known == name) {
         Some((name, help)) => error(format!("has the query parameter `{name}`"), *help),
         None => error(
-            "has a `?`, and query parameters are not used here",
-            "leave them out; inside a password or vhost write %3f",
+            "contains a `?`, but query parameters are not supported",
+            "remove them; in a password or vhost write %3f",
         ),
     }
 }
@@ -154,10 +158,10 @@ fn parse_address(address: &str, scheme: Scheme) -> Result<(String, u16), UrlErro
         let (host, port) = address.split_at(address.find(':').unwrap_or(address.len()));
         (host.to_owned(), port)
     };
-    ensure(!host.is_empty(), "names no host", EXAMPLE)?;
+    ensure(!host.is_empty(), "has no host", EXAMPLE)?;
     let port = match port.strip_prefix(':') {
         _ if port.is_empty() => scheme.default_port(),
-        // `+5672` would parse, but is no port.
+        // `+5672` would parse, but is not a port.
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => match digits.parse() {
             Ok(port) if port > 0 => port,
             _ => return error(PORT, NUMBER),
@@ -193,7 +197,7 @@ fn parse_ipv6(text: &str) -> Result<String, UrlError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let is_good = (1..=MAX_ZONE).contains(&zone.len()) && zone.bytes().all(plain);
     let help = "write an interface's name or number, for example [fe80::1%25eth0]";
-    ensure(is_good, "has a bad zone behind its IPv6 address", help)?;
+    ensure(is_good, "has a bad zone after its IPv6 address", help)?;
     Ok(format!("{address}%{zone}"))
 }
 
@@ -204,8 +208,8 @@ fn parse_user_info(user_info: Option<&str>) -> Result<(String, Option<Secret>), 
     let (user, password) = split(user_info, ':');
     let password = password.map(decode).transpose()?;
     let user = decode(user)?;
-    let help = "name one before the `@`, or drop the `@`";
-    ensure(!user.is_empty(), "names an empty user", help)?;
+    let help = "write one before the `@`, or remove the `@`";
+    ensure(!user.is_empty(), "has an empty user name", help)?;
     Ok((user, password.map(Secret::new)))
 }
 
@@ -213,10 +217,10 @@ fn parse_vhost(path: Option<&str>) -> Result<String, UrlError> {
     let Some(path) = path else {
         return Ok("/".into());
     };
-    let help = "leave that `/` out or write /%2f for the default vhost";
+    let help = "remove that `/`, or write /%2f for the default vhost";
     ensure(
         !path.is_empty(),
-        "names the empty vhost with its last `/`",
+        "ends with `/`, which means the empty vhost",
         help,
     )?;
     let help = "write %2f for it, the default vhost is /%2f";
@@ -224,7 +228,7 @@ fn parse_vhost(path: Option<&str>) -> Result<String, UrlError> {
     let vhost = decode(path)?;
     ensure(
         vhost.len() <= 255,
-        "has a vhost above 255 bytes",
+        "has a vhost longer than 255 bytes",
         "shorten it",
     )?;
     Ok(vhost)
@@ -244,6 +248,6 @@ fn decode(text: &str) -> Result<String, UrlError> {
         return error(what, "encode the UTF-8 bytes of each character");
     };
     // AMQP's PLAIN login separates user and password by NUL.
-    ensure(!decoded.contains('\0'), "holds a NUL (%00)", "leave it out")?;
+    ensure(!decoded.contains('\0'), "contains a NUL (%00)", "remove it")?;
     Ok(decoded.into_owned())
 }

@@ -58,15 +58,15 @@ fn pipes_and_descriptors_are_files() {
         ),
         (
             "$fibrpc --config <(cat gone 2>/dev/null) 30",
-            "is a pipe, and nothing came from it; ",
+            "is a pipe, and no data arrived; ",
         ),
         (
             "mkfifo fifo; $fibrpc --config fifo 30",
-            "nothing came from it within 5s; ",
+            "no data arrived within 5s; ",
         ),
         (
             "mkfifo fifo2; $fibrpcd --config fifo2",
-            "nothing came from it within 5s; ",
+            "no data arrived within 5s; ",
         ),
     ] {
         let (code, _, said) = shell(script);

@@ -41,7 +41,7 @@ fn a_credential_that_only_the_service_sees_is_not_judged() {
         );
     };
     let none_here = "fibrpcd: warning: broker.url: has no password for user \"u\" at h:5672 (c.toml:1), and \
-                     the credential broker-password is not here; set broker.password_file, unless the \
+                     the credential broker-password does not exist here; set broker.password_file, unless the \
                      service has that credential\n";
     warned(check(url, None), none_here);
     warned(check(url, Some(&place.join("missing"))), none_here);
