@@ -45,11 +45,10 @@ const ROOT: u32 = 0;
 /// The rule: only root or this process own a secret, and only a group of this process has access beside them. Root
 /// can read any file and may not be the service, so for root any group is accepted.
 fn fix(mode: u32, owner: u32, group: u32, us: &Us) -> Option<Fix> {
-    let own_group = group == ROOT || us.user == ROOT || us.groups.contains(&group);
-    let own_file = [ROOT, us.user].contains(&owner) || us.user == ROOT;
-    let others = mode & 0o006 != 0;
-    let group_is_foreign = mode & 0o060 != 0 && !own_group;
-    if own_file && !others && !group_is_foreign {
+    let is_foreign = us.user != ROOT
+        && (![ROOT, us.user].contains(&owner)
+            || mode & 0o060 != 0 && group != ROOT && !us.groups.contains(&group));
+    if mode & 0o006 == 0 && !is_foreign {
         return None;
     }
     let group = us.groups.first().copied().unwrap_or(ROOT);

@@ -247,22 +247,23 @@ impl Kind for Host {
 }
 
 /// One of these words.
-pub(super) struct OneOf<T: 'static>(pub(super) &'static [T]);
+pub(super) struct OneOf<T: 'static>(pub(super) &'static [(&'static str, T)]);
 
-impl<T: Copy + Display + Serialize> Kind for OneOf<T> {
+impl<T: Copy + Serialize> Kind for OneOf<T> {
     type Of = T;
 
     fn parse(&self, value: &Value) -> Result<T, Fault> {
         let given = value.as_str().unwrap_or_default();
-        let words: Vec<_> = self.0.iter().map(ToString::to_string).collect();
-        if let Some(at) = words.iter().position(|word| word == given) {
-            return Ok(self.0[at]);
+        if let Some((_, value)) = self.0.iter().find(|(word, _)| *word == given) {
+            return Ok(*value);
         }
-        let near = |word: &&String| {
-            strsim::damerau_levenshtein(word, &given.to_lowercase()) <= 3 && !given.is_empty()
-        };
-        let help = match words.iter().find(near) {
-            Some(word) => format!("did you mean \"{word}\"?"),
+        let words: Vec<_> = self.0.iter().map(|(word, _)| *word).collect();
+        let distance = |word: &str| strsim::damerau_levenshtein(word, &given.to_lowercase());
+        let near = words
+            .iter()
+            .find(|word| !given.is_empty() && distance(word) <= 3);
+        let help = match near {
+            Some(near) => format!("did you mean \"{near}\"?"),
             None => "write one of these".into(),
         };
         let what = format!("must be one of \"{}\"", words.join("\", \""));

@@ -72,29 +72,23 @@ pub(super) fn in_file(
     credentials: Option<&Path>,
 ) -> Option<Result<Password, FileFault>> {
     if let Some(path) = &broker.password_file {
-        let help = "check the path and its permissions";
         let found = read(path).map(|secret| Password {
             warning: exposed("broker.password_file", path),
             ..Password::new(secret, source_of(path, credentials))
         });
-        return Some(
-            found.map_err(|error| FileFault::unread("broker.password_file", path, &error, help)),
-        );
+        let help = "check the path and its permissions";
+        let unread = |error| FileFault::unread("broker.password_file", path, &error, help);
+        return Some(found.map_err(unread));
     }
     let path = credentials?.join(CREDENTIAL);
-    match read(&path) {
+    let found = match read(&path) {
+        Err(ReadError::Missing(_)) => return None,
         // systemd protects that directory itself.
-        Ok(secret) => Some(Ok(Password::new(
-            secret,
-            Source::Credential(CREDENTIAL.to_owned()),
-        ))),
-        Err(ReadError::Missing(_)) => None,
-        Err(error) => {
-            let help = "check LoadCredential= in the unit";
-            let of = format!("credential {CREDENTIAL}");
-            Some(Err(FileFault::unread(&of, &path, &error, help)))
-        }
-    }
+        found => found.map(|secret| Password::new(secret, Source::Credential(CREDENTIAL.into()))),
+    };
+    let of = format!("credential {CREDENTIAL}");
+    let help = "check LoadCredential= in the unit";
+    Some(found.map_err(|error| FileFault::unread(&of, &path, &error, help)))
 }
 
 /// The service's credentials that are configured but invisible to this process, each with the key that names it.
@@ -108,13 +102,14 @@ pub fn unseen_credentials(broker: &Broker) -> Vec<(String, PathBuf)> {
         ("broker.tls.cert_file", &tls.cert_file),
         ("broker.tls.key_file", &tls.key_file),
     ];
-    let named = named
-        .into_iter()
-        .filter_map(|(key, path)| Some((key.to_owned(), path.clone()?)));
-    let mut found: Vec<_> = named
-        .filter(|(_, path)| is_unseen(path, folder.as_deref()))
-        .collect();
-    let own = folder.filter(|_| broker.password_file.is_none());
+    let unseen = |(key, path): (&str, &Option<PathBuf>)| {
+        let path = path
+            .clone()
+            .filter(|path| is_unseen(path, folder.as_deref()))?;
+        Some((key.to_owned(), path))
+    };
+    let mut found: Vec<_> = named.into_iter().filter_map(unseen).collect();
+    let own = folder.as_deref().filter(|_| broker.password_file.is_none());
     let own = own.map(|folder| folder.join(CREDENTIAL));
     // Without a credentials directory there need not be a credential.
     if let Some(path) = own.filter(|path| is_denied(path)) {

@@ -127,3 +127,18 @@ fn files_that_are_not_text_are_refused() {
             .is_empty()
     );
 }
+
+#[test]
+fn a_value_that_toml_cannot_hold_does_not_hide_other_problems() {
+    let problems =
+        load_text("x = 1\nserver.max_n = 99999999999999999999\nlog.level = 5").unwrap_err();
+    let starts = [
+        "x: unknown key (a.toml:1)",
+        "a.toml:2:16: not valid TOML: ",
+        "log.level: must be one of",
+    ];
+    assert_eq!(problems.len(), starts.len(), "{problems:?}");
+    for (problem, start) in problems.iter().zip(starts) {
+        assert!(problem.starts_with(start), "{problem}");
+    }
+}

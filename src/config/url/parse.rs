@@ -18,22 +18,57 @@ pub struct UrlError {
     pub help: String,
 }
 
+/// What is wrong, and what to do.
+type Refusal = (&'static str, &'static str);
+
+impl From<Refusal> for UrlError {
+    fn from((what, help): Refusal) -> Self {
+        Self {
+            what: what.into(),
+            help: help.into(),
+        }
+    }
+}
+
+const EXAMPLE: &str = "write for example \"amqp://user:password@host:5672/vhost\"";
+
+#[rustfmt::skip]
+mod wrong {
+    use super::{EXAMPLE, Refusal};
+
+    pub(super) const EMPTY: Refusal = ("is empty", EXAMPLE);
+    pub(super) const CHARACTER: Refusal = ("contains a character that is not allowed in a URL", "percent-encode it, a space is %20");
+    pub(super) const NO_SCHEME: Refusal = ("has no scheme", EXAMPLE);
+    pub(super) const QUERY: Refusal = ("contains a `?`, but query parameters are not supported", "remove them; in a password or vhost write %3f");
+    pub(super) const COLONS: Refusal = ("has more than one `:` in host and port", "write an IPv6 address in brackets, and user and password before an `@`");
+    pub(super) const NO_HOST: Refusal = ("has no host", EXAMPLE);
+    pub(super) const HOST: Refusal = ("has a bad host name", "write letters, digits, `-`, `.` and `_` only");
+    pub(super) const PORT: Refusal = ("has a bad port", "write a number from 1 to 65535");
+    pub(super) const NOT_A_PORT: Refusal = ("has a bad port", "write a number from 1 to 65535, and user and password before an `@`");
+    pub(super) const BRACKET: Refusal = ("has a `[` without a `]`", "write IPv6 as [::1]:5672");
+    pub(super) const IPV6: Refusal = ("has no IPv6 address between its brackets", "write for example [::1]:5672");
+    pub(super) const NO_ZONE: Refusal = ("has a link-local address without its interface", "write for example [fe80::1%25eth0]");
+    pub(super) const ZONE: Refusal = ("has a bad zone after its IPv6 address", "write an interface's name or number, for example [fe80::1%25eth0]");
+    pub(super) const NO_USER: Refusal = ("has an empty user name", "write one before the `@`, or remove the `@`");
+    pub(super) const NO_VHOST: Refusal = ("ends with `/`, which means the empty vhost", "remove that `/`, or write /%2f for the default vhost");
+    pub(super) const SLASH: Refusal = ("has a raw `/` in the vhost", "write %2f for it, the default vhost is /%2f");
+    pub(super) const LONG_VHOST: Refusal = ("has a vhost longer than 255 bytes", "shorten it");
+    pub(super) const PERCENT: Refusal = ("has a `%` without two hex digits", "write %25 for a plain `%`");
+    pub(super) const NOT_UTF8: Refusal = ("has percent codes that are not UTF-8", "encode the UTF-8 bytes of each character");
+    pub(super) const NUL: Refusal = ("contains a NUL (%00)", "remove it");
+}
+
 impl FromStr for BrokerUrl {
     type Err = UrlError;
 
     /// Parses a URL. A missing user means `guest` with password `guest`, a missing vhost `/`.
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        ensure(!text.is_empty(), "is empty", EXAMPLE)?;
-        let is_ascii = text.bytes().all(|byte| byte.is_ascii_graphic());
-        let encode = "percent-encode it, a space is %20";
+        ensure(!text.is_empty(), wrong::EMPTY)?;
         ensure(
-            is_ascii,
-            "contains a character that is not allowed in a URL",
-            encode,
+            text.bytes().all(|byte| byte.is_ascii_graphic()),
+            wrong::CHARACTER,
         )?;
-        let Some((scheme, rest)) = text.split_once("://") else {
-            return error("has no scheme", EXAMPLE);
-        };
+        let (scheme, rest) = text.split_once("://").ok_or(wrong::NO_SCHEME)?;
         let scheme = parse_scheme(scheme)?;
         refuse_raw_characters(rest)?;
         refuse_query(rest)?;
@@ -44,7 +79,7 @@ impl FromStr for BrokerUrl {
             None => (None, authority),
         };
         let (host, port) = parse_address(address, scheme)?;
-        let (user, password) = parse_user_info(user_info)?;
+        let (user, password) = parse_user_info(user_info.unwrap_or("guest:guest"))?;
         let default_login = user_info.is_none()
             || scheme == Scheme::Amqp && is_factory_login(&user, password.as_ref());
         Ok(Self {
@@ -54,25 +89,13 @@ impl FromStr for BrokerUrl {
             user,
             password,
             default_login,
-            vhost: parse_vhost(path)?,
+            vhost: path.map_or(Ok("/".into()), parse_vhost)?,
         })
     }
 }
 
-const EXAMPLE: &str = "write for example \"amqp://user:password@host:5672/vhost\"";
-
-/// The maximum length of an interface's name, in bytes.
-const MAX_ZONE: usize = 15;
-
-fn error<T>(what: impl Into<String>, help: impl Into<String>) -> Result<T, UrlError> {
-    Err(UrlError {
-        what: what.into(),
-        help: help.into(),
-    })
-}
-
-fn ensure(is_right: bool, what: &str, help: &str) -> Result<(), UrlError> {
-    if is_right { Ok(()) } else { error(what, help) }
+fn ensure(is_right: bool, refusal: Refusal) -> Result<(), Refusal> {
+    if is_right { Ok(()) } else { Err(refusal) }
 }
 
 /// The text before a character, and the text after it if the character occurs.
@@ -83,7 +106,7 @@ fn split(text: &str, at: char) -> (&str, Option<&str>) {
     }
 }
 
-fn parse_scheme(text: &str) -> Result<Scheme, UrlError> {
+fn parse_scheme(text: &str) -> Result<Scheme, Refusal> {
     let help = match text.to_ascii_lowercase().as_str() {
         "amqp" => return Ok(Scheme::Amqp),
         "amqps" => return Ok(Scheme::Amqps),
@@ -93,7 +116,7 @@ fn parse_scheme(text: &str) -> Result<Scheme, UrlError> {
         }
         _ => "did you mean amqp://?",
     };
-    error("must start with amqp:// or amqps://", help)
+    Err(("must start with amqp:// or amqps://", help))
 }
 
 /// Refuses the characters that end an authority or a path if they are unencoded inside a password or vhost.
@@ -110,8 +133,10 @@ fn refuse_raw_characters(rest: &str) -> Result<(), UrlError> {
             None => return Ok(()),
         }
     };
-    let help = format!("in a user name, password or vhost write {code} for it");
-    error(format!("contains a raw `{character}`"), help)
+    Err(UrlError {
+        what: format!("contains a raw `{character}`"),
+        help: format!("in a user name, password or vhost write {code} for it"),
+    })
 }
 
 /// Query parameters of other clients, and what to use here.
@@ -134,120 +159,89 @@ fn refuse_query(rest: &str) -> Result<(), UrlError> {
         return Ok(());
     };
     let name = query.split(['=', '&']).next().unwrap_or_default();
-    match PARAMETERS.iter().find(|(known, _)| *known == name) {
-        Some((name, help)) => error(format!("has the query parameter `{name}`"), *help),
-        None => error(
-            "contains a `?`, but query parameters are not supported",
-            "remove them; in a password or vhost write %3f",
-        ),
-    }
+    let (name, help) = PARAMETERS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .ok_or(wrong::QUERY)?;
+    Err(UrlError {
+        what: format!("has the query parameter `{name}`"),
+        help: (*help).into(),
+    })
 }
 
-fn parse_address(address: &str, scheme: Scheme) -> Result<(String, u16), UrlError> {
-    const PORT: &str = "has a bad port";
-    const NUMBER: &str = "write a number from 1 to 65535";
+fn parse_address(address: &str, scheme: Scheme) -> Result<(String, u16), Refusal> {
     let (host, port) = if let Some(literal) = address.strip_prefix('[') {
-        let Some((host, port)) = literal.split_once(']') else {
-            return error("has a `[` without a `]`", "write IPv6 as [::1]:5672");
-        };
+        let (host, port) = literal.split_once(']').ok_or(wrong::BRACKET)?;
         (parse_ipv6(host)?, port)
     } else {
-        let help = "write an IPv6 address in brackets, and user and password before an `@`";
-        let colons = address.matches(':').count();
-        ensure(colons <= 1, "has more than one `:` in host and port", help)?;
+        ensure(address.matches(':').count() <= 1, wrong::COLONS)?;
         let (host, port) = address.split_at(address.find(':').unwrap_or(address.len()));
         (host.to_owned(), port)
     };
-    ensure(!host.is_empty(), "has no host", EXAMPLE)?;
-    let port = match port.strip_prefix(':') {
-        _ if port.is_empty() => scheme.default_port(),
+    ensure(!host.is_empty(), wrong::NO_HOST)?;
+    let port = if port.is_empty() {
+        scheme.default_port()
+    } else {
+        let digits = port.strip_prefix(':').ok_or(wrong::NOT_A_PORT)?;
         // `+5672` would parse, but is not a port.
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => match digits.parse() {
-            Ok(port) if port > 0 => port,
-            _ => return error(PORT, NUMBER),
-        },
-        _ => {
-            return error(
-                PORT,
-                format!("{NUMBER}, and user and password before an `@`"),
-            );
-        }
+        ensure(
+            digits.bytes().all(|byte| byte.is_ascii_digit()),
+            wrong::NOT_A_PORT,
+        )?;
+        digits
+            .parse()
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or(wrong::PORT)?
     };
-    let help = "write letters, digits, `-`, `.` and `_` only";
-    let is_good = address.starts_with('[') || is_host(&host);
-    ensure(is_good, "has a bad host name", help)?;
+    ensure(address.starts_with('[') || is_host(&host), wrong::HOST)?;
     Ok((host, port))
 }
 
 /// An IPv6 address, with a zone if one is given: `%25eth0` as in RFC 6874, or `%eth0` as everywhere else.
-fn parse_ipv6(text: &str) -> Result<String, UrlError> {
+fn parse_ipv6(text: &str) -> Result<String, Refusal> {
+    /// The maximum length of an interface's name, in bytes.
+    const MAX_ZONE: usize = 15;
     let (address, zone) = split(text, '%');
-    let Ok(parsed) = address.parse::<Ipv6Addr>() else {
-        let what = "has no IPv6 address between its brackets";
-        return error(what, "write for example [::1]:5672");
-    };
+    let parsed: Ipv6Addr = address.parse().map_err(|_| wrong::IPV6)?;
     let Some(zone) = zone else {
-        let what = "has a link-local address without its interface";
-        let is_good = !parsed.is_unicast_link_local();
-        ensure(is_good, what, "write for example [fe80::1%25eth0]")?;
+        ensure(!parsed.is_unicast_link_local(), wrong::NO_ZONE)?;
         return Ok(address.to_owned());
     };
     let escaped = zone.strip_prefix("25").filter(|zone| !zone.is_empty());
     let zone = escaped.unwrap_or(zone);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let is_good = (1..=MAX_ZONE).contains(&zone.len()) && zone.bytes().all(plain);
-    let help = "write an interface's name or number, for example [fe80::1%25eth0]";
-    ensure(is_good, "has a bad zone after its IPv6 address", help)?;
+    ensure(
+        (1..=MAX_ZONE).contains(&zone.len()) && zone.bytes().all(plain),
+        wrong::ZONE,
+    )?;
     Ok(format!("{address}%{zone}"))
 }
 
-fn parse_user_info(user_info: Option<&str>) -> Result<(String, Option<Secret>), UrlError> {
-    let Some(user_info) = user_info else {
-        return Ok(("guest".into(), Some(Secret::new("guest"))));
-    };
+fn parse_user_info(user_info: &str) -> Result<(String, Option<Secret>), Refusal> {
     let (user, password) = split(user_info, ':');
     let password = password.map(decode).transpose()?;
     let user = decode(user)?;
-    let help = "write one before the `@`, or remove the `@`";
-    ensure(!user.is_empty(), "has an empty user name", help)?;
+    ensure(!user.is_empty(), wrong::NO_USER)?;
     Ok((user, password.map(Secret::new)))
 }
 
-fn parse_vhost(path: Option<&str>) -> Result<String, UrlError> {
-    let Some(path) = path else {
-        return Ok("/".into());
-    };
-    let help = "remove that `/`, or write /%2f for the default vhost";
-    ensure(
-        !path.is_empty(),
-        "ends with `/`, which means the empty vhost",
-        help,
-    )?;
-    let help = "write %2f for it, the default vhost is /%2f";
-    ensure(!path.contains('/'), "has a raw `/` in the vhost", help)?;
+fn parse_vhost(path: &str) -> Result<String, Refusal> {
+    ensure(!path.is_empty(), wrong::NO_VHOST)?;
+    ensure(!path.contains('/'), wrong::SLASH)?;
     let vhost = decode(path)?;
-    ensure(
-        vhost.len() <= 255,
-        "has a vhost longer than 255 bytes",
-        "shorten it",
-    )?;
+    ensure(vhost.len() <= 255, wrong::LONG_VHOST)?;
     Ok(vhost)
 }
 
-fn decode(text: &str) -> Result<String, UrlError> {
+fn decode(text: &str) -> Result<String, Refusal> {
     let is_code = |code: &[u8]| code.iter().all(u8::is_ascii_hexdigit);
     let is_escape = |escape: &str| escape.as_bytes().get(..2).is_some_and(is_code);
-    let is_good = text.split('%').skip(1).all(is_escape);
-    ensure(
-        is_good,
-        "has a `%` without two hex digits",
-        "write %25 for a plain `%`",
-    )?;
-    let Ok(decoded) = percent_encoding::percent_decode_str(text).decode_utf8() else {
-        let what = "has percent codes that are not UTF-8";
-        return error(what, "encode the UTF-8 bytes of each character");
-    };
-    // AMQP's PLAIN login separates user and password by NUL.
-    ensure(!decoded.contains('\0'), "contains a NUL (%00)", "remove it")?;
+    ensure(text.split('%').skip(1).all(is_escape), wrong::PERCENT)?;
+    let decoded = percent_encoding::percent_decode_str(text)
+        .decode_utf8()
+        .map_err(|_| wrong::NOT_UTF8)?;
+    // AMQP's PLAIN login separates user and password by wrong::NUL.
+    ensure(!decoded.contains('\0'), wrong::NUL)?;
     Ok(decoded.into_owned())
 }
