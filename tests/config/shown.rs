@@ -115,6 +115,25 @@ fn the_shown_configuration_loads_to_the_same_values() {
     assert!(lines.contains(&timeout));
 }
 
+/// Origins are kept in figment, values are not.
+#[test]
+fn debug_output_shows_origins_and_no_password() {
+    let url = "amqp://u:k4nary@h";
+    let folder = Folder::new();
+    let path = folder.write("a.toml", format!("broker.url = {url:?}"));
+    let environment = Environment::empty().with("FIBRPC_BROKER__URL", url);
+    let mut overrides = with_config(&path);
+    overrides.values = vec![("broker.url", url.into())];
+    let loaded = load_from(Program::Daemon, &overrides, &environment).unwrap();
+    assert_eq!(
+        loaded.config.broker.url[0].password,
+        Some(Secret::new("k4nary"))
+    );
+    let text = format!("{loaded:?}");
+    assert!(text.contains("command line"), "{text}");
+    assert!(!text.contains("k4nary"), "{text}");
+}
+
 #[test]
 fn control_and_invisible_characters_are_escaped_and_load_to_the_same() {
     let queue = "a\u{202e}b\u{200b}\\\"'c\u{e0041}";
