@@ -1,38 +1,109 @@
-//! Text from elsewhere, made safe before it reaches a terminal, the journal, systemd's STATUS or an error
-//! message. Pure.
+//! Text for people. Pure.
 //!
-//! Control characters could move the cursor, rewrite what stands above or end a record early; marks of
-//! direction could make one text look like another; invisible characters make two texts look the same.
+//! - Untrusted text is made safe before it reaches a terminal, the journal, systemd's STATUS or an error message:
+//!   control characters could move the cursor, rewrite earlier lines or end a record early; bidirectional controls
+//!   could make one text look like another; invisible characters make two texts look the same.
+//! - Durations and counts have one format each, in both programs.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::time::Duration;
 
-/// The text on one line, with all that is not seen as it is in Rust's notation, such as `\u{1b}`. What is safe
-/// stays as it is, so doing it twice changes nothing.
+/// The most characters in a line of the log and in STATUS; in UTF-8 less than the 4096 bytes that systemd takes.
+pub(crate) const MAX_LINE: usize = 1000;
+
+/// The text on one line; characters that are not shown as they are appear in Rust's notation, such as `\u{1b}`.
+/// Safe text is unchanged, so applying it twice makes no difference.
 pub(crate) fn safe(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {
         return text.into();
     }
     let mut shown = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        push_safe(&mut shown, c);
+        match c {
+            '\0' => shown.push_str("\\0"),
+            _ if is_unsafe(c) => shown.extend(c.escape_default()),
+            _ => shown.push(c),
+        }
     }
     shown.into()
 }
 
-/// Adds a character to a line, made safe.
-pub(crate) fn push_safe(line: &mut String, c: char) {
-    match c {
-        '\0' => line.push_str("\\0"),
-        _ if is_unsafe(c) => line.extend(c.escape_default()),
-        _ => line.push(c),
+/// The first `max_chars` characters, [`safe`], and `...` if something was left out.
+pub(crate) fn excerpt(text: &str, max_chars: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(max_chars) {
+        Some((end, _)) => format!("{}...", safe(&text[..end])).into(),
+        None => safe(text),
     }
 }
 
-/// Whether a character is not shown as it is: controls, line separators, all marks of direction, and whatever has
-/// no form of its own (Unicode's `Default_Ignorable_Code_Point`, and most of its format characters).
+/// [`safe`] for JSON: escapes in JSON's notation, so that the meaning stays the same.
+pub(crate) fn safe_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_unsafe(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string does not fail.
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// A duration in the units of the configuration: three significant digits below a minute (`830µs`, `4.95ms`, `1.5s`),
+/// two units above (`1m30s`, `5h7m`, `12d3h`).
+pub(crate) fn duration(time: Duration) -> String {
+    let micros = time.as_secs_f64() * 1e6;
+    let (value, unit) = match micros {
+        ..0.005 => return "0s".to_owned(),
+        // From these bounds on, three digits would round up to four.
+        ..999.5 => (micros, "µs"),
+        ..999.5e3 => (micros / 1e3, "ms"),
+        ..59.95e6 => (micros / 1e6, "s"),
+        _ => {
+            let seconds = time.saturating_add(Duration::from_millis(500)).as_secs();
+            let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+            let (large, small) = match seconds {
+                86400.. => ((days, "d"), (hours % 24, "h")),
+                3600.. => ((hours, "h"), (minutes % 60, "m")),
+                _ => ((minutes, "m"), (seconds % 60, "s")),
+            };
+            let text = |(value, unit)| format!("{value}{unit}");
+            return match small {
+                (0, _) => text(large),
+                _ => text(large) + &text(small),
+            };
+        }
+    };
+    let digits = match value {
+        ..9.995 => format!("{value:.2}"),
+        ..99.95 => format!("{value:.1}"),
+        _ => return format!("{value:.0}{unit}"),
+    };
+    format!(
+        "{}{unit}",
+        digits.trim_end_matches('0').trim_end_matches('.')
+    )
+}
+
+/// A number of things: `1 request`, `2 requests`.
+pub(crate) fn count(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Adds a character to a line, made safe.
+pub(crate) fn push_safe(line: &mut String, c: char) {
+    line.push_str(&safe(c.encode_utf8(&mut [0; 4])));
+}
+
+/// Whether a character is not shown as it is: control characters, line separators, bidirectional controls, and whatever
+/// has no form of its own (Unicode's `Default_Ignorable_Code_Point` and most of its format characters).
 ///
-/// Joiners and variation selectors are among those, although emoji use them: two names that look the same must not
-/// differ, and terminals do not agree on how wide what they make is. Accents that combine are visible and stay.
+/// Joiners and variation selectors are included, although emoji use them: two names that look the same must not differ,
+/// and terminals disagree on the width of the result. Combining accents are visible and stay.
 pub(crate) fn is_unsafe(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
@@ -66,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_seen_as_it_is_is_escaped() {
+    fn invisible_and_control_characters_are_escaped() {
         for (text, shown) in [
             ("", ""),
             ("832040", "832040"),
@@ -80,6 +151,11 @@ mod tests {
             ("\u{9b}2J\u{7f}\u{85}", r"\u{9b}2J\u{7f}\u{85}"),
             ("a\u{2028}b\u{2029}c", r"a\u{2028}b\u{2029}c"),
             ("\u{202e}live\u{2066}", r"\u{202e}live\u{2066}"),
+            (
+                "\u{202a}\u{202b}\u{202c}\u{202d}\u{2067}\u{2068}\u{2069}",
+                r"\u{202a}\u{202b}\u{202c}\u{202d}\u{2067}\u{2068}\u{2069}",
+            ),
+            ("\u{200c}\u{200d}\u{2060}", r"\u{200c}\u{200d}\u{2060}"),
             ("\u{200e}\u{200f}\u{61c}", r"\u{200e}\u{200f}\u{61c}"),
             ("we\u{200b}b\u{ad}\u{feff}", r"we\u{200b}b\u{ad}\u{feff}"),
             ("👩\u{200d}💻 ❤\u{fe0f}", r"👩\u{200d}💻 ❤\u{fe0f}"),
@@ -90,5 +166,79 @@ mod tests {
             assert_eq!(safe(text), shown, "{text:?}");
             assert_eq!(safe(shown), shown);
         }
+    }
+
+    #[test]
+    fn excerpts_are_cut_between_characters() {
+        for (text, shown) in [
+            ("", ""),
+            ("abc", "abc"),
+            ("abcd", "abc..."),
+            ("üüüü", "üüü..."),
+            ("\n12", r"\n12"),
+            ("\n123", r"\n12..."),
+        ] {
+            assert_eq!(excerpt(text, 3), shown, "{text:?}");
+        }
+        let line = excerpt("a\n\u{7f}\\ \u{1f600} é", 100);
+        assert_eq!(line, "a\\n\\u{7f}\\ \u{1f600} é");
+        assert_eq!(excerpt(&line, 100), line);
+        assert_eq!(excerpt(&"漢".repeat(5000), 1000).chars().count(), 1003);
+    }
+
+    #[test]
+    fn json_keeps_its_meaning() {
+        for (text, json) in [
+            ("832040", "832040"),
+            ("grüße, 世界 🦀", "grüße, 世界 🦀"),
+            ("\u{1b}[2J", r"\u001b[2J"),
+            ("a\nb\r\tc", r"a\u000ab\u000d\u0009c"),
+            ("\u{9b}2J\u{7f}", r"\u009b2J\u007f"),
+            ("\u{202e}live\u{2066}", r"\u202elive\u2066"),
+            ("\u{2028}\u{feff}\u{e0041}", r"\u2028\ufeff\udb40\udc41"),
+        ] {
+            assert_eq!(safe_json(text), json, "{text:?}");
+            let line = safe_json(&serde_json::to_string(text).unwrap());
+            let read: String = serde_json::from_str(&line).unwrap();
+            assert_eq!(read, text, "{line}");
+        }
+    }
+
+    #[test]
+    fn durations_have_three_digits_or_two_units() {
+        for (nanos, shown) in [
+            (0, "0s"),
+            (1, "0s"),
+            (500, "0.5µs"),
+            (1_400, "1.4µs"),
+            (20_000, "20µs"),
+            (830_200, "830µs"),
+            (999_600, "1ms"),
+            (4_953_000, "4.95ms"),
+            (9_996_000, "10ms"),
+            (12_345_000, "12.3ms"),
+            (99_960_000, "100ms"),
+            (250_000_000, "250ms"),
+            (999_600_000, "1s"),
+            (1_500_000_000, "1.5s"),
+            (30_000_000_000, "30s"),
+            (59_940_000_000, "59.9s"),
+            (59_960_000_000, "1m"),
+            (90_000_000_000, "1m30s"),
+            (3_599_400_000_000, "59m59s"),
+            (3_600_000_000_000, "1h"),
+            (18_420_000_000_000, "5h7m"),
+            (90_061_000_000_000, "1d1h"),
+            (8_640_000_000_000_000, "100d"),
+        ] {
+            assert_eq!(duration(Duration::from_nanos(nanos)), shown, "{nanos}");
+        }
+        assert!(duration(Duration::MAX).starts_with("213503982334601d"));
+    }
+
+    #[test]
+    fn only_one_is_singular() {
+        let counts = [0, 1, 2].map(|n| count(n, "request"));
+        assert_eq!(counts, ["0 requests", "1 request", "2 requests"]);
     }
 }

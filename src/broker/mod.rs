@@ -7,6 +7,7 @@
 pub mod backoff;
 pub mod certificate;
 mod channel;
+pub mod clock;
 pub mod cluster;
 mod codec;
 pub mod config_check;

@@ -2,10 +2,10 @@
 
 use super::input::Item;
 use super::output::{Closed, Output, line_of};
-use super::text::shorten;
 use crate::client::{CallError, Reply};
 use crate::protocol::reply::Trailer;
 use crate::protocol::{Code, Status};
+use crate::text::{duration, excerpt};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -143,7 +143,7 @@ impl Repeated {
 
 /// The number that a message is about, and where it was read.
 fn label(item: &Item) -> String {
-    let text = shorten(&item.text);
+    let text = excerpt(&item.text, MAX_SHOWN);
     match item.line {
         Some(line) => format!("line {line}: {text}"),
         None => text.into_owned(),
@@ -164,10 +164,13 @@ fn times(trailer: &Trailer, round_trip: Option<Duration>) -> String {
     ];
     let times = times
         .into_iter()
-        .filter_map(|(time, what)| Some(format!("{what} {:.1?}", time?)));
+        .filter_map(|(time, what)| Some(format!("{what} {}", duration(time?))));
     let server = server.as_deref().map(|name| format!("by {name}"));
     times.chain(server).collect::<Vec<_>>().join(", ")
 }
+
+/// The most characters of a number that an error line repeats.
+const MAX_SHOWN: usize = 40;
 
 /// A line of `--json`. Fields are added to it, never renamed.
 #[derive(Serialize)]
@@ -281,11 +284,11 @@ mod tests {
         let reply = reply();
         assert_eq!(
             times(&reply.trailer, Some(reply.round_trip)),
-            "round trip 2.3ms, queued 1.5ms, computed 20.0µs, by a\u{202e}b"
+            "round trip 2.35ms, queued 1.5ms, computed 20µs, by a\u{202e}b"
         );
         assert_eq!(
             times(&Trailer::default(), Some(Duration::from_secs(1))),
-            "round trip 1.0s"
+            "round trip 1s"
         );
     }
 

@@ -11,6 +11,7 @@ use crate::broker::{Error, Kind};
 use crate::client::{CallError, Client, Reply, Settings, State};
 use crate::config::{BrokerUrl, Config};
 use crate::protocol::Status;
+use crate::text::duration;
 use futures_util::stream::{FuturesOrdered, StreamExt as _};
 use std::future::Future;
 use std::io::IsTerminal as _;
@@ -224,14 +225,14 @@ impl Asking<'_> {
 
     /// What is waited for, in words.
     fn waiting(&self, idle: bool) -> String {
-        let timeout = self.config.client.timeout;
+        let timeout = duration(self.config.client.timeout);
         match self.client.state() {
             _ if idle => self.reading.clone(),
             State::Ready => format!(
-                "waiting for a reply from queue {:?}, at most {timeout:?}",
+                "waiting for a reply from queue {:?}, at most {timeout}",
                 self.config.queue.name
             ),
-            state => format!("{state}; waiting, at most {timeout:?}"),
+            state => format!("{state}; waiting, at most {timeout}"),
         }
     }
 }

@@ -6,9 +6,9 @@
 use super::EXIT_CONFIG;
 use super::args::{Common, Config};
 use super::output::{complain, line_of, print, warn};
-use super::text::safe_json;
 use crate::broker::config_check::{Denied, check};
 use crate::config::{Loaded, Overrides, Problem, Program, load, show_json, show_toml};
+use crate::text::safe_json;
 use serde::Serialize;
 use std::path::PathBuf;
 

@@ -10,9 +10,9 @@ pub(super) use source::EXIT_INPUT;
 
 use super::args::Ask;
 use super::lines::{Line, Lines};
-use super::text::safe;
 use super::usage::STDIN;
 use crate::protocol::{Code, Status};
+use crate::text::safe;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;

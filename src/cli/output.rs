@@ -6,9 +6,9 @@
 
 use super::progress::{Done, Progress};
 use super::terminal::{BAD, DOUBTFUL, painted, stderr_has_color};
-use super::text::{safe, safe_json};
 use crate::protocol::{Code, Status};
 use crate::stdio;
+use crate::text::{safe, safe_json};
 use serde::Serialize;
 use std::io::{self, IsTerminal as _, Write as _};
 use tokio::sync::mpsc;

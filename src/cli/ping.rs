@@ -3,11 +3,11 @@
 use super::args::{Common, Ping};
 use super::call::{Failed, Notice, connect, settings};
 use super::output::{Closed, Failure, Output, Style, line_of};
-use super::text::safe;
 use crate::client::{Answerer, Client, Pong};
 use crate::config::Config;
 use crate::protocol::control::Report;
 use crate::protocol::{Code, Status};
+use crate::text::safe;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hdrhistogram::Histogram;
 use serde::Serialize;

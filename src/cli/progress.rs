@@ -1,8 +1,8 @@
 //! The bar on a terminal while many numbers are asked for, or a line of words in its place. Belongs to the
 //! thread that writes.
 
-use super::text::{safe, span};
 use crate::stdio;
+use crate::text::{duration, safe};
 use indicatif::style::TemplateError;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 use std::fmt::Write;
@@ -208,7 +208,7 @@ fn rate(per_second: f64) -> String {
 
 fn left(per_second: f64, left: Duration) -> String {
     if per_second > 0.0 {
-        format!("{} left", span(left.as_secs()))
+        format!("{} left", duration(Duration::from_secs(left.as_secs())))
     } else {
         "time left unknown".into()
     }

@@ -4,16 +4,16 @@ use super::args::{Common, Watch};
 use super::call::{Failed, Notice, settings, waiting_for_broker};
 use super::output::{Closed, Failure, Output, Style, line_of};
 use super::terminal::{DOUBTFUL, GOOD, painted, stdout_has_color};
-use super::text::{columns, safe, span};
 use crate::client::{Fleet, View};
 use crate::config::Config;
 use crate::protocol::control::Report;
-use crate::protocol::words::plural;
 use crate::protocol::{Code, Status};
+use crate::text::{count, duration, safe};
 use serde::Serialize;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use unicode_width::UnicodeWidthStr as _;
 
 /// The time from one look to the next.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -147,7 +147,7 @@ fn lines(name: &str, view: &View, patience: Duration, color: bool) -> Vec<String
             "queue {name}: {}, {} waiting, {}",
             queue_type(servers).map_or("type unknown".into(), safe),
             queue.messages,
-            plural(queue.consumers.into(), "consumer"),
+            count(queue.consumers.into(), "consumer"),
         ),
         Err(status) => format!("queue {name}: {}", safe(&status.message)),
     }];
@@ -168,8 +168,9 @@ fn lines(name: &str, view: &View, patience: Duration, color: bool) -> Vec<String
             lines.push("no daemon has answered".into());
         }
         Ok(_) if silent > 0 => lines.push(format!(
-            "{silent} of {} did not answer: a server of another kind, an older fibrpcd, one without server.control or the permission for it, or one too busy to answer within {patience:?}",
-            plural(consumers.into(), "consumer")
+            "{silent} of {} did not answer: a server of another kind, an older fibrpcd, one without server.control or the permission for it, or one too busy to answer within {}",
+            count(consumers.into(), "consumer"),
+            duration(patience)
         )),
         Ok(_) => {}
     }
@@ -203,7 +204,7 @@ fn table(servers: &[Report], color: bool) -> Vec<String> {
             text(&report.instance),
             text(&report.version),
             text(&report.host),
-            span(report.uptime_s),
+            duration(Duration::from_secs(report.uptime_s)),
             text(&report.state),
             report.in_flight.to_string(),
             report.served.to_string(),
@@ -214,14 +215,14 @@ fn table(servers: &[Report], color: bool) -> Vec<String> {
     }));
     let widths: Vec<usize> = (0..HEADINGS.len())
         .map(|column| {
-            let width = |row: &[String; 10]| columns(&row[column]);
+            let width = |row: &[String; 10]| row[column].width();
             rows.iter().map(width).max().unwrap_or(0)
         })
         .collect();
     let line = |row: [String; 10]| {
         let cells = row.iter().zip(HEADINGS).zip(&widths);
         let cells = cells.map(|((cell, (heading, right)), width)| {
-            let blank = " ".repeat(width.saturating_sub(columns(cell)));
+            let blank = " ".repeat(width.saturating_sub(cell.width()));
             let padded = if right {
                 blank + cell
             } else {
@@ -240,7 +241,7 @@ fn table(servers: &[Report], color: bool) -> Vec<String> {
 }
 
 fn time(us: u64) -> String {
-    format!("{:.1?}", Duration::from_micros(us))
+    duration(Duration::from_micros(us))
 }
 
 /// The view as one JSON object. Fields are added to it, never renamed.

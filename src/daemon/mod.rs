@@ -12,13 +12,13 @@ mod process;
 mod reload;
 mod signals;
 mod status;
-mod text;
 mod watchdog;
 
 use crate::broker::config_check::{Denied, check};
 use crate::config::{self, Loaded, Overrides, Problem, Program};
 use crate::server::events;
 use crate::stdio;
+use crate::text::{MAX_LINE, excerpt};
 use args::Args;
 use clap::Parser as _;
 use logging::Logging;
@@ -117,7 +117,7 @@ fn complain(text: &str) {
 
 /// One line on stderr.
 fn print_error(text: &str) {
-    let line = text::one_line(text) + "\n";
+    let line = format!("{}\n", excerpt(text, MAX_LINE));
     // Where it cannot be written there is nobody to tell.
     let _ = stdio::stderr().write_all(line.as_bytes());
 }

@@ -4,9 +4,9 @@
 //! since, so that STATUS is never older than that. Without `NOTIFY_SOCKET` nothing is sent.
 
 use super::status::status_line;
-use super::text::one_line;
 use super::watchdog::{Beats, Watchdog};
 use crate::server::{Counters, State};
+use crate::text::{MAX_LINE, excerpt, safe};
 use sd_notify::NotifyState;
 use std::time::{Duration, Instant};
 
@@ -80,7 +80,7 @@ impl Notify {
 
     /// A reload is over: refused for this reason, or in force.
     pub(super) fn reloaded(&mut self, refused: Option<&str>) {
-        self.refused = refused.map(one_line);
+        self.refused = refused.map(|why| safe(why).into_owned());
         if self.ready {
             self.send(&[NotifyState::Ready.to_string()]);
         }
@@ -105,6 +105,8 @@ impl Notify {
         if let Some(problem) = &self.refused {
             status = format!("{status}; reload refused: {problem}");
         }
+        // systemd ignores more than 4096 bytes.
+        let status = excerpt(&status, MAX_LINE).into_owned();
         if status != self.status {
             due.push(NotifyState::Status(&status).to_string());
             self.status = status;

@@ -1,9 +1,9 @@
 //! The one line that says what the daemon is doing, for systemd's STATUS. Pure.
 
-use super::text::one_line;
 use crate::server::events::cause;
 use crate::server::{Counters, State};
-use std::time::Instant;
+use crate::text::{duration, safe};
+use std::time::{Duration, Instant};
 
 /// What the server is doing at `now`, in one line.
 pub(super) fn status_line(state: &State, counters: &Counters, now: Instant) -> String {
@@ -19,8 +19,8 @@ pub(super) fn status_line(state: &State, counters: &Counters, now: Instant) -> S
             next,
             error,
         } => format!(
-            "waiting for broker {endpoint}, try {attempt} in {} s: {}",
-            seconds_until(*next, now),
+            "waiting for broker {endpoint}, try {attempt} in {}: {}",
+            time_until(*next, now),
             cause(error, endpoint)
         ),
         State::Consuming {
@@ -36,27 +36,24 @@ pub(super) fn status_line(state: &State, counters: &Counters, now: Instant) -> S
         }
         State::Blocked { reason, .. } => format!("blocked by the broker: {reason}"),
         State::Draining { until } => {
-            format!(
-                "draining, {in_flight} left, {} s",
-                seconds_until(*until, now)
-            )
+            format!("draining, {in_flight} left, {}", time_until(*until, now))
         }
         State::Stopped => "stopped".to_owned(),
     };
-    one_line(&line)
+    safe(&line).into_owned()
 }
 
-/// Whole seconds, begun ones counted: `0 s` is only what is over.
-fn seconds_until(then: Instant, now: Instant) -> u64 {
+/// Rounded up to whole seconds: `0s` is only what is over.
+fn time_until(then: Instant, now: Instant) -> String {
     let left = then.saturating_duration_since(now);
-    left.as_secs() + u64::from(left.subsec_nanos() > 0)
+    let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+    duration(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::atomic::Ordering;
-    use std::time::Duration;
 
     #[test]
     fn each_state_has_its_words() {
@@ -84,12 +81,12 @@ mod tests {
                     "cannot reach broker mq1:5672: connection refused",
                 ),
                 0,
-                "waiting for broker mq1:5672, try 7 in 12 s: connection refused",
+                "waiting for broker mq1:5672, try 7 in 12s: connection refused",
             ),
             (
                 waiting(Instant::now(), "closed:\nREADY=1"),
                 0,
-                r"waiting for broker mq1:5672, try 7 in 0 s: closed:\nREADY=1",
+                r"waiting for broker mq1:5672, try 7 in 0s: closed:\nREADY=1",
             ),
             (
                 State::Consuming {
@@ -122,7 +119,7 @@ mod tests {
                     until: now + Duration::from_secs(21),
                 },
                 3,
-                "draining, 3 left, 21 s",
+                "draining, 3 left, 21s",
             ),
             (State::Stopped, 0, "stopped"),
         ] {

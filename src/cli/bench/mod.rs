@@ -27,6 +27,7 @@ use super::progress::{self, Progress};
 use crate::client::Client;
 use crate::config::Config;
 use crate::stdio;
+use crate::text::duration;
 use load::Generator;
 use record::Record;
 use schedule::Pace;
@@ -125,8 +126,9 @@ async fn get_ready(
         let client = connect(settings, config, notice).await?;
         let waiting = || {
             format!(
-                "waiting for a first reply from queue {:?}, at most {timeout:?}",
-                config.queue.name
+                "waiting for a first reply from queue {:?}, at most {}",
+                config.queue.name,
+                duration(timeout)
             )
         };
         let answer = notice

@@ -3,8 +3,7 @@
 use super::assertion::Verdict;
 use super::summary::{Clients, Latency, PERCENTILES, Punctuality, Summary};
 use super::units::time;
-use crate::cli::text::safe;
-use crate::protocol::words::plural;
+use crate::text::{count, safe};
 
 /// The longest bar of the histogram.
 const WIDTH: u64 = 40;
@@ -40,7 +39,7 @@ pub(super) fn lines(summary: &Summary, verdicts: &[Verdict<'_>]) -> Vec<String> 
 
 fn head(summary: &Summary) -> String {
     let load = &summary.load;
-    let connections = plural(load.connections as u64, "connection");
+    let connections = count(load.connections as u64, "connection");
     let pace = match load.target_rate {
         Some(rate) => format!("open loop, {rate}/s, at most {} in flight", load.in_flight),
         None => format!("closed loop, {} in flight", load.in_flight),
@@ -66,9 +65,9 @@ fn totals(summary: &Summary) -> Vec<String> {
     let elapsed = time(summary.elapsed.as_secs_f64() * 1e6);
     let warm_up = match summary.load.warm_up_s {
         0.0 => String::new(),
-        warm_up => format!("   after {warm_up} s of warm-up"),
+        seconds => format!("   after {} of warm-up", time(seconds * 1e6)),
     };
-    lines.push(format!("  took      {elapsed:>13}{warm_up}"));
+    lines.push(format!("  took      {elapsed:>10}{warm_up}"));
     lines
 }
 
@@ -123,7 +122,8 @@ fn notes(summary: &Summary) -> Vec<String> {
     }
     if let Some(micros) = summary.processor {
         notes.push(format!(
-            "fibrpc itself took {micros:.1} µs of processor time a request."
+            "fibrpc itself took {} of processor time per request.",
+            time(micros)
         ));
     }
     notes
@@ -137,7 +137,7 @@ fn rate_not_kept(punctuality: &Punctuality, bound: usize) -> Option<String> {
         crowded,
     } = *punctuality;
     let latest = time(latest.as_secs_f64() * 1e6);
-    let requests = plural(late, "request");
+    let requests = count(late, "request");
     if crowded {
         return Some(format!(
             "The rate was not kept: {bound} were in flight, the most that may be (--in-flight);\n\
@@ -170,37 +170,37 @@ queue q, n = 30: closed loop, 100 in flight, 1 connection
   rate             500.0/s
   answered        1000
   errors             0
-  took             2.00 s   after 1 s of warm-up
+  took              2s   after 1s of warm-up
 
 Latency:
-  min              1 µs
-  mean           500 µs
-  p50            500 µs
-  p75            750 µs
-  p90            900 µs
-  p95            950 µs
-  p99            990 µs
-  p99.9          999 µs
-  p99.99        1.00 ms
-  max           1.00 ms
+  min               1µs
+  mean            500µs
+  p50             500µs
+  p75             750µs
+  p90             900µs
+  p95             950µs
+  p99             990µs
+  p99.9           999µs
+  p99.99            1ms
+  max               1ms
 
 Histogram:
-  <=     2 µs         1 ▏
-  <=     3 µs         2 ▏
-  <=     6 µs         2 ▏
-  <=    10 µs         4 ▏
-  <=    18 µs         8 ▏
-  <=    32 µs        14 █
-  <=    56 µs        25 ██
-  <=   100 µs        43 ███
-  <=   178 µs        78 ███████
-  <=   316 µs       139 ████████████
-  <=   562 µs       246 ██████████████████████
-  <=  1.00 ms       438 ████████████████████████████████████████
+  <=   1.78µs         1 ▏
+  <=   3.16µs         2 ▏
+  <=   5.62µs         2 ▏
+  <=     10µs         4 ▏
+  <=   17.8µs         8 ▏
+  <=   31.6µs        14 █
+  <=   56.2µs        25 ██
+  <=    100µs        43 ███
+  <=    178µs        78 ███████
+  <=    316µs       139 ████████████
+  <=    562µs       246 ██████████████████████
+  <=      1ms       438 ████████████████████████████████████████
 
-fibrpc itself took 12.3 µs of processor time a request.
+fibrpc itself took 12.3µs of processor time per request.
 
-assertion holds: p99<20ms: measured 990 µs";
+assertion holds: p99<20ms: measured 990µs";
         assert_eq!(lines.join("\n"), expected);
     }
 
@@ -227,10 +227,10 @@ assertion holds: p99<20ms: measured 990 µs";
             "queue q, n = 30: open loop, 5000/s, at most 100 in flight, 2 connections, full requests\n",
             "  errors           250   20.000%",
             "  unfinished         3",
-            "  took             2.00 s\n",
+            "  took              2s\n",
             "Errors:\n  UNAVAILABLE              250  no server\n",
             "The rate was not kept: 100 were in flight, the most that may be (--in-flight);\n",
-            "\n7 requests left late, by up to 812 ms, and 0 not at all.\n",
+            "\n7 requests left late, by up to 812ms, and 0 not at all.\n",
             "A connection was lost; what was unanswered was asked again.",
             "Replies that came too late, or twice: 4.",
         ] {
@@ -240,7 +240,7 @@ assertion holds: p99<20ms: measured 990 µs";
         summary.clients.lost = 2;
         let report = lines(&summary, &[]).join("\n");
         for line in [
-            "\n7 requests left late, by up to 812 ms: this machine was busy otherwise.\n",
+            "\n7 requests left late, by up to 812ms: this machine was busy otherwise.\n",
             "Connections were lost 2 times; what was unanswered was asked again.",
         ] {
             assert!(report.contains(line), "{line}\n{report}");
@@ -252,7 +252,7 @@ assertion holds: p99<20ms: measured 990 µs";
         let mut summary = summary(0, 0);
         summary.processor = None;
         let report = lines(&summary, &[]).join("\n");
-        assert!(report.ends_with("after 1 s of warm-up"), "{report}");
+        assert!(report.ends_with("after 1s of warm-up"), "{report}");
         assert!(!report.contains("Latency"), "{report}");
     }
 }

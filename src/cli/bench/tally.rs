@@ -8,8 +8,10 @@
 use super::check::is_fibonacci;
 use super::schedule::Due;
 use super::summary::{Clients, Failure, Latency, Load, Punctuality, Summary};
+use super::units::time;
 use crate::client::{CallError, Reply};
 use crate::protocol::Code;
+use crate::text::{count, duration};
 use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
@@ -152,13 +154,12 @@ impl Tally {
             return "warming up".into();
         };
         let summary = self.summary(Load::default(), Clients::default());
-        let seconds = now.saturating_duration_since(began).as_secs();
+        let elapsed = Duration::from_secs(now.saturating_duration_since(began).as_secs());
         let times = summary
             .latency
             .as_ref()
             .map_or_else(String::new, |latency| {
-                let [p50, p99] =
-                    [50.0, 99.0].map(|percent| super::units::time(latency.percentile(percent)));
+                let [p50, p99] = [50.0, 99.0].map(|percent| time(latency.percentile(percent)));
                 format!(", p50 {p50}, p99 {p99}")
             });
         let Summary {
@@ -167,7 +168,11 @@ impl Tally {
             in_flight,
             ..
         } = summary;
-        format!("{seconds} s: {rate:.0}/s{times}, {errors} errors, {in_flight} in flight")
+        format!(
+            "{}: {rate:.0}/s{times}, {}, {in_flight} in flight",
+            duration(elapsed),
+            count(errors, "error")
+        )
     }
 
     /// The figures as they are now.

@@ -1,10 +1,10 @@
 //! What round trips to a server say: whether it answers, how its clock is, and whether it counts right. Pure.
 
 use super::finding::{Check, Finding};
-use crate::broker::certificate::span;
 use crate::client::{Answerer, CallError, Pong, Reply};
 use crate::protocol::request::CLOCK_SKEW_MS;
 use crate::protocol::{Code, Status};
+use crate::text::duration;
 use std::time::Duration;
 
 /// The number that is asked for, and the answer to it.
@@ -20,7 +20,7 @@ pub(super) fn ping(outcome: &Result<Pong, Status>) -> Finding {
                 }
                 Answerer::Plain(_) => "a plain server (no fibrpcd, or an old one)".to_owned(),
             };
-            Check::Ping.ok(format!("{who} answered within {round_trip:.1?}"))
+            Check::Ping.ok(format!("{who} answered within {}", duration(*round_trip)))
         }
         Err(status) => failed(Check::Ping, status),
     }
@@ -32,9 +32,10 @@ pub(super) fn answer(outcome: &Result<Reply, CallError>) -> Finding {
     match outcome {
         Ok(Reply {
             value, round_trip, ..
-        }) if value == right => {
-            Check::Answer.ok(format!("{n} gives {value}, within {round_trip:.1?}"))
-        }
+        }) if value == right => Check::Answer.ok(format!(
+            "{n} gives {value}, within {}",
+            duration(*round_trip)
+        )),
         Ok(Reply { value, .. }) => Check::Answer.warning(
             format!("{n} gives {value:.20}, and not {right}"),
             "a server of another kind is on the queue; check queue.name",
@@ -101,12 +102,7 @@ pub(super) fn clock(pong: &Pong, received_ms: i64, timeout: Duration) -> Finding
 }
 
 fn distance(ms: i64) -> String {
-    let time = Duration::from_millis(ms.unsigned_abs().max(1));
-    if time < Duration::from_secs(60) {
-        format!("{time:?}")
-    } else {
-        span(time)
-    }
+    duration(Duration::from_millis(ms.unsigned_abs().max(1)))
 }
 
 fn millis(time: Duration) -> i64 {
@@ -145,8 +141,8 @@ mod tests {
             (NOW - 100, 200 * MS, Verdict::Ok, "within 100ms of ours"),
             (NOW, NONE, Verdict::Ok, "within 1ms of ours"),
             (NOW + 1_000, NONE, Verdict::Ok, "within 1s of ours"),
-            (NOW + 1_001, NONE, Verdict::Warning, "1.001s ahead"),
-            (NOW - 1_001, NONE, Verdict::Warning, "1.001s behind"),
+            (NOW + 1_001, NONE, Verdict::Warning, "1s ahead"),
+            (NOW - 1_001, NONE, Verdict::Warning, "1s behind"),
             // What may be the way is no fault of the clock.
             (NOW + 1_900, 2_000 * MS, Verdict::Warning, "2.9s ahead"),
             (NOW + 900, 2_000 * MS, Verdict::Ok, "within 2.9s of ours"),
@@ -160,9 +156,9 @@ mod tests {
                 NOW + 6_001,
                 NONE,
                 Verdict::Problem,
-                "6.001s ahead: it takes every request for late",
+                "6s ahead: it takes every request for late",
             ),
-            (NOW - 3_600_000, NONE, Verdict::Warning, "1 hour behind"),
+            (NOW - 3_600_000, NONE, Verdict::Warning, "1h behind"),
             (i64::MAX, NONE, Verdict::Problem, "ahead"),
             (i64::MIN, MS, Verdict::Warning, "behind"),
             (0, NONE, Verdict::Skipped, "cannot be told"),
@@ -183,7 +179,7 @@ mod tests {
         let well = ping(&Ok(pong(NOW, Duration::from_micros(1_234))));
         assert_eq!(
             well.message,
-            "fibrpcd 1.2.3 \"blue\\u{1b}\" answered within 1.2ms"
+            "fibrpcd 1.2.3 \"blue\\u{1b}\" answered within 1.23ms"
         );
         let late = Status::new(Code::DeadlineExceeded, "no reply within 5s; busy?");
         let finding = ping(&Err(late));
@@ -211,7 +207,7 @@ mod tests {
             (
                 Ok(reply("832040")),
                 Verdict::Ok,
-                "30 gives 832040, within 2.0ms",
+                "30 gives 832040, within 2ms",
             ),
             (
                 Ok(reply("7")),

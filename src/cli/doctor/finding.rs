@@ -2,7 +2,7 @@
 
 use crate::cli::output::line_of;
 use crate::cli::terminal::{BAD, DOUBTFUL, GOOD, painted};
-use crate::cli::text::safe;
+use crate::text::safe;
 use serde::{Serialize, Serializer};
 
 /// The checks, in the order of the report: each is a step further from the user to an answer.

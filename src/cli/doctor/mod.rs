@@ -18,12 +18,13 @@ use super::call::{self, Notice};
 use super::output::{Closed, Output, Style, complain};
 use super::terminal::stdout_has_color;
 use crate::broker::Connection;
+use crate::broker::clock::unix_ms;
 use crate::client::probe::{self, Approach};
 use crate::client::{Client, Settings};
 use crate::config::{BrokerUrl, Config, Loaded, Problem, Program, load};
 use finding::{Check, Finding, Verdict, skip_the_rest};
 use futures_util::future::join_all;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
 
 /// Examines everything; gives the exit status: 0 where all is well, 1 for warnings, 2 for problems.
@@ -180,11 +181,4 @@ async fn ask(
     }
     client.close().await;
     Ok(())
-}
-
-fn unix_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -2,11 +2,12 @@
 
 use super::finding::{Check, Finding, Verdict, skip_the_rest};
 use super::limits;
-use crate::broker::certificate::{Certificate, span};
+use crate::broker::certificate::Certificate;
 use crate::broker::stages::{Dial, Peer};
 use crate::broker::{Error, Kind};
 use crate::client::probe::Approach;
 use crate::config::{BrokerUrl, Config, Login, Scheme, login};
+use crate::text::duration;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
@@ -99,9 +100,9 @@ fn dns(url: &BrokerUrl, addresses: &Result<Vec<SocketAddr>, Error>) -> Finding {
 
 fn tcp(dials: &[(SocketAddr, Dial)]) -> Finding {
     let outcome = |(address, dial): &(SocketAddr, Dial)| match dial {
-        Dial::Connected(after) => format!("{address} connected within {after:.1?}"),
+        Dial::Connected(after) => format!("{address} connected within {}", duration(*after)),
         Dial::Refused => format!("{address} refused the connection"),
-        Dial::Silent(limit) => format!("no answer from {address} within {limit:?}"),
+        Dial::Silent(limit) => format!("no answer from {address} within {}", duration(*limit)),
         Dial::Short(shortage) => format!("{address} not tried: {}", shortage.words()),
         Dial::Failed(why) => format!("{address}: {why}"),
     };
@@ -183,12 +184,12 @@ fn left(certificate: &Certificate, now: SystemTime) -> (Verdict, String) {
     match not_after.duration_since(now) {
         Err(expired) => (
             Verdict::Problem,
-            format!("expired {} ago", span(expired.duration())),
+            format!("expired {} ago", duration(expired.duration())),
         ),
         Ok(left) if left < RENEW.min(whole / 3) => {
-            (Verdict::Warning, format!("expires in {}", span(left)))
+            (Verdict::Warning, format!("expires in {}", duration(left)))
         }
-        Ok(left) => (Verdict::Ok, format!("valid for {} more", span(left))),
+        Ok(left) => (Verdict::Ok, format!("valid for {} more", duration(left))),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::broker::topology::LOCKED;
 use crate::broker::{Error, Kind, QueueStatus};
 use crate::client::probe::Sight;
 use crate::config::{BrokerUrl, Queue};
-use crate::protocol::words::plural;
+use crate::text::count;
 
 /// Judges it all. `url` is the broker that was looked at.
 pub(super) fn judge(sight: &Sight, url: &BrokerUrl, queue: &Queue) -> Vec<Finding> {
@@ -26,7 +26,7 @@ pub(super) fn judge(sight: &Sight, url: &BrokerUrl, queue: &Queue) -> Vec<Findin
     findings.push(Check::Queue.ok(format!(
         "{:?} is there, {} waiting",
         queue.name,
-        plural(status.messages.into(), "message")
+        count(status.messages.into(), "message")
     )));
     let declared = sight.declaration.as_ref();
     findings.extend(
@@ -117,7 +117,7 @@ fn consumers(status: &QueueStatus) -> Finding {
             "start fibrpcd, or see in its log why it does not consume (journalctl -u fibrpcd); for a \
              server that polls, use --wait",
         ),
-        count => Check::Consumers.ok(plural(count.into(), "consumer")),
+        consumers => Check::Consumers.ok(count(consumers.into(), "consumer")),
     }
 }
 

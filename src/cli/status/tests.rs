@@ -51,9 +51,9 @@ fn all_daemons_answer() {
         lines("q", &view, PATIENCE, false),
         [
             "queue q: quorum, 5 waiting, 2 consumers",
-            r"INSTANCE       VERSION  HOST  UPTIME  STATE      IN FLIGHT  SERVED  ERRORS     P50    P99",
-            r"blue           0.1.0    mq1     1h2m  consuming          3   12345       6  12.0µs  1.2ms",
-            r"\u{1b}[31mred  0.1.0    mq1     1h2m  consuming          3   12345       6       -      -",
+            r"INSTANCE       VERSION  HOST  UPTIME  STATE      IN FLIGHT  SERVED  ERRORS   P50     P99",
+            r"blue           0.1.0    mq1     1h2m  consuming          3   12345       6  12µs  1.23ms",
+            r"\u{1b}[31mred  0.1.0    mq1     1h2m  consuming          3   12345       6     -       -",
         ]
     );
     assert_eq!(verdict(&Ok(view)), None);
@@ -74,10 +74,10 @@ fn columns_stand_below_each_other_whatever_is_in_them() {
         lines("q\u{2066}", &view, PATIENCE, false),
         [
             r"queue q\u{2066}: quorum, 5 waiting, 3 consumers",
-            r"INSTANCE     VERSION  HOST         UPTIME  STATE      IN FLIGHT  SERVED  ERRORS     P50    P99",
-            r"blue         0.1.0    mq1            1h2m  consuming          3   12345       6  12.0µs  1.2ms",
-            "日本🦀       0.1.0    gru\u{308}n           1h2m  consuming          3   12345       6  12.0µs  1.2ms",
-            r"we\u{200b}b  0.1.0    \u{202e}1qm    1h2m  consuming          3   12345       6  12.0µs  1.2ms",
+            r"INSTANCE     VERSION  HOST         UPTIME  STATE      IN FLIGHT  SERVED  ERRORS   P50     P99",
+            r"blue         0.1.0    mq1            1h2m  consuming          3   12345       6  12µs  1.23ms",
+            "日本🦀       0.1.0    gru\u{308}n           1h2m  consuming          3   12345       6  12µs  1.23ms",
+            r"we\u{200b}b  0.1.0    \u{202e}1qm    1h2m  consuming          3   12345       6  12µs  1.23ms",
         ]
     );
 }

@@ -1,7 +1,7 @@
 //! Copies events, so that another thread can write them.
 
-use super::super::text::one_line;
 use super::limits::{LEFT_OUT, Limits};
+use crate::text::{MAX_LINE, excerpt};
 use std::fmt::{self, Debug, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,12 +64,12 @@ impl Record {
 
 impl Visit for Record {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.values.push((field.clone(), one_line(value)));
+        let value = excerpt(value, MAX_LINE).into_owned();
+        self.values.push((field.clone(), value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.values
-            .push((field.clone(), one_line(&format!("{value:?}"))));
+        self.record_str(field, &format!("{value:?}"));
     }
 }
 

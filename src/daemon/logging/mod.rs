@@ -10,7 +10,6 @@ mod limits;
 mod target;
 mod writer;
 
-use super::text::one_line;
 use crate::config::{Level, Log, LogTarget};
 use capture::Capture;
 use std::io;
@@ -102,7 +101,7 @@ impl Drop for Logging {
 /// A panic is one line in the log; limited in number, since a request may cause it.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let what = one_line(&panic.to_string().replace('\n', " "));
+        let what = panic.to_string().replace('\n', " ");
         tracing::error!(fibrpc_left_out = Empty, "{what}");
     }));
 }

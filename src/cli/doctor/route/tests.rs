@@ -37,13 +37,13 @@ fn certificates_are_renewed_in_time() {
             90,
             365,
             Verdict::Ok,
-            "is for mq.example and valid for 90 days more; -",
+            "is for mq.example and valid for 90d more; -",
         ),
-        (14, 90, Verdict::Ok, "valid for 14 days more"),
-        (13, 90, Verdict::Warning, "expires in 13 days; renew it"),
+        (14, 90, Verdict::Ok, "valid for 14d more"),
+        (13, 90, Verdict::Warning, "expires in 13d; renew it"),
         // One that never lives long is renewed late.
-        (5, 6, Verdict::Ok, "valid for 5 days more"),
-        (1, 6, Verdict::Warning, "expires in 1 day"),
+        (5, 6, Verdict::Ok, "valid for 5d more"),
+        (1, 6, Verdict::Warning, "expires in 1d"),
     ] {
         let certificate = certificate(now, left, lifetime);
         let own = own_certificate(&certificate, now);
@@ -64,7 +64,7 @@ fn certificates_are_renewed_in_time() {
     let (verdict, message) = text(&expired);
     assert_eq!(verdict, Verdict::Problem);
     assert!(
-        message.starts_with("our own certificate expired 3 days ago; renew"),
+        message.starts_with("our own certificate expired 3d ago; renew"),
         "{message}"
     );
 }
