@@ -1,8 +1,7 @@
 //! Certificates: for how long one is valid, and for which names. Pure.
 
-use crate::protocol::words::plural;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
@@ -47,20 +46,6 @@ fn name(name: &GeneralName) -> Option<String> {
     }
 }
 
-/// A span of time in words: `3 days`; in hours or minutes if it is shorter.
-pub fn span(time: Duration) -> String {
-    const MINUTE: u64 = 60;
-    const HOUR: u64 = 60 * MINUTE;
-    const DAY: u64 = 24 * HOUR;
-    let seconds = time.as_secs();
-    let (count, unit) = match seconds {
-        DAY.. => (seconds / DAY, "day"),
-        HOUR.. => (seconds / HOUR, "hour"),
-        _ => (seconds / MINUTE, "minute"),
-    };
-    plural(count, unit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,18 +82,5 @@ mod tests {
             (18_262, 32_872)
         );
         assert_eq!(Certificate::read(b"no certificate"), None);
-    }
-
-    #[test]
-    fn spans_read_well() {
-        for (seconds, text) in [
-            (0, "0 minutes"),
-            (90, "1 minute"),
-            (7_200, "2 hours"),
-            (DAY, "1 day"),
-            (100 * DAY + 1, "100 days"),
-        ] {
-            assert_eq!(span(Duration::from_secs(seconds)), text);
-        }
     }
 }

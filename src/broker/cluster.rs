@@ -7,11 +7,9 @@ use super::error::{Error, Kind, one_line};
 /// An error of [`Kind::Split`] if both brokers name their clusters and the names differ.
 pub fn compare(one: &Connection, other: &Connection) -> Result<(), Error> {
     match (one.cluster_name(), other.cluster_name()) {
-        (Some(one), Some(other)) if one != other => Err(split(&format!(
-            " ({} and {})",
-            one_line(&one),
-            one_line(&other)
-        ))),
+        (Some(one), Some(other)) if one != other => {
+            Err(split(&format!(" ({} and {})", safe(&one), safe(&other))))
+        }
         _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 
 use super::error::{Error, Kind};
 use crate::config::BrokerUrl;
+use crate::text::duration;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -130,7 +131,10 @@ impl Endpoints {
         };
         Error::new(
             kind,
-            format!("no connection to the broker within {limit:?}: {why}"),
+            format!(
+                "no connection to the broker within {}: {why}",
+                duration(limit)
+            ),
         )
     }
 

@@ -228,11 +228,6 @@ fn unmet(text: &str) -> Kind {
     }
 }
 
-/// Foreign text as a part of one line.
-pub(super) fn one_line(text: &str) -> String {
-    crate::text::safe(text).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

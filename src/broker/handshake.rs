@@ -8,6 +8,7 @@ use super::progress::{MIN_FRAME_MAX, Progress, Step};
 use super::reader::ANOTHER_VERSION;
 use super::tls;
 use crate::config::{self, BrokerUrl, Login, Scheme, Source};
+use crate::text::{duration, excerpt, safe};
 use std::time::Duration;
 
 /// An attempt to connect.
@@ -115,7 +116,7 @@ fn credentials(attempt: &Attempt<'_>, text: &str) -> Error {
     let user = user_text(login, url);
     // Brokers hide the reason of a refused login, except for this one.
     if text.contains("via localhost") {
-        let text = one_line(text);
+        let text = safe(text);
         let message = format!(
             "broker {address} refused the connection: {text}; make another user for other machines"
         );
@@ -161,7 +162,7 @@ fn lacking(attempt: &Attempt<'_>) -> Error {
         .mechanisms
         .split_whitespace()
         .take(8)
-        .map(|name| one_line(name).chars().take(32).collect())
+        .map(|name| excerpt(name, 32).into_owned())
         .collect();
     let offers = if offered.is_empty() {
         "nothing at all".to_owned()

@@ -3,8 +3,8 @@
 //! Names every error that the TLS library can report about the broker's certificate, and the meaning of the broker's
 //! alerts; the few that are left are quoted, without a guess.
 
-use crate::broker::certificate::span;
 use crate::config::Tls;
+use crate::text::duration;
 use std::time::Duration;
 use tokio_rustls::rustls::pki_types::UnixTime;
 use tokio_rustls::rustls::{
@@ -337,7 +337,7 @@ fn spaced(alert: Alert) -> String {
 }
 
 fn between(earlier: UnixTime, later: UnixTime) -> String {
-    span(Duration::from_secs(
+    duration(Duration::from_secs(
         later.as_secs().saturating_sub(earlier.as_secs()),
     ))
 }

@@ -52,9 +52,9 @@ fn refusals_name_the_cause() {
     };
     let names = wrong_name(&["DnsName(\"a.example\")", "IpAddress(127.0.0.1)"]);
     for (reason, words) in [
-        (expired, "expired 3 days ago; renew"),
+        (expired, "expired 3d ago; renew"),
         (CertificateError::Expired, "has expired"),
-        (early, "will be valid in 1 hour; set this machine's clock"),
+        (early, "will be valid in 1h; set this machine's clock"),
         (
             CertificateError::UnknownIssuer,
             "not trusted here, or the broker does not send the intermediate",
