@@ -16,12 +16,13 @@ use super::presence::{AGREE, Look};
 use super::session::REPLY_TO;
 use super::{Counters, Settings, State};
 use crate::broker::Error;
+use crate::broker::clock::unix_ms;
 use crate::protocol::{Status, request};
 use futures_util::future::BoxFuture;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
@@ -231,11 +232,7 @@ impl Driver {
         };
         let left = deadline.saturating_duration_since(now);
         let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            + left;
-        let deadline_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
+        let deadline_ms = unix_ms().saturating_add_unsigned(left_ms);
         let mut text = Uuid::encode_buffer();
         let text = id.hyphenated().encode_lower(&mut text).as_bytes();
         let message = match &call.question {

@@ -8,6 +8,7 @@ use super::conclusion::{
 };
 use crate::broker::{Error, Kind, QueueStatus};
 use crate::protocol::{Code, Status};
+use crate::text::duration;
 use std::time::Duration;
 
 /// What [certain](super::presence::certain) looks at the queue say about asking. Only what is certain counts
@@ -74,10 +75,11 @@ pub(super) fn as_far_as_known(status: &Status, exposed: bool) -> Status {
 pub(super) fn refused_by_server(mut status: Status, after: Duration, left: Duration) -> Status {
     let early = status.code == Code::DeadlineExceeded && left > CLOCK_SKEW;
     if early && !status.message.contains("clock") {
-        let left = Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
         status.message = format!(
-            "{}; it was asked {after:.0?} before, and {left:?} are left here: do the clocks of both machines agree?",
-            status.message
+            "{}; it was asked {} before, and {} are left here: do the clocks of both machines agree?",
+            status.message,
+            duration(after),
+            duration(left)
         );
     }
     status
@@ -108,26 +110,27 @@ impl Late<'_> {
             state,
             ..
         } = self;
+        let timeout = duration(*timeout);
         let no_reply = |why: &str| {
             NO_REPLY.status(format!(
-                "no reply from queue {queue:?} within {timeout:?}; {why}"
+                "no reply from queue {queue:?} within {timeout}; {why}"
             ))
         };
         match (state, self.stage) {
             (State::Connecting(why), Stage::Held | Stage::Parked) => {
                 // What limits connecting may have been this very timeout, and then the reason says so itself.
-                let within = format!("no connection to the broker within {timeout:?}: ");
+                let within = format!("no connection to the broker within {timeout}: ");
                 let why = why.strip_prefix(&within).unwrap_or(why);
                 NOT_CONNECTED.status(format!("{within}{why}"))
             }
             (State::Ready, Stage::Held) | (_, Stage::Parked) => match self.doubt {
                 Some(doubt) => Status::new(
                     doubt.code,
-                    format!("{}; waited {timeout:?}", doubt.message),
+                    format!("{}; waited {timeout}", doubt.message),
                 ),
                 None if self.stage == Stage::Parked => no_queue(queue),
                 None => NOBODY_SEEN.status(format!(
-                    "no server seen on queue {queue:?} within {timeout:?}; is fibrpcd running? does the queue have a leader? (for a \
+                    "no server seen on queue {queue:?} within {timeout}; is fibrpcd running? does the queue have a leader? (for a \
                      server that polls, use --wait)"
                 )),
             },
@@ -136,7 +139,7 @@ impl Late<'_> {
             }
             (State::Ready, Stage::Asked(_)) if self.confirmed == Some(false) => {
                 UNCONFIRMED.status(format!(
-                    "the broker has not confirmed the request to queue {queue:?} within {timeout:?}; has the queue lost the majority of its \
+                    "the broker has not confirmed the request to queue {queue:?} within {timeout}; has the queue lost the majority of its \
                      nodes, or is the broker overloaded? the request may still be worked on"
                 ))
             }

@@ -5,6 +5,7 @@
 
 use super::session::{CLOSE, REPLY_TO};
 use super::{Settings, failure, presence};
+use crate::broker::clock::unix_ms;
 use crate::broker::endpoint::Endpoints;
 use crate::broker::{
     Arrival, Channel, Connection, ConnectionEvent, Error, Kind, Mailbox, Options, QueueStatus,
@@ -12,7 +13,8 @@ use crate::broker::{
 use crate::config::BrokerUrl;
 use crate::protocol::control::{EXCHANGE, Question, Report, read_pong, routing_key};
 use crate::protocol::{Code, Status};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use crate::text::duration;
+use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
@@ -215,12 +217,10 @@ async fn look(
 }
 
 fn too_late(limit: Duration, blocked: Option<String>) -> Status {
+    let limit = duration(limit);
     let message = match blocked {
-        Some(why) => format!(
-            "cannot ask within {limit:?}: {}",
-            super::State::Blocked(why)
-        ),
-        None => format!("no answer from the broker within {limit:?}"),
+        Some(why) => format!("cannot ask within {limit}: {}", super::State::Blocked(why)),
+        None => format!("no answer from the broker within {limit}"),
     };
     Status::new(Code::DeadlineExceeded, message)
 }
@@ -237,14 +237,13 @@ async fn gather(
     channel.confirm_select().await?;
     let _replies = channel.consume(REPLY_TO, "", true).await?;
     let id = Uuid::new_v4().hyphenated().to_string();
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH);
     let timeout = deadline.saturating_duration_since(Instant::now());
-    let deadline_ms = (unix.unwrap_or_default() + timeout).as_millis();
+    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     let question = Question::Status.write(
         id.as_bytes(),
         REPLY_TO,
-        u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
-        i64::try_from(deadline_ms).unwrap_or(i64::MAX),
+        timeout_ms,
+        unix_ms().saturating_add_unsigned(timeout_ms),
     );
     channel.publish_to(EXCHANGE, &routing_key(queue), true, &question)?;
     // Where time is short, what has come by half of it is still to be shown.

@@ -15,6 +15,7 @@ use crate::broker::{
 };
 use crate::config::{self, BrokerUrl, Queue, Scheme};
 use crate::protocol::Message;
+use crate::text::duration;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -169,7 +170,7 @@ pub async fn look(mut connection: Connection, queue: &Queue, limit: Duration) ->
     let stopped = tokio::select! {
         published = publishing => published.map_err(|_| Error::new(
             Kind::Timeout,
-            format!("the broker did not confirm a message within {limit:?}"),
+            format!("the broker did not confirm a message within {}", duration(limit)),
         )),
         blocked = blocked(&mut connection) => blocked.map(|reason| sight.blocked = Some(reason)),
     };
