@@ -3,6 +3,7 @@
 
 use super::shortage::Shortage;
 use super::slips::path_hint;
+use crate::text::duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FsWord, OFlags};
 use rustix::io::Errno;
@@ -204,7 +205,7 @@ fn drain(mut file: File, limit: u64) -> Result<Vec<u8>, ReadError> {
                 0 => "is a pipe, and no data arrived",
                 _ => "is a pipe whose writer did not finish",
             };
-            return Err(failed(format!("{what} within {PIPE_TIMEOUT:?}"), WRITE));
+            return Err(failed(format!("{what} within {}", duration(PIPE_TIMEOUT)), WRITE));
         }
         match file.read(&mut chunk) {
             Ok(0) => break,
