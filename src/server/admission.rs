@@ -3,11 +3,12 @@
 //! Owns nothing; every rule is a function of the request, the limits and the clock.
 
 use super::service::{Cost, Service};
+use crate::broker::clock::unix_ms;
 use crate::config;
 use crate::protocol::reply_to::{Address, Policy, Refusal, Refused};
-use crate::protocol::words::plural;
 use crate::protocol::{Answer, Code, Defect, Request, Status};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use crate::text;
+use std::time::{Duration, Instant};
 
 /// What becomes of an admitted request.
 #[derive(Debug)]
@@ -54,7 +55,8 @@ pub(super) fn admit<S: Service>(
         Some(left) if wait > left => Err(Status::new(
             Code::ResourceExhausted,
             format!(
-                "too busy to begin in time: about {wait:.1?} of work is in line; try again later"
+                "too busy to begin in time: about {} of work is in line; try again later",
+                text::duration(wait)
             ),
         )),
         _ => Ok(Admitted::Dear(job, cost, deadline)),
@@ -86,15 +88,7 @@ fn too_large(size: u64, limit: u64) -> Status {
         Code::OutOfRange,
         format!(
             "the reply would take about {}, above the limit of {limit} (server.max_reply_bytes, or the broker's max_message_size)",
-            plural(size, "byte")
+            text::count(size, "byte")
         ),
     )
-}
-
-/// The time, in Unix milliseconds.
-pub(super) fn unix_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -12,8 +12,8 @@
 //! them may leave some out, and says there how many; `fibrpcd` writes ten a minute of each.
 
 use crate::protocol::reply_to::Refused;
-use crate::protocol::words::plural;
-use std::fmt::{self, Display};
+use crate::text;
+use std::fmt::Display;
 use std::time::Duration;
 use tracing::field::Empty;
 use tracing::{error, info, warn};
@@ -165,7 +165,7 @@ fn next(attempt: u32, next_try: Duration, refused: bool) -> String {
     } else {
         ""
     };
-    format!("try {attempt} in {}{hint}", Span(next_try))
+    format!("try {attempt} in {}{hint}", text::duration(next_try))
 }
 
 /// A session ended that was giving way to the next one, before it was done.
@@ -189,7 +189,7 @@ pub fn node_gone(endpoint: &str, node: &str, lasts: Duration) {
         fibrpc_lasts_ms = millis(lasts),
         fibrpc_left_out = Empty,
         "the broker {endpoint} does not reach the node {node} of its cluster: requests from there are not answered for {}",
-        Span(lasts)
+        text::duration(lasts)
     );
 }
 
@@ -212,7 +212,7 @@ pub fn unblocked(endpoint: &str, lasted: Duration) {
         fibrpc_lasted_ms = millis(lasted),
         fibrpc_left_out = Empty,
         "unblocked by the broker {endpoint} after {}",
-        Span(lasted)
+        text::duration(lasted)
     );
 }
 
@@ -282,7 +282,7 @@ pub fn draining(in_flight: u64, timeout: Duration) {
         fibrpc_in_flight = in_flight,
         fibrpc_timeout_ms = millis(timeout),
         "draining, {in_flight} in flight, at most {}",
-        Span(timeout)
+        text::duration(timeout)
     );
 }
 
@@ -292,7 +292,7 @@ pub fn drained(took: Duration) {
         message_id = id::DRAINED,
         fibrpc_took_ms = millis(took),
         "drained in {}",
-        Span(took)
+        text::duration(took)
     );
 }
 
@@ -302,7 +302,7 @@ pub fn abandoned(count: u64) {
         message_id = id::ABANDONED,
         fibrpc_count = count,
         "abandoned {}, the broker delivers {} again",
-        plural(count, "request"),
+        text::count(count, "request"),
         if count == 1 { "it" } else { "them" }
     );
 }
@@ -352,22 +352,6 @@ pub fn trace_on(file: &dyn Display) {
         fibrpc_file = %file,
         "{file} can be written again: a request that kills this process is found out"
     );
-}
-
-/// A duration as people read it: `250 ms`, `2.5 s`, `12 s`.
-struct Span(Duration);
-
-impl Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs_f64();
-        if seconds < 0.9995 {
-            write!(f, "{:.0} ms", seconds * 1e3)
-        } else if seconds < 9.95 {
-            write!(f, "{seconds:.1} s")
-        } else {
-            write!(f, "{seconds:.0} s")
-        }
-    }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -9,6 +9,7 @@ use super::service::{Cancel, Cost, Service};
 use super::state::Counters;
 use crate::protocol::reply_to::Address;
 use crate::protocol::{Answer, Code, Request, Status};
+use crate::text::duration;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -270,10 +271,10 @@ pub(super) fn compute<S: Service>(
 
 /// The status of a request whose caller has stopped waiting, since the answer takes too long.
 fn expired(meanwhile: &str, since: Instant) -> Status {
-    let took = since.elapsed();
+    let took = duration(since.elapsed());
     Status::new(
         Code::DeadlineExceeded,
-        format!("the caller's deadline passed while {meanwhile}, after {took:.1?}"),
+        format!("the caller's deadline passed while {meanwhile}, after {took}"),
     )
 }
 

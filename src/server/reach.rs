@@ -14,6 +14,7 @@
 //! elections and busy leaders look the same, and no delivery meanwhile.
 
 use crate::broker::{Channel, Channels, Connection, Error, Kind, Mailbox};
+use crate::text::duration;
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -190,8 +191,9 @@ pub(super) fn not_begun(queue: &str, broker: &str, limit: Duration) -> Error {
 
 fn out_of_reach(queue: &str, broker: &str, what: &str, limit: Duration) -> Error {
     let message = format!(
-        "queue {queue:?} is out of reach: broker {broker} {what} for {limit:?}; its node may be cut off from the queue's \
-         leader (rabbitmqctl cluster_status)"
+        "queue {queue:?} is out of reach: broker {broker} {what} for {}; its node may be cut off from the queue's \
+         leader (rabbitmqctl cluster_status)",
+        duration(limit)
     );
     Error::new(Kind::QueueDown, message)
 }

@@ -5,6 +5,7 @@
 //! Owns these times. Recording one costs a few nanoseconds and never allocates.
 
 use super::state::{Counters, State};
+use crate::broker::clock::unix_ms;
 use crate::config::Config;
 use crate::protocol::control::Report;
 use hdrhistogram::Histogram;
@@ -125,7 +126,7 @@ impl Reporter {
             host: host(),
             pid: std::process::id(),
             uptime_s: now.saturating_duration_since(self.started).as_secs(),
-            clock_ms: super::admission::unix_ms(),
+            clock_ms: unix_ms(),
             state: word(state).into(),
             queue: config.queue.name.clone(),
             queue_type: None,

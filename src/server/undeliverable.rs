@@ -27,7 +27,7 @@ impl Undeliverable {
         if self.sessions < CERTAIN || !is_internal(&error) {
             return error;
         }
-        let name = queue.escape_default();
+        let name = crate::text::safe(queue);
         Error::new(
             error.kind,
             format!(

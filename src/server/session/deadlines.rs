@@ -5,6 +5,7 @@ use crate::broker::{Error, Kind};
 use crate::server::beats;
 use crate::server::service::Service;
 use crate::server::state::Counters;
+use crate::text::duration;
 use futures_util::future::FutureExt as _;
 use std::time::Instant;
 
@@ -30,7 +31,8 @@ impl<S: Service> Session<S> {
             self.publishing.kill();
             let limit = self.settings.broker.confirm_timeout;
             let message = format!(
-                "the broker did not confirm a reply within {limit:?} (broker.confirm_timeout)"
+                "the broker did not confirm a reply within {} (broker.confirm_timeout)",
+                duration(limit)
             );
             return Err(Error::new(Kind::Timeout, message));
         }
