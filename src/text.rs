@@ -94,11 +94,6 @@ pub(crate) fn count(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Adds a character to a line, made safe.
-pub(crate) fn push_safe(line: &mut String, c: char) {
-    line.push_str(&safe(c.encode_utf8(&mut [0; 4])));
-}
-
 /// Whether a character is not shown as it is: control characters, line separators, bidirectional controls, and whatever
 /// has no form of its own (Unicode's `Default_Ignorable_Code_Point` and most of its format characters).
 ///

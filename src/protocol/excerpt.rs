@@ -1,7 +1,6 @@
-//! Foreign input made fit for a message, a log line or a terminal: one line, short, and nothing in
-//! it that a terminal obeys. Pure functions, no state.
+//! The beginning of untrusted bytes, safe to show in a message. Pure.
 
-use crate::text::push_safe;
+use crate::text;
 
 /// How many characters of foreign input a message shows if nothing else is said.
 const EXCERPT_CHARS: usize = 32;
@@ -15,22 +14,8 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
 pub(super) fn excerpt_of(bytes: &[u8], limit: usize) -> String {
     // A character has at most four bytes, so this is always enough of them to look at.
     let beginning = &bytes[..bytes.len().min(4 * (limit + 1))];
-    let shown = one_line(&String::from_utf8_lossy(beginning), limit);
-    format!("`{shown}`")
-}
-
-/// The first `limit` characters of `text`, made safe; `...` where something was left out.
-/// Escaping what was escaped before changes nothing.
-pub(super) fn one_line(text: &str, limit: usize) -> String {
-    let mut line = String::with_capacity(text.len().min(limit) + 3);
-    let mut characters = text.chars();
-    for character in characters.by_ref().take(limit) {
-        push_safe(&mut line, character);
-    }
-    if characters.next().is_some() {
-        line.push_str("...");
-    }
-    line
+    let text = String::from_utf8_lossy(beginning);
+    format!("`{}`", text::excerpt(&text, limit))
 }
 
 #[cfg(test)]
@@ -57,14 +42,5 @@ mod tests {
         for (bytes, shown) in table {
             assert_eq!(excerpt(bytes), shown);
         }
-    }
-
-    #[test]
-    fn a_line_is_cleaned_only_once() {
-        let line = one_line("a\n\u{7f}\\ \u{1f600} é", 100);
-        assert_eq!(line, "a\\n\\u{7f}\\ \u{1f600} é");
-        assert_eq!(one_line(&line, 100), line);
-        assert_eq!(one_line("abc", 3), "abc");
-        assert_eq!(one_line("abcd", 3), "abc...");
     }
 }

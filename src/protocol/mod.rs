@@ -12,7 +12,6 @@ pub mod reply;
 pub mod reply_to;
 pub mod request;
 pub mod status;
-pub mod words;
 
 pub use reply::Answer;
 pub use request::{Format, Request};

@@ -4,9 +4,10 @@
 //! in all languages: a bare integer is the value, and an empty body an error without a reason.
 //! Nothing of a request goes into its reply but the correlation id.
 
-use super::excerpt::{excerpt, one_line};
+use super::excerpt::excerpt;
 use super::number::trim;
 use super::{Code, Format, HeaderValue, Message, Properties, Request, Status, header};
+use crate::text;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -107,7 +108,7 @@ pub fn write(
             };
             headers.push((header::STATUS, HeaderValue::Text(code.name().into())));
             headers.push((header::RETRYABLE, HeaderValue::Bool(code.retryable())));
-            let message = one_line(&status.message, MESSAGE_CHARS);
+            let message = text::excerpt(&status.message, MESSAGE_CHARS);
             let (body, content_type) = error_body(code, &message, request.format);
             (KIND_ERROR, body, content_type)
         }
@@ -188,7 +189,7 @@ fn trailer(properties: &Properties) -> Trailer {
     };
     Trailer {
         server: match properties.header(header::SERVER) {
-            Some(HeaderValue::Text(name)) => Some(one_line(name, 100)),
+            Some(HeaderValue::Text(name)) => Some(text::excerpt(name, 100).into_owned()),
             _ => None,
         },
         queued: time(header::QUEUED_US),
@@ -219,7 +220,7 @@ fn read_error(body: &[u8], status: Option<&str>, json: bool) -> Status {
             .map(Cow::Borrowed)
     };
     match detail {
-        Some(detail) => Status::new(code, one_line(&detail, MESSAGE_CHARS)),
+        Some(detail) => Status::new(code, text::excerpt(&detail, MESSAGE_CHARS)),
         None => Status::new(
             code,
             format!("the server gave no reason: {}", excerpt(body)),

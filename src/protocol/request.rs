@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::amqp10;
-use super::words::plural;
 use super::{Code, Defect, HeaderValue, Message, Properties, Status, header, number};
+use crate::text;
 
 /// How far the caller's clock may be behind or ahead, in milliseconds, before a deadline is taken
 /// at its word.
@@ -137,7 +137,7 @@ impl Request {
                 Code::InvalidArgument,
                 format!(
                     "the body of {} is larger than server.max_request_bytes allows",
-                    plural(size, "byte")
+                    text::count(size, "byte")
                 ),
             ));
         }
@@ -180,21 +180,9 @@ impl Request {
             Code::DeadlineExceeded,
             format!(
                 "the caller's deadline passed {} before the request arrived here{hint}",
-                roughly(late)
+                text::duration(late)
             ),
         )
-    }
-}
-
-/// A duration as people say it, to two digits or so: `4.2s`, `95s`, `61min`, `25h`, `12 days`.
-fn roughly(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..10 => format!("{:.1}s", duration.as_secs_f64()),
-        10..120 => format!("{seconds}s"),
-        120..7_200 => format!("{}min", seconds / 60),
-        7_200..172_800 => format!("{}h", seconds / 3_600),
-        _ => plural(seconds / 86_400, "day"),
     }
 }
 
