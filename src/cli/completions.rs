@@ -1,17 +1,38 @@
 //! `fibrpc completions`: a shell's completion script, made from the same table as the flags themselves.
 
-use super::args::{Args, Shell};
+use super::help::examples;
 use super::output::print;
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, Command, ValueEnum};
 use clap_complete::generate;
 
-/// Prints the script; gives the exit status.
-pub(super) fn run(shell: Shell) -> u8 {
-    print(&script(shell))
+/// Print a shell completion script
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[command(help_template = examples! {
+    "fibrpc completions bash >~/.local/share/bash-completion/completions/fibrpc"
+    "fibrpc completions zsh >~/.zfunc/_fibrpc    (in a folder of your $fpath)"
+    "fibrpc completions fish >~/.config/fish/completions/fibrpc.fish"
+})]
+pub(super) struct Completions {
+    /// The shell
+    pub(super) shell: Shell,
 }
 
-fn script(shell: Shell) -> String {
-    let mut command = without_numbers(&Args::command());
+/// The shells that completions are made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "their names say it, here and in the help")]
+pub(super) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// Prints the script for this command line; gives the exit status.
+pub(super) fn run(shell: Shell, command: &Command) -> u8 {
+    print(&script(shell, command))
+}
+
+fn script(shell: Shell, command: &Command) -> String {
+    let mut command = without_numbers(command);
     let mut script = Vec::new();
     let (shell, addition) = match shell {
         Shell::Bash => (clap_complete::Shell::Bash, ""),
@@ -38,6 +59,6 @@ const FISH: &str = "\
 complete -c fibrpc -f
 complete -c fibrpc -l file -r -F
 complete -c fibrpc -l config -r -F
-complete -c fibrpc -l color -x -a 'auto always never' -d 'Use colours'
+complete -c fibrpc -l color -x -a 'auto always never' -d 'Use colors'
 complete -c fibrpc -n '__fish_seen_subcommand_from completions' -f -a 'bash zsh fish'
 ";

@@ -3,25 +3,61 @@
 //! `show` is about what `fibrpc` itself would use, so the user's own file counts. `check` is first of all
 //! the daemon's `--check`, whose files that one could hide, and looks at it all once more with it.
 
-use super::EXIT_CONFIG;
-use super::args::{Common, Config};
+use super::common::{Common, blame};
+use super::exit;
+use super::help::examples;
 use super::output::{complain, line_of, print, warn};
 use crate::broker::config_check::{Denied, check};
 use crate::config::{Loaded, Overrides, Problem, Program, load, show_json, show_toml};
 use crate::text::safe_json;
+use clap::Subcommand;
 use serde::Serialize;
 use std::path::PathBuf;
 
+/// The help of `fibrpc config`.
+pub(super) const HELP: &str = examples! {
+    "fibrpc config show      every value in effect and its origin"
+    "fibrpc config check     all configuration errors"
+};
+
+/// What to do with the configuration.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(super) enum Command {
+    /// Show every value in effect and its origin
+    ///
+    /// Prints the configuration of fibrpc itself, as TOML that loads to the same values, except for passwords
+    /// in URLs, which are shown as ***.
+    #[command(help_template = examples! {
+        "fibrpc config show               as TOML that loads to the same values"
+        "fibrpc --queue jobs config show  including flags and environment"
+        "fibrpc config show --json        one key per line"
+    })]
+    Show,
+
+    /// Report all configuration errors
+    ///
+    /// Checks what fibrpcd would read, as fibrpcd --check does, then the user's own file as well, and whether
+    /// the password and TLS files can be used, as far as this user may read them. Does not use the network.
+    #[command(
+        help_template = examples! {
+            "fibrpc config check                    what fibrpcd and fibrpc would read"
+            "fibrpc --config new.toml config check  a file that is not in use yet"
+        },
+        after_help = "Exit status: 78 if there is an error; warnings do not change it."
+    )]
+    Check,
+}
+
 /// Shows or checks; gives the exit status.
-pub(super) fn run(command: Config, common: &Common) -> u8 {
+pub(super) fn run(command: Command, common: &Common) -> u8 {
     match command {
-        Config::Show => show(common),
-        Config::Check => report(&look(&common.overrides()), common),
+        Command::Show => show(common),
+        Command::Check => report(&look(&common.overrides()), common),
     }
 }
 
 fn show(common: &Common) -> u8 {
-    match super::configuration(common) {
+    match common.load() {
         Ok(loaded) if common.json => {
             let lines = show_json(&loaded);
             let lines = lines.lines().map(|line| safe_json(line) + "\n");
@@ -47,11 +83,11 @@ fn look(overrides: &Overrides) -> Found {
     let mut found = Found::default();
     for program in [Program::Daemon, Program::Client] {
         let checked = load(program, overrides)
-            .map_err(|problems| (problems, super::blame(program, overrides)))
+            .map_err(|problems| (problems, blame(program, overrides)))
             .and_then(|loaded| {
                 // Who runs the daemon is not told here.
                 let checked = check(&loaded, Denied::IsWarning);
-                let warnings = checked.map_err(|problems| (problems, EXIT_CONFIG))?;
+                let warnings = checked.map_err(|problems| (problems, exit::CONFIG))?;
                 Ok((loaded, warnings))
             });
         match checked {

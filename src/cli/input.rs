@@ -4,26 +4,20 @@
 //! for its file and for [`Input::close`] at once, so a terminal or a pipe where nothing comes any more
 //! does not keep it; it is joined there.
 
-mod source;
+pub(super) mod source;
 
-pub(super) use source::EXIT_INPUT;
-
-use super::args::Ask;
+use super::common::DEFAULT_N;
 use super::lines::{Line, Lines};
-use super::usage::STDIN;
 use crate::protocol::{Code, Status};
 use crate::text::safe;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
-use source::{Source, cannot_read, exit_status, open};
+use source::{STDIN, Source, cannot_read, exit_status, open};
 use std::io::{self, PipeReader, PipeWriter};
 use std::path::Path;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-
-/// What the tutorial's client asks for.
-pub(super) const DEFAULT: &str = "30";
 
 /// The most that is read at once, in bytes.
 const CHUNK: usize = 32 << 10;
@@ -53,12 +47,12 @@ pub(super) enum Input {
 impl Input {
     /// Opens what the flags name; the exit status and an error in one line where that cannot be read. Needs a
     /// tokio runtime.
-    pub(super) fn open(ask: &Ask) -> Result<Self, (u8, String)> {
-        let file = match (&ask.file, ask.numbers.as_slice()) {
+    pub(super) fn open(file: Option<&Path>, numbers: &[String]) -> Result<Self, (u8, String)> {
+        let file = match (file, numbers) {
             (None, [word]) if word == STDIN => Path::new(STDIN),
             (Some(file), _) => file,
             (None, words) => {
-                let default = || vec![DEFAULT.to_owned()];
+                let default = || vec![DEFAULT_N.to_owned()];
                 let words = if words.is_empty() {
                     default()
                 } else {
@@ -306,13 +300,7 @@ mod tests {
         let path = folder.join("fifo");
         let mode = rustix::fs::Mode::RWXU;
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
-        let ask = Ask {
-            numbers: Vec::new(),
-            file: Some(path.clone()),
-            in_flight: None,
-            wait: false,
-        };
-        let input = Input::open(&ask).unwrap();
+        let input = Input::open(Some(&path), &[]).unwrap();
         (input, OpenOptions::new().write(true).open(path).unwrap())
     }
 

@@ -3,11 +3,14 @@
 
 mod answers;
 mod args;
+mod ask;
 mod bench;
-mod call;
+mod common;
 mod completions;
 mod configuration;
+mod connect;
 mod doctor;
+mod exit;
 mod help;
 mod input;
 mod interrupt;
@@ -17,16 +20,16 @@ mod ping;
 mod progress;
 mod status;
 mod terminal;
-mod usage;
 
 use crate::broker::config_check::{Denied, check};
-use crate::config::{Config, Problem};
-use crate::config::{Loaded, Overrides, Program, load};
+use crate::config::Config;
 use crate::stdio;
 use crate::text::safe;
-use args::{Args, Command, Common};
+use args::{Args, Command};
+use clap::CommandFactory as _;
+use common::{Common, complain_of};
 use interrupt::Interrupt;
-use output::{complain, warn};
+use output::complain;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -36,18 +39,11 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// `EX_USAGE`: wrong usage.
-const EXIT_USAGE: u8 = 64;
-/// `EX_OSERR`: the operating system does not give us what we need.
-const EXIT_SYSTEM: u8 = 71;
-/// `EX_CONFIG`: wrong configuration.
-const EXIT_CONFIG: u8 = 78;
-
 /// The whole of `fibrpc`.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     Color::scan(&args).choose();
-    match usage::parse(&args) {
+    match args::parse(&args) {
         Ok(args) => run(&args).into(),
         // Help and version.
         Err(shown) if !shown.use_stderr() => {
@@ -57,8 +53,8 @@ pub fn main() -> ExitCode {
                 .into()
         }
         Err(wrong) => {
-            complain(&usage::one_line(&wrong));
-            EXIT_USAGE.into()
+            complain(&args::one_line(&wrong));
+            exit::USAGE.into()
         }
     }
 }
@@ -70,7 +66,7 @@ fn run(args: &Args) -> u8 {
     }
     match &args.command {
         None => online(common, async |config, stop| {
-            call::run(args, config, stop).await
+            ask::run(&args.ask, common, config, stop).await
         }),
         Some(Command::Ping(flags)) => online(common, async |config, stop| {
             ping::run(flags, common, config, stop).await
@@ -82,20 +78,20 @@ fn run(args: &Args) -> u8 {
             bench::run(flags, common, config, stop).await
         }),
         // A wrong configuration is part of its report.
-        Some(Command::Doctor) => interruptible(async |stop| doctor::run(common, stop).await),
+        Some(Command::Doctor(_)) => interruptible(async |stop| doctor::run(common, stop).await),
         Some(Command::Config(command)) => configuration::run(*command, common),
-        Some(Command::Completions(flags)) => completions::run(flags.shell),
+        Some(Command::Completions(flags)) => completions::run(flags.shell, &Args::command()),
     }
 }
 
 /// Runs a command that needs a good configuration, and most likely the broker.
 fn online(common: &Common, command: impl AsyncFnOnce(&Config, &CancellationToken) -> u8) -> u8 {
-    match configuration(common) {
+    match common.load() {
         Ok(loaded) => match check(&loaded, Denied::IsProblem) {
             Ok(_) => interruptible(async |stop| command(&loaded.config, stop).await),
             Err(problems) => {
                 complain_of(&problems);
-                EXIT_CONFIG
+                exit::CONFIG
             }
         },
         Err(status) => status,
@@ -115,7 +111,7 @@ fn interruptible(command: impl AsyncFnOnce(&CancellationToken) -> u8) -> u8 {
         Ok(started) => started,
         Err(error) => {
             complain(&format!("cannot start: {error}"));
-            return EXIT_SYSTEM;
+            return exit::SYSTEM;
         }
     };
     let stop = interrupt.stop();
@@ -123,43 +119,6 @@ fn interruptible(command: impl AsyncFnOnce(&CancellationToken) -> u8) -> u8 {
     // A name lookup that hangs must not keep the process.
     runtime.shutdown_background();
     ended.unwrap_or_else(interrupt::Signal::end_process)
-}
-
-/// Loads the configuration; prints what is wrong with it and gives the exit status where it cannot.
-fn configuration(common: &Common) -> Result<Loaded, u8> {
-    let overrides = common.overrides();
-    match load(Program::Client, &overrides) {
-        Ok(loaded) => {
-            for warning in loaded.warnings.iter().filter(|_| !common.quiet) {
-                warn(warning);
-            }
-            Ok(loaded)
-        }
-        Err(problems) => {
-            complain_of(&problems);
-            Err(blame(Program::Client, &overrides))
-        }
-    }
-}
-
-fn complain_of(problems: &[Problem]) {
-    for Problem(problem) in problems {
-        complain(problem);
-    }
-}
-
-/// The exit status for a configuration that cannot be loaded: the flags are what is wrong where all is
-/// well without them.
-fn blame(program: Program, overrides: &Overrides) -> u8 {
-    let files = Overrides {
-        values: Vec::new(),
-        ..overrides.clone()
-    };
-    if load(program, &files).is_ok() {
-        EXIT_USAGE
-    } else {
-        EXIT_CONFIG
-    }
 }
 
 /// Shows what the client does. Nobody else logs: the AMQP library would print whole messages.

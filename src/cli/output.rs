@@ -4,6 +4,7 @@
 //! from its heartbeats. Lines come out in the order they were put; standard output is flushed as soon
 //! as nothing more is ready. [`Output::finish`] waits for the thread.
 
+use super::exit;
 use super::progress::{Done, Progress};
 use super::terminal::{BAD, DOUBTFUL, painted, stderr_has_color};
 use crate::protocol::{Code, Status};
@@ -19,9 +20,6 @@ const LINES: usize = 256;
 
 /// Bytes that are written at once, where so many are ready.
 const BUFFER: usize = 1 << 16;
-
-/// `EX_IOERR`: the answers could not be written.
-pub(super) const EXIT_OUTPUT: u8 = 74;
 
 /// Nobody reads the output any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +184,7 @@ pub(super) fn not_written(error: &io::Error) -> u8 {
     match stdio::not_written(error) {
         Some(why) => {
             complain(&why);
-            EXIT_OUTPUT
+            exit::OUTPUT
         }
         None => 0,
     }

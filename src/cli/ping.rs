@@ -1,19 +1,57 @@
 //! `fibrpc ping`: round trips to a server, one line each and a summary at the end, as ping(8) does.
 
-use super::args::{Common, Ping};
-use super::call::{Failed, Notice, connect, settings};
+use super::common::{Common, interval};
+use super::connect::{Failed, Notice, connect, settings};
+use super::help::examples;
 use super::output::{Closed, Failure, Output, Style, line_of};
 use crate::client::{Answerer, Client, Pong};
 use crate::config::Config;
 use crate::protocol::control::Report;
 use crate::protocol::{Code, Status};
 use crate::text::safe;
+use clap::ValueHint;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::time::{Duration, Instant};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+
+/// Check that a server replies, and measure round-trip time
+///
+/// Sends requests that need no computation through the request queue, and prints one line per reply and a
+/// summary at the end. A server without support for pings is shown as a plain server.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    help_template = examples! {
+        "fibrpc ping             once per second, until Ctrl-C"
+        "fibrpc ping -c 4        four times"
+        "fibrpc ping -i 100ms    ten times per second"
+    },
+    after_help = "Exit status: 0 if any reply arrived."
+)]
+pub(super) struct Ping {
+    /// Stop after COUNT pings [default: run until Ctrl-C]
+    #[arg(
+        short,
+        long,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u64).range(1..),
+        value_hint = ValueHint::Other
+    )]
+    pub(super) count: Option<u64>,
+
+    /// Interval between pings, at least 1ms
+    #[arg(
+        short,
+        long,
+        value_name = "DURATION",
+        default_value = "1s",
+        value_parser = interval,
+        value_hint = ValueHint::Other
+    )]
+    pub(super) interval: Duration,
+}
 
 /// Pings until the count is reached or it is told to stop; gives the exit status.
 pub(super) async fn run(
@@ -63,7 +101,7 @@ async fn ping(
 ) -> Result<(), Closed> {
     let timeout = config.client.timeout;
     let count = flags.count.unwrap_or(u64::MAX);
-    let mut ticks = interval(flags.interval);
+    let mut ticks = tokio::time::interval(flags.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pings = FuturesUnordered::new();
     while tally.sent < count || !pings.is_empty() {

@@ -1,7 +1,8 @@
 //! `fibrpc status`: the queue, and a table of the daemons that serve it.
 
-use super::args::{Common, Watch};
-use super::call::{Failed, Notice, settings, waiting_for_broker};
+use super::common::Common;
+use super::connect::{Failed, Notice, settings, waiting_for_broker};
+use super::help::examples;
 use super::output::{Closed, Failure, Output, Style, line_of};
 use super::terminal::{DOUBTFUL, GOOD, painted, stdout_has_color};
 use crate::client::{Fleet, View};
@@ -20,6 +21,25 @@ const REFRESH: Duration = Duration::from_secs(2);
 
 /// Moves the cursor home and clears what is below it.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
+
+/// Show the queue and the daemons that serve it
+///
+/// Daemons report over AMQP alone. Older daemons, those with server.control off or without permission for
+/// it, and other servers are counted as silent.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    help_template = examples! {
+        "fibrpc status           show it once"
+        "fibrpc status --watch   refresh every two seconds, until Ctrl-C"
+        "fibrpc status --json    for scripts"
+    },
+    after_help = "Exit status: 69 if no server is on the queue."
+)]
+pub(super) struct Watch {
+    /// Refresh every two seconds until Ctrl-C
+    #[arg(short, long)]
+    pub(super) watch: bool,
+}
 
 /// Looks once, or again and again until it is told to stop; gives the exit status.
 pub(super) async fn run(

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 /// One condition on the figures of a run.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Assertion {
+pub(super) struct Assertion {
     text: String,
     metric: Metric,
     operator: Operator,
@@ -213,15 +213,15 @@ mod tests {
         // 1000 answered in 2 s, latencies 1 to 1000 us, 250 errors.
         let summary = summary(1000, 250);
         for (text, holds, shown) in [
-            ("p99<20ms", true, "measured 990 µs"),
-            ("p99 < 0.99ms", false, "measured 990 µs"),
-            ("p99<=990us", true, "measured 990 µs"),
-            ("p99.9>=1ms", false, "measured 999 µs"),
-            ("p50==500us", true, "measured 500 µs"),
-            ("max<=1ms", true, "measured 1.00 ms"),
-            ("max<1ms", false, "measured 1.00 ms"),
-            ("min>=1us", true, "measured 1 µs"),
-            ("mean>0.5ms", true, "measured 500 µs"),
+            ("p99<20ms", true, "measured 990µs"),
+            ("p99 < 0.99ms", false, "measured 990µs"),
+            ("p99<=990us", true, "measured 990µs"),
+            ("p99.9>=1ms", false, "measured 999µs"),
+            ("p50==500us", true, "measured 500µs"),
+            ("max<=1ms", true, "measured 1ms"),
+            ("max<1ms", false, "measured 1ms"),
+            ("min>=1us", true, "measured 1µs"),
+            ("mean>0.5ms", true, "measured 500µs"),
             ("rate>=500", true, "measured 500.0/s"),
             ("rate>500/s", false, "measured 500.0/s"),
             ("errors==0", false, "measured 250"),

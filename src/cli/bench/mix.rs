@@ -12,7 +12,7 @@ const MAX_WEIGHT: u64 = 1_000_000;
 
 /// Which numbers to ask for, and how often each.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mix {
+pub(super) struct Mix {
     text: String,
     items: Vec<Item>,
     /// The sum of all weights.

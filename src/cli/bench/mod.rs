@@ -16,28 +16,26 @@ mod summary;
 mod tally;
 mod units;
 
-pub(super) use assertion::Assertion;
-pub(super) use mix::Mix;
-
-use super::EXIT_SYSTEM;
-use super::args::{Bench, Common};
-use super::call::{Failed, Notice, connect, settings};
-use super::output::{EXIT_OUTPUT, Output, Style, complain, line_of, not_written};
+use super::common::{Common, DEFAULT_N, duration, interval};
+use super::connect::{Failed, Notice, connect, settings};
+use super::exit;
+use super::help::examples;
+use super::output::{Output, Style, complain, line_of, not_written};
 use super::progress::{self, Progress};
 use crate::client::Client;
 use crate::config::Config;
 use crate::stdio;
-use crate::text::duration;
+use crate::text;
+use assertion::Assertion;
+use clap::ValueHint;
 use load::Generator;
+use mix::Mix;
 use record::Record;
 use schedule::Pace;
 use std::time::Duration;
 use summary::{Clients, Load, Summary};
 use tally::Tally;
 use tokio_util::sync::CancellationToken;
-
-/// Exit status where an assertion failed.
-const EXIT_FAILED: u8 = 1;
 
 /// In flight at once in the closed loop, where nothing else is said.
 const CLOSED: usize = 100;
@@ -48,6 +46,94 @@ const OPEN: usize = 10_000;
 
 /// How long a run measures, where nothing else is said.
 const DURATION: Duration = Duration::from_secs(10);
+
+/// Run a load test against the servers
+///
+/// Keeps a number of requests in flight (closed loop) or, with --rate, sends at a fixed rate regardless of
+/// the replies (open loop). In the open loop, latency is measured from the time when a request was due, so
+/// that a stall of the server shows in every request that it delayed.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    help_template = examples! {
+        "fibrpc bench                          100 in flight for ten seconds"
+        "fibrpc bench -r 5000 -d 1m            5000 per second, regardless of the replies"
+        "fibrpc bench --assert 'p99<20ms'      for scripts: exit status 1 if that does not hold"
+    },
+    after_help = "\
+Conditions: METRIC OPERATOR VALUE, with rate, errors, error-ratio, min, mean, max, or a percentile
+such as p50 or p99.9; < <= > >= or ==; times with their unit (us, ms, s).
+
+Exit status: 1 if a condition does not hold; if no request was answered, that of the failure."
+)]
+pub(super) struct Bench {
+    /// Maximum requests in flight [default: 100; 10000 with --rate]
+    #[arg(
+        short = 'f',
+        long,
+        value_name = "COUNT",
+        value_parser = in_flight,
+        value_hint = ValueHint::Other
+    )]
+    in_flight: Option<usize>,
+
+    /// Send RATE requests per second
+    #[arg(short, long, value_name = "RATE", value_parser = rate, value_hint = ValueHint::Other)]
+    rate: Option<f64>,
+
+    /// Measure for DURATION [default: 10s, or as long as --requests takes]
+    #[arg(
+        short,
+        long,
+        value_name = "DURATION",
+        value_parser = interval,
+        value_hint = ValueHint::Other
+    )]
+    duration: Option<Duration>,
+
+    /// Measure COUNT requests
+    #[arg(
+        long,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u64).range(1..),
+        value_hint = ValueHint::Other
+    )]
+    requests: Option<u64>,
+
+    /// Numbers: 30, or 10,1000, or 1..99, or weighted 10:9,99:1
+    #[arg(short, long, value_name = "MIX", default_value = DEFAULT_N, value_hint = ValueHint::Other)]
+    n: Mix,
+
+    /// Exclude the first DURATION from the measurement
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "1s",
+        value_parser = duration,
+        value_hint = ValueHint::Other,
+        hide_short_help = true
+    )]
+    warm_up: Duration,
+
+    /// Spread the requests over COUNT connections
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 1,
+        value_parser = connections,
+        value_hint = ValueHint::Other,
+        hide_short_help = true
+    )]
+    connections: usize,
+
+    /// Send requests as fibrpc does, with deadlines and publisher confirms, and not as the tutorial's clients
+    /// do
+    #[arg(long, hide_short_help = true)]
+    full: bool,
+
+    /// Fail if CONDITION does not hold, such as 'p99<20ms'; may be repeated
+    #[arg(long = "assert", value_name = "CONDITION", value_hint = ValueHint::Other)]
+    assertions: Vec<Assertion>,
+}
 
 /// Runs the load; gives the exit status.
 pub(super) async fn run(
@@ -91,7 +177,7 @@ pub(super) async fn run(
         Ok(interrupted) => interrupted,
         Err(error) => {
             complain(&format!("cannot keep time: {error}"));
-            return EXIT_SYSTEM;
+            return exit::SYSTEM;
         }
     };
     let stats = clients.iter().map(Client::stats);
@@ -106,7 +192,7 @@ pub(super) async fn run(
     }
     match output.finish().await {
         // Whoever asserts is told so, whatever else went wrong, unless nothing could be said at all.
-        status if failed && status != EXIT_OUTPUT => EXIT_FAILED,
+        status if failed && status != exit::OUTPUT => exit::ASSERTION_FAILED,
         status => status,
     }
 }
@@ -128,7 +214,7 @@ async fn get_ready(
             format!(
                 "waiting for a first reply from queue {:?}, at most {}",
                 config.queue.name,
-                duration(timeout)
+                text::duration(timeout)
             )
         };
         let answer = notice
@@ -207,4 +293,26 @@ impl Bench {
             warm_up_s: self.warm_up.as_secs_f64(),
         }
     }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.strip_suffix("/s").unwrap_or(text).parse();
+    rate.ok()
+        .filter(|rate| (0.001..=1e6).contains(rate))
+        .ok_or_else(|| "not a number of requests per second, 0.001 to 1000000".into())
+}
+
+fn in_flight(text: &str) -> Result<usize, String> {
+    count(text, 1_000_000)
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    count(text, 1000)
+}
+
+fn count(text: &str, max: usize) -> Result<usize, String> {
+    let count = text.parse().ok();
+    count
+        .filter(|count| (1..=max).contains(count))
+        .ok_or_else(|| format!("not a number from 1 to {max}"))
 }

@@ -13,9 +13,11 @@ mod route;
 mod settings;
 mod sight;
 
-use super::args::Common;
-use super::call::{self, Notice};
-use super::output::{Closed, Output, Style, complain};
+use super::common::{Common, blame, complain_of};
+use super::connect::{self, Notice};
+use super::exit;
+use super::help::examples;
+use super::output::{Closed, Output, Style};
 use super::terminal::stdout_has_color;
 use crate::broker::Connection;
 use crate::broker::clock::unix_ms;
@@ -27,17 +29,36 @@ use futures_util::future::join_all;
 use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
 
+/// Diagnose configuration, connection, permissions, queue and servers
+///
+/// Checks, in this order: configuration, name lookup, TCP, TLS, login, vhost, the broker and its known
+/// limits, alarms, permissions, the queue and its type, its consumers, and real round trips. Prints one line
+/// per check: "ok", "warning" or "problem" with a remedy, or "skipped" if an earlier problem prevents it; the
+/// first problem is the cause. No step takes longer than client.timeout; no request is consumed.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[command(
+    help_template = examples! {
+        "fibrpc doctor                   find out why there is no reply"
+        "fibrpc --queue jobs doctor      the same for another queue"
+        "fibrpc doctor --json            for scripts"
+    },
+    after_help = "\
+Exit status: 0 if everything is ok, 1 for warnings, 2 for problems.
+
+With --json, each finding is one object: \"check\", \"verdict\", \"message\" and, if there is a remedy,
+\"fix\"; checks that are made for each broker also have \"broker\"."
+)]
+pub(super) struct Doctor {}
+
 /// Examines everything; gives the exit status: 0 where all is well, 1 for warnings, 2 for problems.
 pub(super) async fn run(common: &Common, stop: &CancellationToken) -> u8 {
     let overrides = common.overrides();
     let loaded = load(Program::Client, &overrides);
     if let Err(problems) = &loaded
-        && super::blame(Program::Client, &overrides) == super::EXIT_USAGE
+        && blame(Program::Client, &overrides) == exit::USAGE
     {
-        for problem in problems {
-            complain(&problem.0);
-        }
-        return super::EXIT_USAGE;
+        complain_of(problems);
+        return exit::USAGE;
     }
     let brokers = loaded
         .as_ref()
@@ -110,14 +131,14 @@ async fn examine(
     let Ok(Loaded { config, .. }) = loaded else {
         return Ok(());
     };
-    let mut settings = call::settings(config);
+    let mut settings = connect::settings(config);
     // Each step by itself.
     let step = settings.broker.connect_timeout.min(config.client.timeout);
     settings.broker.connect_timeout = step;
     let approaching = settings.broker.url.iter().cloned();
     let approaching = join_all(approaching.map(|url| probe::approach(url, &settings)));
     let approaches = Notice::new(common)
-        .after_patience(approaching, || call::waiting_for_broker(config))
+        .after_patience(approaching, || connect::waiting_for_broker(config))
         .await;
     report
         .add(route::judge(&approaches, config, SystemTime::now()))

@@ -1,7 +1,6 @@
 //! Where numbers are read from, standard input or a file, and why that cannot be.
 
-use crate::cli::EXIT_SYSTEM;
-use crate::cli::usage::STDIN;
+use crate::cli::exit;
 use crate::stdio;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -11,8 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// `EX_NOINPUT`: the numbers cannot be read.
-pub(in crate::cli) const EXIT_INPUT: u8 = 66;
+/// The name that stands for standard input.
+pub(in crate::cli) const STDIN: &str = "-";
 
 /// What is read.
 #[derive(Debug)]
@@ -51,8 +50,8 @@ pub(super) fn open(path: &Path) -> io::Result<Source> {
 /// What this process lacks is no fault of the file.
 pub(super) fn exit_status(error: &io::Error) -> u8 {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => EXIT_SYSTEM,
-        _ => EXIT_INPUT,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => exit::SYSTEM,
+        _ => exit::NO_INPUT,
     }
 }
 

@@ -1,22 +1,21 @@
 //! `fibrpc N...`, `fibrpc -` and `fibrpc --file F`: asks for all numbers, so many at once, and prints the
 //! answers in the order asked, each as soon as it and all before it are there.
 
-use super::EXIT_SYSTEM;
 use super::answers::Answers;
-use super::args::{Args, Common};
-use super::input::{EXIT_INPUT, Input, Item};
+use super::common::Common;
+use super::connect::{Failed, Notice, PATIENCE, connect, settings};
+use super::exit;
+use super::help::examples;
+use super::input::{Input, Item};
 use super::output::{Closed, Output, Style, complain, note};
 use super::progress::{self, Done, Progress};
-use crate::broker::{Error, Kind};
-use crate::client::{CallError, Client, Reply, Settings, State};
-use crate::config::{BrokerUrl, Config};
+use crate::client::{CallError, Client, Reply, State};
+use crate::config::Config;
 use crate::protocol::Status;
 use crate::text::duration;
+use clap::ValueHint;
 use futures_util::stream::{FuturesOrdered, StreamExt as _};
-use std::future::Future;
-use std::io::IsTerminal as _;
-use std::pin::pin;
-use std::time::Duration;
+use std::path::PathBuf;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -27,13 +26,86 @@ const WINDOW: u16 = 256;
 /// Bytes of answers that may be on their way, or wait for one before them.
 const BUDGET: u64 = 16 << 20;
 
-/// After how long a wait deserves a word.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The help of `fibrpc` itself.
+pub(super) const HELP: &str = examples! {
+    "fibrpc 30            print the 30th Fibonacci number"
+    "fibrpc 10 100 1000   request several at once; replies are printed in this order"
+    "seq 5000 | fibrpc -  request any number of them, one per line"
+    "fibrpc ping -c 4     check that a server replies, and how fast"
+    "fibrpc doctor        find out why there is no reply"
+};
+
+/// What follows the flags in `fibrpc --help`.
+pub(super) const AFTER_HELP: &str = "\
+Exit status:
+   0  every number was answered
+   1  fibrpc doctor found warnings, or an assertion of fibrpc bench failed
+   2  fibrpc doctor found a problem
+  64  usage error
+  65  a number is malformed, negative or out of range
+  66  the input file cannot be read
+  69  no broker, no such queue, or no server on it; nothing was published
+  70  the server failed
+  71  the operating system lacks a resource, such as file descriptors
+  74  standard output cannot be written
+  75  no reply in time, or the server is too busy; a retry may succeed
+  76  the reply was not an integer, or the outcome of the request is unknown
+  77  the broker refused the user or the operation
+  78  configuration error
+  If several numbers fail, the first of them in the order requested decides.
+
+With --json, standard output has one object per number, in the order requested: its \"n\", its \"line\"
+if it was read from one, and either \"value\" (text, of any length) or \"code\", \"message\" and
+\"retryable\"; if known, also \"server\", \"queued_us\", \"compute_us\" and \"round_trip_us\".
+
+Files: /etc/fibrpc.toml, /etc/fibrpc.toml.d/*.toml, $XDG_CONFIG_HOME/fibrpc/fibrpc.toml.
+Environment: FIBRPC_SECTION__KEY, for example FIBRPC_BROKER__URL; NO_COLOR. Manual: fibrpc(1).";
+
+/// Flags of asking.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Ask {
+    /// Numbers to request [default: 30]. A single - reads them from standard input
+    #[arg(
+        value_name = "N",
+        allow_negative_numbers = true,
+        conflicts_with = "file",
+        hide_short_help = true
+    )]
+    pub(super) numbers: Vec<String>,
+
+    /// Read one number per line from FILE (- for standard input). Empty lines are skipped, an invalid one
+    /// fails alone
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath,
+        hide_short_help = true
+    )]
+    pub(super) file: Option<PathBuf>,
+
+    /// Maximum number of requests in flight, 1 to 10000 [default: 256]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u16).range(1..=10_000),
+        value_hint = ValueHint::Other,
+        hide_short_help = true
+    )]
+    pub(super) in_flight: Option<u16>,
+
+    /// Wait for broker, queue and server instead of failing at once
+    #[arg(long)]
+    pub(super) wait: bool,
+}
 
 /// Asks and prints; gives the exit status.
-pub(super) async fn run(args: &Args, config: &Config, stop: &CancellationToken) -> u8 {
-    let common = &args.common;
-    let mut input = match Input::open(&args.ask) {
+pub(super) async fn run(
+    flags: &Ask,
+    common: &Common,
+    config: &Config,
+    stop: &CancellationToken,
+) -> u8 {
+    let mut input = match Input::open(flags.file.as_deref(), &flags.numbers) {
         Ok(input) => input,
         Err((exit_status, why)) => {
             complain(&why);
@@ -51,7 +123,7 @@ pub(super) async fn run(args: &Args, config: &Config, stop: &CancellationToken) 
     let output = Output::start_with(Progress::new(input.size()), style);
     let mut answers = Answers::new(output);
     let mut client = None;
-    let asking = ask_all(args, config, &mut client, &mut input, &mut answers);
+    let asking = ask_all(flags, common, config, &mut client, &mut input, &mut answers);
     let asked = stop.run_until_cancelled(Box::pin(asking)).await;
     let summary = match asked {
         None => many.then_some("interrupted: "),
@@ -63,7 +135,7 @@ pub(super) async fn run(args: &Args, config: &Config, stop: &CancellationToken) 
     let _ = conclude(&mut answers, summary).await;
     if let Err(why) = input.close().await {
         let _ = answers.output.complaint(&why).await;
-        answers.output.exit_with(EXIT_INPUT);
+        answers.output.exit_with(exit::NO_INPUT);
     }
     if let Some(client) = client {
         client.close().await;
@@ -74,14 +146,15 @@ pub(super) async fn run(args: &Args, config: &Config, stop: &CancellationToken) 
 
 /// Connects where there is a number to ask for, and asks for all.
 async fn ask_all(
-    args: &Args,
+    flags: &Ask,
+    common: &Common,
     config: &Config,
     client: &mut Option<Client>,
     input: &mut Input,
     answers: &mut Answers,
 ) -> Result<(), Closed> {
     let reading = format!("waiting for numbers from {}", input.name());
-    let mut notice = Notice::new(&args.common);
+    let mut notice = Notice::new(common);
     notice.due &= !input.is_typed();
     // Nobody needs to be asked about what is no number.
     let first = loop {
@@ -94,9 +167,9 @@ async fn ask_all(
             Some(fault) => answers.put(&item, Err(fault.into())).await?,
         }
     };
-    let mut notice = Notice::new(&args.common);
+    let mut notice = Notice::new(common);
     let mut settings = settings(config);
-    settings.wait_for_server = args.ask.wait;
+    settings.wait_for_server = flags.wait;
     let began = Instant::now();
     match connect(settings, config, &mut notice).await {
         Ok(connected) => {
@@ -104,10 +177,10 @@ async fn ask_all(
                 client: client.insert(connected),
                 config,
                 began,
-                window: args.ask.in_flight.unwrap_or(WINDOW).into(),
+                window: flags.in_flight.unwrap_or(WINDOW).into(),
                 reading,
                 typed: input.is_typed(),
-                bar: wants_bar(&args.common, input),
+                bar: wants_bar(common, input),
             };
             asking.ask(first, input, answers, notice).await
         }
@@ -237,58 +310,6 @@ impl Asking<'_> {
     }
 }
 
-/// What a client needs to know. Nobody waits longer for the broker than for an answer.
-pub(super) fn settings(config: &Config) -> Settings {
-    let timeout = config.client.timeout;
-    let mut settings = Settings::new(config);
-    settings.connect_limit = Some(timeout);
-    let limit = &mut settings.broker.confirm_timeout;
-    *limit = timeout.min(*limit);
-    settings
-}
-
-/// Connects, and says so where that takes long.
-pub(super) async fn connect(
-    settings: Settings,
-    config: &Config,
-    notice: &mut Notice,
-) -> Result<Client, Failed> {
-    // Boxed: what it takes to connect is large, and gone afterwards.
-    let connecting = Box::pin(Client::connect(settings));
-    let connected = notice.after_patience(connecting, || waiting_for_broker(config));
-    Ok(connected.await?)
-}
-
-/// A failure before there is anything to ask, and the exit status for it.
-pub(super) struct Failed {
-    pub(super) status: Status,
-    pub(super) exit: u8,
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        let exit = match error.kind {
-            Kind::Shortage => EXIT_SYSTEM,
-            _ => error.code().exit_status(),
-        };
-        let status = error.into();
-        Self { status, exit }
-    }
-}
-
-impl From<Status> for Failed {
-    fn from(status: Status) -> Self {
-        let exit = status.code.exit_status();
-        Self { status, exit }
-    }
-}
-
-/// Where the client tries to connect to, in words.
-pub(super) fn waiting_for_broker(config: &Config) -> String {
-    let addresses: Vec<_> = config.broker.url.iter().map(BrokerUrl::address).collect();
-    format!("waiting for broker {}", addresses.join(" or "))
-}
-
 /// Bytes to expect of the answer, and some for the question: the n-th number has about 0.21 n digits.
 fn cost(item: &Item) -> u64 {
     let n: u64 = item.text.trim().parse().unwrap_or(0);
@@ -300,38 +321,4 @@ fn cost(item: &Item) -> u64 {
 fn wants_bar(common: &Common, input: &Input) -> bool {
     let told = common.json || common.quiet || common.verbose > 0;
     input.is_many() && !input.is_typed() && !told && progress::is_possible()
-}
-
-/// Says once, to a terminal, what takes so long.
-pub(super) struct Notice {
-    due: bool,
-}
-
-impl Notice {
-    pub(super) fn new(common: &Common) -> Self {
-        Self {
-            due: !common.quiet && std::io::stderr().is_terminal(),
-        }
-    }
-
-    pub(super) async fn after_patience<T>(
-        &mut self,
-        future: impl Future<Output = T>,
-        waiting: impl Fn() -> String,
-    ) -> T {
-        let mut future = pin!(future);
-        if self.due {
-            tokio::select! {
-                done = &mut future => return done,
-                () = tokio::time::sleep(PATIENCE) => {}
-            }
-            self.say(&waiting());
-        }
-        future.await
-    }
-
-    fn say(&mut self, waiting: &str) {
-        self.due = false;
-        note(waiting);
-    }
 }

@@ -1,7 +1,6 @@
 //! The command line as its users write it.
 
 use super::*;
-use crate::cli::args::{Args, Command};
 use std::time::Duration;
 
 fn parsed(args: &[&str]) -> Result<Args, Error> {
