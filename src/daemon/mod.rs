@@ -5,6 +5,7 @@
 //! systemd is told. It owns the process: exit status, signals, environment.
 
 pub mod args;
+mod exit;
 pub mod fibonacci_service;
 mod logging;
 mod notify;
@@ -21,33 +22,11 @@ use crate::stdio;
 use crate::text::{MAX_LINE, excerpt};
 use args::Args;
 use clap::Parser as _;
+use exit::Exit;
 use logging::Logging;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-
-/// How the process ends, in the numbers of sysexits.h, which systemd knows by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Exit {
-    /// Everything that was begun is finished.
-    Done = 0,
-    /// The command line makes no sense.
-    Usage = 64,
-    /// A fault of ours or of the system.
-    Internal = 70,
-    /// What was to be printed could not be written.
-    Output = 74,
-    /// Requests that were begun went back to the broker.
-    Abandoned = 75,
-    /// The configuration has problems.
-    Config = 78,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
 
 /// The whole of `fibrpcd`.
 pub fn main() -> ExitCode {

@@ -3,7 +3,7 @@
 //! The server is a task of its own that this one waits for until it ends by itself, so a drain goes on while
 //! its STATUS counts down, and nothing is ever left running.
 
-use super::Exit;
+use super::exit::Exit;
 use super::fibonacci_service::Fibonacci;
 use super::logging::Logging;
 use super::notify::Notify;

@@ -8,7 +8,7 @@
 //! background jobs are kept that way. SIGTERM and SIGHUP are caught all the same: they are how a daemon is stopped and
 //! told to reload, and a reload is as good an answer to a terminal that is gone as none, which is what `nohup` asks for.
 
-use super::Exit;
+use super::exit::Exit;
 use crate::inherited::Ignored;
 use crate::server::Stop;
 use futures_util::StreamExt as _;

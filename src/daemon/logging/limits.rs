@@ -3,16 +3,13 @@
 //! An event asks for this by having the field [`LEFT_OUT`]; a kind is a place in the code. Owns the
 //! last event of each kind that was left out: once the flood is over it is written after all.
 
-use super::capture::Record;
 use super::limiter::Limiter;
+use super::record::{LEFT_OUT, Record};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tracing::Event;
 use tracing::callsite::Identifier;
-
-/// The field that makes an event one of those, and then says how many were left out before it.
-pub(super) const LEFT_OUT: &str = "fibrpc_left_out";
 
 /// The limits of all kinds.
 #[derive(Default)]

@@ -7,6 +7,7 @@
 mod capture;
 mod limiter;
 mod limits;
+mod record;
 mod target;
 mod writer;
 

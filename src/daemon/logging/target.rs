@@ -1,7 +1,6 @@
 //! Where log records end: the journal, by its native protocol, or lines on stderr.
 
-use super::capture::Record;
-use super::limits::LEFT_OUT;
+use super::record::{LEFT_OUT, Record};
 use crate::stdio;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};

@@ -1,6 +1,7 @@
 //! The thread that writes log records, and the queue to it.
 
-use super::capture::{Capture, Record};
+use super::capture::Capture;
+use super::record::Record;
 use super::target::Sink;
 use std::io;
 use std::sync::Arc;

@@ -1,0 +1,77 @@
+//! A log record: a copy of an event that can be sent to another thread. Untrusted text is made safe here.
+
+use crate::text::{MAX_LINE, excerpt};
+use std::fmt::{self, Debug, Write as _};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Metadata};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+
+/// The field that limits how often an event is logged; it holds how many were left out before this one.
+pub(super) const LEFT_OUT: &str = "fibrpc_left_out";
+
+/// An event that owns what it says. All values are one line long.
+pub(super) struct Record {
+    /// Level, target and place in the source.
+    pub(super) metadata: &'static Metadata<'static>,
+    /// When it happened, UTC, in RFC 3339's form.
+    pub(super) time: String,
+    /// The fields, `message` among them.
+    pub(super) values: Vec<(Field, String)>,
+}
+
+impl Record {
+    /// Copies an event.
+    pub(super) fn of(event: &Event<'_>) -> Self {
+        let mut record = Self {
+            metadata: event.metadata(),
+            time: String::new(),
+            values: Vec::with_capacity(8),
+        };
+        // Writing to a string cannot fail.
+        let _ = SystemTime.format_time(&mut Writer::new(&mut record.time));
+        event.record(&mut record);
+        record
+    }
+
+    /// The text of a field, if the event has it.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.values
+            .iter()
+            .find(|(field, _)| field.name() == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Says that so many events like this one were left out before it.
+    pub(super) fn count(&mut self, left_out: u64) {
+        let Some(field) = self.metadata.fields().field(LEFT_OUT) else {
+            return;
+        };
+        if left_out == 0 {
+            return;
+        }
+        let message = |(field, _): &&mut (Field, String)| field.name() == "message";
+        if let Some((_, message)) = self.values.iter_mut().find(message) {
+            // Writing to a string cannot fail.
+            let _ = write!(message, " ({left_out} more were left out before this)");
+        }
+        self.values.push((field, left_out.to_string()));
+    }
+}
+
+impl Visit for Record {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let value = excerpt(value, MAX_LINE).into_owned();
+        self.values.push((field.clone(), value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.values).finish()
+    }
+}
