@@ -79,7 +79,7 @@ fn confused(args: &Args) -> Option<String> {
     }
     let ask = &args.ask;
     if ask.numbers.len() > 1 && ask.numbers.iter().any(|n| n == STDIN) {
-        return Some("'-' reads the numbers from standard input, and goes with no others".into());
+        return Some("'-' (standard input) cannot be used with other numbers".into());
     }
     let of_asking = [
         ask.numbers.first().map(String::as_str),
@@ -90,9 +90,9 @@ fn confused(args: &Args) -> Option<String> {
     let of_asking = of_asking.into_iter().flatten().next();
     match (of_asking, &args.command) {
         (_, Some(Command::Completions(_))) if args.common.json => {
-            Some("'--json' makes no sense of a shell's script".into())
+            Some("'--json' cannot be used with 'completions'".into())
         }
-        (Some(word), Some(_)) => Some(format!("'{word}' goes with numbers, not with a command")),
+        (Some(word), Some(_)) => Some(format!("'{word}' cannot be used with a command")),
         _ => None,
     }
 }
@@ -101,7 +101,7 @@ fn confused(args: &Args) -> Option<String> {
 fn misspelt(args: &Args) -> Option<String> {
     let word = args.ask.numbers.first()?;
     let near = near_command(word)?;
-    Some(format!("'{word}' is no command; did you mean '{near}'?"))
+    Some(format!("unknown command '{word}'; did you mean '{near}'?"))
 }
 
 /// The command whose name this resembles.

@@ -113,7 +113,7 @@ pub(super) async fn run(
         }
     };
     if input.is_typed() && !common.quiet {
-        note("reading numbers from the terminal, one a line; Ctrl-D ends them");
+        note("reading numbers from the terminal, one per line; Ctrl-D ends the input");
     }
     let style = Style {
         json: common.json,

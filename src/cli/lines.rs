@@ -6,9 +6,9 @@ use crate::config::{BYTE_ORDER_MARK, is_utf16};
 const LONGEST: usize = 1024;
 
 /// What is wrong with a longer one.
-const TOO_LONG: &str = "the line is longer than 1024 bytes; write one number a line";
+const TOO_LONG: &str = "the line is longer than 1024 bytes; write one number per line";
 
-const NOT_UTF_8: &str = "not UTF-8; write one number a line";
+const NOT_UTF_8: &str = "not UTF-8; write one number per line";
 
 /// What is wrong with all lines at once.
 const UTF_16: &str = "UTF-16; save it as UTF-8";

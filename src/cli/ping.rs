@@ -292,7 +292,7 @@ fn name(from: &Answerer) -> String {
             }
         }
         Answerer::Plain(trailer) => match &trailer.server {
-            Some(server) => format!("{}, which does not know ping", safe(server)),
+            Some(server) => format!("{}, which does not support ping", safe(server)),
             None => "a plain server (no fibrpcd, or an old one)".into(),
         },
     }
@@ -341,7 +341,7 @@ mod tests {
             (server("blue"), "blue (mq1/7)"),
             (server("\u{1b}[2J"), "\\u{1b}[2J (mq1/7)"),
             (plain(None), "a plain server (no fibrpcd, or an old one)"),
-            (plain(Some("old")), "old, which does not know ping"),
+            (plain(Some("old")), "old, which does not support ping"),
         ] {
             assert_eq!(name(&from), expected);
         }

@@ -178,17 +178,17 @@ fn lines(name: &str, view: &View, patience: Duration, color: bool) -> Vec<String
     let consumers = view.queue.as_ref().map_or(0, |queue| queue.consumers);
     match &view.servers {
         Err(status) => lines.push(format!(
-            "the daemons cannot be asked: {}; that takes write permission on the exchange amq.direct",
+            "cannot query the daemons: {} (requires write permission on exchange amq.direct)",
             safe(&status.message)
         )),
         Ok(servers) if servers.is_empty() && view.queue.is_ok() && consumers == 0 => {
-            lines.push("no server on it; is fibrpcd running? (a server that polls is not seen)".into());
+            lines.push("no server on the queue; is fibrpcd running? (a server that polls cannot be seen)".into());
         }
         Ok(servers) if servers.is_empty() && consumers == 0 => {
-            lines.push("no daemon has answered".into());
+            lines.push("no daemon answered".into());
         }
         Ok(_) if silent > 0 => lines.push(format!(
-            "{silent} of {} did not answer: a server of another kind, an older fibrpcd, one without server.control or the permission for it, or one too busy to answer within {}",
+            "{silent} of {} did not answer within {}: another kind of server, an older fibrpcd, one without server.control or permission for it, or one too busy",
             count(consumers.into(), "consumer"),
             duration(patience)
         )),

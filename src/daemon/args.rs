@@ -9,26 +9,26 @@ use std::path::PathBuf;
 #[command(
     name = "fibrpcd",
     version,
-    about = "Answers Fibonacci requests from a RabbitMQ queue",
-    after_help = "SIGTERM and SIGINT finish the work in flight and stop, a second one stops at once.\n\
-                  SIGHUP reads the configuration again.\n\n\
+    about = "Serve Fibonacci requests from a RabbitMQ queue",
+    after_help = "SIGTERM and SIGINT finish the work in flight and exit; a second one exits at once.\n\
+                  SIGHUP reloads the configuration.\n\n\
                   See fibrpcd(8) and fibrpc.toml(5)."
 )]
 pub struct Args {
-    /// Read FILE instead of /etc/fibrpc.toml and what is in /etc/fibrpc.toml.d
+    /// Read FILE instead of /etc/fibrpc.toml and /etc/fibrpc.toml.d/*.toml
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Check the configuration and exit: 0 if it is good, 78 if not
+    /// Check the configuration and exit: 0 if it is valid, 78 if not
     #[arg(short = 't', long)]
     pub check: bool,
 
-    /// Write records down to LEVEL: error, warn, info, debug
-    #[arg(long, value_name = "LEVEL", value_parser = ["error", "warn", "info", "debug"], hide_possible_values = true)]
+    /// Log level
+    #[arg(long, value_name = "LEVEL", value_parser = ["error", "warn", "info", "debug"])]
     pub log_level: Option<String>,
 
-    /// Write them to the journal, to stderr, or to whichever stderr is (auto)
-    #[arg(long, value_name = "TARGET", value_parser = ["auto", "journald", "stderr"], hide_possible_values = true)]
+    /// Log destination; auto: the journal if stderr is connected to it, else stderr
+    #[arg(long, value_name = "TARGET", value_parser = ["auto", "journald", "stderr"])]
     pub log_target: Option<String>,
 }
 

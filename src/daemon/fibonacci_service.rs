@@ -65,7 +65,7 @@ impl Service for Fibonacci {
             }
             None => Err(Status::new(
                 Code::DeadlineExceeded,
-                "stopped: nobody waits for the result any more",
+                "stopped: the caller no longer waits for the result",
             )),
         }
     }

@@ -69,7 +69,7 @@ impl Notify {
         // One datagram for both: a newer systemd tells by the time which READY ends this reload.
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.send(&[NotifyState::Reloading.to_string(), now.to_string()]),
-            Err(error) => tracing::warn!("cannot tell systemd of the reload: {error}"),
+            Err(error) => tracing::warn!("cannot notify systemd of the reload: {error}"),
         }
     }
 

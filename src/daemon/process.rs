@@ -103,12 +103,12 @@ impl Process<'_> {
     fn signalled(&mut self, signal: Signal) {
         match signal {
             Signal::Drain => {
-                tracing::info!("told to stop");
+                tracing::info!("stopping: finishing the work in flight");
                 self.notify.stopping(self.config.server.drain_timeout);
                 self.handle.stop(Stop::Drain);
             }
             Signal::Now => {
-                tracing::warn!("told again to stop, leaving at once");
+                tracing::warn!("second stop signal, exiting at once");
                 self.handle.stop(Stop::Now);
             }
             Signal::Reload => self.reload(),

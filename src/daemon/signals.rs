@@ -53,14 +53,14 @@ impl Signals {
         let ignored = Ignored::now();
         if ignored.has(SIGTERM) {
             tracing::warn!(
-                "SIGTERM was ignored by whoever started this; it stops fibrpcd all the same"
+                "SIGTERM was ignored by the parent process; it stops fibrpcd nevertheless"
             );
         }
         let mut caught = CAUGHT.to_vec();
         let mut stopping = vec![SIGTERM];
         if ignored.has(SIGINT) {
             tracing::info!(
-                "SIGINT stays ignored, as whoever started this wants; SIGTERM stops fibrpcd"
+                "SIGINT stays ignored, as the parent process has set it; SIGTERM stops fibrpcd"
             );
         } else {
             caught.push(SIGINT);

@@ -1,4 +1,4 @@
-//! `fibrpc -` and `fibrpc --file F`: any amount of numbers, one a line.
+//! `fibrpc -` and `fibrpc --file F`: any amount of numbers, one per line.
 
 mod stopped;
 
@@ -151,9 +151,9 @@ fn a_bad_line_fails_alone_and_is_named() {
     let stderr = format!(
         "fibrpc: line 3: abc: not an integer; ask for a whole number such as 30\n\
          fibrpc: line 5: -1: negative; ask for 0 or more\n\
-         fibrpc: line 6: \u{fffd}\u{fffd}: not UTF-8; write one number a line\n\
+         fibrpc: line 6: \u{fffd}\u{fffd}: not UTF-8; write one number per line\n\
          fibrpc: line 7: \\u{{1b}}[2J: not an integer; ask for a whole number such as 30\n\
-         fibrpc: line 8: {}...: the line is longer than 1024 bytes; write one number a line\n\
+         fibrpc: line 8: {}...: the line is longer than 1024 bytes; write one number per line\n\
          fibrpc: line 10: 99999999999: n = 99999999999 is above this server's limit of 1000000\n\
          fibrpc: 3 answered, 6 failed",
         "9".repeat(40)

@@ -174,8 +174,8 @@ fn a_rate_that_cannot_be_kept_is_told_and_the_end_is_bounded() {
         "\n  answered           0\n",
         "   100.000%\n",
         "\n  DEADLINE_EXCEEDED ",
-        "\nThe rate was not kept: 5 were in flight, the most that may be (--in-flight);\n",
-        " not at all.\n",
+        "\nThe rate was not reached: 5 in flight is the limit (--in-flight);\n",
+        " were not sent.\n",
     ] {
         assert!(output.stdout.contains(part), "{part} {output:?}");
     }
@@ -300,9 +300,9 @@ fn wrong_usage_is_told_in_one_line() {
         (&["--assert", "p99<20"][..], "is not a time with its unit"),
         (
             &["--assert", "p99=20ms"],
-            "no comparison =; there are < <= > >= ==",
+            "unknown comparison =; use < <= > >= or ==",
         ),
-        (&["--assert", "median<1s"], "no metric \"median\""),
+        (&["--assert", "median<1s"], "unknown metric \"median\""),
         (&["-n", "5..3"], "5..3 is an empty range"),
         (&["-r", "0"], "not a number of requests a second"),
         (&["-f", "0"], "not a number from 1 to 1000000"),

@@ -181,8 +181,8 @@ fn a_plain_server_is_shown_as_such() {
     assert_eq!(
         output.stdout,
         "queue rpc_queue: type unknown, 0 waiting, 1 consumer\n\
-         1 of 1 consumer did not answer: a server of another kind, an older fibrpcd, one without \
-         server.control or the permission for it, or one too busy to answer within 500ms\n"
+         1 of 1 consumer did not answer within 500ms: another kind of server, an older fibrpcd, \
+         one without server.control or permission for it, or one too busy\n"
     );
 
     // A daemon beside it: it is shown, and it knows what its broker calls that queue.
@@ -212,7 +212,7 @@ fn nobody_there_is_told_at_once() {
     assert_eq!((output.code(), output.stderr.as_str()), (69, ""));
     assert_eq!(
         output.stdout,
-        "queue rpc_queue: type unknown, 0 waiting, 0 consumers\nno server on it; is fibrpcd running? (a server that polls is not seen)\n"
+        "queue rpc_queue: type unknown, 0 waiting, 0 consumers\nno server on the queue; is fibrpcd running? (a server that polls cannot be seen)\n"
     );
     let output = fibrpc(&settings, &["ping", "-c2", "-i1ms", "--json"]);
     assert_eq!(output.code(), 69);
@@ -270,8 +270,7 @@ fn a_client_without_the_permission_to_ask_sees_the_queue() {
 
     let output = fibrpc(&caller, &["status"]);
     assert_eq!(output.code(), 77, "{output:?}");
-    let queue =
-        "queue rpc_queue: type unknown, 0 waiting, 1 consumer\nthe daemons cannot be asked: ";
+    let queue = "queue rpc_queue: type unknown, 0 waiting, 1 consumer\ncannot query the daemons: ";
     assert!(output.stdout.starts_with(queue), "{output:?}");
     assert!(
         output.stdout.contains("exchange 'amq.direct'"),

@@ -159,7 +159,7 @@ fn nobody_on_the_queue_and_no_queue() {
     client.wait_for_confirms(SOON).unwrap();
     broker.wait_for_depth(&vhost, "rpc_queue", SOON, |depth| depth.ready == 3);
     let report = doctor(&settings);
-    report.assert_problem("consumers", &["nobody serves", "start fibrpcd"]);
+    report.assert_problem("consumers", &["no consumers", "start fibrpcd"]);
     let message = report.of("queue")[0]["message"].as_str().unwrap();
     assert!(message.contains("3 messages waiting"), "{message}");
     assert_eq!(report.verdict("read"), "ok");
@@ -237,7 +237,7 @@ fn permissions() {
     drop(daemon);
     broker.wait_for_consumers(&vhost, "rpc_queue", 0);
     let report = doctor(&settings);
-    report.assert_problem("consumers", &["nobody serves"]);
+    report.assert_problem("consumers", &["no consumers"]);
     report.assert_first("warning", "read", &["may not consume", "read permission"]);
 }
 

@@ -95,7 +95,7 @@ fn numbers_can_be_typed() {
     let settings = Settings::new(broker, &vhost);
     let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
     let typing = Terminal::new()
-        .see("fibrpc: reading numbers from the terminal, one a line; Ctrl-D ends them")
+        .see("fibrpc: reading numbers from the terminal, one per line; Ctrl-D ends the input")
         .type_keys("30\\n")
         .see("832040\r\n")
         .type_keys("x\\n")
@@ -308,10 +308,13 @@ fn ctrl_c_at_the_terminal_is_seen_by_the_shell_as_130() {
 fn wrong_words_are_one_line_with_a_suggestion() {
     let (settings, _) = nowhere();
     for (arguments, line) in [
-        (&["pnig"][..], "'pnig' is no command; did you mean 'ping'?"),
+        (
+            &["pnig"][..],
+            "unknown command 'pnig'; did you mean 'ping'?",
+        ),
         (
             &["stauts", "--watch"],
-            "'stauts' is no command; did you mean 'status'?",
+            "unknown command 'stauts'; did you mean 'status'?",
         ),
         (
             &["config", "shwo"],

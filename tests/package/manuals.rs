@@ -207,7 +207,7 @@ fn flags_are_written_with_their_command() {
 #[test]
 fn every_exit_status_and_no_other() {
     // `Done = 0,` and so on.
-    let daemon = read("src/daemon/mod.rs");
+    let daemon = read("src/daemon/exit.rs");
     let number = |line: &str| {
         line.trim()
             .strip_suffix(',')?
@@ -222,12 +222,9 @@ fn every_exit_status_and_no_other() {
     let (_, help) = help.split_once("Exit status:").unwrap();
     let number = |line: &str| line.trim().split_once("  ")?.0.parse().ok();
     let mut client: BTreeSet<u8> = help.lines().filter_map(number).collect();
-    // What is too rare for the help: `const EXIT_SYSTEM: u8 = 71;`.
-    let mut code = String::new();
-    for file in fs::read_dir(root().join("src/cli")).unwrap() {
-        code += &fs::read_to_string(file.unwrap().path()).unwrap_or_default();
-    }
-    let constants = code.lines().filter(|line| line.contains("const EXIT_"));
+    // What is too rare for the help: `const SYSTEM: u8 = 71;`.
+    let code = read("src/cli/exit.rs");
+    let constants = code.lines().filter(|line| line.contains("const "));
     let number = |line: &str| {
         line.rsplit_once(" = ")?
             .1

@@ -83,14 +83,14 @@ fn errors_are_one_line_with_what_to_do() {
             &["-q", "-v"],
             "the argument '--quiet' cannot be used with '--verbose...'; see fibrpc --help",
         ),
-        (&["pnig"], "'pnig' is no command; did you mean 'ping'?"),
+        (&["pnig"], "unknown command 'pnig'; did you mean 'ping'?"),
         (
             &["statsu", "--watch"],
-            "'statsu' is no command; did you mean 'status'?",
+            "unknown command 'statsu'; did you mean 'status'?",
         ),
         (
             &["--json", "pnig", "-c", "3"],
-            "'pnig' is no command; did you mean 'ping'?",
+            "unknown command 'pnig'; did you mean 'ping'?",
         ),
         (
             &["config", "chekc"],
@@ -106,7 +106,7 @@ fn errors_are_one_line_with_what_to_do() {
         ),
         (
             &["completions", "bash", "--json"],
-            "'--json' makes no sense of a shell's script; see fibrpc --help",
+            "'--json' cannot be used with 'completions'; see fibrpc --help",
         ),
         (
             &["ping", "--cuont", "3"],
@@ -118,7 +118,7 @@ fn errors_are_one_line_with_what_to_do() {
         ),
         (
             &["-", "5"],
-            "'-' reads the numbers from standard input, and goes with no others; see fibrpc --help",
+            "'-' (standard input) cannot be used with other numbers; see fibrpc --help",
         ),
         (
             &["5", "--file", "x"],
@@ -126,7 +126,7 @@ fn errors_are_one_line_with_what_to_do() {
         ),
         (
             &["--wait", "ping"],
-            "'--wait' goes with numbers, not with a command; see fibrpc --help",
+            "'--wait' cannot be used with a command; see fibrpc --help",
         ),
     ] {
         assert_eq!(one_line(&parsed(args).unwrap_err()), line, "{args:?}");

@@ -72,7 +72,7 @@ impl FromStr for Assertion {
     fn from_str(text: &str) -> Result<Self, String> {
         let at = text
             .find(['<', '>', '=', '!'])
-            .ok_or("no comparison in it; write METRIC<VALUE, such as p99<20ms or errors==0")?;
+            .ok_or("no comparison; write METRIC<VALUE, such as p99<20ms or errors==0")?;
         let (name, rest) = text.split_at(at);
         let end = rest
             .find(|c: char| !matches!(c, '<' | '>' | '=' | '!'))
@@ -156,7 +156,7 @@ impl FromStr for Metric {
                 Some(percent) if percent > 0.0 && percent < 100.0 => Self::Percentile(percent),
                 _ => {
                     return Err(format!(
-                        "no metric {name:?}; there are rate, errors, error-ratio, min, mean, max, and \
+                        "unknown metric {name:?}; use rate, errors, error-ratio, min, mean, max, or \
                          percentiles such as p50 and p99.9"
                     ));
                 }
@@ -191,7 +191,7 @@ impl FromStr for Operator {
             ">" => Self::More,
             ">=" => Self::AtLeast,
             "==" => Self::Equal,
-            _ => return Err(format!("no comparison {text}; there are < <= > >= ==")),
+            _ => return Err(format!("unknown comparison {text}; use < <= > >= or ==")),
         })
     }
 }
@@ -257,36 +257,37 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        let metrics = "there are rate, errors, error-ratio, min, mean, max, and percentiles such as p50 and p99.9";
+        let metrics =
+            "use rate, errors, error-ratio, min, mean, max, or percentiles such as p50 and p99.9";
         let time = "is not a time with its unit, such as 20ms, 1.5s or 800us";
         for (text, wrong) in [
             (
                 "p99",
-                "no comparison in it; write METRIC<VALUE, such as p99<20ms or errors==0".to_owned(),
+                "no comparison; write METRIC<VALUE, such as p99<20ms or errors==0".to_owned(),
             ),
             ("p99<", "nothing after <".to_owned()),
-            ("<20ms", format!("no metric \"\"; {metrics}")),
+            ("<20ms", format!("unknown metric \"\"; {metrics}")),
             (
                 "p99=20ms",
-                "no comparison =; there are < <= > >= ==".to_owned(),
+                "unknown comparison =; use < <= > >= or ==".to_owned(),
             ),
             (
                 "p99=>20ms",
-                "no comparison =>; there are < <= > >= ==".to_owned(),
+                "unknown comparison =>; use < <= > >= or ==".to_owned(),
             ),
             (
                 "p99!=20ms",
-                "no comparison !=; there are < <= > >= ==".to_owned(),
+                "unknown comparison !=; use < <= > >= or ==".to_owned(),
             ),
             ("p99<20", format!("\"20\" {time}")),
             ("p99<ms", format!("\"ms\" {time}")),
             ("p99<-1ms", format!("\"-1ms\" {time}")),
             ("p99<20ms<30ms", format!("\"20ms<30ms\" {time}")),
             ("max<20%", format!("\"20%\" {time}")),
-            ("p100<1s", format!("no metric \"p100\"; {metrics}")),
-            ("p0<1s", format!("no metric \"p0\"; {metrics}")),
-            ("pinf<1s", format!("no metric \"pinf\"; {metrics}")),
-            ("median<1s", format!("no metric \"median\"; {metrics}")),
+            ("p100<1s", format!("unknown metric \"p100\"; {metrics}")),
+            ("p0<1s", format!("unknown metric \"p0\"; {metrics}")),
+            ("pinf<1s", format!("unknown metric \"pinf\"; {metrics}")),
+            ("median<1s", format!("unknown metric \"median\"; {metrics}")),
             (
                 "rate>5k",
                 "\"5k\" is not a rate such as 5000 or 5000/s".to_owned(),

@@ -71,11 +71,10 @@ mod tests {
             pacer.until(moment).await.unwrap();
             assert!(Instant::now() >= moment);
         }
-        assert!(start.elapsed() < Duration::from_secs(5));
         // A moment given up does not end the wait for another.
         let late = Instant::now() + Duration::from_millis(40);
         let short = Duration::from_millis(5);
-        let given_up = pacer.until(Instant::now() + Duration::from_millis(10));
+        let given_up = pacer.until(Instant::now() + Duration::from_secs(3600));
         assert!(tokio::time::timeout(short, given_up).await.is_err());
         pacer.until(late).await.unwrap();
         assert!(Instant::now() >= late);

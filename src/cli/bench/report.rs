@@ -110,15 +110,13 @@ fn notes(summary: &Summary) -> Vec<String> {
     let Clients { lost, unexpected } = summary.clients;
     match lost {
         0 => {}
-        1 => notes.push("A connection was lost; what was unanswered was asked again.".to_owned()),
+        1 => notes.push("A connection was lost; unanswered requests were sent again.".to_owned()),
         lost => notes.push(format!(
-            "Connections were lost {lost} times; what was unanswered was asked again."
+            "Connections were lost {lost} times; unanswered requests were sent again."
         )),
     }
     if unexpected > 0 {
-        notes.push(format!(
-            "Replies that came too late, or twice: {unexpected}."
-        ));
+        notes.push(format!("Late or duplicate replies: {unexpected}."));
     }
     if let Some(micros) = summary.processor {
         notes.push(format!(
@@ -140,13 +138,11 @@ fn rate_not_kept(punctuality: &Punctuality, bound: usize) -> Option<String> {
     let requests = count(late, "request");
     if crowded {
         return Some(format!(
-            "The rate was not kept: {bound} were in flight, the most that may be (--in-flight);\n\
-             {requests} left late, by up to {latest}, and {missed} not at all."
+            "The rate was not reached: {bound} in flight is the limit (--in-flight);\n\
+             {requests} left late, by up to {latest}, and {missed} were not sent."
         ));
     }
-    (late > 0).then(|| {
-        format!("{requests} left late, by up to {latest}: this machine was busy otherwise.")
-    })
+    (late > 0).then(|| format!("{requests} left late, by up to {latest}: this machine was busy."))
 }
 
 #[cfg(test)]
@@ -229,10 +225,10 @@ assertion holds: p99<20ms: measured 990µs";
             "  unfinished         3",
             "  took              2s\n",
             "Errors:\n  UNAVAILABLE              250  no server\n",
-            "The rate was not kept: 100 were in flight, the most that may be (--in-flight);\n",
-            "\n7 requests left late, by up to 812ms, and 0 not at all.\n",
-            "A connection was lost; what was unanswered was asked again.",
-            "Replies that came too late, or twice: 4.",
+            "The rate was not reached: 100 in flight is the limit (--in-flight);\n",
+            "\n7 requests left late, by up to 812ms, and 0 were not sent.\n",
+            "A connection was lost; unanswered requests were sent again.",
+            "Late or duplicate replies: 4.",
         ] {
             assert!(report.contains(line), "{line}\n{report}");
         }
@@ -240,8 +236,8 @@ assertion holds: p99<20ms: measured 990µs";
         summary.clients.lost = 2;
         let report = lines(&summary, &[]).join("\n");
         for line in [
-            "\n7 requests left late, by up to 812ms: this machine was busy otherwise.\n",
-            "Connections were lost 2 times; what was unanswered was asked again.",
+            "\n7 requests left late, by up to 812ms: this machine was busy.\n",
+            "Connections were lost 2 times; unanswered requests were sent again.",
         ] {
             assert!(report.contains(line), "{line}\n{report}");
         }

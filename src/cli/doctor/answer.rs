@@ -37,8 +37,8 @@ pub(super) fn answer(outcome: &Result<Reply, CallError>) -> Finding {
             duration(*round_trip)
         )),
         Ok(Reply { value, .. }) => Check::Answer.warning(
-            format!("{n} gives {value:.20}, and not {right}"),
-            "a server of another kind is on the queue; check queue.name",
+            format!("{n} gives {value:.20}, not {right}"),
+            "another kind of server is on the queue; check queue.name",
         ),
         Err(error) => failed(Check::Answer, &error.status),
     }
@@ -53,8 +53,7 @@ fn failed(check: Check, status: &Status) -> Finding {
         }
         Code::DeadlineExceeded => {
             let mut finding = check.failed(message);
-            let policies =
-                "a policy of the queue may drop requests, too (rabbitmqctl list_policies)";
+            let policies = "or a policy of the queue drops requests (rabbitmqctl list_policies)";
             finding.fix = Some(match finding.fix {
                 Some(fix) => format!("{fix}; {policies}"),
                 None => policies.to_owned(),
@@ -73,7 +72,7 @@ pub(super) fn clock(pong: &Pong, received_ms: i64, timeout: Duration) -> Finding
         Answerer::Plain(_) => 0,
     };
     if clock_ms == 0 {
-        return Check::Clock.skipped("cannot be told: the server does not say what time it has");
+        return Check::Clock.skipped("unknown: the server does not report its clock");
     }
     let half = millis(pong.round_trip / 2);
     let ahead = clock_ms.saturating_sub(received_ms.saturating_sub(half));
@@ -82,20 +81,24 @@ pub(super) fn clock(pong: &Pong, received_ms: i64, timeout: Duration) -> Finding
     let fix = "set the clocks of both machines (timedatectl)";
     if certain <= CLOCK_SKEW_MS {
         let within = distance(ahead.saturating_abs().saturating_add(half));
-        Check::Clock.ok(format!("the server's is within {within} of ours"))
+        Check::Clock.ok(format!("the server's clock is within {within} of ours"))
     } else if ahead < 0 {
         Check::Clock.warning(
-            format!("the server's is {away} behind: it works for callers that have gone"),
+            format!(
+                "the server's clock is {away} behind: it will work for callers that have given up"
+            ),
             fix,
         )
     } else if certain <= CLOCK_SKEW_MS.saturating_add(millis(timeout)) {
         Check::Clock.warning(
-            format!("the server's is {away} ahead: it takes requests for late before they are"),
+            format!(
+                "the server's clock is {away} ahead: it will reject requests as expired too early"
+            ),
             fix,
         )
     } else {
         Check::Clock.problem(
-            format!("the server's is {away} ahead: it takes every request for late"),
+            format!("the server's clock is {away} ahead: it will reject every request as expired"),
             fix,
         )
     }
@@ -150,18 +153,18 @@ mod tests {
                 NOW + 6_000,
                 NONE,
                 Verdict::Warning,
-                "6s ahead: it takes requests for late before",
+                "6s ahead: it will reject requests as expired too",
             ),
             (
                 NOW + 6_001,
                 NONE,
                 Verdict::Problem,
-                "6s ahead: it takes every request for late",
+                "6s ahead: it will reject every request as expired",
             ),
             (NOW - 3_600_000, NONE, Verdict::Warning, "1h behind"),
             (i64::MAX, NONE, Verdict::Problem, "ahead"),
             (i64::MIN, MS, Verdict::Warning, "behind"),
-            (0, NONE, Verdict::Skipped, "cannot be told"),
+            (0, NONE, Verdict::Skipped, "unknown"),
         ] {
             let finding = clock(&pong(clock_ms, round_trip), NOW, timeout);
             assert_eq!(finding.verdict, verdict, "{finding:?}");
@@ -192,9 +195,7 @@ mod tests {
             (
                 Verdict::Problem,
                 "no reply within 5s",
-                Some(
-                    "busy?; a policy of the queue may drop requests, too (rabbitmqctl list_policies)"
-                )
+                Some("busy?; or a policy of the queue drops requests (rabbitmqctl list_policies)")
             )
         );
         let reply = |value: &str| Reply {
@@ -209,15 +210,11 @@ mod tests {
                 Verdict::Ok,
                 "30 gives 832040, within 2ms",
             ),
-            (
-                Ok(reply("7")),
-                Verdict::Warning,
-                "30 gives 7, and not 832040",
-            ),
+            (Ok(reply("7")), Verdict::Warning, "30 gives 7, not 832040"),
             (
                 Ok(reply(&"9".repeat(100))),
                 Verdict::Warning,
-                "30 gives 99999999999999999999, and not",
+                "30 gives 99999999999999999999, not",
             ),
             (refused(Code::OutOfRange), Verdict::Warning, "no"),
             (refused(Code::Internal), Verdict::Problem, "no"),

@@ -7,10 +7,9 @@ use crate::broker::declaration::Declaration;
 use crate::broker::{Error, Kind};
 use crate::config::Queue;
 
-const AS_IT_IS: &str = "fibrpcd uses it as it is; to end this, delete it, or set queue.type and queue.durable to what \
-                        it is";
+const AS_IT_IS: &str = "fibrpcd uses it as is; to change that, delete it, or set queue.type and queue.durable to match";
 
-const ITS_OWNER: &str = "fibrpcd uses it as it is; to end this, delete it and start fibrpcd first, which makes it as \
+const ITS_OWNER: &str = "fibrpcd uses it as is; to change that, delete it and start fibrpcd first, which declares it as \
                          configured, or change what the other program declares";
 
 /// No finding claims more: a policy can have all the effects of an argument.
@@ -74,10 +73,11 @@ pub(super) fn judge(
 
 fn unknown(error: &Error) -> Finding {
     match error.kind {
-        Kind::Denied => Check::Type
-            .skipped("cannot be told: the broker tells those who may configure the queue"),
+        Kind::Denied => {
+            Check::Type.skipped("unknown: only visible with configure permission on the queue")
+        }
         Kind::Mismatch => Check::Type.warning(&error.message, AS_IT_IS),
-        _ => Check::Type.skipped(format!("cannot be told: {}", error.message)),
+        _ => Check::Type.skipped(format!("unknown: {}", error.message)),
     }
 }
 
@@ -91,20 +91,22 @@ fn programs(declaration: &Declaration) -> String {
     } = declaration;
     let plain = declaration.arguments.is_empty();
     let programs = match (queue_type, durable, auto_delete) {
-        _ if !plain && !declaration.as_configured => "no program of RabbitMQ's tutorial declares",
+        _ if !plain && !declaration.as_configured => "no RabbitMQ tutorial declares",
         (&"quorum", true, false) => {
-            "those of RabbitMQ's tutorial in Python, JavaScript, Java, Go, Rust, Ruby, Elixir and PHP (php-amqplib) declare"
+            "the RabbitMQ tutorials in Python, JavaScript, Java, Go, Rust, Ruby, Elixir and PHP (php-amqplib) declare"
         }
-        (&"classic", true, false) => "that of RabbitMQ's tutorial in Haskell declares",
+        (&"classic", true, false) => "the RabbitMQ tutorial in Haskell declares",
         (&"classic", false, false) => {
-            "those of RabbitMQ's tutorial in Kotlin, Scala, Erlang, Perl, Dart and PHP (enqueue) declare"
+            "the RabbitMQ tutorials in Kotlin, Scala, Erlang, Perl, Dart and PHP (enqueue) declare"
         }
         (&"classic", false, true) => {
-            "those of RabbitMQ's tutorial in PHP (php-amqp) and Common Lisp declare"
+            "the RabbitMQ tutorials in PHP (php-amqp) and Common Lisp declare"
         }
-        _ => "no program of RabbitMQ's tutorial declares",
+        _ => "no RabbitMQ tutorial declares",
     };
-    format!("{programs} it so, and the broker refuses other declares (406 PRECONDITION_FAILED)")
+    format!(
+        "{programs} it like this, and the broker refuses any other declaration (406 PRECONDITION_FAILED)"
+    )
 }
 
 /// What quorum queues without a limit of their own make of requests that are delivered again and again.
@@ -120,10 +122,10 @@ fn delivery_limit(
     let counted = match limits::parse(version)? {
         (..4, ..) => return None,
         (4, ..3, _) => {
-            "each stop, reload or death of a server counts as a delivery of all requests that it holds"
+            "each stop, reload or crash of a server counts as a delivery of every request that it holds"
         }
         _ => {
-            "what servers hand back does not count, but each connection that is lost counts for all requests that it holds"
+            "requests that servers return do not count, but each lost connection counts as a delivery of every request that it holds"
         }
     };
     Some(format!(
@@ -180,7 +182,7 @@ mod tests {
         assert!(
             findings[0]
                 .message
-                .starts_with("transient classic, as configured; those")
+                .starts_with("transient classic, as configured; the RabbitMQ tutorials")
         );
     }
 
@@ -241,16 +243,16 @@ mod tests {
     fn the_default_delivery_limit_by_version() {
         for (version, words) in [
             ("3.13.7", None),
-            ("4.0.5", Some("each stop, reload or death")),
-            ("4.2.9", Some("each stop, reload or death")),
-            ("4.3.6", Some("hand back does not count")),
+            ("4.0.5", Some("each stop, reload or crash")),
+            ("4.2.9", Some("each stop, reload or crash")),
+            ("4.3.6", Some("return do not count")),
             ("new", None),
         ] {
             let findings = judged(declared(|_| {}), version);
             let last = findings.last().unwrap();
             assert_eq!(last.verdict, Verdict::Ok);
-            let told = last.message.contains("20 deliveries");
-            assert_eq!(told, words.is_some(), "{findings:?}");
+            let mentioned = last.message.contains("20 deliveries");
+            assert_eq!(mentioned, words.is_some(), "{findings:?}");
             assert!(last.message.contains(words.unwrap_or_default()), "{last:?}");
         }
         for other in [

@@ -239,7 +239,7 @@ pub(super) fn skip_the_rest(findings: &mut Vec<Finding>, checks: &[Check]) {
     let Some(cause) = findings.iter().find(is_problem) else {
         return;
     };
-    let message = format!("not looked at, because of {}", cause.check.name());
+    let message = format!("depends on {}", cause.check.name());
     for check in checks {
         if findings.iter().all(|finding| finding.check != *check) {
             findings.push(check.skipped(message.clone()));
@@ -303,10 +303,7 @@ mod tests {
         let mut findings = vec![Check::Config.ok(""), Check::Dns.problem("", "")];
         skip_the_rest(&mut findings, &[Check::Config, Check::Dns, Check::Tcp]);
         assert_eq!(findings.len(), 3);
-        assert_eq!(
-            findings[2],
-            Check::Tcp.skipped("not looked at, because of dns")
-        );
+        assert_eq!(findings[2], Check::Tcp.skipped("depends on dns"));
         let mut well = vec![Check::Config.ok("")];
         skip_the_rest(&mut well, &Check::ALL);
         assert_eq!(well.len(), 1);

@@ -13,10 +13,10 @@ pub(super) fn judge(product: &str, version: &str, config: &Config) -> Vec<Findin
     let mut findings = match (product, parse(version)) {
         ("RabbitMQ", Some(version)) => rabbitmq(version, config),
         ("LavinMQ", _) => lavinmq(config),
-        _ => vec![Check::Limits.ok("nothing is known of this broker")],
+        _ => vec![Check::Limits.ok("nothing is known about this broker")],
     };
     if findings.is_empty() {
-        findings.push(Check::Limits.ok("none that matters here"));
+        findings.push(Check::Limits.ok("none that matter here"));
     }
     findings
 }
@@ -35,14 +35,15 @@ pub(super) fn parse(version: &str) -> Option<(u32, u32, u32)> {
 fn rabbitmq(version: (u32, u32, u32), config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     if version < (4, 0, 0) {
-        findings.push(
-            Check::Limits.ok("RabbitMQ 3.x: its makers support it no longer, a distribution may"),
-        );
+        findings
+            .push(Check::Limits.ok(
+                "RabbitMQ 3.x is no longer supported upstream (a distribution may support it)",
+            ));
     }
     if version < (3, 8, 13) {
         findings.push(Check::Limits.warning(
-            "direct reply-to before RabbitMQ 3.8.13 has names of an older form, which fibrpcd refuses: no call is \
-             answered",
+            "direct reply-to before RabbitMQ 3.8.13 has addresses of an older form, which fibrpcd rejects: no \
+             call is answered",
             "upgrade RabbitMQ",
         ));
     }
@@ -53,13 +54,13 @@ fn rabbitmq(version: (u32, u32, u32), config: &Config) -> Vec<Finding> {
         ));
     }
     findings.push(Check::Limits.ok(if version < (4, 2, 0) {
-        "direct reply-to before RabbitMQ 4.2: mandatory replies come back although they arrive"
+        "direct reply-to before RabbitMQ 4.2: mandatory replies are returned although they arrive"
     } else {
-        "direct reply-to from RabbitMQ 4.2 on: replies are taken even where the caller has gone"
+        "direct reply-to from RabbitMQ 4.2 on: replies are accepted even if the caller is gone"
     }));
     if version >= (4, 3, 0) && !config.queue.durable {
         findings.push(Check::Limits.warning(
-            "RabbitMQ from 4.3 on may deny transient queues that are shared",
+            "RabbitMQ 4.3 and later may refuse shared transient queues",
             "set queue.durable to true",
         ));
     }
@@ -72,7 +73,7 @@ fn rabbitmq(version: (u32, u32, u32), config: &Config) -> Vec<Finding> {
         findings.push(Check::Limits.warning(
             format!(
                 "replies may be larger (server.max_reply_bytes = {}) than the {}MiB that this RabbitMQ \
-                 takes where it is not told otherwise",
+                 accepts by default",
                 ours.unwrap_or_else(|| "".into()),
                 largest / MIB
             ),
@@ -84,7 +85,7 @@ fn rabbitmq(version: (u32, u32, u32), config: &Config) -> Vec<Finding> {
 
 fn lavinmq(config: &Config) -> Vec<Finding> {
     let quorum = config.queue.kind == QueueKind::Quorum;
-    let note = "LavinMQ makes a classic queue where a quorum queue is asked for";
+    let note = "LavinMQ creates a classic queue when a quorum queue is requested";
     quorum.then(|| Check::Limits.ok(note)).into_iter().collect()
 }
 
@@ -140,7 +141,7 @@ mod tests {
             ),
             ("RabbitMQ", "new", &default, &["nothing is known"]),
             ("LavinMQ", "2.4.0", &default, &["classic queue"]),
-            ("LavinMQ", "2.4.0", &transient, &["none that matters"]),
+            ("LavinMQ", "2.4.0", &transient, &["none that matter"]),
             ("", "", &default, &["nothing is known"]),
         ] {
             let findings = judge(product, version, config);

@@ -69,7 +69,7 @@ fn findings(approach: &Approach, config: &Config, now: SystemTime) -> Vec<Findin
             let (product, version) = connection.broker_version();
             findings.push(match (&approach.place, product.as_str()) {
                 (Err(error), _) => Check::Broker.failed(&error.message),
-                (Ok(()), "") => Check::Broker.ok("it does not say what it is"),
+                (Ok(()), "") => Check::Broker.ok("unknown: it does not identify itself"),
                 (Ok(()), _) => Check::Broker.ok(format!("{product} {version}")),
             });
             findings.extend(limits::judge(&product, &version, config));
@@ -113,7 +113,7 @@ fn tcp(dials: &[(SocketAddr, Dial)]) -> Finding {
         return if silent {
             Check::Tcp.warning(
                 message,
-                "a firewall may drop it, or the name has an address too many; it costs time at each connect",
+                "a firewall may drop the packets, or the name has a stale address; this delays every connection",
             )
         } else {
             Check::Tcp.ok(message)
@@ -126,7 +126,7 @@ fn tcp(dials: &[(SocketAddr, Dial)]) -> Finding {
     let fix = if let Some(cure) = short {
         cure
     } else if silent {
-        "a firewall may drop it, or the host is down"
+        "a firewall may drop the packets, or the host is down"
     } else if any(|dial| matches!(dial, Dial::Refused)) {
         "is rabbitmq-server running there? check the port in broker.url"
     } else {
@@ -137,10 +137,10 @@ fn tcp(dials: &[(SocketAddr, Dial)]) -> Finding {
 
 fn cleartext(url: &BrokerUrl) -> Finding {
     if url.is_loopback() {
-        Check::Tls.ok("not used, nor needed within this machine")
+        Check::Tls.ok("not used, and not needed within this machine")
     } else {
         Check::Tls.warning(
-            "not used: password and requests go in cleartext",
+            "not used: password and requests are sent in cleartext",
             "use amqps:// in broker.url",
         )
     }
@@ -212,7 +212,7 @@ fn refused(url: &BrokerUrl, user: &str, error: &Error) -> Vec<Finding> {
                 "user {:?} may log in from the broker's own machine only",
                 url.user
             ),
-            "make another user for other machines",
+            "create another user for other machines",
         )]
     } else if matches!(error.kind, Kind::Limit | Kind::VhostDown)
         || matches!(error.kind, Kind::Denied | Kind::Protocol | Kind::Lost)
@@ -225,7 +225,7 @@ fn refused(url: &BrokerUrl, user: &str, error: &Error) -> Vec<Finding> {
     } else if error.kind == Kind::Credentials && url.user == "guest" && !url.is_loopback() {
         vec![Check::Login.problem(
             format!("broker {url} refused user \"guest\" or its password"),
-            "brokers let guest in from their own machine only, if not told otherwise: make another user",
+            "by default, brokers accept guest only from their own machine: create another user",
         )]
     } else if error.kind == Kind::Timeout
         && let Some(hint) = port_hint(url)
@@ -239,11 +239,9 @@ fn refused(url: &BrokerUrl, user: &str, error: &Error) -> Vec<Finding> {
 /// What the number of a port gives away.
 fn port_hint(url: &BrokerUrl) -> Option<&'static str> {
     match (url.scheme, url.port) {
-        (Scheme::Amqp, 5671) => Some("5671 is the port for TLS; use amqps:// in broker.url"),
-        (_, 15671 | 15672) => Some("that is the port of the management interface; AMQP is at 5672"),
-        (_, 4369 | 25672) => {
-            Some("that is a port that brokers have for each other; AMQP is at 5672")
-        }
+        (Scheme::Amqp, 5671) => Some("5671 is the TLS port; use amqps:// in broker.url"),
+        (_, 15671 | 15672) => Some("that is the management port; AMQP uses 5672"),
+        (_, 4369 | 25672) => Some("that is a port for traffic between brokers; AMQP uses 5672"),
         _ => None,
     }
 }

@@ -18,13 +18,13 @@ pub(super) fn judge(sight: &Sight, url: &BrokerUrl, queue: &Queue) -> Vec<Findin
             findings.push(no_queue(error, user, queue));
             if error.kind == Kind::Denied {
                 let unseen = [Check::Type, Check::Read, Check::Consumers];
-                findings.extend(unseen.map(|check| check.skipped("not looked at, either")));
+                findings.extend(unseen.map(|check| check.skipped("depends on queue")));
             }
             return findings;
         }
     };
     findings.push(Check::Queue.ok(format!(
-        "{:?} is there, {} waiting",
+        "{:?} exists, {} waiting",
         queue.name,
         count(status.messages.into(), "message")
     )));
@@ -42,13 +42,13 @@ pub(super) fn judge(sight: &Sight, url: &BrokerUrl, queue: &Queue) -> Vec<Findin
 fn alarm(sight: &Sight) -> Finding {
     match (&sight.blocked, &sight.write) {
         (Some(reason), _) => Check::Alarm.problem(
-            format!("the broker takes no messages at present: {reason}"),
+            format!("the broker does not accept messages: {reason}"),
             "free memory or disk there, or raise its limits (rabbitmqctl status shows both)",
         ),
         (None, Some(Err(error))) if error.kind != Kind::Denied => {
-            Check::Alarm.skipped("cannot be told, since no message got through")
+            Check::Alarm.skipped("unknown: no message got through")
         }
-        _ => Check::Alarm.ok("none, the broker takes messages"),
+        _ => Check::Alarm.ok("none, the broker accepts messages"),
     }
 }
 
@@ -57,12 +57,12 @@ fn write(sight: &Sight, user: &str) -> Finding {
         Some(Ok(())) => Check::Write.ok(format!("user {user:?} may publish requests and replies")),
         Some(Err(error)) if error.kind == Kind::Denied => Check::Write.problem(
             format!(
-                "user {user:?} may not publish to the default exchange, over which requests and replies go"
+                "user {user:?} may not publish to the default exchange, which requests and replies use"
             ),
             "give the user write permission on amq.default (rabbitmqctl set_permissions)",
         ),
         Some(Err(error)) => Check::Write.problem(&error.message, "see the broker's log"),
-        None => Check::Write.skipped("cannot be told while the broker takes no messages"),
+        None => Check::Write.skipped("unknown while the broker does not accept messages"),
     }
 }
 
@@ -71,18 +71,18 @@ fn no_queue(error: &Error, user: &str, queue: &Queue) -> Finding {
     match error.kind {
         // A client needs no permission on the queue, and most brokers let everybody look.
         Kind::Denied => Check::Queue.skipped(format!(
-            "user {user:?} may not look at queue {:?}, which a client need not",
+            "user {user:?} may not inspect queue {:?} (a client does not need to)",
             queue.name
         )),
         Kind::NoQueue => Check::Queue.problem(
             message,
-            "start fibrpcd, which makes the queue (that takes configure permission on it), or check \
+            "start fibrpcd, which declares the queue (requires configure permission on it), or check \
              queue.name and the vhost in broker.url",
         ),
         Kind::QueueDown => Check::Queue.problem(
             message,
-            "the queue is there and cannot be used: start the broker's node that holds it, or see the broker's log; \
-             fibrpcd goes on by itself",
+            "the queue exists but cannot be used: start the broker node that holds it, or see the broker's log; \
+             fibrpcd resumes automatically",
         ),
         Kind::Locked => Check::Queue.problem(message, LOCKED),
         _ => Check::Queue.problem(message, "see the broker's log"),
@@ -96,7 +96,9 @@ fn read(sight: &Sight, status: &QueueStatus, user: &str) -> Finding {
             let message = format!("user {user:?} may not consume from the queue");
             // Whoever serves it is somebody else then.
             if status.consumers > 0 {
-                Check::Read.ok(format!("{message}: fine for a client, fibrpcd has to"))
+                Check::Read.ok(format!(
+                    "{message}: fine for a client, but fibrpcd must be able to"
+                ))
             } else {
                 Check::Read.warning(
                     message,
@@ -105,15 +107,15 @@ fn read(sight: &Sight, status: &QueueStatus, user: &str) -> Finding {
                 )
             }
         }
-        Some(Err(error)) => Check::Read.skipped(format!("cannot be told: {}", error.message)),
-        None => Check::Read.skipped("cannot be told of this broker without taking messages"),
+        Some(Err(error)) => Check::Read.skipped(format!("unknown: {}", error.message)),
+        None => Check::Read.skipped("cannot be checked on this broker without taking messages"),
     }
 }
 
 fn consumers(status: &QueueStatus) -> Finding {
     match status.consumers {
         0 => Check::Consumers.problem(
-            "nobody serves the queue, unless by polling it",
+            "no consumers (a server that polls cannot be seen)",
             "start fibrpcd, or see in its log why it does not consume (journalctl -u fibrpcd); for a \
              server that polls, use --wait",
         ),
@@ -238,10 +240,10 @@ mod tests {
     fn cures_of_a_queue_that_cannot_be_looked_at() {
         let queue = Config::default().queue;
         for (kind, cure) in [
-            (Kind::NoQueue, "start fibrpcd, which makes the queue"),
+            (Kind::NoQueue, "start fibrpcd, which declares the queue"),
             (
                 Kind::QueueDown,
-                "the queue is there and cannot be used: start the broker's node",
+                "the queue exists but cannot be used: start the broker node",
             ),
             (Kind::Locked, "it is another connection's own"),
             (Kind::Refused, "see the broker's log"),

@@ -118,23 +118,23 @@ fn words_for_who_is_missing() {
     for (view, last, code) in [
         (
             view(0, vec![]),
-            "no server on it; is fibrpcd running? (a server that polls is not seen)",
+            "no server on the queue; is fibrpcd running? (a server that polls cannot be seen)",
             Some(Code::Unavailable),
         ),
         (
             view(2, vec![report("blue")]),
-            "1 of 2 consumers did not answer: a server of another kind, an older fibrpcd, one without server.control or the permission for it, or one too busy to answer within 500ms",
+            "1 of 2 consumers did not answer within 500ms: another kind of server, an older fibrpcd, one without server.control or permission for it, or one too busy",
             None,
         ),
         (
             view(1, vec![]),
-            "1 of 1 consumer did not answer: a server of another kind, an older fibrpcd, one without server.control or the permission for it, or one too busy to answer within 500ms",
+            "1 of 1 consumer did not answer within 500ms: another kind of server, an older fibrpcd, one without server.control or permission for it, or one too busy",
             None,
         ),
-        (unseen, "no daemon has answered", None),
+        (unseen, "no daemon answered", None),
         (
             unasked,
-            "the daemons cannot be asked: access refused; that takes write permission on the exchange amq.direct",
+            "cannot query the daemons: access refused (requires write permission on exchange amq.direct)",
             Some(Code::PermissionDenied),
         ),
     ] {

@@ -76,7 +76,7 @@ fn write(records: &Receiver<Option<Record>>, lost: &AtomicU64, mut sink: Sink) {
             // Goes through the queue. If it is lost there, then it counts itself and comes again.
             tracing::warn!(
                 fibrpc_lost = lost,
-                "lost {lost} log records so far: what reads them is too slow"
+                "lost {lost} log records so far: their reader is too slow"
             );
         }
     }

@@ -41,7 +41,7 @@ fn certificates() {
     let report = doctor(&at(&port, &trusted));
     assert_eq!(report.output.code(), 0, "{report:#?}");
     let message = report.of("tls")[0]["message"].as_str().unwrap();
-    for word in ["TLS 1.3", "localhost, 127.0.0.1", "valid for 90 days more"] {
+    for word in ["TLS 1.3", "localhost, 127.0.0.1", "valid for 90d"] {
         assert!(message.contains(word), "{message}");
     }
     let report = doctor(&at(&port, &stranger));
@@ -62,18 +62,17 @@ fn certificates() {
 
     let expired = expiring(&authority, Some(3 * DAY + HOUR), DAY);
     let port = broker.listen_with_tls(&expired, None);
-    doctor(&at(&port, &trusted))
-        .assert_problem("tls", &["its certificate expired 3 days ago", "renew it"]);
+    doctor(&at(&port, &trusted)).assert_problem("tls", &["its certificate expired 3d", "renew it"]);
     // Everybody says so, not the doctor alone.
     let asked = Fibrpc::new(&at(&port, &trusted)).args(["30"]).run(SOON);
     assert!(
-        asked.stderr.contains("its certificate expired 3 days ago"),
+        asked.stderr.contains("its certificate expired 3d"),
         "{asked:?}"
     );
 
     let ending = expiring(&authority, None, 5 * DAY + HOUR);
     let port = broker.listen_with_tls(&ending, None);
-    doctor(&at(&port, &trusted)).assert_warning("tls", &["expires in 5 days", "renew it"]);
+    doctor(&at(&port, &trusted)).assert_warning("tls", &["expires in 5d", "renew it"]);
 
     let port = broker.listen_with_tls(&good, Some(&authority));
     let report = doctor(&at(&port, &trusted));
@@ -90,9 +89,6 @@ fn certificates() {
         .set("broker.tls.key_file", key);
     doctor(&own).assert_problem(
         "tls",
-        &[
-            "our own certificate expired 3 days ago",
-            "broker.tls.cert_file",
-        ],
+        &["our own certificate expired 3d", "broker.tls.cert_file"],
     );
 }

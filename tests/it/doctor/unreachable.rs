@@ -23,7 +23,7 @@ fn a_broker_short_of_memory_or_frozen_or_stopped() {
     broker.memory_alarm(false);
     report.assert_problem(
         "alarm",
-        &["takes no messages", "low on memory", "free memory"],
+        &["does not accept messages", "low on memory", "free memory"],
     );
     // What can be known is known.
     assert_eq!(

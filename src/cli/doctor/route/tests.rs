@@ -167,7 +167,7 @@ fn names_and_addresses() {
 }
 
 #[test]
-fn login_and_vhost_are_told_apart() {
+fn login_and_vhost_are_distinguished() {
     let url = BrokerUrl {
         port: 15_672,
         ..BrokerUrl::default()
@@ -182,7 +182,7 @@ fn login_and_vhost_are_told_apart() {
         &Error::new(Kind::Credentials, "refused; check"),
     );
     assert!(
-        text(&guest[0]).1.contains("from their own machine only"),
+        text(&guest[0]).1.contains("only from their own machine"),
         "{guest:?}"
     );
     for (kind, message, check, words) in [
