@@ -1,8 +1,8 @@
-//! What this process got from whoever started it and can no longer be seen later: which of the three standard
-//! descriptors were open, and which signals are ignored.
+//! What this process inherited and cannot find out later: which of the three standard descriptors were open, and which
+//! signals are ignored.
 //!
-//! Before `main`, Rust's runtime opens /dev/null in the place of each closed descriptor. That cannot be told
-//! from a /dev/null that somebody chose, so the descriptors are looked at earlier.
+//! Before `main`, Rust's runtime opens /dev/null in place of each closed descriptor. That cannot be distinguished from a
+//! /dev/null chosen by the user, so the descriptors are checked earlier.
 
 use rustix::io::{Errno, fcntl_getfd};
 use rustix::stdio::{stderr, stdin, stdout};
@@ -11,8 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Which of the descriptors 0, 1 and 2 were closed.
 static CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
 
-/// Runs before `main`, where nothing of the standard library may be relied on: system calls without it, and
-/// atomics, nothing else.
+/// Runs before `main`, where the standard library cannot be relied on: only direct system calls and atomics.
 #[ctor::ctor]
 fn look() {
     for (closed, descriptor) in CLOSED.iter().zip([stdin(), stdout(), stderr()]) {
@@ -27,8 +26,8 @@ pub(crate) fn was_closed(descriptor: usize) -> bool {
     closed.is_some_and(|closed| closed.load(Ordering::Relaxed))
 }
 
-/// The signals that are ignored: `nohup`, `trap ''`, and SIGINT in a script's background jobs. To be read
-/// before any of them is caught.
+/// The ignored signals: by `nohup`, by `trap ''`, and SIGINT in background jobs of a script. To be read before any of
+/// them is caught.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ignored {
     /// The lowest bit is signal 1.
@@ -36,7 +35,7 @@ pub(crate) struct Ignored {
 }
 
 impl Ignored {
-    /// As they are now; none where that cannot be read.
+    /// As they are now; none if that cannot be read.
     pub(crate) fn now() -> Self {
         Self::of(&std::fs::read_to_string("/proc/self/status").unwrap_or_default())
     }

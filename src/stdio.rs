@@ -1,7 +1,7 @@
 //! Standard input, output and error: the only place that opens the first and writes to the others.
 //!
-//! A descriptor is shared with other processes, and any of them may have made it non-blocking. What is written
-//! here waits until it can be written, whatever the mode, and leaves that as it is.
+//! A descriptor is shared with other processes, any of which may have made it non-blocking. Writes here wait until they
+//! can proceed, in either mode, and leave the mode as it is.
 
 use crate::inherited::was_closed;
 use anstream::{AutoStream, ColorChoice};
@@ -27,7 +27,7 @@ pub(crate) fn is_stdin(path: &Path) -> bool {
         return false;
     };
     let mut path = path.to_owned();
-    // Link by link: the last one leads away from there. As many as the kernel follows.
+    // Link by link, since the last one leads away from there; as many as the kernel follows.
     for _ in 0..40 {
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder,
@@ -45,12 +45,12 @@ pub(crate) fn is_stdin(path: &Path) -> bool {
     false
 }
 
-/// Where something is written. Nothing is buffered.
+/// A stream to write to. Unbuffered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
-    /// Standard output. Unlike [`io::stdout`] it does not take one that cannot be written for one that is.
+    /// Standard output. Unlike [`io::stdout`], it does not pretend to write if it cannot be written.
     Output,
-    /// Standard error. What is written with one [`Write::write_all`] stays together.
+    /// Standard error. The bytes of one [`Write::write_all`] stay together.
     Error,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn stderr() -> Stream {
 }
 
 impl Stream {
-    /// An error where it is standard output and was closed when the process started.
+    /// Fails if it is standard output and was closed when the process started.
     pub(crate) fn open(self) -> io::Result<()> {
         if self == Self::Output && was_closed(1) {
             return Err(io::Error::other(
@@ -75,7 +75,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Whether it gets colours: on a terminal and as the environment and the user want.
+    /// Whether it gets colors: on a terminal, if environment and user want them.
     pub(crate) fn has_color(self) -> bool {
         let choice = match self {
             Self::Output => AutoStream::choice(&io::stdout()),
@@ -101,7 +101,7 @@ impl Write for Stream {
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        // Threads that write a part each would tear each other's lines.
+        // Partial writes of several threads would mix their lines.
         let _turn = (*self == Self::Error).then(|| io::stderr().lock());
         let mut left = bytes;
         while !left.is_empty() {
@@ -118,7 +118,7 @@ impl Write for Stream {
     }
 }
 
-/// Writes as much as there is room for, as soon as there is some.
+/// Writes as much as possible, once something can be written.
 fn write_some(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match rustix::io::write(descriptor, bytes) {
@@ -130,7 +130,7 @@ fn write_some(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Waits until something can be written, or nothing ever can; the next write tells which.
+/// Waits until something can be written or the stream has failed; the next write shows which.
 fn wait_for_room(descriptor: BorrowedFd<'_>) -> io::Result<()> {
     loop {
         match poll(&mut [PollFd::new(&descriptor, PollFlags::OUT)], None) {
@@ -141,7 +141,7 @@ fn wait_for_room(descriptor: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// Prints what clap shows on standard output: help and the version.
+/// Prints help or version on standard output.
 pub(crate) fn print_help(help: &clap::Error) -> io::Result<()> {
     let (help, mut out) = (help.render(), stdout());
     let text = if out.has_color() {
@@ -152,7 +152,7 @@ pub(crate) fn print_help(help: &clap::Error) -> io::Result<()> {
     out.write_all(text.as_bytes())
 }
 
-/// Why standard output could not be written; `None` where its reader has simply gone.
+/// Why standard output could not be written; `None` if its reader is gone.
 pub(crate) fn not_written(error: &io::Error) -> Option<String> {
     let is_gone = error.kind() == io::ErrorKind::BrokenPipe;
     (!is_gone).then(|| format!("cannot write to standard output: {error}"))
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_said() {
+    fn write_errors_are_reported() {
         for (file, words) in [
             (std::fs::File::open("/dev/null"), "Bad file descriptor"),
             (

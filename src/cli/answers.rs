@@ -1,4 +1,4 @@
-//! What became of each number, as text or as JSON, in the order asked; and how many were answered.
+//! The outcome for each number, as text or JSON, in the order requested, and how many were answered.
 
 use super::input::Item;
 use super::output::{Closed, Output, line_of};
@@ -19,7 +19,6 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Nothing was asked yet.
     pub(super) fn new(output: Output) -> Self {
         Self {
             output,
@@ -29,7 +28,7 @@ impl Answers {
         }
     }
 
-    /// Prints what became of one number.
+    /// Prints the outcome for one number.
     pub(super) async fn put(
         &mut self,
         item: &Item,
@@ -56,7 +55,7 @@ impl Answers {
                 let Some(earlier) = self.repeated.next(&error.status) else {
                     return Ok(());
                 };
-                self.tell_repeated(earlier).await?;
+                self.report_repeated(earlier).await?;
                 let label = label(item);
                 let line = format!("{label}: {}", error.status.message);
                 self.output.complaint(&line).await?;
@@ -69,7 +68,7 @@ impl Answers {
         }
     }
 
-    /// Prints a failure that concerns this number and all after it: once, or for each line of JSON.
+    /// Prints a failure of this number and all after it: once, or per line of JSON.
     pub(super) async fn put_for_all(&mut self, item: &Item, status: &Status) -> Result<(), Closed> {
         self.count(status.code);
         if self.output.style.json {
@@ -83,13 +82,13 @@ impl Answers {
         }
     }
 
-    /// What was not printed before: how often the last failure was repeated.
+    /// Prints how often the last failure was repeated.
     pub(super) async fn rest(&mut self) -> Result<(), Closed> {
         let more = self.repeated.take();
-        self.tell_repeated(more).await
+        self.report_repeated(more).await
     }
 
-    /// How many were answered, in words.
+    /// How many were answered, for people.
     pub(super) fn summary(&self) -> String {
         let Self {
             answered, failed, ..
@@ -102,7 +101,7 @@ impl Answers {
         self.output.failed(code);
     }
 
-    async fn tell_repeated(&self, more: u64) -> Result<(), Closed> {
+    async fn report_repeated(&self, more: u64) -> Result<(), Closed> {
         let numbers = match more {
             0 => return Ok(()),
             1 => "number",
@@ -113,8 +112,8 @@ impl Answers {
     }
 }
 
-/// Counts failures that repeat the one before word for word and say nothing of the number, so that a
-/// missing server is told once and not once a number.
+/// Counts failures that repeat the previous one and are not about the number, so that a missing server is
+/// reported once and not once per number.
 #[derive(Debug, Default)]
 struct Repeated {
     last: Option<Status>,
@@ -122,7 +121,7 @@ struct Repeated {
 }
 
 impl Repeated {
-    /// `None` where `status` repeats the last one; else how often that was repeated, unsaid so far.
+    /// `None` if `status` repeats the last one; otherwise how often that was repeated without a report.
     fn next(&mut self, status: &Status) -> Option<u64> {
         let about_the_number = matches!(
             status.code,
@@ -150,7 +149,7 @@ fn label(item: &Item) -> String {
     }
 }
 
-/// Where the time went, for people.
+/// Where the time was spent, for people.
 fn times(trailer: &Trailer, round_trip: Option<Duration>) -> String {
     let Trailer {
         server,
@@ -204,7 +203,7 @@ fn json(item: &Item, outcome: &Result<Reply, CallError>) -> String {
     let reply = outcome.as_ref().ok();
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let record = Record {
-        // A number where it is one, else what was typed.
+        // A number if it is one, otherwise the text.
         n: item
             .text
             .trim()
@@ -293,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_failure_is_told_once_and_counted() {
+    fn a_repeated_failure_is_reported_once_and_counted() {
         let status = |message| Status::new(Code::Unavailable, message);
         let mut repeated = Repeated::default();
         assert_eq!(repeated.next(&status("a")), Some(0));

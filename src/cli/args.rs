@@ -51,14 +51,14 @@ pub(super) enum Command {
     Completions(Completions),
 }
 
-/// Parses the command line. Help and version come as an `Err`, too.
+/// Parses the command line. Help and version are an `Err` as well.
 pub(super) fn parse(args: &[OsString]) -> Result<Args, Error> {
     use clap::FromArgMatches as _;
     let parsed = Args::try_parse_from(args);
     let wrong = match &parsed {
         Ok(args) => confused(args),
         Err(error) if error.use_stderr() => {
-            // What can be made out of the rest may explain the error.
+            // A misspelt command may explain the error.
             let lenient = Args::command().ignore_errors(true);
             let rest = lenient.try_get_matches_from(args);
             let rest = rest.and_then(|rest| Args::from_arg_matches(&rest));
@@ -72,7 +72,7 @@ pub(super) fn parse(args: &[OsString]) -> Result<Args, Error> {
     }
 }
 
-/// What clap lets through.
+/// Mistakes that clap accepts.
 fn confused(args: &Args) -> Option<String> {
     if let Some(misspelt) = misspelt(args) {
         return Some(misspelt);
@@ -81,14 +81,14 @@ fn confused(args: &Args) -> Option<String> {
     if ask.numbers.len() > 1 && ask.numbers.iter().any(|n| n == STDIN) {
         return Some("'-' (standard input) cannot be used with other numbers".into());
     }
-    let of_asking = [
+    let ask_only = [
         ask.numbers.first().map(String::as_str),
         ask.file.is_some().then_some("--file"),
         ask.in_flight.is_some().then_some("--in-flight"),
         ask.wait.then_some("--wait"),
     ];
-    let of_asking = of_asking.into_iter().flatten().next();
-    match (of_asking, &args.command) {
+    let ask_only = ask_only.into_iter().flatten().next();
+    match (ask_only, &args.command) {
         (_, Some(Command::Completions(_))) if args.common.json => {
             Some("'--json' cannot be used with 'completions'".into())
         }
@@ -97,16 +97,16 @@ fn confused(args: &Args) -> Option<String> {
     }
 }
 
-/// A first word that was to be a command, most likely.
+/// A first word that is most likely a misspelt command.
 fn misspelt(args: &Args) -> Option<String> {
     let word = args.ask.numbers.first()?;
     let near = near_command(word)?;
     Some(format!("unknown command '{word}'; did you mean '{near}'?"))
 }
 
-/// The command whose name this resembles.
+/// The command with a similar name.
 fn near_command(word: &str) -> Option<String> {
-    // The limit of clap's own suggestions, with a measure that forgives letters in the wrong order.
+    // The limit of clap's own suggestions, with a distance that counts swapped letters once.
     let command = Args::command();
     let names = command.get_subcommands().map(clap::Command::get_name);
     let near = |name: &str| strsim::damerau_levenshtein(name, word) <= name.len() / 3;
@@ -116,7 +116,7 @@ fn near_command(word: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// clap's explanation, which has several paragraphs, in one line: what is wrong, then what to do.
+/// clap's message, which has several paragraphs, as one line: what is wrong, then what to do.
 pub(super) fn one_line(error: &Error) -> String {
     let text = error.to_string();
     let wrong = text.split("\n\nUsage:").next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! `fibrpc N...`, `fibrpc -` and `fibrpc --file F`: asks for all numbers, so many at once, and prints the
-//! answers in the order asked, each as soon as it and all before it are there.
+//! `fibrpc N...`, `fibrpc -` and `fibrpc --file F`: requests all numbers, many at once, and prints the
+//! answers in the order requested, each as soon as it and all before it have arrived.
 
 use super::answers::Answers;
 use super::common::Common;
@@ -19,11 +19,11 @@ use std::path::PathBuf;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-/// Calls in flight at once where nobody says how many. Enough to keep some servers busy, few enough that
-/// none waits long in the queue, where its time runs.
+/// Default number of calls in flight: enough to keep several servers busy, few enough that none waits long in the
+/// queue, where its deadline runs.
 const WINDOW: u16 = 256;
 
-/// Bytes of answers that may be on their way, or wait for one before them.
+/// Maximum estimated size of all pending answers, in bytes.
 const BUDGET: u64 = 16 << 20;
 
 /// The help of `fibrpc` itself.
@@ -98,7 +98,7 @@ pub(super) struct Ask {
     pub(super) wait: bool,
 }
 
-/// Asks and prints; gives the exit status.
+/// Requests and prints; returns the exit status.
 pub(super) async fn run(
     flags: &Ask,
     common: &Common,
@@ -127,11 +127,11 @@ pub(super) async fn run(
     let asked = stop.run_until_cancelled(Box::pin(asking)).await;
     let summary = match asked {
         None => many.then_some("interrupted: "),
-        // Failures among words of the command line can be counted by eye.
+        // Failures of numbers on the command line can be counted by eye.
         Some(_) => (read && answers.failed > 0 && !common.json).then_some(""),
     };
     let summary = summary.filter(|_| !common.quiet);
-    // Where nobody reads any more there is nobody to tell.
+    // If the reader is gone, there is nothing left to print.
     let _ = conclude(&mut answers, summary).await;
     if let Err(why) = input.close().await {
         let _ = answers.output.complaint(&why).await;
@@ -144,7 +144,7 @@ pub(super) async fn run(
     answers.output.finish().await
 }
 
-/// Connects where there is a number to ask for, and asks for all.
+/// Connects once there is a number to request, and requests all.
 async fn ask_all(
     flags: &Ask,
     common: &Common,
@@ -156,7 +156,7 @@ async fn ask_all(
     let reading = format!("waiting for numbers from {}", input.name());
     let mut notice = Notice::new(common);
     notice.due &= !input.is_typed();
-    // Nobody needs to be asked about what is no number.
+    // Input that is not a number needs no connection.
     let first = loop {
         let next = notice.after_patience(input.next(), || reading.clone());
         let Some(item) = next.await else {
@@ -191,8 +191,8 @@ async fn ask_all(
     }
 }
 
-/// There is no connection: so much for all that was written on the command line. What is read is not
-/// read on, since that may never end.
+/// Fails all numbers on the command line, since there is no connection. A file or pipe is not read further, since
+/// that may never end.
 async fn refuse_all(
     status: &Status,
     first: Item,
@@ -209,7 +209,7 @@ async fn refuse_all(
     Ok(())
 }
 
-/// The last words: what failed like the rest, and, where it is wanted, how many there were.
+/// Prints how many failed like the last one and, if requested, the totals.
 async fn conclude(answers: &mut Answers, summary: Option<&str>) -> Result<(), Closed> {
     answers.rest().await?;
     match summary {
@@ -221,17 +221,17 @@ async fn conclude(answers: &mut Answers, summary: Option<&str>) -> Result<(), Cl
     }
 }
 
-/// All that stays the same while numbers are asked for.
+/// What stays the same while numbers are requested.
 struct Asking<'a> {
     client: &'a Client,
     config: &'a Config,
-    /// When the first calls began, by connecting.
+    /// When connecting began: the first calls count from there.
     began: Instant,
-    /// How many calls may be in flight.
+    /// Maximum number of calls in flight.
     window: usize,
-    /// Where numbers come from that are waited for, in words.
+    /// The wait for input, for messages.
     reading: String,
-    /// Whether somebody types them.
+    /// Whether the numbers are typed at a terminal.
     typed: bool,
     bar: bool,
 }
@@ -251,7 +251,7 @@ impl Asking<'_> {
         let mut ticks = interval_at(answered + progress::PATIENCE, progress::REFRESH);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         calls.push_back(self.call(first, self.began));
-        // What is written on the command line is asked for at once; what is read may come much later.
+        // Numbers on the command line are requested at once; those that are read may come much later.
         let mut since = (!matches!(input, Input::Lines(_))).then_some(self.began);
         while more || !calls.is_empty() {
             let room = calls.len() < self.window && reserved < BUDGET;
@@ -284,7 +284,7 @@ impl Asking<'_> {
         Ok(())
     }
 
-    /// The time runs from `since`, and not from when the line was read.
+    /// The timeout runs from `since`, not from when the line was read.
     async fn call(&self, item: Item, since: Instant) -> (Item, Result<Reply, CallError>) {
         let outcome = match item.fault.clone() {
             None => {
@@ -296,7 +296,7 @@ impl Asking<'_> {
         (item, outcome)
     }
 
-    /// What is waited for, in words.
+    /// What the program waits for, for messages.
     fn waiting(&self, idle: bool) -> String {
         let timeout = duration(self.config.client.timeout);
         match self.client.state() {
@@ -310,15 +310,15 @@ impl Asking<'_> {
     }
 }
 
-/// Bytes to expect of the answer, and some for the question: the n-th number has about 0.21 n digits.
+/// Estimated bytes of the answer, and some for the request: the n-th number has about 0.21 n digits.
 fn cost(item: &Item) -> u64 {
     let n: u64 = item.text.trim().parse().unwrap_or(0);
-    // What no message can hold will not come.
+    // An answer that no message can hold will not come.
     256 + (n / 4).min(BUDGET)
 }
 
-/// Whether to draw a bar: for many numbers that nobody types, on a terminal that is not told otherwise.
+/// Whether to draw a progress bar: for many numbers that are not typed, on a terminal, unless the flags exclude it.
 fn wants_bar(common: &Common, input: &Input) -> bool {
-    let told = common.json || common.quiet || common.verbose > 0;
-    input.is_many() && !input.is_typed() && !told && progress::is_possible()
+    let excluded = common.json || common.quiet || common.verbose > 0;
+    input.is_many() && !input.is_typed() && !excluded && progress::is_possible()
 }

@@ -1,4 +1,4 @@
-//! `fibrpc completions`: a shell's completion script, made from the same table as the flags themselves.
+//! `fibrpc completions`: a shell completion script, generated from the definition of the flags.
 
 use super::help::examples;
 use super::output::print;
@@ -26,7 +26,7 @@ pub(super) enum Shell {
     Fish,
 }
 
-/// Prints the script for this command line; gives the exit status.
+/// Prints the script for this command line; returns the exit status.
 pub(super) fn run(shell: Shell, command: &Command) -> u8 {
     print(&script(shell, command))
 }
@@ -43,8 +43,7 @@ fn script(shell: Shell, command: &Command) -> String {
     String::from_utf8_lossy(&script).into_owned() + addition
 }
 
-/// The same command without its bare numbers: there is nothing to complete in them, and zsh would take
-/// every subcommand for one.
+/// The same command without positional numbers: they cannot be completed, and zsh would take every subcommand for one.
 fn without_numbers(command: &Command) -> Command {
     let flags = command.get_arguments().filter(|arg| !arg.is_positional());
     Command::new("fibrpc")
@@ -53,8 +52,8 @@ fn without_numbers(command: &Command) -> Command {
         .subcommands(command.get_subcommands().cloned())
 }
 
-/// What is left out for fish: no files but where one is asked for, what an option takes that stands
-/// before the subcommand, and what a subcommand takes.
+/// What clap leaves out for fish: no file names except for options that take one, values of options before the
+/// subcommand, and values of subcommands.
 const FISH: &str = "\
 complete -c fibrpc -f
 complete -c fibrpc -l file -r -F

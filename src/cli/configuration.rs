@@ -1,7 +1,7 @@
-//! `fibrpc config show` and `fibrpc config check`: the configuration in effect, and what is wrong with it.
+//! `fibrpc config show` and `fibrpc config check`: the configuration in effect, and its errors.
 //!
-//! `show` is about what `fibrpc` itself would use, so the user's own file counts. `check` is first of all
-//! the daemon's `--check`, whose files that one could hide, and looks at it all once more with it.
+//! `show` is about `fibrpc` itself, so it includes the user's own file. `check` first does what the daemon's `--check`
+//! does, whose files the user's file could hide, and then checks again with that file.
 
 use super::common::{Common, blame};
 use super::exit;
@@ -48,7 +48,7 @@ pub(super) enum Command {
     Check,
 }
 
-/// Shows or checks; gives the exit status.
+/// Shows or checks; returns the exit status.
 pub(super) fn run(command: Command, common: &Common) -> u8 {
     match command {
         Command::Show => show(common),
@@ -68,12 +68,12 @@ fn show(common: &Common) -> u8 {
     }
 }
 
-/// What was found.
+/// The result of a check.
 #[derive(Debug, Default)]
 struct Found {
     problems: Vec<String>,
     warnings: Vec<String>,
-    /// With all that was read, where nothing is wrong.
+    /// The last configuration loaded, if there are no problems.
     loaded: Option<Loaded>,
     status: u8,
 }
@@ -85,7 +85,7 @@ fn look(overrides: &Overrides) -> Found {
         let checked = load(program, overrides)
             .map_err(|problems| (problems, blame(program, overrides)))
             .and_then(|loaded| {
-                // Who runs the daemon is not told here.
+                // The daemon may run as another user.
                 let checked = check(&loaded, Denied::IsWarning);
                 let warnings = checked.map_err(|problems| (problems, exit::CONFIG))?;
                 Ok((loaded, warnings))
@@ -106,7 +106,7 @@ fn look(overrides: &Overrides) -> Found {
     found
 }
 
-/// Both programs say the same of what both read.
+/// Adds lines that are not known yet: both programs report the same about what both read.
 fn add(known: &mut Vec<String>, new: impl IntoIterator<Item = String>) {
     for line in new {
         if !known.contains(&line) {
@@ -115,7 +115,7 @@ fn add(known: &mut Vec<String>, new: impl IntoIterator<Item = String>) {
     }
 }
 
-/// Prints it all; gives the exit status.
+/// Prints everything; returns the exit status.
 fn report(found: &Found, common: &Common) -> u8 {
     let written = if common.json {
         print(&json(found))
@@ -141,7 +141,7 @@ fn report(found: &Found, common: &Common) -> u8 {
 struct Finding<'a> {
     verdict: &'static str,
     message: &'a str,
-    /// What was read, where all is well.
+    /// What was read, if everything is ok.
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<&'a [PathBuf]>,
 }

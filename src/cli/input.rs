@@ -1,8 +1,7 @@
 //! The numbers to ask for, from the command line, a file, or standard input.
 //!
-//! What is read comes from a thread of its own, a chunk at a time and no more than is asked for. It waits
-//! for its file and for [`Input::close`] at once, so a terminal or a pipe where nothing comes any more
-//! does not keep it; it is joined there.
+//! A separate thread reads, one chunk at a time and only on demand. It waits for its file and for
+//! [`Input::close`] at once, so a silent terminal or pipe does not block the close, which joins it.
 
 pub(super) mod source;
 
@@ -19,7 +18,7 @@ use std::path::Path;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// The most that is read at once, in bytes.
+/// Size of a read, in bytes.
 const CHUNK: usize = 32 << 10;
 
 /// Something to ask for.
@@ -27,26 +26,26 @@ const CHUNK: usize = 32 << 10;
 pub(super) struct Item {
     /// What was written.
     pub(super) text: String,
-    /// The line where it was, if it was on one.
+    /// Its line number, if it was read from a line.
     pub(super) line: Option<u64>,
     /// How far into the input it ends, in the unit of [`Input::size`].
     pub(super) position: u64,
-    /// Why nobody is asked about it.
+    /// Why it is not sent.
     pub(super) fault: Option<Status>,
 }
 
 /// Where the numbers come from.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// The command line; all are there.
+    /// The command line.
     Words(std::iter::Enumerate<std::vec::IntoIter<String>>),
-    /// One a line.
+    /// One per line.
     Lines(Reader),
 }
 
 impl Input {
-    /// Opens what the flags name; the exit status and an error in one line where that cannot be read. Needs a
-    /// tokio runtime.
+    /// Opens the source that the flags select. Fails with an exit status and an error in one line. Needs a tokio
+    /// runtime.
     pub(super) fn open(file: Option<&Path>, numbers: &[String]) -> Result<Self, (u8, String)> {
         let file = match (file, numbers) {
             (None, [word]) if word == STDIN => Path::new(STDIN),
@@ -73,7 +72,7 @@ impl Input {
             .map_err(fault)
     }
 
-    /// Where they come from, in words.
+    /// The source, for messages.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Words(_) => "the command line",
@@ -81,7 +80,7 @@ impl Input {
         }
     }
 
-    /// How much there is: words, or bytes; `None` where nobody knows.
+    /// Its size in words or bytes, if known.
     pub(super) fn size(&self) -> Option<u64> {
         match self {
             Self::Words(words) => Some(words.len() as u64),
@@ -97,12 +96,12 @@ impl Input {
         }
     }
 
-    /// Whether somebody types the numbers.
+    /// Whether the numbers are typed at a terminal.
     pub(super) fn is_typed(&self) -> bool {
         matches!(self, Self::Lines(reader) if reader.is_terminal)
     }
 
-    /// What comes next; `None` at the end. Loses nothing when it is dropped unfinished.
+    /// The next item; `None` at the end. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<Item> {
         match self {
             Self::Words(_) => self.next_word(),
@@ -110,7 +109,7 @@ impl Input {
         }
     }
 
-    /// What comes next on the command line, if it is from there.
+    /// The next item, if the source is the command line.
     pub(super) fn next_word(&mut self) -> Option<Item> {
         let Self::Words(words) = self else {
             return None;
@@ -123,7 +122,7 @@ impl Input {
         })
     }
 
-    /// Reads no more. An error in one line where reading has failed.
+    /// Stops reading. Fails with an error in one line if reading has failed.
     pub(super) async fn close(self) -> Result<(), String> {
         match self {
             Self::Words(_) => Ok(()),
@@ -147,8 +146,7 @@ impl From<Line> for Item {
     }
 }
 
-/// Refuses what no server takes for a number, and what would bring a plain one down; the server is
-/// the judge of the rest.
+/// Rejects what no server accepts as a number, and what would crash a plain server; the server judges the rest.
 fn check(text: &str) -> Result<(), Status> {
     let text = text.trim();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -175,7 +173,7 @@ pub(super) struct Reader {
     chunks: mpsc::Receiver<Vec<u8>>,
     ended: bool,
     thread: JoinHandle<io::Result<()>>,
-    /// The thread is told to end by the end of this.
+    /// Closing this end stops the thread.
     stop: PipeWriter,
 }
 
@@ -232,7 +230,7 @@ impl Reader {
     }
 }
 
-/// Reads to the end, or until somebody drops the other end of `stopped` or of `chunks`.
+/// Reads to the end, or until the other end of `stopped` or `chunks` is dropped.
 fn read(source: &Source, stopped: &PipeReader, chunks: &mpsc::Sender<Vec<u8>>) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
@@ -268,14 +266,14 @@ mod tests {
     use std::io::Write as _;
 
     #[test]
-    fn what_is_no_number_is_refused_here() {
+    fn non_numbers_are_rejected_locally() {
         for (text, sent) in [
             ("30", true),
             (" 30\n", true),
             ("0", true),
             ("+5", true),
             ("007", true),
-            ("18446744073709551616", true), // the server's to judge
+            ("18446744073709551616", true), // for the server to judge
             ("-1", false),
             ("-0", false),
             ("", false),
@@ -288,7 +286,7 @@ mod tests {
             ("0x10", false),
             ("++5", false),
             ("1 2", false),
-            ("\u{663}", false), // a digit, but not of ASCII
+            ("\u{663}", false), // a digit, but not ASCII
         ] {
             assert_eq!(check(text).is_ok(), sent, "{text:?}");
         }
@@ -305,7 +303,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_come_as_they_are_written_and_a_wait_can_be_ended() {
+    async fn lines_arrive_as_written_and_a_wait_can_be_interrupted() {
         let folder = tempfile::tempdir().unwrap();
         let (mut input, mut writer) = fifo(folder.path());
         assert_eq!(input.size(), None);
@@ -319,13 +317,13 @@ mod tests {
         assert_eq!((second.line, second.fault.is_some()), (Some(2), true));
         writer.write_all(b"0\n").unwrap();
         assert_eq!(input.next().await.unwrap().text, "30");
-        // The writer is there and says nothing.
+        // The writer is open and silent.
         assert_eq!(input.close().await, Ok(()));
         drop(writer);
     }
 
     #[tokio::test]
-    async fn no_more_is_read_than_is_asked_for() {
+    async fn reading_is_on_demand() {
         let folder = tempfile::tempdir().unwrap();
         let (mut input, mut writer) = fifo(folder.path());
         let writer = std::thread::spawn(move || {
@@ -338,7 +336,7 @@ mod tests {
             assert_eq!(input.next().await.unwrap().text, "7");
         }
         assert_eq!(input.close().await, Ok(()));
-        // Then the other end was closed; what had been written is a pipe and some chunks.
+        // The other end was closed then; only a pipe and some chunks had been written.
         let written = writer.join().unwrap();
         assert!(written < 1 << 18, "{written}");
     }

@@ -1,11 +1,11 @@
-//! Ctrl-C, for all commands: a first SIGINT or SIGTERM tells the command to sum up and come to its end, a
-//! second one ends the process at once. Either way the process ends by the signal, as a shell expects.
+//! Ctrl-C, for all commands: the first SIGINT or SIGTERM makes the command print its summary and end, the second
+//! one ends the process at once. Either way the process dies by the signal, as shells expect.
 //!
-//! A command gets a [`CancellationToken`] and stops when it is cancelled. It has [`GRACE`] for that, so a
-//! reader who has stopped reading or a broker that is gone cannot keep the process.
+//! A command gets a [`CancellationToken`] and stops when it is cancelled. It has [`GRACE`] for that, so that a
+//! stopped reader or a lost broker cannot keep the process alive.
 //!
-//! A signal that was ignored when the process was started stays ignored, as in all programs that a script runs
-//! under `nohup`, `trap ''` or in the background.
+//! A signal that was ignored when the process started stays ignored, as expected under `nohup`, `trap ''` and in the
+//! background of a script.
 
 use crate::inherited::Ignored;
 use crate::protocol::Code;
@@ -21,7 +21,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How long a command that was told to stop may take to say what it has and to leave the broker.
+/// How long a stopped command may take to print its summary and to disconnect.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The number of the signal that ends the process.
@@ -42,8 +42,8 @@ impl Interrupt {
         let caught: Vec<i32> = caught.filter(|signal| !ignored.has(*signal)).collect();
         let again = Arc::new(AtomicBool::new(false));
         for &signal in &caught {
-            // In this order: the first signal finds the flag down and puts it up for the second, which
-            // then ends the process within its handler, whatever the rest is busy with.
+            // In this order: the first signal finds the flag clear and sets it for the second, which then ends the
+            // process in the signal handler, whatever the rest is busy with.
             flag::register_conditional_default(signal, Arc::clone(&again))?;
             flag::register(signal, Arc::clone(&again))?;
         }
@@ -53,12 +53,12 @@ impl Interrupt {
         })
     }
 
-    /// What the command listens to.
+    /// The token that stops the command.
     pub(super) fn stop(&self) -> CancellationToken {
         self.stop.clone()
     }
 
-    /// Runs the command, to its end or to that of its grace; gives its exit status, or the signal.
+    /// Runs the command to its end or the end of its grace; returns its exit status, or the signal.
     pub(super) async fn watch(mut self, command: impl Future<Output = u8>) -> Result<u8, Signal> {
         let mut command = pin!(command);
         let signal = tokio::select! {
@@ -66,7 +66,7 @@ impl Interrupt {
             Some(signal) = self.signals.next() => signal,
         };
         self.stop.cancel();
-        // An error says that the grace is over: the command is dropped where it stands.
+        // On timeout the command is dropped.
         let _ = tokio::time::timeout(GRACE, command).await;
         Err(Signal(signal))
     }
@@ -75,7 +75,7 @@ impl Interrupt {
 impl Signal {
     /// Ends the process as if the signal had never been caught.
     pub(super) fn end_process(self) -> u8 {
-        // Does not come back, but in a process where the signal is blocked.
+        // Returns only if the signal is blocked.
         let _ = low_level::emulate_default_handler(self.0);
         Code::Internal.exit_status()
     }

@@ -1,38 +1,37 @@
-//! Bytes as they come, cut into lines, without the byte order mark that an editor may have put first. Pure; keeps no more than what was pushed last and one line.
+//! Splits a stream of bytes into lines, without a byte order mark at the beginning. Pure; keeps only what was pushed
+//! last and one line.
 
 use crate::config::{BYTE_ORDER_MARK, is_utf16};
 
-/// The longest line that is looked at, in bytes: no number of the protocol comes near it.
-const LONGEST: usize = 1024;
+/// Maximum length of a line, in bytes: no number of the protocol comes near it.
+const MAX_LINE: usize = 1024;
 
-/// What is wrong with a longer one.
 const TOO_LONG: &str = "the line is longer than 1024 bytes; write one number per line";
 
 const NOT_UTF_8: &str = "not UTF-8; write one number per line";
 
-/// What is wrong with all lines at once.
 const UTF_16: &str = "UTF-16; save it as UTF-8";
 
 /// A line that is not empty.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Counted from 1, empty ones included.
+    /// Counted from 1, including empty lines.
     pub(super) number: u64,
-    /// How many bytes end with it.
+    /// The position of its end in the input, in bytes.
     pub(super) end: u64,
-    /// What it says, without its end; the beginning, where it is too long.
+    /// The text without line end; only the beginning if it is too long.
     pub(super) text: String,
     /// Why it cannot be used, and what to do.
     pub(super) fault: Option<&'static str>,
 }
 
-/// Takes bytes, gives lines.
+/// Bytes in, lines out.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     buffer: Vec<u8>,
-    /// What is used up of the buffer.
+    /// How much of the buffer is used up.
     used: usize,
-    /// The beginning of a line that is too long, whose rest is thrown away.
+    /// The beginning of a line that is too long; its rest is discarded.
     head: Option<Vec<u8>>,
     /// Lines taken so far.
     count: u64,
@@ -41,26 +40,26 @@ pub(super) struct Lines {
     encoding: Encoding,
 }
 
-/// What the first bytes say of the others.
+/// The encoding, by the first bytes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Encoding {
-    /// There are too few yet.
+    /// Too few bytes so far.
     #[default]
     Unknown,
     Utf8,
-    /// Nothing of it can be used.
+    /// Cannot be used.
     Utf16,
 }
 
 impl Lines {
-    /// Adds bytes. To be called where [`Lines::next`] has nothing more.
+    /// Adds bytes. To be called once [`Lines::next`] returns `None`.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.used);
         self.used = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole line; lines of white space are left out.
+    /// The next complete line; blank lines are skipped.
     pub(super) fn next(&mut self) -> Option<Line> {
         let enough = self.buffer.len() >= BYTE_ORDER_MARK.len() || self.buffer.contains(&b'\n');
         if self.encoding == Encoding::Unknown && enough {
@@ -72,9 +71,9 @@ impl Lines {
         loop {
             let rest = &self.buffer[self.used..];
             let Some(length) = rest.iter().position(|byte| *byte == b'\n') else {
-                // With one byte more, which may be the first half of its end, it may be short enough.
-                if rest.len() > LONGEST + 1 {
-                    self.head.get_or_insert_with(|| rest[..LONGEST].to_vec());
+                // One more byte may be the first half of the line end.
+                if rest.len() > MAX_LINE + 1 {
+                    self.head.get_or_insert_with(|| rest[..MAX_LINE].to_vec());
                     self.use_up(rest.len());
                 }
                 return None;
@@ -85,7 +84,7 @@ impl Lines {
         }
     }
 
-    /// What is left at the end of the input: a line without an end.
+    /// The last line of the input, if it has no line end.
     pub(super) fn last(&mut self) -> Option<Line> {
         if self.encoding == Encoding::Unknown {
             self.begin();
@@ -100,7 +99,7 @@ impl Lines {
         self.take(length, 0)
     }
 
-    /// Looks at the first bytes, and steps over a mark.
+    /// Detects the encoding, and skips a byte order mark.
     fn begin(&mut self) {
         self.encoding = if is_utf16(&self.buffer) {
             Encoding::Utf16
@@ -112,7 +111,7 @@ impl Lines {
         }
     }
 
-    /// Throws everything away; the first time, says why.
+    /// Discards everything; the first time, reports why.
     fn only_fault(&mut self) -> Option<Line> {
         self.use_up(self.buffer.len() - self.used);
         self.count += 1;
@@ -126,11 +125,11 @@ impl Lines {
 
     fn take(&mut self, length: usize, end: usize) -> Option<Line> {
         let line = &self.buffer[self.used..self.used + length];
-        // Some end a line with two characters.
+        // Windows ends lines with two characters.
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let cut = self.head.take();
-        let too_long = cut.is_some() || line.len() > LONGEST;
-        let line = cut.unwrap_or_else(|| line[..line.len().min(LONGEST)].to_vec());
+        let too_long = cut.is_some() || line.len() > MAX_LINE;
+        let line = cut.unwrap_or_else(|| line[..line.len().min(MAX_LINE)].to_vec());
         self.use_up(length + end);
         self.count += 1;
         let (text, fault) = match String::from_utf8(line) {
@@ -161,22 +160,22 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// All lines, where the bytes come in chunks of that size.
+    /// All lines, if the bytes come in chunks of that size.
     fn lines(bytes: &[u8], chunk: usize) -> Vec<Line> {
         let mut lines = Lines::default();
         let mut found = Vec::new();
         for chunk in bytes.chunks(chunk) {
             lines.push(chunk);
             found.extend(std::iter::from_fn(|| lines.next()));
-            // A line, and perhaps the first half of its end.
-            assert!(lines.buffer.len() <= LONGEST + 1 + chunk.len());
+            // A line, and perhaps the first half of its line end.
+            assert!(lines.buffer.len() <= MAX_LINE + 1 + chunk.len());
         }
         found.extend(lines.last());
         found
     }
 
     #[test]
-    fn lines_are_numbered_and_empty_ones_left_out() {
+    fn lines_are_numbered_and_empty_ones_skipped() {
         let bytes = b"1\n\n 22 \r\n\t\n333";
         let expect = [(1, 2, "1"), (3, 9, " 22 "), (5, 14, "333")];
         for chunk in 1..=bytes.len() {
@@ -193,29 +192,29 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_is_cut_and_the_next_is_whole() {
-        let long = "9".repeat(LONGEST + 1);
-        let bytes = format!("1\n{long}\n{}\n2", "8".repeat(LONGEST));
-        for chunk in [1, 7, LONGEST, 10 * LONGEST] {
+        let long = "9".repeat(MAX_LINE + 1);
+        let bytes = format!("1\n{long}\n{}\n2", "8".repeat(MAX_LINE));
+        for chunk in [1, 7, MAX_LINE, 10 * MAX_LINE] {
             let found = lines(bytes.as_bytes(), chunk);
             assert_eq!(found.len(), 4, "{chunk}");
-            assert_eq!(found[1].text, long[..LONGEST]);
+            assert_eq!(found[1].text, long[..MAX_LINE]);
             assert!(found[1].fault.is_some_and(|fault| fault.contains("longer")));
-            assert_eq!((found[2].text.len(), found[2].fault), (LONGEST, None));
+            assert_eq!((found[2].text.len(), found[2].fault), (MAX_LINE, None));
             assert_eq!((found[3].number, found[3].text.as_str()), (4, "2"));
         }
         assert!(
             lines(long.as_bytes(), 100)[0].fault.is_some(),
-            "at the end, too"
+            "also at the end"
         );
     }
 
     #[test]
-    fn the_end_of_a_line_is_no_part_of_its_length() {
-        let longest = "9".repeat(LONGEST);
+    fn a_line_end_does_not_count_as_length() {
+        let longest = "9".repeat(MAX_LINE);
         for end in ["\n", "\r\n", "\r", ""] {
             let good = format!("{longest}{end}");
             let long = format!("9{good}");
-            for chunk in [1, 7, LONGEST, LONGEST + 1, 10 * LONGEST] {
+            for chunk in [1, 7, MAX_LINE, MAX_LINE + 1, 10 * MAX_LINE] {
                 let found = lines(good.as_bytes(), chunk);
                 let found: Vec<_> = found.iter().map(|line| (&line.text, line.fault)).collect();
                 assert_eq!(found, [(&longest, None)], "{end:?} {chunk}");
@@ -228,8 +227,8 @@ mod tests {
 
     #[test]
     fn a_line_whose_cut_splits_a_character_is_too_long() {
-        let long = format!("9{}\n", "\u{e9}".repeat(LONGEST));
-        for chunk in [1, LONGEST, 10 * LONGEST] {
+        let long = format!("9{}\n", "\u{e9}".repeat(MAX_LINE));
+        for chunk in [1, MAX_LINE, 10 * MAX_LINE] {
             let found = lines(long.as_bytes(), chunk);
             let faults: Vec<_> = found.iter().map(|line| line.fault).collect();
             assert_eq!(faults, [Some(TOO_LONG)], "{chunk}");
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+    fn a_byte_order_mark_is_skipped() {
         for (bytes, expect) in [
             (
                 &b"\xef\xbb\xbf30\n31"[..],
@@ -245,7 +244,7 @@ mod tests {
             ),
             (b"\xef\xbb\xbf\r\n7\n", &[(2, 7, "7")]),
             (b"\xef\xbb\xbf", &[]),
-            // Anywhere else, and a second one, it is a character like any other.
+            // Anywhere else it is an ordinary character.
             (b"\xef\xbb\xbf\xef\xbb\xbf1", &[(1, 7, "\u{feff}1")]),
             (b"1\n\xef\xbb\xbf2", &[(1, 2, "1"), (2, 6, "\u{feff}2")]),
         ] {
@@ -258,24 +257,24 @@ mod tests {
                 assert_eq!(found, expect, "{bytes:?} {chunk}");
             }
         }
-        let longest = "9".repeat(LONGEST);
+        let longest = "9".repeat(MAX_LINE);
         let found = lines(format!("\u{feff}{longest}\n").as_bytes(), 100);
         assert_eq!(
             (found[0].text.as_str(), found[0].fault),
             (longest.as_str(), None)
         );
-        // What only begins like one.
+        // The beginning of a mark only.
         for bytes in [&b"\xef"[..], b"\xef\xbb", b"\xef\n1", b"\xef\xbb1"] {
             assert!(lines(bytes, 1)[0].fault.is_some(), "{bytes:?}");
         }
     }
 
     #[test]
-    fn utf_16_is_one_fault_and_the_rest_is_not_looked_at() {
+    fn utf_16_is_one_fault_for_the_whole_input() {
         let wide = |text: &str, order: fn(u16) -> [u8; 2]| -> Vec<u8> {
             text.encode_utf16().flat_map(order).collect()
         };
-        let long = format!("\u{feff}30\r\n31\r\n{}", "9\r\n".repeat(2 * LONGEST));
+        let long = format!("\u{feff}30\r\n31\r\n{}", "9\r\n".repeat(2 * MAX_LINE));
         for text in [
             "\u{feff}",
             "\u{feff}3",
@@ -283,7 +282,7 @@ mod tests {
             long.as_str(),
         ] {
             for bytes in [wide(text, u16::to_le_bytes), wide(text, u16::to_be_bytes)] {
-                for chunk in [1, 2, 7, 10 * LONGEST] {
+                for chunk in [1, 2, 7, 10 * MAX_LINE] {
                     let found = lines(&bytes, chunk);
                     assert_eq!(found.len(), 1, "{text:?} {chunk}");
                     assert_eq!((found[0].number, found[0].fault), (1, Some(UTF_16)));
@@ -293,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf_8_fails_alone() {
+    fn a_line_that_is_not_utf_8_fails_alone() {
         let found = lines(b"1\n\xff\n3\n", 2);
         let faults: Vec<_> = found.iter().map(|line| line.fault).collect();
         assert_eq!(faults, [None, Some(NOT_UTF_8), None]);
@@ -302,7 +301,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn how_the_bytes_come_makes_no_difference(
+        fn chunk_sizes_make_no_difference(
             start in prop_oneof![Just(&b""[..]), Just(BYTE_ORDER_MARK), Just(&b"\xff\xfe"[..]), Just(&b"\xef\xbb"[..])],
             bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'1'), any::<u8>()], 0..3000),
             chunk in 1_usize..100,

@@ -1,5 +1,5 @@
-//! `fibrpc`: the process around the client. Standard output is data, everything else goes to
-//! standard error; every error is one line and decides the exit status (see [`crate::protocol::Code`]).
+//! `fibrpc`: the process around the client. Standard output is data, everything else goes to standard error; every
+//! error is one line and decides the exit status (see [`crate::protocol::Code`]).
 
 mod answers;
 mod args;
@@ -77,14 +77,14 @@ fn run(args: &Args) -> u8 {
         Some(Command::Bench(flags)) => online(common, async |config, stop| {
             bench::run(flags, common, config, stop).await
         }),
-        // A wrong configuration is part of its report.
+        // Configuration errors are part of its report.
         Some(Command::Doctor(_)) => interruptible(async |stop| doctor::run(common, stop).await),
         Some(Command::Config(command)) => configuration::run(*command, common),
         Some(Command::Completions(flags)) => completions::run(flags.shell, &Args::command()),
     }
 }
 
-/// Runs a command that needs a good configuration, and most likely the broker.
+/// Runs a command that needs a valid configuration and, most likely, the broker.
 fn online(common: &Common, command: impl AsyncFnOnce(&Config, &CancellationToken) -> u8) -> u8 {
     match common.load() {
         Ok(loaded) => match check(&loaded, Denied::IsProblem) {
@@ -98,7 +98,7 @@ fn online(common: &Common, command: impl AsyncFnOnce(&Config, &CancellationToken
     }
 }
 
-/// Runs a command until it is done or interrupted; gives the exit status.
+/// Runs a command until it is done or interrupted; returns the exit status.
 fn interruptible(command: impl AsyncFnOnce(&CancellationToken) -> u8) -> u8 {
     let started = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -116,12 +116,12 @@ fn interruptible(command: impl AsyncFnOnce(&CancellationToken) -> u8) -> u8 {
     };
     let stop = interrupt.stop();
     let ended = runtime.block_on(interrupt.watch(command(&stop)));
-    // A name lookup that hangs must not keep the process.
+    // A hung name lookup must not keep the process alive.
     runtime.shutdown_background();
     ended.unwrap_or_else(interrupt::Signal::end_process)
 }
 
-/// Shows what the client does. Nobody else logs: the AMQP library would print whole messages.
+/// Logs what the client does. Libraries are excluded: the AMQP library would print whole messages.
 fn log() {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| LogLine)
@@ -132,7 +132,7 @@ fn log() {
     tracing_subscriber::registry().with(lines).with(ours).init();
 }
 
-/// Writes a record of the log, which comes in one piece with a newline at its end.
+/// Writes a log record, which comes in one piece and ends with a newline.
 struct LogLine;
 
 impl Write for LogLine {

@@ -1,8 +1,8 @@
 //! What `fibrpc` prints: data on standard output, everything else on standard error.
 //!
-//! A thread of its own writes, so that a reader who is slow or stops (`| less`) never keeps the client
-//! from its heartbeats. Lines come out in the order they were put; standard output is flushed as soon
-//! as nothing more is ready. [`Output::finish`] waits for the thread.
+//! A separate thread writes, so that a slow or stopped reader (`| less`) never delays heartbeats. Lines are
+//! printed in the order in which they were queued; standard output is flushed as soon as the queue is empty.
+//! [`Output::finish`] waits for the thread.
 
 use super::exit;
 use super::progress::{Done, Progress};
@@ -15,20 +15,20 @@ use std::io::{self, IsTerminal as _, Write as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// Lines on their way to the writer.
+/// Capacity of the queue to the writer, in lines.
 const LINES: usize = 256;
 
-/// Bytes that are written at once, where so many are ready.
+/// Size of a write, in bytes, if that much is ready.
 const BUFFER: usize = 1 << 16;
 
-/// Nobody reads the output any more.
+/// The reader of the output is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Closed;
 
 /// How to print.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Style {
-    /// One JSON object a line, failures too.
+    /// One JSON object per line, also for failures.
     pub(super) json: bool,
     /// Show where the time went.
     pub(super) verbose: bool,
@@ -40,11 +40,11 @@ enum Line {
     Out(String),
     /// An error.
     Error(String),
-    /// A message that is none.
+    /// Another message.
     Note(String),
     /// Something for the bar to show.
     Progress(Done),
-    /// The same in words.
+    /// The same as text.
     Live(String),
 }
 
@@ -84,7 +84,7 @@ impl Output {
         self.send(Line::Out(text)).await
     }
 
-    /// Prints a failure that concerns no number, and remembers the exit status.
+    /// Prints a failure that is not about a number, and remembers the exit status.
     pub(super) async fn failure(&mut self, status: &Status) -> Result<(), Closed> {
         self.failed(status.code);
         if self.style.json {
@@ -94,29 +94,29 @@ impl Output {
         }
     }
 
-    /// Prints an error on standard error, in its place among the lines.
+    /// Prints an error on standard error, in order with the other lines.
     pub(super) async fn complaint(&self, message: &str) -> Result<(), Closed> {
         self.send(Line::Error(message.to_owned())).await
     }
 
-    /// Prints what is no error on standard error, in its place among the lines.
+    /// Prints a note on standard error, in order with the other lines.
     pub(super) async fn note(&self, message: &str) -> Result<(), Closed> {
         self.send(Line::Note(message.to_owned())).await
     }
 
-    /// Lets the bar show how far it is, unless other things wait to be printed.
+    /// Updates the progress bar, unless the queue is full.
     pub(super) fn progress(&self, done: Done) {
-        // Where there is no room the next one will do.
+        // If the queue is full, the next update will do.
         let _ = self.lines.try_send(Line::Progress(done));
     }
 
-    /// Shows a line on standard error, which is to be a terminal, until there is another one.
+    /// Shows a line on standard error, which must be a terminal, until the next one.
     pub(super) fn live(&self, text: String) {
-        // Where there is no room the next one will do.
+        // If the queue is full, the next update will do.
         let _ = self.lines.try_send(Line::Live(text));
     }
 
-    /// Waits until nobody reads any more.
+    /// Waits until the reader is gone.
     pub(super) async fn closed(&self) {
         self.lines.closed().await;
     }
@@ -134,12 +134,12 @@ impl Output {
         }
     }
 
-    /// Remembers the exit status of this code, unless there is one.
+    /// Remembers the exit status of this code, unless one is set.
     pub(super) fn failed(&mut self, code: Code) {
         self.exit_with(code.exit_status());
     }
 
-    /// Remembers the exit status, unless there is one.
+    /// Remembers the exit status, unless one is set.
     pub(super) fn exit_with(&mut self, status: u8) {
         if self.status == 0 {
             self.status = status;
@@ -162,24 +162,24 @@ pub(super) fn warn(message: &str) {
     message_line(&format!("fibrpc: {warning}"), message);
 }
 
-/// Prints what is no error on standard error.
+/// Prints a note on standard error.
 pub(super) fn note(message: &str) {
     message_line("fibrpc:", message);
 }
 
 fn message_line(prefix: &str, message: &str) {
     let line = format!("{prefix} {}\n", safe(message));
-    // Where standard error cannot be written there is nobody to tell.
+    // If standard error cannot be written, the failure cannot be reported either.
     let _ = stdio::stderr().write_all(line.as_bytes());
 }
 
-/// Prints all there is to print; gives the exit status.
+/// Prints the text on standard output; returns the exit status.
 pub(super) fn print(text: &str) -> u8 {
     let written = stdio::stdout().write_all(text.as_bytes());
     written.map_or_else(|error| not_written(&error), |()| 0)
 }
 
-/// Says why standard output was not written, unless its reader has simply gone; gives the exit status.
+/// Reports why standard output was not written, unless its reader is gone; returns the exit status.
 pub(super) fn not_written(error: &io::Error) -> u8 {
     match stdio::not_written(error) {
         Some(why) => {
@@ -231,7 +231,7 @@ fn write(lines: &mut mpsc::Receiver<Line>, progress: &Progress) -> io::Result<()
     flush(&mut ready, progress)
 }
 
-/// What went wrong, in lines of `--json`.
+/// A failure in a line of `--json`.
 #[derive(Serialize)]
 pub(super) struct Failure<'a> {
     code: &'static str,

@@ -1,4 +1,4 @@
-//! `fibrpc ping`: round trips to a server, one line each and a summary at the end, as ping(8) does.
+//! `fibrpc ping`: round trips to a server, one line each and a summary at the end, like ping(8).
 
 use super::common::{Common, interval};
 use super::connect::{Failed, Notice, connect, settings};
@@ -53,7 +53,7 @@ pub(super) struct Ping {
     pub(super) interval: Duration,
 }
 
-/// Pings until the count is reached or it is told to stop; gives the exit status.
+/// Pings until the count is reached or it is stopped; returns the exit status.
 pub(super) async fn run(
     flags: &Ping,
     common: &Common,
@@ -71,7 +71,7 @@ pub(super) async fn run(
         Some(Ok(client)) => client,
         Some(Err(Failed { status, exit })) => {
             output.exit_with(exit);
-            // Where nobody reads any more there is nobody to tell.
+            // If the reader is gone, there is nothing left to print.
             let _ = output.failure(&status).await;
             return output.finish().await;
         }
@@ -79,7 +79,7 @@ pub(super) async fn run(
     };
     let mut tally = Tally::new(common.json);
     let pinging = ping(&client, began, flags, config, &mut output, &mut tally);
-    // Whether it is done, told to stop, or nobody reads any more: there is a summary.
+    // Done, stopped, or the reader is gone: in any case there is a summary.
     let _ = stop.run_until_cancelled(pinging).await;
     let _ = output.line(tally.summary()).await;
     if tally.received == 0
@@ -109,7 +109,7 @@ async fn ping(
             _ = ticks.tick(), if tally.sent < count => {
                 tally.sent += 1;
                 let seq = tally.sent;
-                // The first one began by connecting.
+                // The first one counts from the start of connecting.
                 let since = if seq == 1 { began } else { Instant::now() };
                 pings.push(async move { (seq, client.ping_since(since, timeout).await) });
             }
@@ -129,13 +129,13 @@ async fn ping(
     Ok(())
 }
 
-/// What came of all pings so far.
+/// The outcomes of all pings so far.
 #[derive(Debug)]
 struct Tally {
     json: bool,
     sent: u64,
     received: u64,
-    /// Of the first ping that was not answered.
+    /// Of the first ping that failed.
     failure: Option<Code>,
     times: Histogram<u64>,
     sum: Duration,
@@ -148,13 +148,13 @@ struct Tally {
 struct Record<'a> {
     seq: u64,
     round_trip_us: u64,
-    /// Whether the server knows pings.
+    /// Whether the server supports pings.
     fibrpc: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     server: Option<&'a str>,
 }
 
-/// A ping without an answer.
+/// A ping without a reply.
 #[derive(Serialize)]
 struct Lost<'a> {
     seq: u64,
@@ -208,7 +208,7 @@ impl Tally {
                 self.sum += time;
                 self.min = self.min.min(time);
                 self.max = self.max.max(time);
-                // It grows as needed; only a time of centuries would not fit.
+                // It grows as needed; only centuries would not fit.
                 let _ = self.times.record(micros(time));
             }
             Err(status) => {
@@ -240,7 +240,7 @@ impl Tally {
             0 => 0.0,
             _ => 100.0 * (sent.saturating_sub(received)) as f64 / sent as f64,
         };
-        // The histogram rounds, the extremes are exact; without a time it is not used.
+        // The histogram rounds, the extremes are exact.
         let p99 = Duration::from_micros(self.times.value_at_quantile(0.99));
         let p99 = p99.max(self.min).min(self.max);
         let average = u32::try_from(received)
@@ -274,7 +274,7 @@ impl Tally {
     }
 }
 
-/// Who answered, for people.
+/// Which server answered, for people.
 fn name(from: &Answerer) -> String {
     match from {
         Answerer::Server(report) => {
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn who_answered() {
+    fn names_of_servers() {
         for (from, expected) in [
             (server("mq1/7"), "mq1/7"),
             (server("blue"), "blue (mq1/7)"),

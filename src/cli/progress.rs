@@ -1,5 +1,4 @@
-//! The bar on a terminal while many numbers are asked for, or a line of words in its place. Belongs to the
-//! thread that writes.
+//! The progress bar on a terminal, or a line of text in its place. Belongs to the writing thread.
 
 use crate::stdio;
 use crate::text::{duration, safe};
@@ -10,39 +9,39 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// After how long there is a bar.
+/// Delay before the bar appears.
 pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 
-/// The time from one look of it to the next.
+/// Interval between updates of the bar.
 pub(super) const REFRESH: Duration = Duration::from_millis(100);
 
-/// How often it is drawn at most, per second.
+/// Maximum redraws per second.
 const DRAWN: u8 = 20;
 
-/// How far it has come.
+/// The progress so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Done {
-    /// Numbers, answered or failed.
+    /// Numbers answered or failed.
     pub(super) numbers: u64,
-    /// How much of the input that was, in the unit of its size.
+    /// How much of the input that is, in the unit of its size.
     pub(super) position: u64,
-    /// What is waited for, where that takes long.
+    /// What the program waits for, if that takes long.
     pub(super) waiting: Option<String>,
 }
 
-/// A bar that nobody sees before it is drawn.
+/// A bar that is invisible until it is drawn.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// The size of the input, where it is known.
+    /// The size of the input, if known.
     size: Option<u64>,
     bar: ProgressBar,
 }
 
 impl Progress {
-    /// Nothing is drawn yet; the time runs.
+    /// Draws nothing yet; the elapsed time starts.
     pub(super) fn new(size: Option<u64>) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        // A template of our own that did not parse would leave indicatif's.
+        // If our template did not parse, indicatif's own would stay.
         let bar = match style(size.is_some()) {
             Ok(style) => bar.with_style(style),
             Err(_) => bar,
@@ -50,7 +49,7 @@ impl Progress {
         Self { size, bar }
     }
 
-    /// The same for words alone.
+    /// The same for text only.
     pub(super) fn of_words() -> Self {
         let bar = Self::new(None).bar;
         let bar = match ProgressStyle::with_template("{msg}") {
@@ -60,14 +59,14 @@ impl Progress {
         Self { size: None, bar }
     }
 
-    /// Shows words.
+    /// Shows text.
     pub(super) fn say(&self, words: &str) {
         self.appear();
         self.bar.set_message(safe(words).into_owned());
         self.bar.tick();
     }
 
-    /// Draws it.
+    /// Draws the bar.
     pub(super) fn draw(&self, done: &Done) {
         self.appear();
         if let Some(total) = total(self.size, done) {
@@ -88,21 +87,21 @@ impl Progress {
         }
     }
 
-    /// Runs what writes to the terminal, where it may be; the bar makes room for it.
+    /// Hides the bar while `write` may write to the terminal.
     pub(super) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
         self.bar.suspend(write)
     }
 
-    /// Takes it away.
+    /// Removes the bar.
     pub(super) fn end(&self) {
         self.bar.finish_and_clear();
     }
 }
 
-/// Standard error as indicatif wants it; its own would leave out what a non-blocking terminal does not take at once.
+/// Standard error for indicatif, whose own type would lose what a non-blocking terminal does not accept at once.
 #[derive(Debug, Default)]
 struct Screen {
-    /// What comes next, up to [`TermLike::flush`].
+    /// Output that waits for [`TermLike::flush`].
     drawn: Mutex<String>,
 }
 
@@ -111,7 +110,7 @@ impl Screen {
         self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves the cursor; the letter says where to.
+    /// Moves the cursor in the direction of the letter.
     fn go(&self, steps: usize, letter: char) -> io::Result<()> {
         match steps {
             0 => Ok(()),
@@ -175,7 +174,7 @@ pub(super) fn is_possible() -> bool {
     io::stderr().is_terminal() && !dumb
 }
 
-/// How many numbers there will be, if the rest of the input is like what was read of it.
+/// The total number of numbers, extrapolated from the input so far.
 fn total(size: Option<u64>, done: &Done) -> Option<u64> {
     let Done {
         numbers, position, ..
@@ -190,7 +189,7 @@ fn style(size_is_known: bool) -> Result<ProgressStyle, TemplateError> {
     } else {
         "{human_pos} done, {rate}, {elapsed}{msg}"
     })?;
-    // Where a line of the terminal cannot be written nobody can be told.
+    // Writing to a line of the terminal does not fail.
     let rate = |state: &ProgressState, w: &mut dyn Write| {
         let _ = w.write_str(&rate(state.per_sec()));
     };
@@ -219,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rest_is_guessed_by_what_was_read() {
+    fn the_total_is_extrapolated_from_the_input_so_far() {
         let done = |numbers, position| Done {
             numbers,
             position,

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use unicode_width::UnicodeWidthStr as _;
 
-/// The time from one look to the next.
+/// Refresh interval of `--watch`.
 const REFRESH: Duration = Duration::from_secs(2);
 
-/// Moves the cursor home and clears what is below it.
+/// Moves the cursor home and clears the screen below.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
 /// Show the queue and the daemons that serve it
@@ -41,7 +41,7 @@ pub(super) struct Watch {
     pub(super) watch: bool,
 }
 
-/// Looks once, or again and again until it is told to stop; gives the exit status.
+/// Shows the status once, or repeatedly until stopped; returns the exit status.
 pub(super) async fn run(
     flags: &Watch,
     common: &Common,
@@ -54,7 +54,7 @@ pub(super) async fn run(
     });
     let mut fleet = None;
     let watching = watch(flags, common, config, &mut fleet, &mut output);
-    // Whether it is done, told to stop, or nobody reads any more: it is over.
+    // Done, stopped, or the reader is gone: in any case it is over.
     let _ = stop.run_until_cancelled(watching).await;
     if let Some(fleet) = fleet {
         fleet.close().await;
@@ -86,7 +86,7 @@ async fn watch(
     }
 }
 
-/// Takes a look, over a new connection where there is none.
+/// Queries the daemons, over a new connection if there is none.
 async fn look(
     fleet: &mut Option<Fleet>,
     notice: &mut Notice,
@@ -104,7 +104,7 @@ async fn look(
     let waiting = || format!("waiting for the daemons on queue {:?}", config.queue.name);
     let looking = connected.look_since(began, config.client.timeout);
     let view = notice.after_patience(looking, waiting).await?;
-    // After a failure the next look begins with a new connection.
+    // After a failure, the next query starts with a new connection.
     *fleet = Some(connected);
     Ok(view)
 }
@@ -141,7 +141,7 @@ async fn show(
     }
 }
 
-/// What is wrong, if anything is.
+/// The failure, if any.
 fn verdict(looked: &Result<View, Status>) -> Option<Code> {
     match looked {
         Err(status)
@@ -203,7 +203,7 @@ fn queue_type(servers: &[Report]) -> Option<&str> {
         .find_map(|report| report.queue_type.as_deref())
 }
 
-/// One line a daemon under a line of headings; texts to the left, numbers to the right.
+/// One line per daemon under a line of headings; text is left-aligned, numbers right-aligned.
 fn table(servers: &[Report], color: bool) -> Vec<String> {
     const HEADINGS: [(&str, bool); 10] = [
         ("INSTANCE", false),

@@ -1,6 +1,6 @@
-//! Colours: where a terminal shows them and its user wants them, for a few words that matter.
+//! Colors for a few words, if the terminal shows them and the user wants them.
 //!
-//! The choice of `--color` is the process's, kept by anstream, so that clap's own help obeys it as well.
+//! The choice of `--color` is global, kept by anstream, so that clap's help obeys it as well.
 
 use crate::stdio;
 use anstream::ColorChoice;
@@ -8,28 +8,27 @@ use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
 use std::ffi::OsString;
 
-/// Of what is wrong.
+/// For errors.
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// Of what deserves a look.
+/// For warnings.
 pub(super) const DOUBTFUL: Style = AnsiColor::Yellow.on_default();
 
-/// Of what is as it should be.
+/// For what is ok.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 
 /// `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Color {
-    // Documentation would go into the help. On a terminal, unless NO_COLOR is set or TERM is dumb.
+    // Not documentation, which would go into the help. On a terminal, unless NO_COLOR is set or TERM is dumb.
     Auto,
-    // Into files and pipes as well.
+    // In files and pipes as well.
     Always,
     Never,
 }
 
 impl Color {
-    /// What the command line says, read before clap does, whose words on a wrong command line are to obey
-    /// it. Where it makes no sense, clap says so.
+    /// Reads the flag before clap does, since clap's error messages must obey it. Clap reports invalid values.
     pub(super) fn scan(args: &[OsString]) -> Self {
         let words = args.iter().map(|word| word.to_str().unwrap_or_default());
         let words: Vec<&str> = words.take_while(|word| *word != "--").collect();
@@ -44,7 +43,7 @@ impl Color {
         })
     }
 
-    /// Puts it in force for all that is printed from now on.
+    /// Applies it to all further output.
     pub(super) fn choose(self) {
         match self {
             Self::Auto => ColorChoice::Auto,
@@ -55,17 +54,17 @@ impl Color {
     }
 }
 
-/// Whether standard output gets colours.
+/// Whether standard output gets colors.
 pub(super) fn stdout_has_color() -> bool {
     stdio::stdout().has_color()
 }
 
-/// Whether standard error gets colours.
+/// Whether standard error gets colors.
 pub(super) fn stderr_has_color() -> bool {
     stdio::stderr().has_color()
 }
 
-/// The text in a style, where `color` says so.
+/// The text in a style, if `color` is set.
 pub(super) fn painted(text: &str, style: Style, color: bool) -> String {
     if color {
         format!("{style}{text}{style:#}")
@@ -79,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_flag_is_found_wherever_it_stands() {
+    fn the_flag_is_found_in_any_position() {
         for (args, color) in [
             ("fibrpc 30", Color::Auto),
             ("fibrpc --color never 30", Color::Never),
@@ -96,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_style_is_ended_where_it_began() {
+    fn a_style_is_reset_after_the_text() {
         assert_eq!(painted("x", BAD, false), "x");
         assert_eq!(painted("x", GOOD, true), "\u{1b}[32mx\u{1b}[0m");
     }

@@ -4,7 +4,7 @@ use crate::config::Overrides;
 use clap::Parser;
 use std::path::PathBuf;
 
-/// What the command line says.
+/// The command line.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(
     name = "fibrpcd",
@@ -33,7 +33,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// What outranks the files and the environment.
+    /// The settings that override files and environment.
     pub fn overrides(&self) -> Overrides {
         let flags = [
             ("log.level", &self.log_level),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_flag_is_an_error() {
+    fn anything_else_is_an_error() {
         use clap::error::ErrorKind;
         for (line, expect) in [
             ("start", ErrorKind::UnknownArgument),

@@ -5,17 +5,17 @@ use std::process::ExitCode;
 /// How the process ends, in the numbers of sysexits.h, which systemd knows by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
-    /// Everything that was begun is finished.
+    /// All work is finished.
     Done = 0,
-    /// The command line makes no sense.
+    /// Wrong command line.
     Usage = 64,
-    /// A fault of ours or of the system.
+    /// An internal error, or one of the system.
     Internal = 70,
-    /// What was to be printed could not be written.
+    /// Standard output could not be written.
     Output = 74,
-    /// Requests that were begun went back to the broker.
+    /// Requests that had been started were returned to the broker.
     Abandoned = 75,
-    /// The configuration has problems.
+    /// Invalid configuration.
     Config = 78,
 }
 

@@ -1,4 +1,4 @@
-//! Fibonacci numbers as a [`Service`]: the one place where the function and the server meet.
+//! Fibonacci numbers as a [`Service`]: the only place where the function and the server meet.
 
 use crate::fibonacci;
 use crate::protocol::{Answer, Code, Format, Request, Status};
@@ -6,7 +6,7 @@ use crate::server::{Cancel, Cost, Service};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a JSON answer has besides its digits, at most: names, quotes and a 20-digit n.
+/// Maximum size of a JSON answer besides its digits: names, quotes and a 20-digit n.
 const JSON_OVERHEAD: u64 = 40;
 
 /// Answers with the n-th Fibonacci number.
@@ -16,13 +16,13 @@ pub struct Fibonacci {
 }
 
 impl Fibonacci {
-    /// Refuses n above `max_n`, which may change at any time.
+    /// Rejects n above `max_n`, which may change at any time.
     pub fn new(max_n: Arc<AtomicU64>) -> Self {
         Self { max_n }
     }
 }
 
-/// A number to compute, and how it was asked for.
+/// A number to compute, and the format of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Job {
     n: u64,
@@ -71,8 +71,8 @@ impl Service for Fibonacci {
     }
 }
 
-/// A result was thrown away and computed again: right, but late. Since no error of the method explains it, the memory
-/// or the processor may.
+/// A result was discarded and computed again: correct, but late. The method cannot explain that, so memory or processor
+/// may be faulty.
 fn log_doubt(n: u64, doubt: fibonacci::Doubt) {
     tracing::error!(
         fibrpc_left_out = tracing::field::Empty,

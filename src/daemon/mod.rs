@@ -1,8 +1,7 @@
 //! `fibrpcd`: the process around the server.
 //!
-//! [`main`] reads the command line and the configuration, starts the log and the runtime, and runs
-//! one event loop in which everything happens in turn: the server, signals, reloads, and what
-//! systemd is told. It owns the process: exit status, signals, environment.
+//! [`main`] reads the command line and the configuration, starts the log and the runtime, and runs one event loop for
+//! the server, signals, reloads and notifications to systemd. It owns the process: exit status, signals, environment.
 
 pub mod args;
 mod exit;
@@ -62,7 +61,7 @@ fn print_help(help: &clap::Error) -> Exit {
     }
 }
 
-/// A configuration that cannot be used: all that is wrong with it, one a line.
+/// Reports an invalid configuration: all problems, one per line.
 fn refuse(problems: &[Problem]) -> Exit {
     for problem in problems {
         complain(&problem.to_string());
@@ -70,7 +69,7 @@ fn refuse(problems: &[Problem]) -> Exit {
     Exit::Config
 }
 
-/// What `--check` says of a configuration that can.
+/// Reports a valid configuration, for `--check`.
 fn approve(loaded: &Loaded, warnings: &[String]) -> Exit {
     for warning in warnings {
         say(&format!("warning: {warning}"));
@@ -79,12 +78,12 @@ fn approve(loaded: &Loaded, warnings: &[String]) -> Exit {
     Exit::Done
 }
 
-/// One line on stderr, for what is said without a log.
+/// One line on stderr, for output without a log.
 fn say(text: &str) {
     print_error(&format!("fibrpcd: {text}"));
 }
 
-/// One line on stderr about a fault; the journal takes it as an error.
+/// One line on stderr about an error; the journal records it as one.
 fn complain(text: &str) {
     let mark = if logging::stderr_is_journal() {
         "<3>"
@@ -97,11 +96,11 @@ fn complain(text: &str) {
 /// One line on stderr.
 fn print_error(text: &str) {
     let line = format!("{}\n", excerpt(text, MAX_LINE));
-    // Where it cannot be written there is nobody to tell.
+    // If it cannot be written, the failure cannot be reported either.
     let _ = stdio::stderr().write_all(line.as_bytes());
 }
 
-/// Starts log and runtime, and serves until told to stop.
+/// Starts log and runtime, and serves until stopped.
 fn start(loaded: Loaded, overrides: Overrides) -> Exit {
     let logging = match Logging::start(&loaded.config.log) {
         Ok(logging) => logging,
@@ -121,12 +120,12 @@ fn start(loaded: Loaded, overrides: Overrides) -> Exit {
         }
     };
     events::started(env!("CARGO_PKG_VERSION"), &loaded.sources());
-    // A panic that gets here was logged by the hook. What it left half done ends with the process.
+    // A panic that gets here was logged by the hook; the process ends with it.
     let exit = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(process::serve(loaded, overrides, &logging))
     }))
     .unwrap_or(Exit::Internal);
-    // A name that is being looked up or a computation between two questions is not waited for.
+    // Name lookups and computations that are still running are not waited for.
     runtime.shutdown_background();
     exit
 }

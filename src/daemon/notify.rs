@@ -1,10 +1,10 @@
-//! What systemd is told: readiness, STATUS, reload, stop, and that the daemon is alive.
+//! Notifications to systemd: readiness, STATUS, reload, stop, and the watchdog.
 //!
-//! [`Notify::update`] is called at each event and at least once a second, and sends what has changed
-//! since, so that STATUS is never older than that. Without `NOTIFY_SOCKET` nothing is sent.
+//! [`Notify::update`] is called at each event and at least once per second, and sends what has changed, so that STATUS is
+//! never older than that. Without `NOTIFY_SOCKET` nothing is sent.
 
 use super::status::status_line;
-use super::watchdog::{Beats, Watchdog};
+use super::watchdog::{BeatCounts, Watchdog};
 use crate::server::{Counters, State};
 use crate::text::{MAX_LINE, excerpt, safe};
 use sd_notify::NotifyState;
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 /// `TimeoutStopSec=` of the unit that is shipped.
 pub(super) const UNIT_STOP_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// What leaving takes at most after the drain: acks, closes, the last log lines.
+/// Maximum time from the end of the drain to the exit: acks, closes, the last log lines.
 const AFTER_DRAIN: Duration = Duration::from_secs(5);
 
-/// What systemd knows of us.
+/// What systemd knows about this process.
 pub(super) struct Notify {
     began: Instant,
     /// How long readiness waits for the broker.
@@ -24,14 +24,14 @@ pub(super) struct Notify {
     ready: bool,
     stopping: bool,
     status: String,
-    /// What went wrong at the last reload, if it was refused; stays in STATUS until one is not.
+    /// Why the last reload was refused; stays in STATUS until one succeeds.
     refused: Option<String>,
     watchdog: Option<Watchdog>,
     broken: bool,
 }
 
 impl Notify {
-    /// Begins at `now`, with what systemd says about the watchdog in the environment.
+    /// Starts at `now`, with the watchdog limit from the environment.
     pub(super) fn new(ready_timeout: Duration, now: Instant) -> Self {
         Self {
             began: now,
@@ -54,19 +54,19 @@ impl Notify {
         }
     }
 
-    /// Sends what has changed, and a word to the watchdog if it is due and deserved.
+    /// Sends what has changed, and feeds the watchdog if that is due and justified.
     pub(super) fn update(&mut self, state: &State, counters: &Counters, now: Instant) {
         let due = self.due(state, counters, now);
         self.send(&due);
     }
 
-    /// A reload begins. [`Self::reloaded`] must follow, whatever comes of it.
+    /// A reload begins. [`Self::reloaded`] must follow in any case.
     pub(super) fn reloading(&mut self) {
-        // Before READY there is nothing to come back to, and a READY would come too early.
+        // Before READY, the READY at the end of the reload would come too early.
         if !self.ready {
             return;
         }
-        // One datagram for both: a newer systemd tells by the time which READY ends this reload.
+        // One datagram for both: newer versions of systemd match the READY with this reload by the time.
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.send(&[NotifyState::Reloading.to_string(), now.to_string()]),
             Err(error) => tracing::warn!("cannot notify systemd of the reload: {error}"),
@@ -78,7 +78,7 @@ impl Notify {
         self.ready_timeout = ready_timeout;
     }
 
-    /// A reload is over: refused for this reason, or in force.
+    /// A reload is over: refused for this reason, or applied.
     pub(super) fn reloaded(&mut self, refused: Option<&str>) {
         self.refused = refused.map(|why| safe(why).into_owned());
         if self.ready {
@@ -86,13 +86,13 @@ impl Notify {
         }
     }
 
-    /// The daemon leaves, within `drain_timeout` and a little more.
+    /// The daemon stops, within `drain_timeout` and a little more.
     pub(super) fn stopping(&mut self, drain_timeout: Duration) {
         self.stopping = true;
         self.send(&stopping(drain_timeout));
     }
 
-    /// What systemd does not know yet.
+    /// The notifications that are due.
     fn due(&mut self, state: &State, counters: &Counters, now: Instant) -> Vec<String> {
         let mut due = Vec::new();
         let serving = matches!(state, State::Consuming { .. } | State::Blocked { .. });
@@ -111,7 +111,7 @@ impl Notify {
             due.push(NotifyState::Status(&status).to_string());
             self.status = status;
         }
-        let beats = Beats {
+        let beats = BeatCounts {
             of_loop: Counters::get(&counters.loop_beats),
             of_pool: Counters::get(&counters.pool_beats),
         };
@@ -123,7 +123,7 @@ impl Notify {
         due
     }
 
-    /// Sends assignments in one datagram. That it failed is said once: it will go on failing.
+    /// Sends assignments in one datagram. A failure is reported once, since it will persist.
     fn send(&mut self, assignments: &[String]) {
         if assignments.is_empty() {
             return;
@@ -137,8 +137,8 @@ impl Notify {
     }
 }
 
-/// The announcement of a stop. It asks for more time only where the drain may outlast the unit's
-/// limit, which is what an operator who has set no more than `drain_timeout` wants.
+/// The announcement of a stop. Requests more time only if the drain may outlast the unit's limit, for operators who have
+/// only increased `drain_timeout`.
 fn stopping(drain_timeout: Duration) -> Vec<String> {
     let mut assignments = vec![NotifyState::Stopping.to_string()];
     let longest = drain_timeout + AFTER_DRAIN;

@@ -1,7 +1,7 @@
-//! The event loop: the server, signals, reloads and systemd, one thing after the other.
+//! The event loop: server, signals, reloads and notifications to systemd.
 //!
-//! The server is a task of its own that this one waits for until it ends by itself, so a drain goes on while
-//! its STATUS counts down, and nothing is ever left running.
+//! The server is a separate task, which the loop waits for until it ends by itself, so a drain continues while STATUS
+//! counts down, and nothing is left running.
 
 use super::exit::Exit;
 use super::fibonacci_service::Fibonacci;
@@ -17,9 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::time::MissedTickBehavior;
 
-/// Serves until told to stop.
+/// Serves until stopped.
 pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Logging) -> Exit {
-    // Caught before READY: systemd may signal from then on.
+    // Before READY: systemd may send signals from then on.
     let mut signals = match Signals::register() {
         Ok(signals) => signals,
         Err(error) => {
@@ -45,14 +45,14 @@ pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Loggin
     };
     let mut tick = tokio::time::interval(process.notify.interval());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // A task of its own: woken by the tasks of its connections, it runs next, and not after a look at all that
-    // is waited for here.
+    // A separate task: woken by the tasks of its connections, it runs next, without polling everything that this
+    // loop waits for.
     let mut server = tokio::spawn(server.run());
     let outcome = loop {
         tokio::select! {
             outcome = &mut server => match outcome {
                 Ok(outcome) => break outcome,
-                // A panic, which was logged by the hook. What it left half done ends with the process.
+                // A panic, which was logged by the hook; the process ends with it.
                 Err(_) => return Exit::Internal,
             },
             signal = signals.next() => process.signalled(signal),
@@ -65,7 +65,7 @@ pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Loggin
     end(outcome)
 }
 
-/// Where systemd lets the server keep state; the first, where it names several.
+/// The state directory from systemd; the first if there are several.
 fn state_directory() -> Option<PathBuf> {
     let directories = std::env::var_os("STATE_DIRECTORY")?;
     let first = directories.to_str()?.split(':').next()?;
@@ -93,7 +93,7 @@ struct Process<'a> {
     config: Config,
     overrides: Overrides,
     handle: Handle,
-    /// The service's own limit, which no session knows of.
+    /// The service's own limit, which sessions do not know.
     max_n: Arc<AtomicU64>,
     notify: Notify,
     logging: &'a Logging,

@@ -1,23 +1,22 @@
-//! Reading the configuration again: what changes, or why nothing does.
+//! Reloading the configuration: what changes, or why nothing does.
 //!
-//! A reload is all or nothing. One problem, or one changed setting that needs a restart, and the
-//! configuration in force stays whole.
+//! A reload is all or nothing: with one problem, or one changed setting that needs a restart, the current configuration
+//! stays in effect.
 
 use crate::config::{self, Config, Overrides, Program};
 
-/// A new configuration that may be put in force.
+/// A new configuration that can be applied.
 #[derive(Debug)]
 pub(super) struct Accepted {
     /// The configuration.
     pub(super) config: Config,
     /// The dotted names of what it changes.
     pub(super) changes: Vec<String>,
-    /// What deserves a warning.
+    /// Warnings.
     pub(super) warnings: Vec<String>,
 }
 
-/// Reads everything again and compares it with `current`. The error holds all problems, one line
-/// each, and never none.
+/// Reads everything again and compares it with `current`. The error holds all problems, at least one, one line each.
 ///
 /// Reads a few small files on the calling thread.
 pub(super) fn read_again(overrides: &Overrides, current: &Config) -> Result<Accepted, Vec<String>> {
@@ -31,7 +30,7 @@ pub(super) fn read_again(overrides: &Overrides, current: &Config) -> Result<Acce
     }
 }
 
-/// The names of what changes from `current` to `next`, or of what cannot.
+/// The names of changed settings, or one error per setting that cannot change.
 fn judge(current: &Config, next: &Config) -> Result<Vec<String>, Vec<String>> {
     let changes = config::diff(current, next);
     if changes.restart.is_empty() {
@@ -58,7 +57,7 @@ mod tests {
     use crate::config::{Level, LogTarget};
 
     #[test]
-    fn what_can_change_is_named_and_what_cannot_refuses_all() {
+    fn changes_are_named_and_one_that_needs_a_restart_refuses_all() {
         let current = Config::default();
         let mut next = current.clone();
         assert_eq!(judge(&current, &next), Ok(vec![]));

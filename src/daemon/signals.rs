@@ -1,12 +1,11 @@
-//! Signals, as a stream of what they ask for.
+//! Signals, as a stream of their meanings.
 //!
-//! The first SIGTERM or SIGINT asks for a drain, the second to leave now. From then on a third one
-//! ends the process inside the signal handler, since whoever sends three has seen the first two
-//! change nothing.
+//! The first SIGTERM or SIGINT requests a drain, the second an immediate stop. A third one ends the process inside the
+//! signal handler, since the first two had no effect.
 //!
-//! SIGINT stays ignored where it was when the process was started: it is Ctrl-C at a terminal, from which a script's
-//! background jobs are kept that way. SIGTERM and SIGHUP are caught all the same: they are how a daemon is stopped and
-//! told to reload, and a reload is as good an answer to a terminal that is gone as none, which is what `nohup` asks for.
+//! SIGINT stays ignored if it was ignored when the process started: that is how a script protects its background jobs from
+//! Ctrl-C. SIGTERM and SIGHUP are caught in any case: they stop a daemon and make it reload, and a reload does no harm
+//! when a terminal closes under `nohup`.
 
 use super::exit::Exit;
 use crate::inherited::Ignored;
@@ -17,7 +16,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What is caught in any case.
+/// Signals that are always caught.
 const CAUGHT: &[i32] = &[
     SIGTERM,
     SIGHUP,
@@ -25,16 +24,16 @@ const CAUGHT: &[i32] = &[
     signal_hook::consts::SIGUSR1,
 ];
 
-/// What a signal asks for.
+/// The meaning of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signal {
-    /// Finish what is in flight, then leave.
+    /// Finish the work in flight, then stop.
     Drain,
-    /// Leave at once.
+    /// Stop at once.
     Now,
-    /// Read the configuration again.
+    /// Reload the configuration.
     Reload,
-    /// Stop making progress, so that a test sees what the watchdog does about it.
+    /// Stop making progress, to test the watchdog.
     #[cfg(feature = "test-wedge")]
     Wedge,
 }
@@ -43,7 +42,7 @@ pub(super) enum Signal {
 pub(super) struct Signals {
     stream: signal_hook_tokio::Signals,
     stop: Stop,
-    /// Set once a further signal shall end the process whatever state it is in.
+    /// Set once a further signal must end the process in any state.
     last_resort: Arc<AtomicBool>,
 }
 
@@ -85,7 +84,7 @@ impl Signals {
     pub(super) async fn next(&mut self) -> Signal {
         loop {
             let Some(number) = self.stream.next().await else {
-                // The stream ends only when its handle is told to, and nobody has one.
+                // The stream ends only through its handle, which is not used.
                 return std::future::pending().await;
             };
             if let Some(signal) = meaning(number, &mut self.stop) {
@@ -98,7 +97,7 @@ impl Signals {
     }
 }
 
-/// What a signal means after those before it, which `stop` keeps.
+/// The meaning of a signal after earlier ones, which `stop` records.
 fn meaning(number: i32, stop: &mut Stop) -> Option<Signal> {
     match (number, *stop) {
         (SIGHUP, Stop::No) => Some(Signal::Reload),
@@ -112,7 +111,7 @@ fn meaning(number: i32, stop: &mut Stop) -> Option<Signal> {
             *stop = Stop::Now;
             Some(Signal::Now)
         }
-        // A configuration is of no use to a server that leaves.
+        // No reload while stopping.
         _ => None,
     }
 }
@@ -122,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_mean_what_those_before_them_allow() {
+    fn meanings_depend_on_earlier_signals() {
         use Signal::{Drain, Now, Reload};
         for (signals, expect) in [
             (&[SIGHUP, SIGHUP][..], &[Some(Reload), Some(Reload)][..]),

@@ -1,4 +1,4 @@
-//! The one line that says what the daemon is doing, for systemd's STATUS. Pure.
+//! What the daemon is doing, in one line, for systemd's STATUS. Pure.
 
 use crate::server::events::cause;
 use crate::server::{Counters, State};
@@ -56,7 +56,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     #[test]
-    fn each_state_has_its_words() {
+    fn each_state_has_its_text() {
         let now = Instant::now() + Duration::from_secs(60);
         let endpoint = || "mq1:5672".to_owned();
         let waiting = |next, error: &str| State::Waiting {

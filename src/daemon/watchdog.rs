@@ -1,14 +1,14 @@
-//! Whether systemd's watchdog may be told that all is well. Pure: no clock and no socket.
+//! When to feed systemd's watchdog. Pure: no clock and no socket.
 //!
-//! A timer alone would prove nothing. The server counts a beat wherever it makes progress: in the
-//! loop that serves (or waits for the broker: a broker that is down is no hang), and in the pool
-//! that computes. No beat, no word to the watchdog.
+//! A timer alone would prove nothing. The server counts a beat wherever it makes progress: in the loop that serves (or
+//! waits for the broker, which counts as progress), and in the pool that computes. The watchdog is fed only if both
+//! advance.
 
 use std::time::{Duration, Instant};
 
 /// Beats of the loop and of the pool, as the server's counters have them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Beats {
+pub(super) struct BeatCounts {
     /// Of the session's loop or the supervisor's wait.
     pub(super) of_loop: u64,
     /// Of the pool.
@@ -18,29 +18,29 @@ pub(super) struct Beats {
 /// Decides when to feed the watchdog.
 #[derive(Debug)]
 pub(super) struct Watchdog {
-    /// A third of the limit, so that one late beat is no death.
+    /// A third of the limit, so that one late beat does no harm.
     interval: Duration,
     fed: Instant,
-    seen: Beats,
+    seen: BeatCounts,
 }
 
 impl Watchdog {
-    /// A watchdog that bites after `limit` without a word.
+    /// A watchdog that must be fed within `limit`.
     pub(super) fn new(limit: Duration, now: Instant) -> Self {
         Self {
             interval: limit / 3,
             fed: now,
-            seen: Beats::default(),
+            seen: BeatCounts::default(),
         }
     }
 
-    /// How often [`Self::is_due`] wants to be asked, at least.
+    /// How often to call [`Self::is_due`], at least.
     pub(super) fn interval(&self) -> Duration {
         self.interval
     }
 
-    /// Whether to feed it now. Yes means that it was fed.
-    pub(super) fn is_due(&mut self, beats: Beats, now: Instant) -> bool {
+    /// Whether to feed it now; if so, counts it as fed.
+    pub(super) fn is_due(&mut self, beats: BeatCounts, now: Instant) -> bool {
         let advanced = beats.of_loop != self.seen.of_loop && beats.of_pool != self.seen.of_pool;
         let due = advanced && now.saturating_duration_since(self.fed) >= self.interval;
         if due {
@@ -62,7 +62,10 @@ mod tests {
         (0..60)
             .filter(|s| {
                 let (of_loop, of_pool) = beats(*s);
-                watchdog.is_due(Beats { of_loop, of_pool }, start + Duration::from_secs(*s))
+                watchdog.is_due(
+                    BeatCounts { of_loop, of_pool },
+                    start + Duration::from_secs(*s),
+                )
             })
             .collect()
     }
@@ -78,7 +81,7 @@ mod tests {
         assert_eq!(fed(|_| (0, 0)), none);
         assert_eq!(fed(|s| (s, 0)), none);
         assert_eq!(fed(|s| (0, s)), none);
-        // Hangs from second 25 on; the last beats are told of at 30, and then no more.
+        // Hangs from second 25 on; the last beats are seen at 30.
         assert_eq!(fed(|s| (s.min(25), s)), [10, 20, 30]);
         assert_eq!(fed(|s| (s, s.min(25))), [10, 20, 30]);
     }

@@ -1,4 +1,4 @@
-//! The command line as its users write it.
+//! Command lines as users write them.
 
 use super::*;
 use std::time::Duration;
@@ -9,12 +9,12 @@ fn parsed(args: &[&str]) -> Result<Args, Error> {
 }
 
 #[test]
-fn the_command_is_sound() {
+fn the_command_is_well_formed() {
     Args::command().debug_assert();
 }
 
 #[test]
-fn numbers_are_taken_as_they_are() {
+fn numbers_are_kept_as_written() {
     for (args, numbers) in [
         (&[][..], &[][..]),
         (&["7"], &["7"]),
@@ -31,7 +31,7 @@ fn numbers_are_taken_as_they_are() {
 }
 
 #[test]
-fn commands_take_the_common_flags_before_and_after() {
+fn common_flags_go_before_or_after_the_command() {
     for args in [
         &["--json", "ping", "-c", "3", "--interval", "10ms"][..],
         &["ping", "--json", "-c3", "-i10ms"],
@@ -173,7 +173,7 @@ fn the_short_help_fits_a_screen_and_examples_come_first() {
 }
 
 #[test]
-fn the_long_help_tells_all() {
+fn the_long_help_is_complete() {
     for (name, command) in all_commands() {
         let help = help(&name, "--help");
         for flag in command.get_arguments().filter_map(clap::Arg::get_long) {

@@ -1,4 +1,4 @@
-//! `--assert`: what a run has to come up to, such as `p99<20ms`. Pure.
+//! `--assert`: conditions on the figures of a run, such as `p99<20ms`. Pure.
 
 use super::summary::Summary;
 use super::units;
@@ -14,7 +14,7 @@ pub(super) struct Assertion {
     limit: f64,
 }
 
-/// What is looked at. Times are in microseconds.
+/// The figure to compare. Times are in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Metric {
     Rate,
@@ -36,13 +36,12 @@ enum Operator {
     Equal,
 }
 
-/// What came of an assertion.
+/// The outcome of an assertion.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Verdict<'a> {
+pub(super) struct Checked<'a> {
     /// As it was written.
     pub(super) assertion: &'a str,
-    /// The figure in the assertion's terms: microseconds, a rate, a count or a ratio; `None` where
-    /// nothing was measured that it could be taken from.
+    /// The figure in the assertion's unit: microseconds, a rate, a count or a ratio; `None` if it was not measured.
     pub(super) measured: Option<f64>,
     /// The same for people.
     pub(super) shown: String,
@@ -51,10 +50,10 @@ pub(super) struct Verdict<'a> {
 }
 
 impl Assertion {
-    /// Looks at the figures. What was not measured comes up to nothing.
-    pub(super) fn check(&self, summary: &Summary) -> Verdict<'_> {
+    /// Checks the figures. An assertion about a value that was not measured fails.
+    pub(super) fn check(&self, summary: &Summary) -> Checked<'_> {
         let measured = self.metric.of(summary);
-        Verdict {
+        Checked {
             assertion: &self.text,
             measured,
             shown: measured.map_or_else(
@@ -93,7 +92,7 @@ impl Metric {
         let latency = summary.latency.as_ref();
         match self {
             Self::Rate => Some(summary.rate),
-            #[allow(clippy::cast_precision_loss, reason = "nobody counts 2^53 errors")]
+            #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53 errors")]
             Self::Errors => Some(summary.errors as f64),
             Self::ErrorRatio => summary.error_ratio(),
             Self::Min => latency.map(|latency| latency.min),
@@ -112,7 +111,7 @@ impl Metric {
         }
     }
 
-    /// The value that it is compared with.
+    /// The value to compare with.
     fn limit(self, text: &str) -> Result<f64, String> {
         let number = |text: &str| units::number(text.trim());
         let (value, form) = match self {
@@ -166,10 +165,7 @@ impl FromStr for Metric {
 }
 
 impl Operator {
-    #[allow(
-        clippy::float_cmp,
-        reason = "== is for counts and for what is exactly none"
-    )]
+    #[allow(clippy::float_cmp, reason = "== is for counts and for exact zero")]
     fn holds(self, value: f64, limit: f64) -> bool {
         match self {
             Self::Less => value < limit,
@@ -196,7 +192,7 @@ impl FromStr for Operator {
     }
 }
 
-impl fmt::Display for Verdict<'_> {
+impl fmt::Display for Checked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.holds { "holds" } else { "failed" };
         write!(f, "assertion {word}: {}: {}", self.assertion, self.shown)
@@ -241,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_comes_up_to_nothing() {
+    fn assertions_about_unmeasured_values_fail() {
         let summary = summary(0, 0);
         for text in ["p99<20ms", "max<1h", "min>=0s", "mean<1s", "error-ratio<=1"] {
             let assertion: Assertion = text.parse().unwrap();

@@ -1,11 +1,11 @@
-//! Whether a reply is the Fibonacci number that was asked for, at any size and at little cost. Pure.
+//! Whether a reply is the Fibonacci number that was requested, of any size and at low cost. Pure.
 //!
-//! Both are reduced modulo a prime of 61 bits and compared: a wrong value passes once in 2^61.
+//! Both are compared modulo a prime of 61 bits: a random wrong value passes once in 2^61.
 
 /// 2^61 - 1, a Mersenne prime.
 const PRIME: u64 = (1 << 61) - 1;
 
-/// Digits that are added at once, as many as a `u64` holds.
+/// Digits that are added at once: they fit a `u64`.
 const CHUNK: usize = 18;
 
 /// Whether `digits` is the `n`-th Fibonacci number.
@@ -41,7 +41,7 @@ fn fibonacci(n: u64) -> u64 {
     this
 }
 
-/// The number that is written, modulo the prime; `None` where it is not written as we write it.
+/// The number in these digits, modulo the prime; `None` if it is not in the form that we write.
 fn residue(digits: &str) -> Option<u64> {
     if digits.is_empty() || (digits.len() > 1 && digits.starts_with('0')) {
         return None;

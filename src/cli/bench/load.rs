@@ -1,5 +1,5 @@
-//! The load itself: one loop that sends what is due, over all connections in turn, and takes in what
-//! comes back. Owns the calls in flight.
+//! The load: one loop that sends due requests, over all connections in turn, and collects the outcomes. Owns the calls
+//! in flight.
 
 use super::mix::Mix;
 use super::pacer::Pacer;
@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-/// How long a failed request keeps its place in the closed loop. Many failures come at once: where a server
-/// is gone, its absence is not to be counted as millions.
+/// How long a failed request stays in flight in the closed loop, so that a server that is gone does not cause millions
+/// of failures.
 const REST: Duration = Duration::from_millis(100);
 
-/// Each run draws the same numbers, so that runs can be compared.
+/// The same for each run, so that runs are comparable.
 const SEED: u64 = 5;
 
-/// How often the live line changes.
+/// Refresh interval of the live line.
 const TICK: Duration = Duration::from_millis(500);
 
 /// What to send, and where.
@@ -31,14 +31,14 @@ pub(super) struct Generator<'a> {
     pub(super) clients: &'a [Client],
     pub(super) mix: &'a Mix,
     pub(super) pace: Pace,
-    /// The most that may be in flight at once.
+    /// The maximum in flight.
     pub(super) in_flight: usize,
     pub(super) timeout: Duration,
 }
 
 impl Generator<'_> {
-    /// Sends all of it, and waits until everything has come to its end: at most a call's timeout longer.
-    /// Gives whether it was told to stop before that.
+    /// Sends all requests, and waits until all have ended: at most a call's timeout longer. Returns whether it was stopped
+    /// before that.
     pub(super) async fn run(
         &self,
         tally: &mut Tally,
@@ -79,7 +79,7 @@ impl Generator<'_> {
                 now = Instant::now();
             }
             let mut next = schedule.next_due(now);
-            // Only an end of what is in flight makes room again.
+            // Only the end of a request makes room again.
             if calls.len() == self.in_flight {
                 schedule.no_room(now);
                 if next.take().is_some_and(|due| due < now) {

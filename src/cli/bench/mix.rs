@@ -1,4 +1,4 @@
-//! `--n`: the numbers that a load asks for. Pure.
+//! `--n`: the numbers that a load requests. Pure.
 //!
 //! A mix is a list of items, each a number or a range of numbers, each with a weight: `30`, `10,1000`,
 //! `1..100`, `10:9,100000:1`.
@@ -7,10 +7,10 @@ use fastrand::Rng;
 use std::fmt;
 use std::str::FromStr;
 
-/// The largest weight: a million to one is enough for everybody, and no sum of them overflows.
+/// The largest weight. No sum of weights overflows.
 const MAX_WEIGHT: u64 = 1_000_000;
 
-/// Which numbers to ask for, and how often each.
+/// Which numbers to request, and how often each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mix {
     text: String,
@@ -40,7 +40,7 @@ impl Mix {
                 None => return random.u64(item.first..=item.last),
             }
         }
-        0 // not reached: what is drawn is less than the sum of the weights
+        0 // not reached: the number drawn is less than the sum of the weights
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_count_an_item_whatever_it_spans() {
+    fn a_weight_is_for_a_whole_range() {
         let drawn = drawn("10:9,1000..1009", 10_000);
         let light: usize = drawn.range(1000..).map(|(_, count)| count).sum();
         assert!((800..1200).contains(&light), "{drawn:?}");
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_name_the_cause() {
         let form = "is not a number; write 30, or 10,1000, or 1..100, or 10:9,1000:1";
         for (text, wrong) in [
             ("", format!("\"\" {form}")),

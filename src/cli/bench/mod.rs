@@ -1,8 +1,7 @@
-//! `fibrpc bench`: a load on the servers of a queue, and a report on how they respond.
+//! `fibrpc bench`: a load test against the servers of a queue, with a report.
 //!
-//! A first request shows that somebody answers. Then the load runs, for a time or a number of requests,
-//! and ends with everything that was sent: at most a call's timeout later. A signal ends it at once, with
-//! the report so far.
+//! A first request checks that a server replies. Then the load runs for a duration or a number of requests, and ends
+//! when all requests have: at most a call's timeout later. A signal ends it at once, with the report so far.
 
 mod assertion;
 mod check;
@@ -37,14 +36,13 @@ use summary::{Clients, Load, Summary};
 use tally::Tally;
 use tokio_util::sync::CancellationToken;
 
-/// In flight at once in the closed loop, where nothing else is said.
+/// Default number of requests in flight in the closed loop.
 const CLOSED: usize = 100;
 
-/// The same in the open loop, where it only bounds memory: a stall of a second at 10,000 requests a
-/// second.
+/// The same in the open loop, where it only bounds memory: a stall of one second at 10,000 requests per second.
 const OPEN: usize = 10_000;
 
-/// How long a run measures, where nothing else is said.
+/// Default duration of the measurement.
 const DURATION: Duration = Duration::from_secs(10);
 
 /// Run a load test against the servers
@@ -135,14 +133,14 @@ pub(super) struct Bench {
     assertions: Vec<Assertion>,
 }
 
-/// Runs the load; gives the exit status.
+/// Runs the load; returns the exit status.
 pub(super) async fn run(
     flags: &Bench,
     common: &Common,
     config: &Config,
     stop: &CancellationToken,
 ) -> u8 {
-    // Better now than after the load.
+    // Rather now than after the load.
     if let Err(error) = stdio::stdout().open() {
         return not_written(&error);
     }
@@ -157,7 +155,7 @@ pub(super) async fn run(
         Some(Ok(clients)) => clients,
         Some(Err(Failed { status, exit })) => {
             output.exit_with(exit);
-            // Where nobody reads any more there is nobody to tell.
+            // If the reader is gone, there is nothing left to print.
             let _ = output.failure(&status).await;
             return output.finish().await;
         }
@@ -186,18 +184,18 @@ pub(super) async fn run(
         unexpected: seen.unexpected + stats.unexpected,
     });
     let summary = tally.summary(flags.load(config), seen);
-    let failed = say(flags, common, &summary, interrupted, &mut output).await;
+    let failed = print_report(flags, common, &summary, interrupted, &mut output).await;
     for client in &clients {
         client.close().await;
     }
     match output.finish().await {
-        // Whoever asserts is told so, whatever else went wrong, unless nothing could be said at all.
+        // A failed assertion takes precedence, unless the output could not be written.
         status if failed && status != exit::OUTPUT => exit::ASSERTION_FAILED,
         status => status,
     }
 }
 
-/// Connects, and asks one question on each connection.
+/// Connects, and makes one request on each connection.
 async fn get_ready(
     flags: &Bench,
     config: &Config,
@@ -226,9 +224,9 @@ async fn get_ready(
     Ok(clients)
 }
 
-/// Prints the report; tells whether an assertion failed. Where no request was answered, the first failure
-/// decides the exit status.
-async fn say(
+/// Prints the report; returns whether an assertion failed. If no request was answered, the first failure decides the exit
+/// status.
+async fn print_report(
     flags: &Bench,
     common: &Common,
     summary: &Summary,
@@ -247,7 +245,7 @@ async fn say(
     };
     for line in lines {
         if output.line(line).await.is_err() {
-            break; // nobody reads any more
+            break; // the reader is gone
         }
     }
     if summary.answered == 0

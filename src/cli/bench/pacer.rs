@@ -1,5 +1,5 @@
-//! Waits until a moment, to within some microseconds: tokio's own timers are good to a millisecond, which
-//! would be added to the latencies of an open loop.
+//! Waits until an instant, accurate to microseconds: tokio's timers have a resolution of a millisecond, which would be
+//! added to the latencies of an open loop.
 
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// The shortest wait. At higher rates than this allows, several requests leave at once.
-const SHORTEST: Duration = Duration::from_micros(50);
+/// The shortest wait. At higher rates, several requests are sent at once.
+const MIN_WAIT: Duration = Duration::from_micros(50);
 
-/// A timer of the kernel.
+/// A kernel timer.
 #[derive(Debug)]
 pub(super) struct Pacer {
     timer: AsyncFd<OwnedFd>,
@@ -33,12 +33,12 @@ impl Pacer {
         Ok(Self { timer, armed: None })
     }
 
-    /// Waits until then. Dropped unfinished it goes on where the next call asks for the same moment.
+    /// Waits until `moment`. If dropped, the wait continues with the next call for the same moment.
     pub(super) async fn until(&mut self, moment: Instant) -> io::Result<()> {
         if self.armed != Some(moment) {
             let left = moment
                 .saturating_duration_since(Instant::now())
-                .max(SHORTEST);
+                .max(MIN_WAIT);
             let once = Itimerspec {
                 it_interval: Timespec::default(),
                 it_value: left.try_into().map_err(io::Error::other)?,
@@ -49,7 +49,7 @@ impl Pacer {
         loop {
             let mut ready = self.timer.readable().await?;
             let expired = ready.try_io(|timer| Ok(rustix::io::read(timer, &mut [0_u8; 8])?));
-            // Else it was ready for an earlier moment, which was read or given up.
+            // Otherwise it was ready for an earlier moment, which was read or abandoned.
             if let Ok(expired) = expired {
                 self.armed = None;
                 return expired.map(drop);
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn moments_are_waited_for_and_given_up() {
+    async fn waits_end_in_time_and_can_be_abandoned() {
         let mut pacer = Pacer::new().unwrap();
         let start = Instant::now();
         let soon = start + Duration::from_millis(5);
@@ -71,7 +71,7 @@ mod tests {
             pacer.until(moment).await.unwrap();
             assert!(Instant::now() >= moment);
         }
-        // A moment given up does not end the wait for another.
+        // An abandoned moment does not end the wait for another.
         let late = Instant::now() + Duration::from_millis(40);
         let short = Duration::from_millis(5);
         let given_up = pacer.until(Instant::now() + Duration::from_secs(3600));

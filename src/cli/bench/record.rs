@@ -1,6 +1,6 @@
 //! The figures of a run as the object of `--json`. Pure.
 
-use super::assertion::Verdict;
+use super::assertion::Checked;
 use super::summary::{Bar, Clients, Failure, Latency, Load, PERCENTILES, Punctuality, Summary};
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
@@ -18,7 +18,7 @@ impl Serialize for Latency {
     }
 }
 
-/// The object of `--json`. Members are added to it, never renamed.
+/// The object of `--json`. Fields are added, never renamed.
 #[derive(Serialize)]
 pub(super) struct Record<'a> {
     #[serde(flatten)]
@@ -54,8 +54,8 @@ struct Asserted<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn new(summary: &'a Summary, verdicts: &[Verdict<'a>], interrupted: bool) -> Self {
-        let asserted = |verdict: &Verdict<'a>| Asserted {
+    pub(super) fn new(summary: &'a Summary, verdicts: &[Checked<'a>], interrupted: bool) -> Self {
+        let asserted = |verdict: &Checked<'a>| Asserted {
             assertion: verdict.assertion,
             measured: verdict.measured,
             holds: verdict.holds,

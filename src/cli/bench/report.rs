@@ -1,6 +1,6 @@
 //! The report for people. Pure.
 
-use super::assertion::Verdict;
+use super::assertion::Checked;
 use super::summary::{Clients, Latency, PERCENTILES, Punctuality, Summary};
 use super::units::time;
 use crate::text::{count, safe};
@@ -8,8 +8,8 @@ use crate::text::{count, safe};
 /// The longest bar of the histogram.
 const WIDTH: u64 = 40;
 
-/// The lines of the report. Assertions that do not hold are not in it: they are errors.
-pub(super) fn lines(summary: &Summary, verdicts: &[Verdict<'_>]) -> Vec<String> {
+/// The lines of the report. Failed assertions are not included: they are errors.
+pub(super) fn lines(summary: &Summary, verdicts: &[Checked<'_>]) -> Vec<String> {
     let mut lines = vec![head(summary), String::new()];
     lines.extend(totals(summary));
     if let Some(latency) = &summary.latency {
@@ -101,7 +101,7 @@ fn histogram(latency: &Latency) -> Vec<String> {
     lines
 }
 
-/// What the reader should know before believing the figures.
+/// What the reader should know before trusting the figures.
 fn notes(summary: &Summary) -> Vec<String> {
     let mut notes = Vec::new();
     if summary.load.target_rate.is_some() {

@@ -1,21 +1,21 @@
-//! When requests are due. Pure: the time is passed in.
+//! When requests are due. Pure: time is an argument.
 //!
-//! In the closed loop a request is due whenever there is room for it in flight. In the open loop the
-//! n-th is due n intervals after the start, whatever became of those before it: a server that stalls is
-//! owed the requests of that time, and their latencies begin when they were due.
+//! In the closed loop, a request is due whenever fewer than the maximum are in flight. In the open loop, the n-th request
+//! is due n intervals after the start, regardless of the others: the requests that become due while a server stalls are
+//! still sent, and their latencies start when they were due.
 
 use std::time::{Duration, Instant};
 
-/// What decides how many requests are sent, and when.
+/// How many requests are sent, and when.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Pace {
-    /// Requests a second; `None`: the closed loop.
+    /// Requests per second; `None`: the closed loop.
     pub(super) rate: Option<f64>,
-    /// What is due earlier than this after the start is not measured.
+    /// Requests due earlier than this after the start are not measured.
     pub(super) warm_up: Duration,
-    /// For how long requests are due after the warm-up.
+    /// How long requests are due after the warm-up.
     pub(super) duration: Option<Duration>,
-    /// How many there are after the warm-up.
+    /// How many requests there are after the warm-up.
     pub(super) requests: Option<u64>,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Pace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Due {
     pub(super) at: Instant,
-    /// Whether it counts; otherwise it belongs to the warm-up.
+    /// Whether it is measured; otherwise it belongs to the warm-up.
     pub(super) measured: bool,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Schedule {
     start: Instant,
     issued: u64,
     measured: u64,
-    /// There has been no room since the last one left.
+    /// The maximum has been in flight since the last request was sent.
     full: bool,
     closed: bool,
 }
@@ -61,7 +61,7 @@ impl Schedule {
         Some(Due { at, measured })
     }
 
-    /// When the next request is due; `None` where no more will be.
+    /// When the next request is due; `None` if there are no more.
     pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
         let enough = self
             .pace
@@ -75,13 +75,13 @@ impl Schedule {
         (!self.closed && !enough && !over).then_some(at)
     }
 
-    /// There is no room for requests. What is due at the end, and finds none, is not sent any more.
+    /// The maximum is in flight. Requests that are still waiting at the end are not sent.
     pub(super) fn no_room(&mut self, now: Instant) {
         self.full = true;
         self.closed |= self.end().is_some_and(|end| now >= end);
     }
 
-    /// How many were due by now, after the warm-up, and never left.
+    /// How many requests were due by now, after the warm-up, and were not sent.
     pub(super) fn missed(&self, now: Instant) -> u64 {
         let Some(rate) = self.pace.rate else {
             return 0;
@@ -99,7 +99,7 @@ impl Schedule {
         }
     }
 
-    /// Whether some of them are missed for want of room.
+    /// Whether some of them were not sent because the maximum was in flight.
     pub(super) fn is_crowded(&self, now: Instant) -> bool {
         self.full && self.missed(now) > 0
     }
@@ -114,10 +114,10 @@ fn offset(issued: u64, rate: f64) -> Duration {
     Duration::from_secs_f64(issued as f64 / rate)
 }
 
-/// How many requests are due, where that is decided by when each is, and none is due before one that is not.
-/// Found bit by bit and with [`offset`] alone: a product with the rate would be rounded otherwise.
+/// How many requests are due; `is_due` must be monotonic. Binary search with [`offset`] alone, since multiplying with the
+/// rate would round differently.
 fn due_of(rate: f64, is_due: impl Fn(Duration) -> bool) -> u64 {
-    // 2^53 are more than a run of years has at the highest rate, and their time fits at the lowest.
+    // 2^53 are more than a run of years at the highest rate, and their time fits at the lowest.
     (0..53).rev().fold(0, |count, bit| {
         let more = count | 1 << bit;
         if is_due(offset(more - 1, rate)) {
@@ -174,7 +174,7 @@ mod tests {
         // A stall: what was due meanwhile is due still, since then.
         assert_eq!(issued(pace, 9, &[0, 5]), (all.to_vec(), 0));
         assert_eq!(issued(pace, 9, &[2, 7]), (all.to_vec(), 0));
-        // What finds no room at the end is missing, and it is said how much that is.
+        // Requests that are still waiting at the end are counted as missed.
         assert_eq!(issued(pace, 2, &[2, 7, 8]), (all[..4].to_vec(), 2));
     }
 
@@ -195,7 +195,7 @@ mod tests {
             let moments = [1, 3, 6, 9, 99].map(|moment| start + moment * MS);
             let found = moments.map(|moment| schedule.missed(moment));
             assert_eq!(found, missed, "{warm_up} {requests:?}");
-            assert!(!schedule.is_crowded(moments[4]), "nobody said so");
+            assert!(!schedule.is_crowded(moments[4]), "not reported");
             schedule.no_room(look);
             assert!(schedule.is_crowded(moments[4]) && !schedule.is_crowded(look));
         }

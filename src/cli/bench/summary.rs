@@ -19,15 +19,15 @@ pub(super) const PERCENTILES: [(f64, &str); 7] = [
     (99.99, "p99.99"),
 ];
 
-/// What was asked for.
+/// The load that was requested.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(super) struct Load {
     pub(super) queue: String,
     pub(super) n: String,
     pub(super) connections: usize,
-    /// The most that may be in flight.
+    /// The maximum in flight.
     pub(super) in_flight: usize,
-    /// Requests a second; `None`: the closed loop.
+    /// Requests per second; `None`: the closed loop.
     pub(super) target_rate: Option<f64>,
     /// Whether requests have deadlines and are confirmed.
     pub(super) full: bool,
@@ -40,11 +40,11 @@ pub(super) struct Failure {
     /// The code's name, or [`WRONG_VALUE`](super::tally::WRONG_VALUE).
     pub(super) code: &'static str,
     pub(super) count: u64,
-    /// Of the first of them.
+    /// The message of the first of them.
     pub(super) message: String,
 }
 
-/// The figures of what was measured.
+/// The figures of the measurement.
 #[derive(Debug, Clone)]
 pub(super) struct Summary {
     pub(super) load: Load,
@@ -54,13 +54,13 @@ pub(super) struct Summary {
     pub(super) in_flight: u64,
     /// From the first request to the last answer.
     pub(super) elapsed: Duration,
-    /// Answers a second in that time.
+    /// Answers per second in that time.
     pub(super) rate: f64,
-    /// Microseconds of processor time of this process for each request.
+    /// Processor time of this process per request, in microseconds.
     pub(super) processor: Option<f64>,
     pub(super) latency: Option<Latency>,
     pub(super) failures: Vec<Failure>,
-    /// Of the request that failed first.
+    /// The code of the first failure.
     pub(super) first_failure: Option<Code>,
     pub(super) punctuality: Punctuality,
     pub(super) clients: Clients,
@@ -69,27 +69,27 @@ pub(super) struct Summary {
 /// How well the schedule of the open loop was kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Punctuality {
-    /// Requests that left noticeably later than they were due.
+    /// Requests that were sent noticeably later than they were due.
     pub(super) late: u64,
-    /// The most that one did.
+    /// The largest delay.
     pub(super) latest: Duration,
-    /// Requests that were due and never left.
+    /// Requests that were due and never sent.
     pub(super) missed: u64,
-    /// Whether a request had to wait since as many were in flight as may be.
+    /// Whether a request was delayed because the maximum was in flight.
     pub(super) crowded: bool,
 }
 
-/// What the connections went through.
+/// Events of the connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Clients {
     /// Connections lost.
     pub(super) lost: u64,
-    /// Replies that nobody waited for any more.
+    /// Late and duplicate replies.
     pub(super) unexpected: u64,
 }
 
 impl Summary {
-    /// Of all that ended; `None` where nothing did.
+    /// Errors per ended request; `None` if no request ended.
     #[allow(clippy::cast_precision_loss, reason = "exact for 2^53 requests")]
     pub(super) fn error_ratio(&self) -> Option<f64> {
         let ended = self.answered + self.errors;
@@ -106,7 +106,7 @@ pub(super) struct Latency {
     histogram: Histogram<u64>,
 }
 
-/// How many latencies were at most so long, and longer than those of the bar before.
+/// The number of latencies up to a bound, and above the bound of the bar before.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Bar {
     pub(super) up_to_us: f64,
@@ -130,20 +130,19 @@ impl Latency {
         })
     }
 
-    /// The latency that so many percent did not exceed, good to a thousandth of it.
+    /// The latency that this percentage did not exceed, accurate to a thousandth.
     #[allow(
         clippy::cast_precision_loss,
         reason = "a day has less than 2^53 microseconds"
     )]
     pub(super) fn percentile(&self, percent: f64) -> f64 {
-        // A little less, so that 99.9 % of 1000 is not the 1000th for an error of the 16th digit.
+        // Slightly less, so that rounding does not make 99.9 % of 1000 the 1000th.
         let quantile = percent / 100.0 * (1.0 - 1e-12);
         let value = self.histogram.value_at_quantile(quantile);
         (value as f64).clamp(self.min, self.max)
     }
 
-    /// The histogram, each bar as many times as long as the one before: the tail is seen as well as the
-    /// bulk.
+    /// The histogram in logarithmic bars, which show the tail as well as the bulk.
     #[allow(
         clippy::cast_precision_loss,
         reason = "a day has less than 2^53 microseconds"
@@ -157,7 +156,7 @@ impl Latency {
                 count: 0,
             })
             .collect();
-        // Latencies that differ by less than the histogram tells apart are one bar.
+        // Latencies that the histogram does not distinguish are one bar.
         if factor < 1.001 {
             bars.truncate(1);
         }
@@ -189,7 +188,7 @@ pub(crate) mod tests {
         Latency::new(&histogram, sum, min, max)
     }
 
-    /// Figures in which the n-th answer took n microseconds.
+    /// Figures for which the n-th answer took n microseconds.
     pub(crate) fn summary(answered: u64, errors: u64) -> Summary {
         let failure = Failure {
             code: "UNAVAILABLE",

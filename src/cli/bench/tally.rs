@@ -1,9 +1,7 @@
-//! What is counted while a run lasts. Owns the histogram of latencies; reads no clock but that of the
-//! processor.
+//! Counts during a run. Owns the latency histogram; reads no clock except processor time.
 //!
-//! A latency is taken of each request that was answered and of each that ran out of time, which has waited
-//! at least so long. Those that failed otherwise, perhaps at once, say nothing about how fast answers are;
-//! they are counted by their code.
+//! Latencies include requests that were answered and requests that timed out, which waited at least that long. Other
+//! failures, perhaps immediate, say nothing about latency; they are counted by code.
 
 use super::check::is_fibonacci;
 use super::schedule::Due;
@@ -17,16 +15,16 @@ use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// The largest latency that is told from larger ones, in microseconds.
-const LONGEST: u64 = 24 * 3600 * 1_000_000;
+/// The largest latency that is recorded exactly, in microseconds.
+const MAX_LATENCY: u64 = 24 * 3600 * 1_000_000;
 
-/// Later than this is late.
+/// A request that is sent later than this after its due time is late.
 const PUNCTUAL: Duration = Duration::from_millis(10);
 
-/// How an integer is counted that is not the one that was asked for.
+/// The code for a reply with another number than the one requested.
 pub(super) const WRONG_VALUE: &str = "WRONG_VALUE";
 
-/// A request that has come to its end.
+/// A request that has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) n: u64,
@@ -58,7 +56,7 @@ impl Tally {
             clippy::expect_used,
             reason = "fails for bad bounds only, and these are good"
         )]
-        let latencies = Histogram::new_with_bounds(1, LONGEST, 3).expect("good bounds");
+        let latencies = Histogram::new_with_bounds(1, MAX_LATENCY, 3).expect("good bounds");
         Self {
             sent: 0,
             answered: 0,
@@ -75,7 +73,7 @@ impl Tally {
         }
     }
 
-    /// A request leaves.
+    /// Counts a request that is sent.
     pub(super) fn sent(&mut self, due: Due, now: Instant) {
         if !due.measured {
             return;
@@ -90,17 +88,17 @@ impl Tally {
         self.punctuality.latest = self.punctuality.latest.max(delay);
     }
 
-    /// A request is due and there is no room for it in flight.
+    /// A request is due, but the maximum number is in flight.
     pub(super) fn crowded(&mut self) {
         self.punctuality.crowded = true;
     }
 
-    /// So many requests were due and never left.
+    /// Sets the number of requests that were due and never sent.
     pub(super) fn missed(&mut self, requests: u64) {
         self.punctuality.missed = requests;
     }
 
-    /// A request has come to its end.
+    /// Counts a request that has ended.
     pub(super) fn ended(&mut self, ended: Ended) {
         let Ended {
             n,
@@ -144,11 +142,11 @@ impl Tally {
         self.sum += latency;
         self.min = self.min.min(latency);
         self.max = self.max.max(latency);
-        let micros = u64::try_from(latency.as_micros()).unwrap_or(LONGEST);
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(MAX_LATENCY);
         self.latencies.saturating_record(micros.max(1));
     }
 
-    /// A line on how it goes.
+    /// A line of progress.
     pub(super) fn progress(&self, now: Instant) -> String {
         let Some(began) = self.began else {
             return "warming up".into();
@@ -175,7 +173,7 @@ impl Tally {
         )
     }
 
-    /// The figures as they are now.
+    /// The figures so far.
     pub(super) fn summary(&self, load: Load, clients: Clients) -> Summary {
         let errors = self.failures.values().map(|failure| failure.count).sum();
         let ended = self.answered + errors;
@@ -210,7 +208,7 @@ fn per(count: u64, seconds: f64) -> f64 {
     }
 }
 
-/// Of all threads of this process.
+/// Processor time of all threads of this process.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.try_into().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Figures as they are written in assertions and shown in the report. Pure. Times are in microseconds.
+//! Numbers and times in assertions and in the report. Pure. Times are in microseconds.
 
 use crate::text::duration;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What round trips to a server say: whether it answers, how its clock is, and whether it counts right. Pure.
+//! Judges round trips to a server: replies, clock, and results. Pure.
 
 use super::finding::{Check, Finding};
 use crate::client::{Answerer, CallError, Pong, Reply};
@@ -7,10 +7,10 @@ use crate::protocol::{Code, Status};
 use crate::text::duration;
 use std::time::Duration;
 
-/// The number that is asked for, and the answer to it.
+/// The number that is requested, and the correct answer.
 pub(super) const QUESTION: (&str, &str) = ("30", "832040");
 
-/// Whether a server answers a ping.
+/// Whether a server replies to a ping.
 pub(super) fn ping(outcome: &Result<Pong, Status>) -> Finding {
     match outcome {
         Ok(Pong { round_trip, from }) => {
@@ -47,7 +47,7 @@ pub(super) fn answer(outcome: &Result<Reply, CallError>) -> Finding {
 fn failed(check: Check, status: &Status) -> Finding {
     let Status { code, message } = status;
     match code {
-        // The server is there and says no, to a number that is not much to ask.
+        // The server replies, but rejects a small number.
         Code::InvalidArgument | Code::OutOfRange => {
             check.warning(message, "check server.max_n and its other limits")
         }
@@ -64,8 +64,8 @@ fn failed(check: Check, status: &Status) -> Finding {
     }
 }
 
-/// The server's clock against ours, from its own word in a pong that arrived at `received_ms`: it was
-/// written half a round trip before, give or take as much.
+/// Compares the server's clock with ours. The server read its clock half a round trip before `received_ms`, give or
+/// take as much.
 pub(super) fn clock(pong: &Pong, received_ms: i64, timeout: Duration) -> Finding {
     let clock_ms = match &pong.from {
         Answerer::Server(report) => report.clock_ms,
@@ -146,7 +146,7 @@ mod tests {
             (NOW + 1_000, NONE, Verdict::Ok, "within 1s of ours"),
             (NOW + 1_001, NONE, Verdict::Warning, "1s ahead"),
             (NOW - 1_001, NONE, Verdict::Warning, "1s behind"),
-            // What may be the way is no fault of the clock.
+            // The time in transit is not the clock's fault.
             (NOW + 1_900, 2_000 * MS, Verdict::Warning, "2.9s ahead"),
             (NOW + 900, 2_000 * MS, Verdict::Ok, "within 2.9s of ours"),
             (

@@ -1,5 +1,5 @@
-//! What the declaration of the request queue says: whether it is as configured, what it costs, and which programs can
-//! declare the same queue. Pure.
+//! Judges the declaration of the request queue: whether it is as configured, what differences cost, and which programs
+//! can declare the same queue. Pure.
 
 use super::finding::{Check, Finding};
 use super::limits;
@@ -12,10 +12,10 @@ const AS_IT_IS: &str = "fibrpcd uses it as is; to change that, delete it, or set
 const ITS_OWNER: &str = "fibrpcd uses it as is; to change that, delete it and start fibrpcd first, which declares it as \
                          configured, or change what the other program declares";
 
-/// No finding claims more: a policy can have all the effects of an argument.
+/// A policy can have the effects of any argument.
 const POLICIES: &str = "policies are not visible over AMQP (rabbitmqctl list_policies)";
 
-/// Judges it. `broker` is product and version.
+/// Judges the declaration. `broker` is product and version.
 pub(super) fn judge(
     seen: &Result<Declaration, Error>,
     broker: &(String, String),
@@ -81,7 +81,7 @@ fn unknown(error: &Error) -> Finding {
     }
 }
 
-/// Who declares `rpc_queue` in this way, of the programs of RabbitMQ's tutorial. The broker refuses every other declare.
+/// Which programs of RabbitMQ's tutorial declare `rpc_queue` like this. The broker refuses any other declaration.
 fn programs(declaration: &Declaration) -> String {
     let Declaration {
         durable,
@@ -109,7 +109,7 @@ fn programs(declaration: &Declaration) -> String {
     )
 }
 
-/// What quorum queues without a limit of their own make of requests that are delivered again and again.
+/// The default delivery limit of quorum queues, and what counts as a delivery.
 fn delivery_limit(
     declaration: &Declaration,
     (product, version): &(String, String),

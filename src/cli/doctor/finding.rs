@@ -1,14 +1,14 @@
-//! What a check has found, and how that reads: for people in columns, for programs as JSON. Pure.
+//! Findings of checks, as columns for people and as JSON for programs. Pure.
 
 use crate::cli::output::line_of;
 use crate::cli::terminal::{BAD, DOUBTFUL, GOOD, painted};
 use crate::text::safe;
 use serde::{Serialize, Serializer};
 
-/// The checks, in the order of the report: each is a step further from the user to an answer.
+/// The checks, in the order of the report: step by step from the user to a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
-    /// The configuration, and where it is from.
+    /// The configuration and its origin.
     Config,
     /// The broker's addresses.
     Dns,
@@ -22,9 +22,9 @@ pub(super) enum Check {
     Vhost,
     /// Product and version.
     Broker,
-    /// What brokers of this version are known for.
+    /// Known limits of this broker version.
     Limits,
-    /// Whether the broker takes messages.
+    /// Whether the broker accepts messages.
     Alarm,
     /// Permission to publish.
     Write,
@@ -34,13 +34,13 @@ pub(super) enum Check {
     Type,
     /// Permission to consume.
     Read,
-    /// Who serves it.
+    /// Its consumers.
     Consumers,
     /// A round trip without a computation.
     Ping,
     /// The server's clock against ours.
     Clock,
-    /// A round trip with one.
+    /// A round trip with a computation.
     Answer,
 }
 
@@ -66,7 +66,7 @@ impl Check {
         Self::Answer,
     ];
 
-    /// Those that are made for each broker.
+    /// Checks that are made for each broker.
     pub(super) const OF_A_BROKER: &[Self] = &[
         Self::Dns,
         Self::Tcp,
@@ -77,7 +77,7 @@ impl Check {
         Self::Limits,
     ];
 
-    /// The name, in `--json` too.
+    /// The name, also in `--json`.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Config => "config",
@@ -100,12 +100,12 @@ impl Check {
         }
     }
 
-    /// All is well.
+    /// Everything is ok.
     pub(super) fn ok(self, message: impl Into<String>) -> Finding {
         self.finding(Verdict::Ok, message, None)
     }
 
-    /// It works, but not as it should or not for ever.
+    /// It works, but deserves attention.
     pub(super) fn warning(self, message: impl Into<String>, fix: impl Into<String>) -> Finding {
         self.finding(Verdict::Warning, message, Some(fix.into()))
     }
@@ -115,21 +115,21 @@ impl Check {
         self.finding(Verdict::Problem, message, Some(fix.into()))
     }
 
-    /// A problem in the words of the rest of the program, which end with what to do about it.
-    pub(super) fn failed(self, what_cause_and_cure: &str) -> Finding {
-        self.said(Verdict::Problem, what_cause_and_cure)
+    /// A problem, from an error message that ends with a remedy.
+    pub(super) fn failed(self, message: &str) -> Finding {
+        self.reported(Verdict::Problem, message)
     }
 
-    /// Anything in such words.
-    pub(super) fn said(self, verdict: Verdict, what_cause_and_cure: &str) -> Finding {
-        let parts = what_cause_and_cure.rsplit_once("; ");
-        let (message, fix) = parts.map_or((what_cause_and_cure, None), |(message, fix)| {
+    /// Any verdict, from such a message.
+    pub(super) fn reported(self, verdict: Verdict, message: &str) -> Finding {
+        let parts = message.rsplit_once("; ");
+        let (message, fix) = parts.map_or((message, None), |(message, fix)| {
             (message, Some(fix.to_owned()))
         });
         self.finding(verdict, message, fix)
     }
 
-    /// It was not looked at.
+    /// It was not checked.
     pub(super) fn skipped(self, message: impl Into<String>) -> Finding {
         self.finding(Verdict::Skipped, message, None)
     }
@@ -145,12 +145,12 @@ impl Check {
     }
 }
 
-/// How bad it is, the worst last.
+/// Severity, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verdict {
-    /// Not looked at, since that would say nothing.
+    /// Not checked, since the result would mean nothing.
     Skipped,
-    /// Well.
+    /// As it should be.
     Ok,
     /// Works, but deserves attention.
     Warning,
@@ -159,7 +159,7 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    /// The word for it, in `--json` too.
+    /// Its name, also in `--json`.
     const fn word(self) -> &'static str {
         match self {
             Self::Skipped => "skipped",
@@ -179,7 +179,7 @@ impl Verdict {
     }
 }
 
-/// What a check has found, a line of the report. With `--json`, fields are added, never renamed.
+/// The result of a check, one line of the report. In `--json`, fields are added, never renamed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
     #[serde(serialize_with = "check_name")]
@@ -211,7 +211,7 @@ impl Finding {
         line_of(self)
     }
 
-    /// For people; with the broker's address where there are several, the verdict perhaps in colour.
+    /// For people; with the broker's address if there are several.
     pub(super) fn line(&self, several_brokers: bool, color: bool) -> String {
         let verdict = format!("{:<7}", self.verdict.word());
         let verdict = match self.verdict {
@@ -233,7 +233,7 @@ impl Finding {
     }
 }
 
-/// Adds what is missing of `checks` as skipped, because of the first problem in `findings`.
+/// Adds the missing `checks` as skipped, because of the first problem in `findings`.
 pub(super) fn skip_the_rest(findings: &mut Vec<Finding>, checks: &[Check]) {
     let is_problem = |finding: &&Finding| finding.verdict == Verdict::Problem;
     let Some(cause) = findings.iter().find(is_problem) else {
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn json_has_one_object_a_line() {
+    fn json_has_one_object_per_line() {
         let mut finding = Check::Tls.warning("a\nb", "c");
         finding.broker = Some("mq1:5671".into());
         assert_eq!(
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_others_are_parted_at_what_to_do() {
+    fn messages_are_split_before_the_remedy() {
         let finding = Check::Login.failed("what: cause; and more; do this");
         assert_eq!(finding.message, "what: cause; and more");
         assert_eq!(finding.fix.as_deref(), Some("do this"));

@@ -1,14 +1,14 @@
-//! What brokers of a product and version are known for, where it matters to fibrpc. Pure.
+//! Known limits of brokers, by product and version. Pure.
 //!
-//! What is only to be known is ok; what does not go together with the configuration is a warning. From the
-//! release notes of RabbitMQ, and the sources of RabbitMQ and `LavinMQ`.
+//! Mere information is ok; a conflict with the configuration is a warning. From the release notes of RabbitMQ, and the
+//! sources of RabbitMQ and `LavinMQ`.
 
 use super::finding::{Check, Finding};
 use crate::config::{Config, QueueKind, keys};
 
 const MIB: u64 = 1 << 20;
 
-/// Everything that is known, one finding each; one that says so where that is nothing.
+/// One finding per known limit, or one that there is none.
 pub(super) fn judge(product: &str, version: &str, config: &Config) -> Vec<Finding> {
     let mut findings = match (product, parse(version)) {
         ("RabbitMQ", Some(version)) => rabbitmq(version, config),
@@ -21,7 +21,7 @@ pub(super) fn judge(product: &str, version: &str, config: &Config) -> Vec<Findin
     findings
 }
 
-/// Major, minor and patch version; of the latter the digits at its beginning.
+/// Major, minor and patch version; of the patch version the leading digits.
 pub(super) fn parse(version: &str) -> Option<(u32, u32, u32)> {
     let mut parts = version.split('.');
     let major = parts.next()?.parse().ok()?;
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_each_version() {
+    fn limits_of_each_version() {
         let default = Config::default();
         let transient = with(|config| {
             config.queue.durable = false;

@@ -1,9 +1,9 @@
-//! `fibrpc doctor`: one look at everything between the user and an answer.
+//! `fibrpc doctor`: checks everything between the user and a reply.
 //!
-//! The checks go from the configuration to a real answer, each a step further, and a line of the report for
-//! each. Where there is a problem, what depends on it is not looked at: so the first problem is the cause.
-//! What is looked at takes the way of all requests ([`crate::client::probe`], [`Client`]); what it means is said
-//! by pure functions, one module a part of the way. No step takes longer than `client.timeout`.
+//! The checks go step by step from the configuration to a real reply, one line of the report per check. Checks that
+//! depend on a failed one are skipped, so the first problem is the cause. Observations are made the same way as real
+//! requests ([`crate::client::probe`], [`Client`]); pure functions, one module per step, judge them. No step takes longer
+//! than `client.timeout`.
 
 mod answer;
 mod declared;
@@ -50,7 +50,7 @@ With --json, each finding is one object: \"check\", \"verdict\", \"message\" and
 )]
 pub(super) struct Doctor {}
 
-/// Examines everything; gives the exit status: 0 where all is well, 1 for warnings, 2 for problems.
+/// Checks everything; returns the exit status: 0 if everything is ok, 1 for warnings, 2 for problems.
 pub(super) async fn run(common: &Common, stop: &CancellationToken) -> u8 {
     let overrides = common.overrides();
     let loaded = load(Program::Client, &overrides);
@@ -71,7 +71,7 @@ pub(super) async fn run(common: &Common, stop: &CancellationToken) -> u8 {
         findings: Vec::new(),
     };
     let examining = Box::pin(examine(&mut report, common, &loaded));
-    // Where nobody reads any more there is nobody to tell.
+    // If the reader is gone, there is nothing left to print.
     let _ = stop.run_until_cancelled(examining).await;
     let _ = report.rest().await;
     let findings = report.findings.iter();
@@ -82,7 +82,7 @@ pub(super) async fn run(common: &Common, stop: &CancellationToken) -> u8 {
     }
 }
 
-/// The report so far, printed as it grows.
+/// The findings so far, printed as they are added.
 struct Report {
     output: Output,
     json: bool,
@@ -105,7 +105,7 @@ impl Report {
         Ok(())
     }
 
-    /// What was not looked at.
+    /// Adds the checks that were skipped.
     async fn rest(&mut self) -> Result<(), Closed> {
         let mut findings = std::mem::take(&mut self.findings);
         let known = findings.len();
@@ -121,7 +121,7 @@ impl Report {
     }
 }
 
-/// Looks further and further, up to the first problem.
+/// Checks step by step, up to the first problem.
 async fn examine(
     report: &mut Report,
     common: &Common,
@@ -132,7 +132,7 @@ async fn examine(
         return Ok(());
     };
     let mut settings = connect::settings(config);
-    // Each step by itself.
+    // The limit is per step.
     let step = settings.broker.connect_timeout.min(config.client.timeout);
     settings.broker.connect_timeout = step;
     let approaching = settings.broker.url.iter().cloned();
@@ -149,7 +149,7 @@ async fn examine(
     let looking = probe::look(connection, &config.queue, settings.broker.connect_timeout);
     let sight = Notice::new(common)
         .after_patience(looking, || {
-            format!("looking at queue {:?}", config.queue.name)
+            format!("checking queue {:?}", config.queue.name)
         })
         .await;
     report
@@ -162,7 +162,7 @@ async fn examine(
     ask(report, common, config, settings).await
 }
 
-/// The first broker that can be used; takes leave of the others.
+/// The first usable broker; closes the connections to the others.
 async fn usable(approaches: Vec<Approach>) -> Option<(BrokerUrl, Connection)> {
     let (usable, others): (Vec<_>, Vec<_>) = approaches.into_iter().partition(Approach::is_usable);
     let connected = |approach: Approach| Some((approach.url, approach.connection?.ok()?));

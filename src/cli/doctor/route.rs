@@ -1,4 +1,4 @@
-//! What the way to a broker says: name, connection, TLS, login, virtual host. Reads nothing but the password's file.
+//! Judges the way to a broker: name, connection, TLS, login, virtual host. Reads only the password file.
 
 use super::finding::{Check, Finding, Verdict, skip_the_rest};
 use super::limits;
@@ -11,11 +11,10 @@ use crate::text::duration;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-/// A certificate that has less than this left, and less than a third of its life, should have been renewed.
+/// A certificate with less than this and less than a third of its lifetime left should be renewed.
 const RENEW: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// Judges the ways to all brokers. One that cannot be used is no more than a warning where another can:
-/// that one is used.
+/// Judges the ways to all brokers. An unusable broker is only a warning if another one is usable.
 pub(super) fn judge(approaches: &[Approach], config: &Config, now: SystemTime) -> Vec<Finding> {
     let any = approaches.iter().any(Approach::is_usable);
     let mut all = Vec::new();
@@ -45,7 +44,7 @@ fn findings(approach: &Approach, config: &Config, now: SystemTime) -> Vec<Findin
     }
     let own = approach.own_certificate.as_ref();
     findings.extend(own.and_then(|own| own_certificate(own, now)));
-    // With TLS 1.3 the broker judges our certificate after what we take for the handshake's end.
+    // With TLS 1.3 the broker verifies our certificate after the end of the handshake as we see it.
     let objection = match &approach.connection {
         Some(Err(error)) if error.kind == Kind::Tls => Some(error),
         _ => None,
@@ -159,7 +158,7 @@ fn tls(peer: &Peer, now: SystemTime) -> Finding {
     }
 }
 
-/// Our own certificate, where it will not do much longer. The broker judges it, perhaps only after the handshake.
+/// Our own certificate, if it expires soon. The broker verifies it, perhaps only after the handshake.
 fn own_certificate(certificate: &Certificate, now: SystemTime) -> Option<Finding> {
     let fix = "renew the one in broker.tls.cert_file";
     match left(certificate, now) {
@@ -173,7 +172,7 @@ fn own_certificate(certificate: &Certificate, now: SystemTime) -> Option<Finding
     }
 }
 
-/// How long a certificate is good, and whether that is long enough.
+/// The remaining lifetime of a certificate, and whether that is enough.
 fn left(certificate: &Certificate, now: SystemTime) -> (Verdict, String) {
     let Certificate {
         not_before,
@@ -193,7 +192,7 @@ fn left(certificate: &Certificate, now: SystemTime) -> (Verdict, String) {
     }
 }
 
-/// Who logs in, in words.
+/// The user that logs in, for messages.
 fn user(url: &BrokerUrl, config: &Config) -> String {
     match login(&config.broker, url) {
         Ok(Login::Certificate) => "the user of the certificate".to_owned(),
@@ -204,8 +203,7 @@ fn user(url: &BrokerUrl, config: &Config) -> String {
 /// The AMQP handshake has failed: before, in or after the login.
 fn refused(url: &BrokerUrl, user: &str, error: &Error) -> Vec<Finding> {
     let message = &error.message;
-    // What brokers say of virtual hosts, that they are missing, down, full or not for this user, they say
-    // once they know who it is.
+    // Brokers report missing, stopped, full or forbidden virtual hosts after they have accepted the login.
     if message.contains("via localhost") {
         vec![Check::Login.problem(
             format!(
@@ -236,7 +234,7 @@ fn refused(url: &BrokerUrl, user: &str, error: &Error) -> Vec<Finding> {
     }
 }
 
-/// What the number of a port gives away.
+/// A hint by the port number.
 fn port_hint(url: &BrokerUrl) -> Option<&'static str> {
     match (url.scheme, url.port) {
         (Scheme::Amqp, 5671) => Some("5671 is the TLS port; use amqps:// in broker.url"),

@@ -1,9 +1,9 @@
-//! What the configuration says of itself. Reads nothing but the password's file.
+//! Judges the configuration. Reads only the password file.
 
 use super::finding::{Check, Finding, Verdict};
 use crate::config::{BrokerUrl, Loaded, Login, Problem, exposed_key, login};
 
-/// The files, and where the broker's URL is from; what is wrong or deserves a warning, a finding each.
+/// The files and the origin of the broker's URL; one finding per problem and warning.
 pub(super) fn judge(loaded: &Result<Loaded, Vec<Problem>>) -> Vec<Finding> {
     let loaded = match loaded {
         Ok(loaded) => loaded,
@@ -31,7 +31,7 @@ pub(super) fn judge(loaded: &Result<Loaded, Vec<Problem>>) -> Vec<Finding> {
         loaded.origin("broker.url")
     ))];
     let mut warnings = loaded.warnings.clone();
-    // A password that cannot be read stands in the way at the login, and is told there.
+    // A password that cannot be read is reported by the login check.
     let logins = broker.url.iter().filter_map(|url| login(broker, url).ok());
     warnings.extend(logins.filter_map(|login| match login {
         Login::Password(password) => password.warning,
@@ -40,6 +40,6 @@ pub(super) fn judge(loaded: &Result<Loaded, Vec<Problem>>) -> Vec<Finding> {
     warnings.extend(exposed_key(broker));
     warnings.dedup();
     let warnings = warnings.iter();
-    findings.extend(warnings.map(|warning| Check::Config.said(Verdict::Warning, warning)));
+    findings.extend(warnings.map(|warning| Check::Config.reported(Verdict::Warning, warning)));
     findings
 }

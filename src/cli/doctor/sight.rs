@@ -1,4 +1,4 @@
-//! What a look around at the broker says: alarm, permissions, the queue and who serves it. Pure.
+//! Judges what was seen at the broker: alarms, permissions, the queue and its consumers. Pure.
 
 use super::declared;
 use super::finding::{Check, Finding};
@@ -8,7 +8,7 @@ use crate::client::probe::Sight;
 use crate::config::{BrokerUrl, Queue};
 use crate::text::count;
 
-/// Judges it all. `url` is the broker that was looked at.
+/// Judges everything. `url` is the broker that was inspected.
 pub(super) fn judge(sight: &Sight, url: &BrokerUrl, queue: &Queue) -> Vec<Finding> {
     let user = &url.user;
     let mut findings = vec![alarm(sight), write(sight, user)];
@@ -69,7 +69,7 @@ fn write(sight: &Sight, user: &str) -> Finding {
 fn no_queue(error: &Error, user: &str, queue: &Queue) -> Finding {
     let message = &error.message;
     match error.kind {
-        // A client needs no permission on the queue, and most brokers let everybody look.
+        // A client needs no permission on the queue, and most brokers let everybody inspect it.
         Kind::Denied => Check::Queue.skipped(format!(
             "user {user:?} may not inspect queue {:?} (a client does not need to)",
             queue.name
@@ -94,7 +94,7 @@ fn read(sight: &Sight, status: &QueueStatus, user: &str) -> Finding {
         Some(Ok(())) => Check::Read.ok(format!("user {user:?} may consume from the queue")),
         Some(Err(error)) if error.kind == Kind::Denied => {
             let message = format!("user {user:?} may not consume from the queue");
-            // Whoever serves it is somebody else then.
+            // Another user serves it then.
             if status.consumers > 0 {
                 Check::Read.ok(format!(
                     "{message}: fine for a client, but fibrpcd must be able to"
@@ -153,7 +153,7 @@ mod tests {
         Error::new(kind, format!("said {kind:?}"))
     }
 
-    /// All verdicts in the order of the checks: a letter each, a problem a large one.
+    /// All verdicts in the order of the checks, one letter each, upper case for a problem.
     fn verdicts(sight: &Sight) -> String {
         let findings = judge(sight, &BrokerUrl::default(), &Config::default().queue);
         let letter = |finding: &Finding| match finding.verdict {
@@ -235,11 +235,10 @@ mod tests {
         }
     }
 
-    /// Nobody is sent to start a server that runs.
     #[test]
-    fn cures_of_a_queue_that_cannot_be_looked_at() {
+    fn remedies_for_a_queue_that_cannot_be_inspected() {
         let queue = Config::default().queue;
-        for (kind, cure) in [
+        for (kind, remedy) in [
             (Kind::NoQueue, "start fibrpcd, which declares the queue"),
             (
                 Kind::QueueDown,
@@ -250,7 +249,7 @@ mod tests {
             (Kind::Timeout, "see the broker's log"),
         ] {
             let fix = no_queue(&error(kind), "guest", &queue).fix.unwrap();
-            assert!(fix.starts_with(cure), "{fix}");
+            assert!(fix.starts_with(remedy), "{fix}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where numbers are read from, standard input or a file, and why that cannot be.
+//! The source of numbers, standard input or a file, and why it cannot be read.
 
 use crate::cli::exit;
 use crate::stdio;
@@ -29,12 +29,12 @@ impl AsFd for Source {
     }
 }
 
-/// Standard input or a file. A FIFO opens at once, whether anybody writes to it yet or not.
+/// Standard input or a file. A FIFO opens at once, even without a writer.
 pub(super) fn open(path: &Path) -> io::Result<Source> {
     if path == Path::new(STDIN) {
         return stdio::stdin().map(Source::Stdin);
     }
-    // What such a path names by now is not what was closed.
+    // By now such a path names something other than what was closed.
     if let Err(closed) = stdio::stdin()
         && stdio::is_stdin(path)
     {
@@ -47,7 +47,7 @@ pub(super) fn open(path: &Path) -> io::Result<Source> {
     file.map(Source::File)
 }
 
-/// What this process lacks is no fault of the file.
+/// A resource that this process lacks is not the file's fault.
 pub(super) fn exit_status(error: &io::Error) -> u8 {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => exit::SYSTEM,

@@ -60,7 +60,7 @@ fn all_daemons_answer() {
 }
 
 #[test]
-fn columns_stand_below_each_other_whatever_is_in_them() {
+fn columns_are_aligned_whatever_they_contain() {
     let wide = Report {
         host: "gru\u{308}n".into(),
         ..report("日本🦀")
@@ -83,7 +83,7 @@ fn columns_stand_below_each_other_whatever_is_in_them() {
 }
 
 #[test]
-fn the_state_is_coloured_where_there_are_colours() {
+fn the_state_is_colored_if_colors_are_on() {
     let draining = Report {
         state: "draining".into(),
         ..report("green")

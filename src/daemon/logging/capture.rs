@@ -9,7 +9,7 @@ use std::time::Instant;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-/// Puts a copy of each event into the queue. Never waits: what finds the queue full is counted.
+/// Queues a copy of each event. Never waits: if the queue is full, the event is counted as lost.
 #[derive(Clone)]
 pub(super) struct Capture {
     queue: SyncSender<Option<Record>>,
@@ -18,7 +18,7 @@ pub(super) struct Capture {
 }
 
 impl Capture {
-    /// Into this queue, counting in `lost`.
+    /// Uses this queue, and counts lost events in `lost`.
     pub(super) fn new(queue: SyncSender<Option<Record>>, lost: Arc<AtomicU64>) -> Self {
         Self {
             queue,
@@ -27,7 +27,7 @@ impl Capture {
         }
     }
 
-    /// Has a record written.
+    /// Queues a record.
     pub(super) fn write(&self, record: Record) {
         if self.queue.try_send(Some(record)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);

@@ -1,11 +1,11 @@
-//! A limit on how often an event is logged, so that a flood of bad messages is no flood of log lines.
+//! A limit on how often an event is logged, so that a flood of bad messages does not flood the log.
 //!
-//! Pure: the caller passes the time. Nothing is left out silently: what was held back is counted,
-//! and the count comes out with the next line that passes, or from [`Limiter::overdue`].
+//! Pure: time is an argument. Suppressed events are counted, and the count is reported with the next event that passes,
+//! or by [`Limiter::overdue`].
 
 use std::time::{Duration, Instant};
 
-/// Lets so many events pass in each interval and counts the others.
+/// Lets a number of events pass in each interval and counts the others.
 #[derive(Debug, Clone)]
 pub(super) struct Limiter {
     per: u32,
@@ -16,7 +16,7 @@ pub(super) struct Limiter {
 }
 
 impl Default for Limiter {
-    /// Ten a minute.
+    /// Ten per minute.
     fn default() -> Self {
         Self::new(10, Duration::from_secs(60))
     }
@@ -34,8 +34,7 @@ impl Limiter {
         }
     }
 
-    /// Asks for one event at `now`: `Some(n)` lets it pass and says how many were left out before
-    /// it; `None` leaves it out.
+    /// One event at `now`: `Some(n)` lets it pass after `n` that were left out; `None` leaves it out.
     pub(super) fn pass(&mut self, now: Instant) -> Option<u64> {
         if self.is_over(now) {
             self.begun = Some(now);
@@ -50,13 +49,13 @@ impl Limiter {
         }
     }
 
-    /// How many events were left out, once the interval that left them out is over: for the summary
-    /// line after a flood that has ended. Says each number once.
+    /// How many events were left out, once that interval is over: for the summary line after a flood. Returns each
+    /// number once.
     pub(super) fn overdue(&mut self, now: Instant) -> Option<u64> {
         if self.is_over(now) { self.rest() } else { None }
     }
 
-    /// How many events were left out and not told of so far.
+    /// How many events were left out and not reported so far.
     pub(super) fn rest(&mut self) -> Option<u64> {
         match std::mem::take(&mut self.left_out) {
             0 => None,
@@ -75,12 +74,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_ten_lines_a_minute_and_an_exact_count() {
+    fn a_flood_is_ten_lines_per_minute_and_an_exact_count() {
         let start = Instant::now();
         let mut limiter = Limiter::default();
         let mut lines = 0;
         let mut counted = 0;
-        // 100,000 events at 1,000 a second: 100 s, so two intervals.
+        // 100,000 events at 1,000 per second: 100 s, so two intervals.
         for i in 0..100_000 {
             if let Some(left_out) = limiter.pass(start + Duration::from_millis(i)) {
                 lines += 1;

@@ -1,7 +1,7 @@
-//! Keeps events that repeat from flooding the log: of each kind some a minute, and a count of the others.
+//! Keeps repeated events from flooding the log: a few per minute of each kind, and a count of the others.
 //!
-//! An event asks for this by having the field [`LEFT_OUT`]; a kind is a place in the code. Owns the
-//! last event of each kind that was left out: once the flood is over it is written after all.
+//! Events with the field [`LEFT_OUT`] are limited; a kind is a place in the code. Owns the last event of each kind that
+//! was left out, which is written once the flood is over.
 
 use super::limiter::Limiter;
 use super::record::{LEFT_OUT, Record};
@@ -18,7 +18,7 @@ pub(super) struct Limits(Mutex<HashMap<Identifier, Kind>>);
 #[derive(Default)]
 struct Kind {
     limiter: Limiter,
-    /// The last one that was left out.
+    /// The last event that was left out.
     last: Option<Record>,
 }
 
@@ -41,12 +41,12 @@ impl Limits {
         }
     }
 
-    /// What was left out last, of each kind whose flood is over at `now`.
+    /// The last event of each kind whose flood is over at `now`.
     pub(super) fn overdue(&self, now: Instant) -> Vec<Record> {
         self.take(|limiter| limiter.overdue(now))
     }
 
-    /// What was left out last, of all kinds: the end is near.
+    /// The last event of each kind, at the end of the process.
     pub(super) fn rest(&self) -> Vec<Record> {
         self.take(Limiter::rest)
     }

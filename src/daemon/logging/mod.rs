@@ -1,8 +1,8 @@
-//! Logs: what is recorded, and where it goes.
+//! Logs.
 //!
-//! Events are copied on the thread where they happen (`capture.rs`) into a bounded queue, and one
-//! thread of their own (`writer.rs`) sends them to the journal or to stderr. So a journal that hangs
-//! or a pipe that nobody reads costs log lines, which are counted, and never holds up a request.
+//! Events are copied on the thread where they happen (`capture.rs`) into a bounded queue, and a separate thread
+//! (`writer.rs`) sends them to the journal or to stderr. So a hung journal or a full pipe costs log records, which are
+//! counted, and never delays a request.
 
 mod capture;
 mod limiter;
@@ -23,7 +23,7 @@ use writer::Writer;
 
 pub(super) use target::stderr_is_journal;
 
-/// The running log. Dropping it writes what is queued, for a second at most.
+/// The running log. Dropping it writes the queued records, for a second at most.
 pub(super) struct Logging {
     filter: reload::Handle<Targets, Registry>,
     capture: Capture,
@@ -33,7 +33,7 @@ pub(super) struct Logging {
 impl Logging {
     /// Starts logging for the whole process. May be called once.
     ///
-    /// Where the journal is wanted and cannot be had, stderr takes its place.
+    /// If the journal is wanted and not available, stderr takes its place.
     pub(super) fn start(log: &Log) -> io::Result<Self> {
         let journal = match log.target {
             LogTarget::Auto => stderr_is_journal(),
@@ -63,8 +63,7 @@ impl Logging {
         })
     }
 
-    /// Writes what repeated too often to be written at once, where that is over. To be called once a
-    /// second.
+    /// Writes records that were held back by the limit on repetitions. To be called once per second.
     pub(super) fn write_overdue(&self) {
         for record in self.capture.limits.overdue(Instant::now()) {
             self.capture.write(record);
@@ -80,7 +79,7 @@ impl Logging {
     }
 }
 
-/// Our own records down to `level`, and none of any library's: they are for its authors.
+/// Our own records down to `level`, and none of any library.
 fn targets(level: Level) -> Targets {
     let level = match level {
         Level::Error => LevelFilter::ERROR,
@@ -99,7 +98,7 @@ impl Drop for Logging {
     }
 }
 
-/// A panic is one line in the log; limited in number, since a request may cause it.
+/// Logs panics as one line; limited in number, since a request may cause them.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let what = panic.to_string().replace('\n', " ");

@@ -10,11 +10,11 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 /// The field that limits how often an event is logged; it holds how many were left out before this one.
 pub(super) const LEFT_OUT: &str = "fibrpc_left_out";
 
-/// An event that owns what it says. All values are one line long.
+/// An event with owned values, each one line long.
 pub(super) struct Record {
     /// Level, target and place in the source.
     pub(super) metadata: &'static Metadata<'static>,
-    /// When it happened, UTC, in RFC 3339's form.
+    /// When it happened, UTC, as in RFC 3339.
     pub(super) time: String,
     /// The fields, `message` among them.
     pub(super) values: Vec<(Field, String)>,
@@ -42,7 +42,7 @@ impl Record {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Says that so many events like this one were left out before it.
+    /// Adds how many similar events were left out before it.
     pub(super) fn count(&mut self, left_out: u64) {
         let Some(field) = self.metadata.fields().field(LEFT_OUT) else {
             return;

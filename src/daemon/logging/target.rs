@@ -1,4 +1,4 @@
-//! Where log records end: the journal, by its native protocol, or lines on stderr.
+//! Log destinations: the journal, by its native protocol, or lines on stderr.
 
 use super::record::{LEFT_OUT, Record};
 use crate::stdio;
@@ -10,22 +10,21 @@ use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// Writes one record. May block; a failure has nowhere to be reported.
+/// Writes one record. May block; failures cannot be reported.
 pub(super) type Sink = Box<dyn FnMut(&Record) + Send>;
 
-/// The journal. Fails where there is none.
+/// The journal. Fails if there is none.
 pub(super) fn journal() -> io::Result<Sink> {
     let layer = tracing_journald::layer()?
         .with_syslog_identifier("fibrpcd".into())
-        // The names of our fields bring their prefix along, since MESSAGE_ID must have none.
+        // Our fields have their own prefix, since MESSAGE_ID must have none.
         .with_field_prefix(None)
         .with_priority_mappings(PriorityMappings {
             info: Priority::Informational,
             debug: Priority::Debug,
             ..PriorityMappings::new()
         });
-    // Not a dispatcher, so that no place in the code ever asks it what it wants to hear of: it is
-    // handed events that have passed the filter.
+    // Not a dispatcher, so that it does not take part in filtering: it receives events that have passed the filter.
     let journal = Registry::default().with(layer);
     Ok(Box::new(move |record| replay(record, &journal)))
 }
@@ -42,7 +41,7 @@ pub(super) fn stderr() -> Sink {
     })
 }
 
-/// Whether stderr is connected to the journal, which then stamps and keeps each line.
+/// Whether stderr is connected to the journal, which then adds a timestamp to each line.
 pub(in super::super) fn stderr_is_journal() -> bool {
     let Some(stream) = std::env::var_os("JOURNAL_STREAM") else {
         return false;
@@ -51,12 +50,12 @@ pub(in super::super) fn stderr_is_journal() -> bool {
     stderr.is_ok_and(|file| stream.to_str() == Some(&journal_stream(file.st_dev, file.st_ino)))
 }
 
-/// What `JOURNAL_STREAM` says of a file that is the journal's (systemd.exec(5)).
+/// The value of `JOURNAL_STREAM` for the journal's file (systemd.exec(5)).
 fn journal_stream(device: u64, inode: u64) -> String {
     format!("{device}:{inode}")
 }
 
-/// Hands a copied event to a subscriber as if it happened now.
+/// Passes a copied event to a subscriber as if it happened now.
 fn replay(record: &Record, subscriber: &impl Subscriber) {
     let fields = record.metadata.fields();
     let texts: Vec<Option<&str>> = fields
@@ -73,9 +72,9 @@ fn replay(record: &Record, subscriber: &impl Subscriber) {
 /// How a line on stderr begins.
 #[derive(Clone, Copy)]
 enum Style {
-    /// With the time and the level's name.
+    /// With the time and the name of the level.
     Time,
-    /// With the priority as the journal reads it from a line; it stamps the time itself.
+    /// With the priority in the form that the journal reads; it adds the time itself.
     Prefix,
 }
 
@@ -86,11 +85,11 @@ fn line(record: &Record, style: Style) -> String {
         Style::Prefix => format!("<{}>", priority(level)),
     };
     line.push_str(record.value("message").unwrap_or_default());
-    // An event with an id says everything in its message; its fields are for machines.
+    // The message of an event with an id is complete; its fields are for machines.
     if record.value("message_id").is_none() {
         for (field, value) in &record.values {
             let name = field.name();
-            // The message says how many were left out.
+            // The message includes how many were left out.
             if name == "message" || name == LEFT_OUT {
                 continue;
             }
@@ -107,7 +106,7 @@ fn line(record: &Record, style: Style) -> String {
     line
 }
 
-/// The level as syslog counts.
+/// The syslog priority of a level.
 fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,

@@ -1,4 +1,4 @@
-//! The thread that writes log records, and the queue to it.
+//! The thread that writes log records, and its queue.
 
 use super::capture::Capture;
 use super::record::Record;
@@ -10,22 +10,22 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Records that may wait; at a few hundred bytes each. More are counted and dropped.
+/// Capacity of the queue, in records of a few hundred bytes. Further records are counted and dropped.
 const QUEUE: usize = 1024;
 
-/// How long the end of the process waits for a journal or a pipe that takes nothing.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the end of the process waits for a blocked journal or pipe.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// The writing thread. Dropping it writes what is queued, for [`LAST_WORDS`] at most.
+/// The writing thread. Dropping it writes the queued records, for [`CLOSE_GRACE`] at most.
 pub(super) struct Writer {
     queue: SyncSender<Option<Record>>,
     thread: Option<JoinHandle<()>>,
-    /// Ends when the thread does.
+    /// Closed when the thread ends.
     ended: Receiver<()>,
 }
 
 impl Writer {
-    /// Starts the thread; what it writes comes from the second value.
+    /// Starts the thread; it writes what the second value captures.
     pub(super) fn start(sink: Sink) -> io::Result<(Self, Capture)> {
         let (queue, records) = mpsc::sync_channel(QUEUE);
         let (ending, ended) = mpsc::channel();
@@ -48,7 +48,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        let until = Instant::now() + LAST_WORDS;
+        let until = Instant::now() + CLOSE_GRACE;
         while self.queue.try_send(None).is_err() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -56,13 +56,13 @@ impl Drop for Writer {
         if self.ended.recv_timeout(left) == Err(mpsc::RecvTimeoutError::Disconnected)
             && let Some(thread) = self.thread.take()
         {
-            // It has ended, so this does not wait; a panic in it was logged as far as it could be.
+            // It has ended, so this does not wait; a panic in it was logged if possible.
             let _ = thread.join();
         }
     }
 }
 
-/// Writes until the queue's end or a `None` in it.
+/// Writes until the queue is closed or has a `None`.
 fn write(records: &Receiver<Option<Record>>, lost: &AtomicU64, mut sink: Sink) {
     let mut reported = 0;
     let mut last_report = None;
@@ -73,7 +73,7 @@ fn write(records: &Receiver<Option<Record>>, lost: &AtomicU64, mut sink: Sink) {
         if lost > reported && !recent {
             reported = lost;
             last_report = Some(Instant::now());
-            // Goes through the queue. If it is lost there, then it counts itself and comes again.
+            // Goes through the queue. If it is lost there, it is counted and reported again.
             tracing::warn!(
                 fibrpc_lost = lost,
                 "lost {lost} log records so far: their reader is too slow"
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_queued_is_written_at_the_end() {
+    fn queued_records_are_written_at_the_end() {
         let lines = Lines::default();
         let (gate, closed) = mpsc::channel();
         let (writer, capture) = Writer::start(sink(&lines, closed)).unwrap();
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_that_hangs_holds_up_nobody_and_losses_are_counted() {
+    fn a_hung_sink_delays_nobody_and_losses_are_counted() {
         let lines = Lines::default();
         let (gate, closed) = mpsc::channel();
         let (writer, capture) = Writer::start(sink(&lines, closed)).unwrap();
