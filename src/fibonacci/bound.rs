@@ -1,4 +1,4 @@
-//! How wrong a product by floating-point transforms can be, and the base that follows from it.
+//! The error bound of a product by floating-point transforms, and the base that follows from it.
 //!
 //! # The bound
 //!
@@ -7,40 +7,39 @@
 //!
 //! - A complex sum or difference is rounded with a relative error of at most e, a complex product with sqrt(5) e
 //!   (Brent, Percival, Zimmermann, Math. Comp. 76 (2007) 1469; less with FMA), and a root that the library computes
-//!   is wrong by at most [`ROOT_ERROR`] e. So a factor 2 of the length contributes
-//!   [`LEVEL`] = 1 + sqrt(5) + [`ROOT_ERROR`]. A butterfly of 3 points is wrong by less than 10 e in each of its entries,
-//!   one of 5 by less than 25 e; with its diagonal matrix that is less than two and three such levels.
-//! - Forward: each factor is unitary but for its scale. So errors add up relative to the Euclidean norm:
-//!   the spectra X and Y of x and y are wrong by at most f ||X|| and f ||Y||, f the sum of the above.
-//! - The pointwise product XY is wrong by at most (2f + 5e) ||X|| ||Y|| in the sum of moduli (Cauchy-Schwarz), and
+//!   has an error of at most [`ROOT_ERROR`] e. So a factor 2 of the length contributes
+//!   [`LEVEL`] = 1 + sqrt(5) + [`ROOT_ERROR`]. The error of a butterfly of 3 points is less than 10 e in each of its entries,
+//!   that of 5 points less than 25 e; with the diagonal matrix, less than two and three such levels.
+//! - Forward: each factor is unitary up to its scale. So errors add up relative to the Euclidean norm:
+//!   the errors of the spectra X and Y of x and y are at most f ||X|| and f ||Y||, where f is the sum of the above.
+//! - The error of the pointwise product XY is at most (2f + 5e) ||X|| ||Y|| in the sum of moduli (Cauchy-Schwarz), and
 //!   ||X|| ||Y|| = M ||x|| ||y||.
 //! - Backward: a coefficient is 1/M times a sum of all points of XY, each times a path of roots. A path's
-//!   relative error is at most f, and an error of XY comes through no larger than it is. So a coefficient
-//!   is wrong by at most (3f + 5e) ||x|| ||y||.
+//!   relative error is at most f, and an error of XY is not amplified. So the error of a coefficient
+//!   is at most (3f + 5e) ||x|| ||y||.
 //!
 //! Percival (Math. Comp. 72 (2003) 387) proves the same for radix 2, with the same norms. The weights before and after, the
 //! scale, and the factors between columns and rows add [`WEIGHTS`] e.
 //!
-//! What is computed is right if that is below 1/2, since coefficients are integers. The norms are those of the
-//! operands of each step, summed while they are loaded. Limbs are balanced, so they are about those of
-//! numbers drawn at random: B^2 / 12 for a limb.
+//! The result is right if that is below 1/2, since coefficients are integers. The norms are those of each step's
+//! operands. Limbs are balanced, so the norms are about those of random numbers: B^2 / 12 for a limb.
 //!
-//! Reality is a thousand times better, as errors have signs. That is what [`Watch`] sees.
+//! Actual errors are a thousand times smaller, since they have signs. [`Watch`] observes them.
 
-use super::decimal::Doubt;
 use super::length::Length;
+use super::stop::Doubt;
 
 /// 2^-53, the relative error of a rounding.
 const ROUNDING: f64 = f64::EPSILON / 2.0;
 
 /// Error of the roots in the library's plans, in units of 2^-53. It computes them as sines and cosines of (-2 pi / length)
-/// index: three roundings, so at most 2.35 * 2 pi + 0.71 = 15.5 units. Tests look at all of them up to the longest plan.
+/// index: three roundings, so at most 2.35 * 2 pi + 0.71 = 15.5 units. Tests check all of them up to the longest plan.
 pub(super) const ROOT_ERROR: f64 = 15.5;
 
 /// What a factor 2 of the length adds to the error of a transform: a sum, a product, and its root.
 pub(super) const LEVEL: f64 = 1.0 + 2.24 + ROOT_ERROR;
 
-/// Everything else: roots that are products of up to four others, and the products with them.
+/// All other errors: roots that are products of up to four others, and multiplications by them.
 const WEIGHTS: f64 = 64.0;
 
 /// Terms of second order, and the rounding of the norms themselves.
@@ -65,7 +64,7 @@ impl Base {
         }
     }
 
-    /// The largest base in which a number of so many digits can be computed, by the bound and with a tenth to spare.
+    /// The largest base in which a number of `digits` digits can be computed, by the bound with a margin of a tenth.
     pub(super) fn for_digits(digits: u64) -> Option<Self> {
         WIDTHS.into_iter().map(Self::of).find(|base| {
             let limbs = base.factor_limbs(digits);
@@ -74,19 +73,19 @@ impl Base {
         })
     }
 
-    /// Limbs in each of the last two factors of a number of so many digits.
+    /// Limbs in each of the last two factors of a number of `digits` digits.
     pub(super) fn factor_limbs(self, digits: u64) -> usize {
         let limbs = digits.div_ceil(2 * u64::from(self.digits)) + 1;
         usize::try_from(limbs).unwrap_or(usize::MAX / 64)
     }
 }
 
-/// By how much a coefficient can be wrong; `norms` is the product of the factors' Euclidean norms.
+/// The error bound of a coefficient; `norms` is the product of the factors' Euclidean norms.
 fn error(length: Length, norms: f64) -> f64 {
     (3.0 * LEVEL * levels(length) + WEIGHTS) * SLACK * ROUNDING * norms
 }
 
-/// Levels of radix 2 that are as inexact as a transform of this length.
+/// The number of radix-2 levels with the same error bound as a transform of this length.
 pub(super) fn levels(length: Length) -> f64 {
     let mut rest = length.points();
     let mut levels = 0_u32;
@@ -99,7 +98,7 @@ pub(super) fn levels(length: Length) -> f64 {
     f64::from(levels)
 }
 
-/// What was seen in one computation.
+/// What was observed in one computation.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Watch {
     /// The largest of all bounds.
@@ -109,7 +108,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Looks at a product of two factors, given the squares of their norms.
+    /// Checks the bound for a product of two factors, given the squares of their norms.
     pub(super) fn product(
         &mut self,
         length: Length,
@@ -118,7 +117,7 @@ impl Watch {
     ) -> Result<(), Doubt> {
         let norms = square.sqrt() * other_square.max(square).sqrt();
         self.bound = self.bound.max(error(length, norms));
-        // Ten times a coefficient with its carry must be exact, too, and be rounded by `limbs::nearest`.
+        // Ten times a coefficient plus its carry must also be exact, and in the range of `limbs::nearest`.
         let exact = norms * 10.0 < f64::from(1 << 30) * f64::from(1 << 20);
         if exact && self.bound < 0.5 {
             Ok(())
@@ -127,7 +126,7 @@ impl Watch {
         }
     }
 
-    /// Looks at how far from integers the coefficients were.
+    /// Checks how far from integers the coefficients were.
     pub(super) fn distances(&mut self, distances: &[f64]) -> Result<(), Doubt> {
         self.distance = distances.iter().copied().fold(self.distance, f64::max);
         if self.distance < 0.25 {
@@ -140,18 +139,18 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cache::Cache;
     use super::super::length::tests::short_lengths;
     use super::super::roots::root;
-    use super::super::workshop::Workshop;
     use super::*;
     use rustfft::num_complex::Complex64;
 
-    /// A plan's transform of a single one at place 1 is the table of roots, each as far off as a path is.
+    /// The transform of a unit vector at place 1 is the table of roots, each with the error of one path.
     #[test]
-    fn the_librarys_transforms_are_within_their_bound() {
-        Workshop::with(|workshop| {
+    fn transforms_of_the_library_are_within_the_bound() {
+        Cache::with(|cache| {
             for length in short_lengths() {
-                let (plan, [points, _], scratch) = workshop.short(length);
+                let (plan, [points, _], scratch) = cache.short(length);
                 points.clear();
                 points.resize(length, Complex64::ZERO);
                 points[1] = Complex64::ONE;
@@ -169,8 +168,8 @@ mod tests {
     }
 
     #[test]
-    fn the_base_shrinks_where_the_bound_ends() {
-        let digits_of = |n| super::super::cost(n).digits;
+    fn a_larger_n_gets_a_smaller_base() {
+        let digits_of = |n| super::super::cost::cost(n).digits;
         let base = |n| Base::for_digits(digits_of(n)).map(|base| base.digits);
         let mut last = (94, base(94));
         assert_eq!(last.1, Some(5));
@@ -185,12 +184,12 @@ mod tests {
         }
         let widths: Vec<_> = changes.iter().map(|(_, width)| *width).collect();
         assert_eq!(widths, [Some(5), Some(4), Some(3), Some(2)], "{changes:?}");
-        // All that can be configured has a base.
+        // Every n that can be configured has a base.
         assert!(base(2_500_000_000).is_some());
     }
 
     #[test]
-    fn what_is_seen_is_judged() {
+    fn bounds_and_distances_are_checked() {
         let length = Length::covering(8_000);
         let mut watch = Watch::default();
         assert_eq!(watch.product(length, 1e12, 1e12), Ok(()));

@@ -1,12 +1,12 @@
-//! The check of a result: its digits modulo the prime 2^61 - 1 against F(n) modulo that, by fast doubling in
+//! The check of a result: its digits modulo the prime 2^61 - 1 against F(n) modulo the prime, by fast doubling in
 //! machine words.
 //!
-//! The two have nothing in common but n. A wrong text passes only if it is wrong by a multiple of the prime:
-//! of errors without a pattern, one in 2 * 10^18.
+//! The two computations share only n. A wrong text passes only if its error is a multiple of the prime: one in
+//! 2 * 10^18 random errors.
 
 const PRIME: u64 = (1 << 61) - 1;
 
-/// Digits that are folded at once: below 10^16, which is less than the prime.
+/// Digits per group: a group is below 10^16, which is less than the prime.
 const GROUP: usize = 16;
 
 /// 10^16, 10^32, 10^48 and 10^64 modulo the prime.
@@ -20,10 +20,10 @@ const POWERS: [u64; 4] = {
     powers
 };
 
-/// Digits between two questions whether to go on.
+/// Digits between two calls of `keep_going`.
 const SLICE: usize = GROUP << 14;
 
-/// Whether `digits`, which are ASCII, are those of F(n); `None` once `keep_going` has said no.
+/// Whether `digits`, which are ASCII, are those of F(n); `None` once `keep_going` returns false.
 pub(super) fn passes(n: u64, digits: &[u8], keep_going: &dyn Fn() -> bool) -> Option<bool> {
     let (first, groups) = digits.split_at(digits.len() % GROUP);
     let mut value = first
@@ -35,7 +35,7 @@ pub(super) fn passes(n: u64, digits: &[u8], keep_going: &dyn Fn() -> bool) -> Op
         }
         let (fours, rest) = slice.as_chunks::<GROUP>().0.as_chunks::<4>();
         for groups in fours {
-            // One long wait for four groups.
+            // One reduction, which is slow, for four groups.
             let sum = groups
                 .iter()
                 .zip([POWERS[2], POWERS[1], POWERS[0], 1])
@@ -50,7 +50,7 @@ pub(super) fn passes(n: u64, digits: &[u8], keep_going: &dyn Fn() -> bool) -> Op
     Some(value % PRIME == remainder(n))
 }
 
-/// The number that 16 ASCII digits are.
+/// The value of 16 ASCII digits.
 #[inline]
 fn sixteen(group: &[u8; GROUP]) -> u64 {
     let word = u128::from_le_bytes(*group);
@@ -58,7 +58,7 @@ fn sixteen(group: &[u8; GROUP]) -> u64 {
     eight(high) * 100_000_000 + eight(low)
 }
 
-/// The number that 8 ASCII digits are, the first of them in the lowest byte: first pairs, then fours, then all.
+/// The value of 8 ASCII digits, the first in the lowest byte: combines pairs, then fours, then all.
 #[inline]
 fn eight(word: u64) -> u64 {
     let word = word & 0x0f0f_0f0f_0f0f_0f0f;
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn remainders_are_those_of_addition() {
+    fn remainders_are_those_of_plain_addition() {
         let (mut a, mut b) = (0, 1);
         for n in 0..3_000 {
             assert_eq!(remainder(n), a, "n = {n}");
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn it_sees_every_digit() {
+    fn every_wrong_digit_is_detected() {
         let n = 250;
         let text = super::super::schoolbook::digits(n).into_bytes();
         assert_eq!(passes(n, &text, &|| true), Some(true));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_digits_are_read() {
+    fn groups_of_digits_are_parsed() {
         assert_eq!(sixteen(b"1234567890123456"), 1_234_567_890_123_456);
         assert_eq!(sixteen(b"9999999999999999"), 9_999_999_999_999_999);
         assert_eq!(sixteen(b"0000000000000001"), 1);

@@ -1,22 +1,22 @@
-//! What n costs: digits, time, memory.
+//! The cost of F(n): digits, time, memory.
 
 use super::bound::Base;
 use super::length::Length;
 use super::{schoolbook, small};
 use std::time::Duration;
 
-/// What computing the n-th Fibonacci number costs, roughly.
+/// The approximate cost of computing the n-th Fibonacci number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
     /// Number of decimal digits of the result, exact or one too many.
     pub digits: u64,
-    /// Rough time on one core of an ordinary machine.
+    /// Approximate time on one core of an ordinary machine.
     pub time: Duration,
-    /// Bytes in memory at the worst moment, at most, the result included.
+    /// Upper bound of the peak memory in bytes, including the result.
     pub memory: u64,
 }
 
-/// Measured nanoseconds from n to digits, plans not kept. In between it is a straight line in n.
+/// n and measured nanoseconds without cached plans. Between the entries, the time is linear in n.
 const MEASURED: [(u64, u64); 15] = [
     (0, 50),
     (93, 100),
@@ -35,12 +35,12 @@ const MEASURED: [(u64, u64); 15] = [
     (1_000_000_000, 4_000_000_000),
 ];
 
-/// Memory that a thread keeps in plans and buffers.
-const KEPT: u64 = 4 << 20;
+/// Bytes that a thread keeps in plans and buffers.
+const CACHED: u64 = 4 << 20;
 
-/// The cost of `n`, from integer arithmetic alone. Any `n` will do, however absurd.
+/// The cost of F(n), for any `n`, from integer arithmetic alone.
 ///
-/// The time is within a third of what is measured from n = 1,000 to 100,000,000.
+/// The time is within a third of measurements from n = 1,000 to 100,000,000.
 pub fn cost(n: u64) -> Cost {
     let digits = decimal_digits(n);
     Cost {
@@ -54,14 +54,14 @@ fn nanoseconds(n: u64) -> u64 {
     let above = MEASURED.partition_point(|(measured, _)| *measured <= n);
     let [(from, least), (to, most)] = match MEASURED.get(above) {
         Some(next) => [MEASURED[above - 1], *next],
-        // The last line goes on.
+        // Extrapolate the last segment.
         None => [MEASURED[MEASURED.len() - 2], MEASURED[MEASURED.len() - 1]],
     };
     let more = u128::from(n - from) * u128::from(most - least) / u128::from(to - from);
     u64::try_from(u128::from(least) + more).unwrap_or(u64::MAX)
 }
 
-/// Two spectra and one factor's limbs, or a spectrum and the result, or the result and its text: the first is the most.
+/// Two spectra and the limbs of one factor; a spectrum and the result, and the result and its text, are less.
 fn memory(n: u64, digits: u64) -> u64 {
     if n <= small::LAST {
         return digits;
@@ -76,14 +76,13 @@ fn memory(n: u64, digits: u64) -> u64 {
         },
         None => digits.saturating_mul(16),
     };
-    most.saturating_add(digits).saturating_add(KEPT)
+    most.saturating_add(digits).saturating_add(CACHED)
 }
 
-/// The number of decimal digits of F(n), exact or one too many (it is exact far beyond any n that
-/// can be computed).
+/// The number of decimal digits of F(n), exact or one too many. It is exact for every n that can be computed.
 ///
 /// F(n) is phi^n / sqrt(5), rounded. So it has floor(n log10(phi) - log10(sqrt(5))) + 1 digits, here
-/// with 64 binary digits behind the point, the first constant rounded up and the second down.
+/// with 64 fractional bits, the first constant rounded up and the second down.
 fn decimal_digits(n: u64) -> u64 {
     const LOG10_PHI: u128 = 3_855_141_514_259_838_964;
     const LOG10_SQRT_5: u128 = 6_446_860_392_593_097_241;
@@ -97,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_foretells_the_number_of_digits() {
+    fn the_number_of_digits_is_exact() {
         let known = |n| super::super::digits(n, &|| true).unwrap().text.len() as u64;
         for n in (0..5_000).chain([9_999, 10_000, 99_999, 100_000, 250_000]) {
             assert_eq!(cost(n).digits, known(n), "digits of F({n})");
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn it_grows_and_never_overflows() {
+    fn costs_grow_with_n_and_never_overflow() {
         let mut last = cost(0);
         for shift in 0..64 {
             let next = cost(1 << shift);

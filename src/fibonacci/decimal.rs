@@ -1,69 +1,17 @@
 //! Fibonacci numbers computed in a power of ten from the first step to the last, by floating-point transforms.
 
 use super::bound::{Base, Watch};
+use super::cache::Cache;
 use super::doubling::{self, Arithmetic, Combination};
 use super::length::Length;
-use super::workshop::Workshop;
+use super::product::Computation;
+use super::stop::{Doubt, Stop};
 use super::{check, limbs, long, schoolbook, short};
-use rustfft::num_complex::Complex64;
-use std::fmt;
 
-/// The steps up to here are not worth a transform.
+/// Below this n, transforms do not pay.
 const FIRST_PAIR: u64 = 2_047;
 
-/// Why a result was thrown away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doubt {
-    /// No base is small enough for the error bound.
-    Bound,
-    /// A coefficient was too far from an integer.
-    Distance,
-    /// The digits were not those of F(n) modulo 2^61 - 1.
-    Check,
-}
-
-impl fmt::Display for Doubt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Bound => "the error bound was exceeded",
-            Self::Distance => "a coefficient was not close to an integer",
-            Self::Check => "the result was wrong modulo 2^61 - 1",
-        })
-    }
-}
-
-/// Why there is no result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// It was told to.
-    Asked,
-    Doubt(Doubt),
-}
-
-impl Stop {
-    /// Goes on if `going`.
-    pub(super) fn unless(going: bool) -> Result<(), Self> {
-        if going { Ok(()) } else { Err(Self::Asked) }
-    }
-}
-
-impl From<Doubt> for Stop {
-    fn from(doubt: Doubt) -> Self {
-        Self::Doubt(doubt)
-    }
-}
-
-/// Arithmetic with balanced limbs, the lowest first.
-pub(super) struct Decimal<'a> {
-    pub(super) base: Base,
-    pub(super) watch: Watch,
-    pub(super) workshop: &'a mut Workshop,
-    pub(super) keep_going: &'a dyn Fn() -> bool,
-    /// Spectra of long numbers: room for the largest.
-    pub(super) spectra: [Vec<Complex64>; 2],
-}
-
-impl Arithmetic for Decimal<'_> {
+impl Arithmetic for Computation<'_> {
     type Number = Vec<i32>;
     type Stop = Stop;
 
@@ -74,21 +22,23 @@ impl Arithmetic for Decimal<'_> {
         wanted: [Combination; 2],
     ) -> Result<[Vec<i32>; 2], Stop> {
         let results = match Length::covering(a.len().max(b.len())) {
-            Length::Short(points) => short::combine(self, points, &a, &b, wanted),
-            Length::Long { rows, columns } => long::combine(self, [rows, columns], a, b, wanted),
+            Length::Short(points) => short::combine(self, points, [&a, &b], wanted),
+            Length::Long { rows, columns } => long::combine(self, [rows, columns], [a, b], wanted),
         };
         #[cfg(test)]
-        let results = results.map(tests::plant);
+        let results = results.map(tests::inject);
         results
     }
 
     fn multiply(&mut self, x: Vec<i32>, y: Vec<i32>, constant: i32) -> Result<Vec<i32>, Stop> {
         let result = match Length::covering(x.len().max(y.len())) {
-            Length::Short(points) => short::multiply(self, points, &x, &y, constant),
-            Length::Long { rows, columns } => long::multiply(self, [rows, columns], x, y, constant),
+            Length::Short(points) => short::multiply(self, points, [&x, &y], constant),
+            Length::Long { rows, columns } => {
+                long::multiply(self, [rows, columns], [x, y], constant)
+            }
         };
         #[cfg(test)]
-        let result = result.map(|limbs| tests::plant([limbs]).concat());
+        let result = result.map(|limbs| tests::inject([limbs]).concat());
         result
     }
 }
@@ -99,7 +49,7 @@ pub(super) fn digits(n: u64, count: u64, keep_going: &dyn Fn() -> bool) -> Resul
     digits_in(base, n, count, keep_going).map(|(text, _)| text)
 }
 
-/// The same in a given base, with what was seen.
+/// The same in a given base; also returns what was observed.
 fn digits_in(
     base: Base,
     n: u64,
@@ -107,31 +57,31 @@ fn digits_in(
     keep_going: &dyn Fn() -> bool,
 ) -> Result<(String, Watch), Stop> {
     let from = doubling::bits_above(n, FIRST_PAIR).max(2);
-    let (limbs, watch) = Workshop::with(|workshop| {
-        let mut decimal = Decimal {
+    let (limbs, watch) = Cache::with(|cache| {
+        let mut computation = Computation {
             base,
             watch: Watch::default(),
-            workshop,
+            cache,
             keep_going,
             spectra: [Vec::new(), Vec::new()],
         };
         let largest = Length::covering(base.factor_limbs(count));
         if let Length::Long { .. } = largest {
-            decimal
+            computation
                 .spectra
                 .iter_mut()
                 .for_each(|spectrum| spectrum.reserve_exact(largest.points()));
         }
         let first = schoolbook::pair_digits(n, from).map(|digits| limbs::from_text(&digits, base));
-        let pair = doubling::pair(&mut decimal, first, n, from, 2)?;
-        let limbs = doubling::last_two(&mut decimal, pair, n)?;
-        long::give_back(&mut decimal.spectra[0], keep_going)?;
-        Ok::<_, Stop>((limbs, decimal.watch))
+        let pair = doubling::pair(&mut computation, first, n, from, 2)?;
+        let limbs = doubling::last_two(&mut computation, pair, n)?;
+        long::free(&mut computation.spectra[0], keep_going)?;
+        Ok::<_, Stop>((limbs, computation.watch))
     })?;
     let count = usize::try_from(count).map_err(|_| Doubt::Bound)?;
-    let digits = limbs::to_text(&limbs, count, base, keep_going).ok_or(Stop::Asked)?;
+    let digits = limbs::to_text(&limbs, count, base, keep_going).ok_or(Stop::Cancelled)?;
     drop(limbs);
-    if !check::passes(n, &digits, keep_going).ok_or(Stop::Asked)? {
+    if !check::passes(n, &digits, keep_going).ok_or(Stop::Cancelled)? {
         return Err(Doubt::Check.into());
     }
     let text = String::from_utf8(digits).map_err(|_| Doubt::Check)?;
@@ -142,31 +92,31 @@ fn digits_in(
 mod tests {
     use super::super::bound::WIDTHS;
     use super::super::length::tests::short_lengths;
-    use super::super::{cost, exact};
+    use super::super::{cost::cost, exact};
     use super::*;
     use std::cell::Cell;
 
-    /// An error to be planted.
+    /// An error to inject.
     #[derive(Clone, Copy)]
     struct Error {
-        /// Steps until then.
+        /// The steps before it.
         step: u32,
         output: usize,
-        /// Which limb, from 0 to 1 of the length.
+        /// The limb, as a fraction of the length.
         place: f64,
         by: i32,
     }
 
     thread_local! {
-        static PLANTED: Cell<Option<Error>> = const { Cell::new(None) };
+        static INJECTED: Cell<Option<Error>> = const { Cell::new(None) };
     }
 
-    pub(super) fn plant<const OUTPUTS: usize>(
+    pub(super) fn inject<const OUTPUTS: usize>(
         mut results: [Vec<i32>; OUTPUTS],
     ) -> [Vec<i32>; OUTPUTS] {
-        let planted = PLANTED.get();
-        if let Some(error) = planted {
-            PLANTED.set(
+        let injected = INJECTED.get();
+        if let Some(error) = injected {
+            INJECTED.set(
                 error
                     .step
                     .checked_sub(1)
@@ -200,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn every_base_gives_the_digits_of_the_schoolbook() {
+    fn every_base_gives_the_digits_of_the_schoolbook_method() {
         for base in WIDTHS.map(Base::of) {
             for n in (94..1_500).chain((1_500..schoolbook::LAST).step_by(61)) {
                 assert_right(base, n);
@@ -208,17 +158,17 @@ mod tests {
         }
     }
 
-    /// The smallest and the largest n of each length, as long as they are in the reach of the base.
+    /// The smallest and the largest n of each length, if the base covers them.
     #[test]
     fn every_length_gives_digits_that_pass_the_check() {
         for base in WIDTHS.map(Base::of) {
             for length in short_lengths() {
-                // n whose result has so many limbs in each factor.
+                // The n whose result has this many limbs in each factor.
                 let n = |limbs: usize| (limbs * base.digits as usize) as u64 * 2 * 1_000 / 209;
                 for n in [n(length) - 20, n(length), n(length) + 40] {
-                    let in_reach = Base::for_digits(cost(n).digits)
+                    let covered = Base::for_digits(cost(n).digits)
                         .is_some_and(|largest| largest.digits >= base.digits);
-                    if n > 94 && n < 200_000 && in_reach {
+                    if n > 94 && n < 200_000 && covered {
                         assert_right(base, n);
                     }
                 }
@@ -227,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn long_numbers_pass_the_check_and_are_as_exact_as_they_should_be() {
+    fn long_numbers_pass_the_check_and_are_far_within_the_bound() {
         let mut random = fastrand::Rng::with_seed(7);
         let mut all: Vec<_> = (0..12)
             .map(|_| (12.2 + 2.6 * random.f64()).exp() as u64)
@@ -241,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exact_way_agrees() {
+    fn exact_integers_give_the_same_digits() {
         for n in [20_000, 65_537, 300_000] {
             let base = Base::for_digits(cost(n).digits).unwrap();
             assert!(
@@ -252,16 +202,16 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_reach_of_a_base_is_doubt() {
+    fn an_n_too_large_for_the_base_is_doubted() {
         assert_eq!(
             compute(Base::of(5), 1_500_000),
             Err(Stop::Doubt(Doubt::Bound))
         );
     }
 
-    /// One unit in one limb, a digit, or a carry that was lost: at any step, in either number, anywhere.
+    /// One unit in one limb, a digit, or a lost carry: at any step, in either number, at any place.
     #[test]
-    fn planted_errors_are_caught() {
+    fn injected_errors_are_detected() {
         let mut random = fastrand::Rng::with_seed(11);
         for n in [2_000, 20_011, 100_003] {
             let base = Base::for_digits(cost(n).digits).unwrap();
@@ -271,7 +221,7 @@ mod tests {
                 for by in [1, -1, 10, -10_000, 40_000] {
                     for output in [0, 1] {
                         let place = random.f64();
-                        PLANTED.set(Some(Error {
+                        INJECTED.set(Some(Error {
                             step,
                             output,
                             place,
@@ -282,7 +232,7 @@ mod tests {
                             Err(Stop::Doubt(Doubt::Check)),
                             "F({n}), step {step}, {by}"
                         );
-                        assert!(PLANTED.get().is_none(), "there are fewer than {step} steps");
+                        assert!(INJECTED.get().is_none(), "fewer than {step} steps");
                     }
                 }
             }
@@ -290,10 +240,10 @@ mod tests {
         }
     }
 
-    /// The public function falls back to exact arithmetic, and says why.
+    /// The public function falls back to exact integers and reports why.
     #[test]
     fn a_doubtful_result_is_computed_again() {
-        PLANTED.set(Some(Error {
+        INJECTED.set(Some(Error {
             step: 1,
             output: 0,
             place: 0.5,
@@ -308,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn it_can_be_stopped_at_every_step() {
+    fn a_computation_can_be_cancelled_at_every_step() {
         for n in [50_000, 700_001] {
             let asked = Cell::new(0);
             let ask = |limit: u32| {
@@ -322,8 +272,8 @@ mod tests {
             let total = asked.get();
             assert!(total > 20, "{total}");
             for limit in (0..total).step_by(1 + total as usize / 60) {
-                assert_eq!(ask(limit), Err(Stop::Asked), "after {limit} of {total}");
-                assert_eq!(asked.get(), limit + 1, "it stops at the first no");
+                assert_eq!(ask(limit), Err(Stop::Cancelled), "after {limit} of {total}");
+                assert_eq!(asked.get(), limit + 1, "it stops at the first refusal");
             }
         }
     }

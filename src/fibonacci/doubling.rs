@@ -1,12 +1,12 @@
-//! From F(k) and F(k - 1) to F(n), bit by bit, for any kind of number.
+//! From F(k) and F(k - 1) to F(n), bit by bit, generic over the representation of numbers.
 //!
 //! A step squares a = F(k) and multiplies it by b = F(k - 1); everything else is linear. With
 //! P = a^2, Q = ab and s = (-1)^k, Cassini's identity a^2 - ab - b^2 = -s gives b^2 = P - Q + s, so that
 //!
 //! - F(2k) = P + 2Q, F(2k - 1) = 2P - Q + s and F(2k + 1) = 3P + Q + s.
 //!
-//! The last step is one product: with h = floor(n / 2), F(2h) = F(h) L(h) and F(2h + 1) = F(h + 1) L(h) - (-1)^h,
-//! where L is the sequence of Lucas. The step before it delivers these factors instead of a pair, from
+//! The last step is a single product: with h = floor(n / 2), F(2h) = F(h) L(h) and F(2h + 1) = F(h + 1) L(h) - (-1)^h,
+//! where L(h) is the Lucas number. The step before it computes these factors instead of a pair, from
 //! L(2k) = 5P + 2s, L(2k + 1) = 5P + 5Q + s and F(2k + 2) = 4P + 3Q + s.
 
 /// `square` P + `product` Q + `constant`, with P and Q as above.
@@ -17,7 +17,7 @@ pub(super) struct Combination {
     pub(super) constant: i32,
 }
 
-/// Numbers that can be multiplied.
+/// Arithmetic on one representation of numbers.
 pub(super) trait Arithmetic {
     type Number;
     /// Why a computation ends without a result.
@@ -40,9 +40,9 @@ pub(super) trait Arithmetic {
     ) -> Result<Self::Number, Self::Stop>;
 }
 
-/// The number of low bits of `n` without which it is at most `most`.
-pub(super) fn bits_above(n: u64, most: u64) -> u32 {
-    (0..64).find(|bits| n >> bits <= most).unwrap_or(64)
+/// The fewest low bits to shift out of `n` so that at most `max` remains.
+pub(super) fn bits_above(n: u64, max: u64) -> u32 {
+    (0..64).find(|bits| n >> bits <= max).unwrap_or(64)
 }
 
 /// F(k) and F(k - 1) for k = `n >> to`, from those for k = `n >> from`.
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_up_gives_the_sequence() {
+    fn every_starting_pair_gives_the_sequence() {
         let mut numbers = vec![1_i128, 0]; // F(-1), F(0)
         for n in 0..170_usize {
             numbers.push(numbers[n] + numbers[n + 1]);

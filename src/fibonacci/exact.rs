@@ -1,29 +1,29 @@
-//! Exact integers of any size, from a library: the way to a result when the fast one is in doubt.
+//! F(n) with exact integers of any size from a library: the fallback when the fast method is in doubt.
 //!
-//! Fast doubling over the bits of `n` with two squarings a bit, then divide and conquer on powers of ten down
-//! to pieces of [`PIECE`] digits that the library converts. 10^k is split into 5^k, by which we divide, and 2^k,
-//! which is a shift: that alone makes the conversion 15 to 20 % faster than the library's own.
+//! Fast doubling over the bits of `n` with two squarings per bit, then divide and conquer on powers of ten down
+//! to pieces of [`PIECE`] digits that the library converts. 10^k is split into 5^k, a division, and 2^k, a shift: that
+//! makes the conversion 15 to 20 % faster than the library's own.
 //!
-//! dashu-int is the fastest of the libraries in Rust whose licence goes with ours: 2 to 5 times as long as GMP, 10 to 80
+//! dashu-int is the fastest Rust library with a compatible licence. It takes 2 to 5 times as long as GMP, and 10 to 80
 //! times as long as the transforms.
 
 use super::cost::cost;
 use dashu_int::UBig;
 use dashu_int::ops::DivRem;
 
-/// Number of decimal digits below which the library converts in one go (some ten microseconds).
+/// Decimal digits below which the library converts in one call (tens of microseconds).
 const PIECE: u64 = 2_000;
 
-/// The decimal digits of F(n) by exact integers throughout, the slow way; `None` once `keep_going` has said no.
+/// The decimal digits of F(n), computed slowly with exact integers; `None` once `keep_going` returns false.
 ///
-/// It is asked between steps; the longest is one division of the result by a number of half its length, about 7 ms at
+/// `keep_going` is called between steps; the longest is one division of the result by a number of half its length, about 7 ms at
 /// n = 10^6 and 0.25 s at 10^7. Memory is a few times the size of the result.
 pub fn digits(n: u64, keep_going: &dyn Fn() -> bool) -> Option<String> {
     let number = doubling(n, keep_going)?;
     to_decimal(number, cost(n).digits, keep_going)
 }
 
-/// F(n) by fast doubling: k grows to n bit by bit, with F(k) and F(k - 1) at hand.
+/// F(n) by fast doubling: k grows to n bit by bit, with F(k) and F(k - 1) known.
 ///
 /// F(2k + 1) = 4 F(k)^2 - F(k - 1)^2 + 2 (-1)^k, F(2k - 1) = F(k)^2 + F(k - 1)^2, and F(2k) is the
 /// difference of the two.
@@ -53,7 +53,7 @@ fn doubling(n: u64, keep_going: &dyn Fn() -> bool) -> Option<UBig> {
     Some(at_k)
 }
 
-/// A power of ten, 10^`exponent`, as the power of five that remains beside 2^`exponent`.
+/// A power of ten, 10^`exponent`, as its factor 5^`exponent`.
 struct Power {
     exponent: usize,
     of_five: UBig,
@@ -64,7 +64,7 @@ fn to_decimal(number: UBig, digits: u64, keep_going: &dyn Fn() -> bool) -> Optio
     let digits = usize::try_from(digits).ok()?; // a number that is in memory has fewer
     let piece = usize::try_from(PIECE).ok()?;
     let halvings = digits.div_ceil(piece).next_power_of_two().ilog2();
-    // Powers that double, the largest of them half of all digits: each division is a balanced one.
+    // Exponents double up to half of all digits, so that each division is balanced.
     let mut powers: Vec<Power> = Vec::new();
     for level in 0..halvings {
         if !keep_going() {
@@ -84,8 +84,8 @@ fn to_decimal(number: UBig, digits: u64, keep_going: &dyn Fn() -> bool) -> Optio
     Some(text)
 }
 
-/// Appends `number`, which is below the square of the last of `powers`, with zeros in front up to
-/// `width` digits unless it begins the text. Calls itself once for each halving.
+/// Appends `number`, which is below the square of the last of `powers`, padded with zeros to `width` digits unless the
+/// text is empty. Recurses once per halving.
 fn push_decimal(
     number: UBig,
     powers: &[Power],
@@ -119,7 +119,7 @@ mod tests {
     use std::cell::Cell;
 
     #[test]
-    fn agrees_with_the_other_ways() {
+    fn digits_are_those_of_the_other_methods() {
         for n in [
             1, 2, 93, 94, 9_560, 9_570, 9_571, 12_000, 19_140, 38_280, 65_536, 123_457,
         ] {
@@ -129,9 +129,9 @@ mod tests {
         }
     }
 
-    /// Pieces with zeros in front, and a number shorter than announced by more than a piece.
+    /// Pieces with leading zeros, and a number that is shorter than announced by more than a piece.
     #[test]
-    fn conversion_keeps_inner_zeros_and_drops_leading_ones() {
+    fn conversion_keeps_inner_zeros_and_drops_leading_zeros() {
         for exponent in [3_999_usize, 4_000, 4_001, 7_999, 8_000, 16_000] {
             let number = UBig::from(10_u8).pow(exponent);
             let digits = exponent as u64 + 1;
@@ -143,9 +143,8 @@ mod tests {
         }
     }
 
-    /// Stops at whichever step it is told to, in the doubling as in the conversion.
     #[test]
-    fn can_be_stopped_at_every_step() {
+    fn a_computation_can_be_cancelled_at_every_step() {
         let n = 50_000;
         let steps = Cell::new(0);
         digits(n, &|| {
@@ -164,7 +163,7 @@ mod tests {
                 asked.get() <= stop
             });
             assert_eq!(result, None, "stopped after {stop}");
-            assert_eq!(asked.get(), stop + 1, "it stops at the first no");
+            assert_eq!(asked.get(), stop + 1, "it stops at the first refusal");
         }
     }
 }

@@ -1,26 +1,26 @@
-//! Lengths of transforms: which there are, and the smallest that will do.
+//! The lengths of transforms, and the smallest sufficient one.
 //!
-//! All are products of 2, 3 and 5, for which the library has no method but mixed radices.
+//! All are products of 2, 3 and 5, which the library always transforms by mixed radices.
 
 /// The odd parts of lengths.
 const ODD: [usize; 7] = [1, 3, 5, 9, 15, 27, 45];
 
 /// The longest transform that is one plan of the library.
-pub(super) const LONGEST_PLAN: usize = 8_192;
+pub(super) const MAX_PLAN: usize = 8_192;
 
 /// Short lengths are multiples of this.
 const SHORT_UNIT: usize = 8;
 
-/// Columns of a long transform that are taken at once: as many limbs as a line of the cache has.
+/// Columns of a long transform that are copied at once: the limbs in a cache line.
 pub(super) const COLUMNS: usize = 16;
 
-/// Rows of a long transform whose carries run side by side.
+/// Rows of a long transform whose carries are propagated in parallel.
 pub(super) const ROWS: usize = 4;
 
 /// How a product of two numbers is transformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Length {
-    /// One plan of so many points.
+    /// A single plan with this many points.
     Short(usize),
     /// A matrix, transformed by columns and by rows.
     Long { rows: usize, columns: usize },
@@ -29,7 +29,7 @@ pub(super) enum Length {
 impl Length {
     /// For factors of up to `limbs` limbs.
     pub(super) fn covering(limbs: usize) -> Self {
-        if limbs <= LONGEST_PLAN {
+        if limbs <= MAX_PLAN {
             return Self::Short(smallest(limbs.max(1), SHORT_UNIT));
         }
         let side = limbs.isqrt();
@@ -69,9 +69,9 @@ fn smallest(least: usize, unit: usize) -> usize {
 pub(super) mod tests {
     use super::*;
 
-    /// All lengths of one plan.
+    /// All lengths of short transforms.
     pub(in super::super) fn short_lengths() -> Vec<usize> {
-        let mut lengths: Vec<_> = (1..=LONGEST_PLAN)
+        let mut lengths: Vec<_> = (1..=MAX_PLAN)
             .map(|limbs| Length::covering(limbs).points())
             .collect();
         lengths.dedup();
@@ -80,8 +80,8 @@ pub(super) mod tests {
 
     #[test]
     fn every_number_of_limbs_has_a_length_that_is_not_much_longer() {
-        let long = (LONGEST_PLAN + 1..40_000).chain((40_000..30_000_000).step_by(9_973));
-        for limbs in (0..=LONGEST_PLAN).chain(long) {
+        let long = (MAX_PLAN + 1..40_000).chain((40_000..30_000_000).step_by(9_973));
+        for limbs in (0..=MAX_PLAN).chain(long) {
             let length = Length::covering(limbs);
             let points = length.points();
             assert!(points >= limbs, "{limbs}: {length:?}");

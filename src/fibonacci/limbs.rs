@@ -1,28 +1,28 @@
-//! Coefficients of a product to balanced limbs, and these to text.
+//! From the coefficients of a product to balanced limbs, and from limbs to text.
 //!
-//! A limb d of base B has |d| <= B/2, which halves the norms, and so the error, against 0 <= d < B.
+//! A limb d in base B has |d| <= B/2. Compared with 0 <= d < B, this halves the norms, and so the error.
 
 use super::bound::Base;
 use super::doubling::Combination;
 use super::text;
 
-/// Carries that run side by side: each waits for its own last result only.
+/// Carries that are propagated in parallel: each depends on its own lane only.
 pub(super) const LANES: usize = 8;
 
-/// Limbs of each lane that are settled at once.
+/// Limbs of each lane in a block.
 pub(super) const BLOCK: usize = 16;
 
 /// A block of limbs for each lane.
 pub(super) type Block = [[i32; BLOCK]; LANES];
 
-/// 1.5 * 2^52: added and subtracted again, it rounds anything below 2^51 to the nearest integer, and in between the
-/// low bits are that integer.
+/// 1.5 * 2^52: adding and subtracting it rounds anything below 2^51 to the nearest integer; after the addition, the low
+/// bits are that integer.
 const MAGIC: f64 = 6_755_399_441_055_744.0;
 
-/// Limbs between two questions whether to go on.
+/// Limbs between two calls of `keep_going`.
 const SLICE: usize = 1 << 16;
 
-/// The nearest integer to `x`; `distance` becomes how far that is, if it is farther than before.
+/// The nearest integer to `x`; raises `distance` to the distance from it.
 #[inline(always)]
 fn nearest(x: f64, distance: &mut f64) -> f64 {
     let integer = (x + MAGIC) - MAGIC;
@@ -36,7 +36,7 @@ fn nearest(x: f64, distance: &mut f64) -> f64 {
 pub(super) struct Settler {
     base: f64,
     inverse: f64,
-    /// How far coefficients were from integers.
+    /// The largest distances of coefficients from integers.
     pub(super) distances: [f64; LANES / 2],
 }
 
@@ -49,7 +49,7 @@ impl Settler {
         }
     }
 
-    /// One value of each lane to a limb. It waits for the last one's carry of its lane only.
+    /// Turns one value of each lane into a limb; depends on the previous carry of its lane only.
     #[inline(always)]
     fn settle(&self, values: [f64; LANES], carries: &mut [f64; LANES]) -> [i32; LANES] {
         let mut limbs = [0; LANES];
@@ -64,7 +64,7 @@ impl Settler {
         limbs
     }
 
-    /// Limbs of `count` coefficients of each lane, products as they are.
+    /// Computes `count` limbs of each lane from the coefficients of a product.
     #[inline(always)]
     pub(super) fn products(
         &mut self,
@@ -88,7 +88,7 @@ impl Settler {
         self.distances = distances;
     }
 
-    /// The same for two combinations of squares and products, in the first and the second half of the lanes.
+    /// The same for two combinations of squares and products, one in each half of the lanes.
     #[inline(always)]
     pub(super) fn combinations(
         &mut self,
@@ -127,7 +127,7 @@ impl Factors {
     }
 }
 
-/// Adds `carry` to the limb at `place` and settles what follows.
+/// Adds `carry` to the limb at `place` and propagates further carries.
 pub(super) fn ripple(limbs: &mut Vec<i32>, mut place: usize, carry: f64, base: Base) {
     let (mut carry, base) = (carry as i64, base.value as i64);
     while carry != 0 {
@@ -155,13 +155,13 @@ pub(super) fn squares(limbs: &[i32]) -> f64 {
     sums.into_iter().chain(rest).sum()
 }
 
-/// Cuts the zeros at the top.
+/// Removes the leading zeros, which are at the end.
 pub(super) fn trim(limbs: &mut Vec<i32>) {
     let used = limbs.iter().rposition(|limb| *limb != 0);
     limbs.truncate(used.map_or(0, |top| top + 1));
 }
 
-/// Balanced limbs of a number in decimal digits.
+/// The balanced limbs of a number in decimal digits.
 pub(super) fn from_text(digits: &str, base: Base) -> Vec<i32> {
     let mut limbs: Vec<i32> = digits
         .as_bytes()
@@ -182,9 +182,9 @@ fn ripple_from(limbs: &mut Vec<i32>, place: usize, base: Base) {
     ripple(limbs, place, f64::from(value), base);
 }
 
-/// The decimal digits of a positive number that has `digits` of them, or one less; `None` once `keep_going` has said no.
+/// The decimal digits of a positive number that has `digits` digits, or one less; `None` once `keep_going` returns false.
 ///
-/// Of other numbers the digits are wrong.
+/// For any other number, the digits are wrong.
 pub(super) fn to_text(
     limbs: &[i32],
     digits: usize,

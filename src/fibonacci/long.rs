@@ -1,33 +1,35 @@
 //! Products of long numbers, in three passes over memory.
 //!
-//! The same convolution as in `short`, its M = RC points a matrix of R rows and C columns: limb j = rC + c is in row
-//! r and column c, and point k = k' + R k'' of its spectrum ends in row k' and column k''. With w = exp(i pi / 2M)
-//! and v = exp(-2 pi i / M), w^j v^(jk) is the product of
+//! The convolution is that of `short`, with its M = RC points arranged as a matrix of R rows and C columns: limb
+//! j = rC + c is in row r and column c, and point k = k' + R k'' of the spectrum ends in row k' and column k''. With
+//! w = exp(i pi / 2M) and v = exp(-2 pi i / M), w^j v^(jk) is the product of
 //!
 //! 1. exp(i pi r / 2R) exp(-2 pi i r k' / R): a weight and a transform of each column;
-//! 2. T(c) = exp(-2 pi i c (4k' - 1) / 4M): what is left of the weight, and the twiddle factor, in one;
+//! 2. T(c) = exp(-2 pi i c (4k' - 1) / 4M): the rest of the weight, and the twiddle factor, combined;
 //! 3. exp(-2 pi i c k'' / C): a transform of each row.
 //!
-//! Forward it is 1, 2, 3; then come the products of points in the same place; backward, 3, 2 and 1 with the
-//! same factors, as everything is conjugated. Rows are transformed and multiplied in one pass. Columns are taken
-//! [`COLUMNS`] at a time, into a buffer and back, so that whole lines of the cache are moved. No transposition, no
+//! The forward transform is 1, 2, 3. Points in the same place are multiplied. The backward transform is 3, 2, 1 with the
+//! same factors, since everything is conjugated. Rows are transformed and multiplied in one pass. Columns are copied
+//! [`COLUMNS`] at a time into a buffer and back, so that whole cache lines are moved. This needs no transposition, no
 //! plan of more than a few thousand points, and no table longer than a few square roots of M.
 
-use super::bound::Base;
-use super::decimal::{Decimal, Stop};
+use super::bound::Watch;
+use super::cache::Plan;
 use super::doubling::Combination;
 use super::length::{COLUMNS, Length, ROWS};
 use super::limbs::{self, BLOCK, Block, Factors, LANES, Settler};
+use super::product::{Computation, finish, half_lanes, lanes, product, square_and_product, store};
 use super::roots::Ladder;
-use super::workshop::Plan;
+use super::stop::Stop;
 use rustfft::num_complex::Complex64;
 
-/// Points after each column in the buffer: without them, columns of a power of two would be in the same sets of the cache.
+/// Padding after each column in the buffer. Without it, columns whose length is a power of two would share the sets of
+/// the processor's cache.
 const PADDING: usize = 4;
 
 const _: () = assert!(COLUMNS == BLOCK && ROWS * 2 == LANES);
 
-/// Some columns of a matrix, each in one piece.
+/// Some columns of a matrix, each contiguous.
 struct Columns {
     points: Vec<Complex64>,
     rows: usize,
@@ -49,7 +51,7 @@ impl Columns {
         self.points[column * self.stride + row]
     }
 
-    /// Loads limbs with the weights of their rows; the sum of their squares.
+    /// Loads limbs, multiplied by the weights of their rows, and returns the sum of their squares.
     fn load_limbs(
         &mut self,
         limbs: &[i32],
@@ -99,7 +101,7 @@ impl Columns {
     }
 }
 
-/// T of one row after the other.
+/// The factors T of one row at a time.
 struct Twist {
     ladder: Ladder,
     order: u64,
@@ -138,7 +140,7 @@ impl Twist {
     }
 }
 
-/// Makes `points` as long as that, in steps.
+/// Extends `points` to `length`, in steps.
 fn grow(
     points: &mut Vec<Complex64>,
     length: usize,
@@ -152,11 +154,8 @@ fn grow(
     Ok(())
 }
 
-/// Gives memory back in steps: all at once takes milliseconds.
-pub(super) fn give_back(
-    points: &mut Vec<Complex64>,
-    keep_going: &dyn Fn() -> bool,
-) -> Result<(), Stop> {
+/// Frees memory in steps: freeing all of it at once takes milliseconds.
+pub(super) fn free(points: &mut Vec<Complex64>, keep_going: &dyn Fn() -> bool) -> Result<(), Stop> {
     const STEP: usize = 1 << 18;
     while !points.is_empty() {
         Stop::unless(keep_going())?;
@@ -166,251 +165,177 @@ pub(super) fn give_back(
     Ok(())
 }
 
-/// The first pass: `limbs` to columns of the spectrum. Returns the sum of the limbs' squares.
-#[allow(clippy::too_many_arguments)]
-fn forward_columns(
-    limbs: &[i32],
-    spectrum: &mut Vec<Complex64>,
+/// A product of long numbers: its plans, and the spectra of both factors.
+struct Spectra<'a> {
+    rows: usize,
     columns: usize,
-    buffer: &mut Columns,
-    plan: &Plan,
-    scratch: &mut [Complex64],
-    keep_going: &dyn Fn() -> bool,
-) -> Result<f64, Stop> {
-    let points = buffer.rows * columns;
-    grow(spectrum, points, keep_going)?;
-    let mut square = 0.0;
-    for from in (0..columns).step_by(COLUMNS) {
-        Stop::unless(keep_going())?;
-        square += buffer.load_limbs(limbs, from, columns, &plan.weights);
-        buffer.transform(plan, scratch);
-        buffer.store(&mut spectrum[..points], from, columns);
+    by_column: &'a Plan,
+    by_row: &'a Plan,
+    scratch: &'a mut [Complex64],
+    points: [&'a mut Vec<Complex64>; 2],
+    watch: &'a mut Watch,
+    keep_going: &'a dyn Fn() -> bool,
+}
+
+impl<'a> Spectra<'a> {
+    /// The first pass: transforms the columns of both factors, and frees each factor once it is transformed.
+    fn new(
+        computation: &'a mut Computation,
+        [rows, columns]: [usize; 2],
+        factors: [Vec<i32>; 2],
+    ) -> Result<Self, Stop> {
+        let ([by_column, by_row], scratch) = computation.cache.long(rows, columns);
+        let keep_going = computation.keep_going;
+        let [first, second] = &mut computation.spectra;
+        let mut points = [first, second];
+        let mut buffer = Columns::new(rows);
+        let mut squares = [0.0; 2];
+        for ((limbs, points), square) in factors.into_iter().zip(&mut points).zip(&mut squares) {
+            grow(points, rows * columns, keep_going)?;
+            for from in (0..columns).step_by(COLUMNS) {
+                Stop::unless(keep_going())?;
+                *square += buffer.load_limbs(&limbs, from, columns, &by_column.weights);
+                buffer.transform(by_column, scratch);
+                buffer.store(&mut points[..rows * columns], from, columns);
+            }
+        }
+        let length = Length::Long { rows, columns };
+        computation.watch.product(length, squares[0], squares[1])?;
+        Ok(Self {
+            rows,
+            columns,
+            by_column,
+            by_row,
+            scratch,
+            points,
+            watch: &mut computation.watch,
+            keep_going,
+        })
     }
-    Ok(square)
+
+    /// The second pass: transforms the rows, has `multiply` multiply them, and transforms the first `results` of each
+    /// two rows back.
+    #[inline(always)]
+    fn rows(
+        &mut self,
+        results: usize,
+        multiply: impl Fn(&mut [Complex64], &mut [Complex64]),
+    ) -> Result<(), Stop> {
+        let mut twist = Twist::new(self.rows, self.columns);
+        let fft = &self.by_row.fft;
+        let [first, second] = &mut self.points;
+        let lines = first
+            .chunks_exact_mut(self.columns)
+            .zip(second.chunks_exact_mut(self.columns));
+        for (row, (a, b)) in lines.take(self.rows).enumerate() {
+            Stop::unless((self.keep_going)())?;
+            twist.turn_to(row);
+            for line in [&mut *a, &mut *b] {
+                twist.apply(line);
+                fft.process_with_scratch(line, self.scratch);
+            }
+            multiply(a, b);
+            for line in [a, b].into_iter().take(results) {
+                fft.process_with_scratch(line, self.scratch);
+                twist.apply(line);
+            }
+        }
+        Ok(())
+    }
+
+    /// The third pass, for [`COLUMNS`] columns of one result: transforms them back.
+    fn columns(&mut self, result: usize, from: usize, buffer: &mut Columns) {
+        let points = &self.points[result][..self.rows * self.columns];
+        buffer.load(points, from, self.columns);
+        buffer.transform(self.by_column, self.scratch);
+    }
 }
 
 /// Two combinations of a^2 and ab.
 pub(super) fn combine(
-    decimal: &mut Decimal,
+    computation: &mut Computation,
     [rows, columns]: [usize; 2],
-    a: Vec<i32>,
-    b: Vec<i32>,
+    factors: [Vec<i32>; 2],
     wanted: [Combination; 2],
 ) -> Result<[Vec<i32>; 2], Stop> {
-    let Decimal {
-        base,
-        watch,
-        workshop,
-        keep_going,
-        spectra: [first, second],
-    } = decimal;
-    let ([by_column, by_row], scratch) = workshop.long(rows, columns);
+    let base = computation.base;
     let points = rows * columns;
-    let [mut buffer, mut other] = [Columns::new(rows), Columns::new(rows)];
-    let square = forward_columns(
-        &a,
-        first,
-        columns,
-        &mut buffer,
-        by_column,
-        scratch,
-        *keep_going,
-    )?;
-    drop(a);
-    let other_square = forward_columns(
-        &b,
-        second,
-        columns,
-        &mut buffer,
-        by_column,
-        scratch,
-        *keep_going,
-    )?;
-    drop(b);
-    watch.product(Length::Long { rows, columns }, square, other_square)?;
+    let mut spectra = Spectra::new(computation, [rows, columns], factors)?;
+    spectra.rows(2, |a, b| square_and_product(a, b, points))?;
 
-    let scale = scale(points);
-    let mut twist = Twist::new(rows, columns);
-    let lines = first[..points]
-        .chunks_exact_mut(columns)
-        .zip(second[..points].chunks_exact_mut(columns));
-    for (row, (a, b)) in lines.enumerate() {
-        Stop::unless(keep_going())?;
-        twist.turn_to(row);
-        for line in [&mut *a, &mut *b] {
-            twist.apply(line);
-            by_row.fft.process_with_scratch(line, scratch);
-        }
-        for (a, b) in a.iter_mut().zip(b.iter_mut()) {
-            let scaled = *a * scale;
-            (*a, *b) = ((scaled * *a).conj(), (scaled * *b).conj());
-        }
-        for line in [a, b] {
-            by_row.fft.process_with_scratch(line, scratch);
-            twist.apply(line);
-        }
-    }
-
-    let mut settler = Settler::new(*base);
+    let weights = &spectra.by_column.weights;
+    let mut settler = Settler::new(base);
     let factors = Factors::new(wanted);
     let mut carries = vec![[0.0; LANES]; rows / 2];
     carries[0][0] = f64::from(wanted[0].constant);
-    carries[0][4] = f64::from(wanted[1].constant);
+    carries[0][LANES / 2] = f64::from(wanted[1].constant);
     let mut results = [vec![0; 2 * points], vec![0; 2 * points]];
     let mut block: Block = [[0; BLOCK]; LANES];
+    let [mut squares, mut products] = [Columns::new(rows), Columns::new(rows)];
     for from in (0..columns).step_by(COLUMNS) {
-        Stop::unless(keep_going())?;
-        for (buffer, spectrum) in [(&mut buffer, &*first), (&mut other, &*second)] {
-            buffer.load(&spectrum[..points], from, columns);
-            buffer.transform(by_column, scratch);
-        }
+        Stop::unless((spectra.keep_going)())?;
+        spectra.columns(0, from, &mut squares);
+        spectra.columns(1, from, &mut products);
         for (pair, carries) in carries.iter_mut().enumerate() {
-            let row = 2 * pair;
-            let weights = [by_column.weights[row], by_column.weights[row + 1]];
+            let rows = [2 * pair, 2 * pair + 1].map(|row| (row, weights[row]));
             settler.combinations(BLOCK, &factors, carries, &mut block, |column| {
-                let [(square, product), (square_2, product_2)] = [0, 1].map(|next| {
-                    let weight = weights[next];
+                half_lanes(rows.map(|(row, weight)| {
                     (
-                        buffer.get(row + next, column) * weight,
-                        other.get(row + next, column) * weight,
+                        squares.get(row, column) * weight,
+                        products.get(row, column) * weight,
                     )
-                });
-                (
-                    [square.re, -square.im, square_2.re, -square_2.im],
-                    [product.re, -product.im, product_2.re, -product_2.im],
-                )
+                }))
             });
-            for (result, block) in results.iter_mut().zip(block.chunks(4)) {
-                store(result, block, row * columns + from, columns);
+            let places = rows.map(|(row, _)| row * columns + from);
+            for (result, block) in results.iter_mut().zip(block.chunks(LANES / 2)) {
+                store(result, block, places.into_iter(), BLOCK);
             }
         }
     }
-    watch.distances(&settler.distances)?;
+    spectra.watch.distances(&settler.distances)?;
     for (output, result) in results.iter_mut().enumerate() {
         let carries = carries
             .iter()
-            .flat_map(|carries| carries[4 * output..][..4].chunks(2));
-        finish(result, carries, columns, *base);
+            .flat_map(|carries| carries[LANES / 2 * output..][..LANES / 2].chunks(2));
+        finish(result, carries, columns, base);
     }
     Ok(results)
 }
 
-/// xy + `constant`.
+/// xy + `constant`. This is the last step of a computation: it frees the second spectrum for the result.
 pub(super) fn multiply(
-    decimal: &mut Decimal,
+    computation: &mut Computation,
     [rows, columns]: [usize; 2],
-    x: Vec<i32>,
-    y: Vec<i32>,
+    factors: [Vec<i32>; 2],
     constant: i32,
 ) -> Result<Vec<i32>, Stop> {
-    let Decimal {
-        base,
-        watch,
-        workshop,
-        keep_going,
-        spectra: [first, second],
-    } = decimal;
-    let ([by_column, by_row], scratch) = workshop.long(rows, columns);
+    let base = computation.base;
     let points = rows * columns;
-    let mut buffer = Columns::new(rows);
-    let square = forward_columns(
-        &x,
-        first,
-        columns,
-        &mut buffer,
-        by_column,
-        scratch,
-        *keep_going,
-    )?;
-    drop(x);
-    let other_square = forward_columns(
-        &y,
-        second,
-        columns,
-        &mut buffer,
-        by_column,
-        scratch,
-        *keep_going,
-    )?;
-    drop(y);
-    watch.product(Length::Long { rows, columns }, square, other_square)?;
+    let mut spectra = Spectra::new(computation, [rows, columns], factors)?;
+    spectra.rows(1, |x, y| product(x, y, points))?;
+    free(spectra.points[1], spectra.keep_going)?;
 
-    let scale = scale(points);
-    let mut twist = Twist::new(rows, columns);
-    let lines = first[..points]
-        .chunks_exact_mut(columns)
-        .zip(second[..points].chunks_exact_mut(columns));
-    for (row, (x, y)) in lines.enumerate() {
-        Stop::unless(keep_going())?;
-        twist.turn_to(row);
-        for line in [&mut *x, &mut *y] {
-            twist.apply(line);
-            by_row.fft.process_with_scratch(line, scratch);
-        }
-        for (x, y) in x.iter_mut().zip(y.iter()) {
-            *x = (*x * scale * *y).conj();
-        }
-        by_row.fft.process_with_scratch(x, scratch);
-        twist.apply(x);
-    }
-    // This is the last step: the memory is for the result now.
-    give_back(second, *keep_going)?;
-
-    let mut settler = Settler::new(*base);
+    let weights = &spectra.by_column.weights;
+    let mut settler = Settler::new(base);
     let mut carries = vec![[0.0; LANES]; rows / ROWS];
     carries[0][0] = f64::from(constant);
     let mut result = vec![0; 2 * points];
     let mut block: Block = [[0; BLOCK]; LANES];
+    let mut buffer = Columns::new(rows);
     for from in (0..columns).step_by(COLUMNS) {
-        Stop::unless(keep_going())?;
-        buffer.load(&first[..points], from, columns);
-        buffer.transform(by_column, scratch);
+        Stop::unless((spectra.keep_going)())?;
+        spectra.columns(0, from, &mut buffer);
         for (group, carries) in carries.iter_mut().enumerate() {
-            let row = ROWS * group;
+            let rows: [usize; ROWS] = std::array::from_fn(|next| ROWS * group + next);
             settler.products(BLOCK, carries, &mut block, |column| {
-                let [a, b, c, d] = [row, row + 1, row + 2, row + 3]
-                    .map(|row| buffer.get(row, column) * by_column.weights[row]);
-                [a.re, -a.im, b.re, -b.im, c.re, -c.im, d.re, -d.im]
+                lanes(rows.map(|row| buffer.get(row, column) * weights[row]))
             });
-            store(&mut result, &block, row * columns + from, columns);
+            let places = rows.map(|row| row * columns + from);
+            store(&mut result, &block, places.into_iter(), BLOCK);
         }
     }
-    watch.distances(&settler.distances)?;
-    finish(
-        &mut result,
-        carries.iter().flat_map(|carries| carries.chunks(2)),
-        columns,
-        *base,
-    );
+    spectra.watch.distances(&settler.distances)?;
+    let carries = carries.iter().flat_map(|carries| carries.chunks(2));
+    finish(&mut result, carries, columns, base);
     Ok(result)
-}
-
-fn scale(points: usize) -> f64 {
-    (points as f64).recip()
-}
-
-/// Lanes are pairs of the lower and the upper half of the result, of one row after the other.
-#[inline(always)]
-fn store(result: &mut [i32], block: &[[i32; BLOCK]], begin: usize, columns: usize) {
-    let (low, high) = result.split_at_mut(result.len() / 2);
-    for (next, pair) in block.chunks(2).enumerate() {
-        let place = begin + next * columns;
-        low[place..][..BLOCK].copy_from_slice(&pair[0]);
-        high[place..][..BLOCK].copy_from_slice(&pair[1]);
-    }
-}
-
-/// Each row's last carry goes to where the next one began.
-fn finish<'a>(
-    result: &mut Vec<i32>,
-    carries: impl Iterator<Item = &'a [f64]>,
-    columns: usize,
-    base: Base,
-) {
-    let points = result.len() / 2;
-    for (row, pair) in carries.enumerate() {
-        limbs::ripple(result, (row + 1) * columns, pair[0], base);
-        limbs::ripple(result, points + (row + 1) * columns, pair[1], base);
-    }
-    limbs::trim(result);
 }

@@ -1,35 +1,35 @@
-//! The function: n to the exact decimal digits of the n-th Fibonacci number, and what n costs.
+//! Fibonacci numbers: the exact decimal digits of F(n), and what computing them costs.
 //!
-//! Pure: no I/O and no clock; what is kept between calls are tables. A long computation can be stopped at any time.
+//! Pure: no I/O and no clock. Each thread keeps tables between calls. A long computation can be cancelled at any time.
 //!
-//! # What is done
+//! # Methods
 //!
-//! | n | how | exact because |
+//! | n | method | exact because |
 //! |---|---|---|
-//! | to 93 | additions in a word (`small`) | integers |
-//! | to 12,000 | doubling with multiplication column by column in base 10^16 (`schoolbook`) | integers, no sum overflows |
-//! | beyond | doubling with floating-point transforms in base 10^5, 10^4, 10^3 or 10^2 (`decimal`) | the error bound, and a check |
+//! | to 93 | additions in a machine word (`small`) | integers |
+//! | to 12,000 | doubling, with schoolbook multiplication in base 10^16 (`schoolbook`) | integers, no sum overflows |
+//! | larger | doubling, with floating-point transforms in base 10^5, 10^4, 10^3 or 10^2 (`decimal`) | the error bound, and a check |
 //! | in doubt | doubling and conversion by a library (`exact`) | integers |
 //!
 //! Numbers are in a power of ten from the first step on, since converting from binary takes three times as long as
-//! computing. A step is two products, four transforms; the last one is a single product (`doubling`). Products are right-angle
-//! convolutions (`short`), from 8,192 limbs on in three passes over memory (`long`). All transforms themselves are rustfft's. The result's
-//! limbs are its digits (`limbs`, `text`).
+//! computing. A step (`doubling`) is two products, or four transforms; the last step is a single product. Products are
+//! right-angle convolutions (`short`); from 8,192 limbs on, they take three passes over memory (`long`). rustfft does the
+//! transforms. The limbs of the result are its digits (`limbs`, `text`).
 //!
-//! # Why it is right
+//! # Why the digits are right
 //!
-//! 1. A coefficient of a product is an integer. The computed one is wrong by less than the bound that `bound` derives from the
-//!    length and the operands' norms. The base is the largest for which that is below 1/2, so rounding gives the
-//!    integer: 10^5 to about n = 250,000, 10^4 to 20 million, 10^3 to a thousand million.
-//! 2. The bound is computed again in each step, from that step's operands, and no coefficient may be farther than 1/4 from
-//!    an integer. Seen are distances a hundred times smaller.
-//! 3. The text is compared with F(n) modulo 2^61 - 1, computed in machine words (`check`). That guards against what no proof covers:
-//!    a broken processor, memory, compiler or library. One error in 2 * 10^18 would pass.
+//! 1. A coefficient of a product is an integer. The error of the computed one is less than the bound that `bound` derives
+//!    from the length and the norms of the operands. The base is the largest for which the bound is below 1/2, so rounding
+//!    gives the integer: 10^5 to about n = 250,000, 10^4 to 20 million, 10^3 to a thousand million.
+//! 2. The bound is computed again in each step from the actual operands, and a coefficient farther than 1/4 from an
+//!    integer fails the computation. Observed distances are a hundred times smaller.
+//! 3. The digits are compared with F(n) modulo 2^61 - 1, computed in machine words (`check`). That guards against what no
+//!    proof covers: a faulty processor, memory, compiler or library. One error in 2 * 10^18 would pass.
 //!
-//! If any of these fails, the number is computed again by exact integers, and the caller is told ([`Digits::doubt`]).
+//! If any of these fails, the number is computed again with exact integers, and the caller is told ([`Digits::doubt`]).
 
-// Arithmetic: limbs, words and indices, whose ranges are stated where they are not plain; short names are those of the
-// formulas; and the innermost loops must be one piece of code each.
+// Arithmetic on limbs, words and indices, whose ranges are stated unless they are obvious; short names are those of the
+// formulas; innermost loops must be inlined.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -40,6 +40,7 @@
 )]
 
 mod bound;
+mod cache;
 mod check;
 mod cost;
 mod decimal;
@@ -48,30 +49,33 @@ mod exact;
 mod length;
 mod limbs;
 mod long;
+mod product;
 mod roots;
 mod schoolbook;
 mod short;
 mod small;
+mod stop;
 mod text;
-mod workshop;
 
 pub use cost::{Cost, cost};
-pub use decimal::Doubt;
 pub use exact::digits as exact_digits;
+pub use stop::Doubt;
+
+use stop::Stop;
 
 /// A Fibonacci number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digits {
-    /// In decimal.
+    /// Its decimal digits.
     pub text: String,
-    /// Why the fast way's result was not taken. It never should be.
+    /// Why the result of the fast method was discarded; `None` unless something is broken.
     pub doubt: Option<Doubt>,
 }
 
-/// The decimal digits of the `n`-th Fibonacci number, or `None` once `keep_going` has said no.
+/// The decimal digits of the `n`-th Fibonacci number, or `None` once `keep_going` returns false.
 ///
-/// It is asked at least once a millisecond up to n = 10^7, and every 10 ms at 10^8, on an ordinary machine; up to n = 12,000,
-/// which takes a few microseconds, not at all. Bound `n` by its [`cost()`] first.
+/// On an ordinary machine, `keep_going` is called at least once per millisecond up to n = 10^7, and every 10 ms at 10^8. Up to
+/// n = 12,000, which takes a few microseconds, it is not called. Limit `n` by its [`cost()`] first.
 pub fn digits(n: u64, keep_going: &dyn Fn() -> bool) -> Option<Digits> {
     let certain = |text| Digits { text, doubt: None };
     if n <= small::LAST {
@@ -82,8 +86,8 @@ pub fn digits(n: u64, keep_going: &dyn Fn() -> bool) -> Option<Digits> {
     }
     match decimal::digits(n, cost(n).digits, keep_going) {
         Ok(text) => Some(certain(text)),
-        Err(decimal::Stop::Asked) => None,
-        Err(decimal::Stop::Doubt(doubt)) => Some(Digits {
+        Err(Stop::Cancelled) => None,
+        Err(Stop::Doubt(doubt)) => Some(Digits {
             text: exact::digits(n, keep_going)?,
             doubt: Some(doubt),
         }),
@@ -94,7 +98,7 @@ pub fn digits(n: u64, keep_going: &dyn Fn() -> bool) -> Option<Digits> {
 mod tests {
     use super::*;
 
-    fn all(n: u64) -> String {
+    fn text(n: u64) -> String {
         let digits = digits(n, &|| true).unwrap();
         assert_eq!(digits.doubt, None, "F({n})");
         digits.text
@@ -125,21 +129,21 @@ mod tests {
             ),
         ];
         for (n, value) in table {
-            assert_eq!(all(n), value, "F({n})");
+            assert_eq!(text(n), value, "F({n})");
         }
     }
 
-    /// Addition in decimal, with nothing in common with the code above; on both sides of the last change of method.
+    /// Compares with addition in decimal, which shares nothing with the code above, on both sides of the last change of method.
     #[test]
-    fn agrees_with_plain_addition() {
+    fn digits_are_those_of_plain_addition() {
         const BASE: u64 = 10_u64.pow(18);
         let (mut a, mut b) = (vec![0_u64], vec![1_u64]);
         for n in 0..=12_050 {
             if n < 3_000 || n % 7 == 0 || n > 11_950 {
                 let (top, rest) = a.split_last().unwrap();
-                let mut text = top.to_string();
-                text.extend(rest.iter().rev().map(|limb| format!("{limb:018}")));
-                assert!(all(n) == text, "F({n})");
+                let mut sum = top.to_string();
+                sum.extend(rest.iter().rev().map(|limb| format!("{limb:018}")));
+                assert!(text(n) == sum, "F({n})");
             }
             let mut carry = 0;
             for (i, limb) in b.iter().enumerate() {
@@ -159,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn small_numbers_do_not_ask() {
+    fn small_numbers_are_not_cancelled() {
         assert_eq!(digits(93, &|| false).unwrap().text, "12200160415121876738");
         assert_eq!(digits(20_000, &|| false), None);
     }

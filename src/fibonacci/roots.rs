@@ -1,17 +1,17 @@
-//! Roots of unity, exact to a rounding.
+//! Roots of unity, correct to within rounding.
 
 use rustfft::num_complex::Complex64;
 use std::f64::consts::TAU;
 
-/// 2 pi is `TAU` and this.
+/// 2 pi - `TAU`.
 const TAU_REST: f64 = 2.449_293_598_294_706_4e-16;
 
 /// exp(2 pi i `index` / `order`).
 ///
-/// The angle is reduced to an eighth of the circle in integers and kept with what its rounding loses, so that
-/// each part is wrong by its own rounding and the library's: together by less than 1.5 * 2^-53.
+/// The angle is reduced to an eighth of the circle in integers and kept to twice the precision, so that the error of each
+/// part is its own rounding and that of the library: together less than 1.5 * 2^-53.
 pub(super) fn root(index: u64, order: u64) -> Complex64 {
-    // Eighths of the circle, and what remains of the angle in units of 1 / (8 order).
+    // Eighths of the circle, and the rest of the angle in units of 1 / (8 order).
     let eighths = u128::from(index % order) * 8;
     let (eighth, rest) = (eighths / u128::from(order), eighths % u128::from(order));
     // both below 2^53 for any order in use
@@ -39,7 +39,7 @@ fn sin_cos(part: f64, whole: f64) -> (f64, f64) {
     (sin + rest * cos, cos - rest * sin)
 }
 
-/// a - xy, where that is small against both, without the rounding of xy (Dekker's product).
+/// a - xy without the rounding of xy (Dekker's product), if it is small compared with both.
 fn exact_difference(a: f64, x: f64, y: f64) -> f64 {
     const SPLIT: f64 = 134_217_729.0; // 2^27 + 1
     let halves = |x: f64| {
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use dashu_int::IBig;
 
-    /// Bits behind the point of exact numbers.
+    /// Fractional bits of exact numbers.
     const BITS: usize = 160;
     const UNIT: f64 = f64::EPSILON / 2.0;
 
@@ -133,9 +133,9 @@ mod tests {
         parts
     }
 
-    /// How far a number is from an exact one, in units of 2^-53.
+    /// The distance of a number from an exact one, in units of 2^-53.
     fn distance(value: f64, exact: &IBig) -> f64 {
-        // An f64 is an integer in units of 2^-160 unless it is very small, and then that does not matter.
+        // An f64 is an integer in units of 2^-160 unless it is too small to matter.
         let scaled = value * 2_f64.powi(100);
         let value = IBig::from(scaled as i128) << (BITS - 100);
         let difference = (value - exact) >> (BITS - 100);
@@ -148,9 +148,9 @@ mod tests {
         (IBig::from(16) * arc_tangent(5) - IBig::from(4) * arc_tangent(239)) * 2
     }
 
-    /// Each part within two roundings, its own and the library's. A part that is two units of the last place off is seen.
+    /// Each part is within two roundings, its own and that of the library. An error of two units in the last place is detected.
     #[test]
-    fn roots_are_exact_to_a_rounding() {
+    fn roots_are_correct_to_within_rounding() {
         let tau = tau();
         for order in [
             8,
@@ -197,9 +197,9 @@ mod tests {
         }
     }
 
-    /// The formula by which rustfft computes its roots, for all that it can need.
+    /// rustfft's formula for its roots, for all roots it can need.
     #[test]
-    fn the_librarys_roots_are_within_their_bound() {
+    fn roots_of_the_library_are_within_the_bound() {
         let mut worst: f64 = 0.0;
         for length in short_lengths() {
             for index in 0..length {

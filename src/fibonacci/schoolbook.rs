@@ -1,17 +1,17 @@
-//! Numbers of up to some thousand digits: multiplication column by column in base 10^16.
+//! Numbers of up to a few thousand digits: schoolbook multiplication, column by column, in base 10^16.
 //!
-//! In a power of ten nothing has to be converted, and that far nothing is faster. Exact: everything is an
-//! integer, and [`LAST`] is such that no sum of a column overflows.
+//! A power of ten needs no conversion, and nothing is faster at this size. Exact: everything is an integer, and up to
+//! [`LAST`] no sum of a column overflows.
 
 use super::doubling::{self, Arithmetic, Combination};
 use super::small;
 use super::text;
 use std::convert::Infallible;
 
-/// The largest n for which this is used: beyond, the transform is faster.
+/// The largest n for which this is used: above it, transforms are faster.
 ///
-/// Its factors have 79 limbs. A column is the sum of at most that many products below 10^32, and at
-/// most ten times that is combined: below 8 * 10^34.
+/// Its factors have 79 limbs. A column is the sum of at most 79 products below 10^32, and a combination is at most ten
+/// times that: below 8 * 10^34.
 pub(super) const LAST: u64 = 12_000;
 
 /// Digits in a limb.
@@ -110,7 +110,7 @@ fn trim(limbs: &mut Vec<u64>) {
     }
 }
 
-/// The sum of all products of limbs of a and b whose places add up to `column`; a and b are of one length.
+/// The sum of all products of limbs of a and b whose places add up to `column`; a and b have the same length.
 fn product_column(a: &[u64], b: &[u64], column: usize) -> i128 {
     let from = (column + 1).saturating_sub(b.len());
     let to = a.len().min(column + 1);
@@ -125,7 +125,7 @@ fn product_column(a: &[u64], b: &[u64], column: usize) -> i128 {
     sum.cast_signed()
 }
 
-/// The same with b = a: each product of two different limbs is there twice.
+/// The same with b = a: each product of two different limbs occurs twice.
 fn square_column(a: &[u64], column: usize) -> i128 {
     let from = (column + 1).saturating_sub(a.len());
     let half = column.div_ceil(2);
@@ -145,11 +145,11 @@ fn square_column(a: &[u64], column: usize) -> i128 {
     (2 * twice + middle).cast_signed()
 }
 
-/// Adds `carry` to `sum`; the lowest limb of that, and the rest as the next carry.
+/// Adds `carry` to `sum`; returns the lowest limb and sets `carry` to the rest.
 ///
-/// |sum| is below 8 * 10^34 (see [`LAST`]). So with the offset it is positive and below 2^118, and `top`
-/// is a word. The estimate of the quotient is too small by less than 1 for the bits that `top` lacks and the
-/// reciprocal's, and by less than 2^54 / 10^16 = 1.8 for those below `top`.
+/// |sum| is below 8 * 10^34 (see [`LAST`]), so with the offset it is positive and below 2^118, and `top` is a word. The
+/// estimate of the quotient is too small by less than 1 for the bits that `top` and the reciprocal lack, and by less than
+/// 2^54 / 10^16 = 1.8 for the bits below `top`.
 fn settle(sum: i128, carry: &mut i64) -> u64 {
     const OFFSET: i64 = 1 << 62;
     const RECIPROCAL: u64 = ((1_u128 << (64 + 54)) / BASE as u128 - (1 << 64)) as u64;
@@ -170,10 +170,10 @@ fn settle(sum: i128, carry: &mut i64) -> u64 {
 mod tests {
     use super::*;
 
-    /// The widest columns: all nines, in the most limbs that are ever multiplied.
+    /// The largest columns: all nines, in the most limbs that are ever multiplied.
     #[test]
     fn columns_do_not_overflow() {
-        let limbs = usize::try_from(super::super::cost(LAST).digits)
+        let limbs = usize::try_from(super::super::cost::cost(LAST).digits)
             .unwrap()
             .div_ceil(2 * DIGITS);
         let nines = vec![BASE - 1; limbs];

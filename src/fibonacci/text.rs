@@ -1,4 +1,4 @@
-//! Limbs in a power of ten to text.
+//! Limbs in a power of ten as text.
 
 /// The digits of 0 to 99.
 const PAIRS: [[u8; 2]; 100] = {
@@ -11,7 +11,7 @@ const PAIRS: [[u8; 2]; 100] = {
     pairs
 };
 
-/// Writes `value` into all of `place`, with zeros in front; digits for which there is no room are lost.
+/// Fills `place` with the digits of `value`, padded with zeros; digits that do not fit are dropped.
 #[inline]
 pub(super) fn write(place: &mut [u8], mut value: u64) {
     let mut pairs = place.rchunks_exact_mut(2);
@@ -24,7 +24,7 @@ pub(super) fn write(place: &mut [u8], mut value: u64) {
     }
 }
 
-/// The same for a place of known width.
+/// The same for a place whose width is known at compile time.
 #[inline]
 pub(super) fn write_fixed<const WIDTH: usize>(place: &mut [u8; WIDTH], mut value: u32) {
     let (first, pairs) = place.as_rchunks_mut::<2>();
@@ -38,12 +38,12 @@ pub(super) fn write_fixed<const WIDTH: usize>(place: &mut [u8; WIDTH], mut value
     }
 }
 
-/// ASCII digits without the zeros in front.
+/// ASCII digits without leading zeros.
 pub(super) fn trimmed(mut digits: Vec<u8>) -> String {
     let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
     let all_zero = zeros == digits.len();
     digits.drain(..zeros - usize::from(all_zero && zeros > 0));
-    // Digits are ASCII, so nothing is ever replaced.
+    // Digits are ASCII, so this cannot fail.
     String::from_utf8(digits).unwrap_or_default()
 }
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_fill_their_place() {
+    fn numbers_are_padded_with_zeros() {
         for (width, value, text) in [
             (1, 7, "7"),
             (2, 7, "07"),
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_in_front_are_cut_but_for_the_last() {
+    fn leading_zeros_are_removed_except_the_last() {
         for (digits, text) in [
             ("", ""),
             ("0", "0"),

@@ -1,4 +1,4 @@
-//! What transforms need and what can be kept from one to the next: plans, roots, buffers.
+//! What transforms need and a thread keeps between computations: plans, roots, buffers.
 
 use super::roots::Ladder;
 use rustfft::num_complex::Complex64;
@@ -7,18 +7,18 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Points of all plans that a thread keeps, at about 40 bytes each. All those of one computation have about
-/// twice as many points as the longest, or four times as many as rows and columns.
+/// The most points of all plans that a thread keeps, at about 40 bytes each. The plans of one computation together have
+/// about twice as many points as the longest, or four times as many as rows and columns.
 const KEPT_POINTS: usize = 1 << 16;
 
-/// The library's plan of a length M, and exp(i pi j / 2M) for all j below M.
+/// The library's plan for a length M, and exp(i pi j / 2M) for all j below M.
 pub(super) struct Plan {
     pub(super) fft: Arc<dyn Fft<f64>>,
     pub(super) weights: Vec<Complex64>,
 }
 
-/// Of one thread. Building a plan costs as much as five transforms.
-pub(super) struct Workshop {
+/// The plans and buffers of one thread. Making a plan costs as much as five transforms.
+pub(super) struct Cache {
     planner: FftPlanner<f64>,
     plans: HashMap<usize, Plan>,
     kept_points: usize,
@@ -27,10 +27,10 @@ pub(super) struct Workshop {
 }
 
 thread_local! {
-    static WORKSHOP: RefCell<Workshop> = RefCell::new(Workshop::new());
+    static CACHE: RefCell<Cache> = RefCell::new(Cache::new());
 }
 
-impl Workshop {
+impl Cache {
     fn new() -> Self {
         Self {
             planner: FftPlanner::new(),
@@ -41,21 +41,21 @@ impl Workshop {
         }
     }
 
-    /// Does something with this thread's workshop; everything in it is given back when the thread ends.
+    /// Runs `work` with this thread's cache, which is freed when the thread ends.
     pub(super) fn with<T>(work: impl FnOnce(&mut Self) -> T) -> T {
-        WORKSHOP.with(|workshop| match workshop.try_borrow_mut() {
-            Ok(mut workshop) => {
-                if workshop.kept_points > KEPT_POINTS {
-                    *workshop = Self::new();
+        CACHE.with(|cache| match cache.try_borrow_mut() {
+            Ok(mut cache) => {
+                if cache.kept_points > KEPT_POINTS {
+                    *cache = Self::new();
                 }
-                work(&mut workshop)
+                work(&mut cache)
             }
-            // A computation that was begun in the middle of another one, by what it asks whether to go on.
+            // A computation that was started by the `keep_going` of another one.
             Err(_) => work(&mut Self::new()),
         })
     }
 
-    fn prepare(&mut self, points: usize) {
+    fn make_plan(&mut self, points: usize) {
         if self.plans.contains_key(&points) {
             return;
         }
@@ -73,15 +73,15 @@ impl Workshop {
         &mut self,
         points: usize,
     ) -> (&Plan, [&mut Vec<Complex64>; 2], &mut [Complex64]) {
-        self.prepare(points);
+        self.make_plan(points);
         let [first, second] = &mut self.buffers;
         (&self.plans[&points], [first, second], &mut self.scratch)
     }
 
     /// The plans for columns, which have as many points as there are `rows`, and for rows; and scratch for both.
     pub(super) fn long(&mut self, rows: usize, columns: usize) -> ([&Plan; 2], &mut [Complex64]) {
-        self.prepare(rows);
-        self.prepare(columns);
+        self.make_plan(rows);
+        self.make_plan(columns);
         let plans = [&self.plans[&rows], &self.plans[&columns]];
         (plans, &mut self.scratch)
     }
