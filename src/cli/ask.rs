@@ -9,7 +9,7 @@ use super::help::examples;
 use super::input::{Input, Item};
 use super::output::{Closed, Output, Style, complain, note};
 use super::progress::{self, Done, Progress};
-use crate::client::{CallError, Client, Reply, State};
+use crate::client::{CallError, Client, ConnectionState, Reply};
 use crate::config::Config;
 use crate::protocol::Status;
 use crate::text::duration;
@@ -301,7 +301,7 @@ impl Asking<'_> {
         let timeout = duration(self.config.client.timeout);
         match self.client.state() {
             _ if idle => self.reading.clone(),
-            State::Ready => format!(
+            ConnectionState::Ready => format!(
                 "waiting for a reply from queue {:?}, at most {timeout}",
                 self.config.queue.name
             ),

@@ -5,7 +5,7 @@ use super::connect::{Failed, Notice, settings, waiting_for_broker};
 use super::help::examples;
 use super::output::{Closed, Failure, Output, Style, line_of};
 use super::terminal::{DOUBTFUL, GOOD, painted, stdout_has_color};
-use crate::client::{Fleet, View};
+use crate::client::{Monitor, Overview};
 use crate::config::Config;
 use crate::protocol::control::Report;
 use crate::protocol::{Code, Status};
@@ -66,7 +66,7 @@ async fn watch(
     flags: &Watch,
     common: &Common,
     config: &Config,
-    fleet: &mut Option<Fleet>,
+    fleet: &mut Option<Monitor>,
     output: &mut Output,
 ) -> Result<(), Closed> {
     let mut notice = Notice::new(common);
@@ -88,21 +88,21 @@ async fn watch(
 
 /// Queries the daemons, over a new connection if there is none.
 async fn look(
-    fleet: &mut Option<Fleet>,
+    fleet: &mut Option<Monitor>,
     notice: &mut Notice,
     config: &Config,
-) -> Result<View, Failed> {
+) -> Result<Overview, Failed> {
     let began = Instant::now();
     let mut connected = if let Some(connected) = fleet.take() {
         connected
     } else {
         let settings = settings(config);
         notice
-            .after_patience(Fleet::connect(&settings), || waiting_for_broker(config))
+            .after_patience(Monitor::connect(&settings), || waiting_for_broker(config))
             .await?
     };
     let waiting = || format!("waiting for the daemons on queue {:?}", config.queue.name);
-    let looking = connected.look_since(began, config.client.timeout);
+    let looking = connected.overview_since(began, config.client.timeout);
     let view = notice.after_patience(looking, waiting).await?;
     // After a failure, the next query starts with a new connection.
     *fleet = Some(connected);
@@ -114,7 +114,7 @@ async fn show(
     flags: &Watch,
     common: &Common,
     config: &Config,
-    looked: &Result<View, Status>,
+    looked: &Result<Overview, Status>,
     first: bool,
 ) -> Result<(), Closed> {
     let queue = &config.queue.name;
@@ -131,7 +131,7 @@ async fn show(
     }
     match looked {
         Ok(view) => {
-            let patience = View::patience(config.client.timeout);
+            let patience = Overview::report_timeout(config.client.timeout);
             for line in lines(queue, view, patience, stdout_has_color()) {
                 output.line(line).await?;
             }
@@ -142,14 +142,14 @@ async fn show(
 }
 
 /// The failure, if any.
-fn verdict(looked: &Result<View, Status>) -> Option<Code> {
+fn verdict(looked: &Result<Overview, Status>) -> Option<Code> {
     match looked {
         Err(status)
-        | Ok(View {
+        | Ok(Overview {
             servers: Err(status),
             ..
         }) => Some(status.code),
-        Ok(View {
+        Ok(Overview {
             queue: Ok(queue),
             servers: Ok(servers),
         }) if queue.consumers == 0 && servers.is_empty() => Some(Code::Unavailable),
@@ -158,7 +158,7 @@ fn verdict(looked: &Result<View, Status>) -> Option<Code> {
 }
 
 /// The view for people.
-fn lines(name: &str, view: &View, patience: Duration, color: bool) -> Vec<String> {
+fn lines(name: &str, view: &Overview, patience: Duration, color: bool) -> Vec<String> {
     let none = Vec::new();
     let servers = view.servers.as_ref().unwrap_or(&none);
     let name = safe(name);
@@ -286,7 +286,7 @@ struct Queue<'a> {
     consumers: Option<u32>,
 }
 
-fn json(name: &str, looked: &Result<View, Status>) -> String {
+fn json(name: &str, looked: &Result<Overview, Status>) -> String {
     match looked {
         Err(status) => line_of(&Failure::from(status)),
         Ok(view) => {

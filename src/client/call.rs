@@ -1,42 +1,40 @@
-//! A call as the driver holds it: the question, who waits for the answer, and how far it has come.
+//! A call as the driver holds it: what to send, who waits for the reply, and how far it has come.
 
 use super::failure;
 use super::session::REPLY_TO;
+use crate::broker::clock::unix_ms;
 use crate::protocol::{Message, Status, control, header, request};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 /// The reply, and the time since the request was (last) published.
 pub(super) type Outcome = Result<(Message, Duration), Status>;
 
-/// What a caller wants of the driver.
+/// What the client sends to its driver.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// An answer.
-    Ask {
-        question: Question,
-        timeout: Duration,
-        deadline: Instant,
-        answer: oneshot::Sender<Outcome>,
-    },
-    /// The end.
+    /// Make this call, until this deadline.
+    Call(Instant, Call),
+    /// End.
     Close,
 }
 
-/// What a caller asks.
+/// What a call sends.
 #[derive(Debug)]
-pub(super) enum Question {
-    /// For a number.
+pub(super) enum Payload {
+    /// A request for the n-th number.
     Number(String),
-    /// Whether it is there.
+    /// A ping.
     Ping,
-    /// Something else: body, content type and headers count.
+    /// Any other request, with its own body, content type and headers.
     Raw(Box<Message>),
 }
 
-impl Question {
-    /// The request with this id, as it stands at the moment.
-    pub(super) fn message(&self, id: &[u8], timeout_ms: u64, deadline_ms: i64) -> Message {
+impl Payload {
+    /// The request with this id, which expires after `left`.
+    pub(super) fn message(&self, id: &[u8], left: Duration) -> Message {
+        let (timeout_ms, deadline_ms) = expiration(left);
         match self {
             Self::Number(n) => request::write(n, id, REPLY_TO, timeout_ms, deadline_ms),
             Self::Ping => control::Question::Ping.write(id, REPLY_TO, timeout_ms, deadline_ms),
@@ -59,40 +57,71 @@ impl Question {
     }
 }
 
-/// A question on its way.
+/// The time that is left and its end in Unix time, both in milliseconds, as messages carry them.
+pub(super) fn expiration(left: Duration) -> (u64, i64) {
+    let timeout_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
+    (timeout_ms, unix_ms().saturating_add_unsigned(timeout_ms))
+}
+
+/// One call.
 #[derive(Debug)]
 pub(super) struct Call {
-    pub(super) question: Question,
+    payload: Payload,
     /// As the caller gave it.
     pub(super) timeout: Duration,
-    pub(super) answer: oneshot::Sender<Outcome>,
+    reply: oneshot::Sender<Outcome>,
     pub(super) stage: Stage,
     /// The number of its last publish on the present connection.
     pub(super) number: u64,
-    /// How often it was published without coming back or being refused: it may have been worked on.
+    /// How often it was published and neither returned nor refused: a server may have worked on it.
     pub(super) exposed: u32,
 }
 
 /// How far a call has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Not published: it is not known yet that there is a connection and a server.
+    /// Not published: it waits for a connection, or for a server on the queue.
     Held,
     /// Published, last at this time.
-    Asked(Instant),
-    /// Published and come back; will be published again.
-    Parked,
+    Published(Instant),
+    /// Published and returned; to be published again.
+    Returned,
 }
 
 impl Call {
-    /// Gives the caller the answer.
-    pub(super) fn end(self, outcome: Outcome) {
-        // An error says that the caller has gone, which is the caller's right.
-        let _ = self.answer.send(outcome);
+    pub(super) fn new(
+        payload: Payload,
+        timeout: Duration,
+        reply: oneshot::Sender<Outcome>,
+    ) -> Self {
+        Self {
+            payload,
+            timeout,
+            reply,
+            stage: Stage::Held,
+            number: 0,
+            exposed: 0,
+        }
     }
 
-    /// Tells the caller that there will be no answer. `UNAVAILABLE` promises that nobody works on the request, so
-    /// that is never said of one that may have reached a server.
+    /// The request, which expires after `left`; without an expiration if it is `plain` and for a number.
+    pub(super) fn request(&self, id: Uuid, left: Duration, plain: bool) -> Message {
+        let mut text = Uuid::encode_buffer();
+        let id = id.hyphenated().encode_lower(&mut text).as_bytes();
+        match &self.payload {
+            Payload::Number(n) if plain => request::write_plain(n, id, REPLY_TO),
+            payload => payload.message(id, left),
+        }
+    }
+
+    /// Ends the call with this outcome.
+    pub(super) fn end(self, outcome: Outcome) {
+        // An error means that the caller no longer waits.
+        let _ = self.reply.send(outcome);
+    }
+
+    /// Ends the call without a reply. `UNAVAILABLE` promises that no server works on the request, so a request that may
+    /// have reached one fails with another status.
     pub(super) fn fail(self, status: &Status) {
         let status = failure::as_far_as_known(status, self.exposed > 0);
         self.end(Err(status));

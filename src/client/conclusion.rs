@@ -1,21 +1,21 @@
-//! What a caller may conclude from a call that has failed: whether the request was published, whether somebody may have
-//! worked on it, and whether to ask again. Pure; `fibrpc(1)` has the same table.
+//! What a caller may conclude from a failed call: whether the request was published, whether a server may have worked on
+//! it, and whether to call again. Pure; `fibrpc(1)` has the same table.
 
 use crate::protocol::{Code, Status};
 
-/// Whether something holds.
+/// Whether something is the case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certainty {
-    /// It does not.
+    /// No.
     No,
-    /// It may.
+    /// It is not known.
     Perhaps,
-    /// It does.
+    /// Yes.
     Yes,
 }
 
 impl Certainty {
-    /// The word for it.
+    /// The word in the table.
     pub const fn word(self) -> &'static str {
         match self {
             Self::No => "no",
@@ -25,10 +25,10 @@ impl Certainty {
     }
 }
 
-/// One kind of failure, known by words in its message.
+/// One kind of failure, recognisable by words in its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conclusion {
-    /// The words.
+    /// Words in the message.
     pub words: &'static str,
     /// Its status code.
     pub code: Code,
@@ -45,7 +45,7 @@ impl Conclusion {
         Status::new(self.code, message)
     }
 
-    /// Whether to ask again: `Perhaps` where the request must not be harmed by being worked on twice.
+    /// Whether to call again: `Perhaps` if a server may then work on the request twice.
     pub const fn again(&self) -> Certainty {
         match (self.code.retryable(), self.code, self.worked_on) {
             (_, Code::Unknown, _) | (true, _, Certainty::Perhaps | Certainty::Yes) => {
@@ -74,7 +74,7 @@ pub(super) const NO_SERVER: Conclusion = unavailable("no server on queue");
 pub(super) const NOBODY_SEEN: Conclusion = unavailable("no server seen");
 pub(super) const CLOSED: Conclusion = unavailable("the client was closed");
 
-/// The broker said so, so the request is in no queue.
+/// The broker confirms that the request is in no queue.
 pub(super) const REFUSED: Conclusion = Conclusion {
     words: "the broker refused the request",
     code: Code::ResourceExhausted,
@@ -96,7 +96,7 @@ pub(super) const NO_REPLY: Conclusion = Conclusion {
     worked_on: Certainty::Perhaps,
 };
 
-/// What is `UNAVAILABLE` otherwise, and was published before.
+/// Would be `UNAVAILABLE`, but the request was published before.
 pub(super) const PUBLISHED_BEFORE: Conclusion = Conclusion {
     words: "was published before",
     code: Code::Unknown,
@@ -104,7 +104,7 @@ pub(super) const PUBLISHED_BEFORE: Conclusion = Conclusion {
     worked_on: Certainty::Perhaps,
 };
 
-/// All that the client itself can say of a call, in the order of how far the call has come.
+/// All failures of the client itself, in the order of a call's progress.
 pub const CONCLUSIONS: [Conclusion; 11] = [
     CANNOT_REACH,
     NOT_CONNECTED,
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unavailable_promises_that_nobody_works_on_it() {
+    fn unavailable_promises_that_no_server_works_on_the_request() {
         for conclusion in CONCLUSIONS {
             let promises = conclusion.worked_on == Certainty::No;
             if conclusion.code == Code::Unavailable {

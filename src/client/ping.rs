@@ -1,27 +1,25 @@
-//! [`Client::ping`]: a round trip to a server and back, at no cost of computation.
+//! The result of a ping: a round trip to a server that computes nothing.
 
-use super::Client;
-use super::call::Question;
+use crate::protocol::Message;
 use crate::protocol::control::{Report, read_pong};
 use crate::protocol::reply::{self, Trailer};
-use crate::protocol::{Message, Status};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// The answer to a ping.
+/// The reply to a ping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pong {
-    /// From the (last) publish of the ping to its answer, through the request queue.
+    /// From the (last) publish of the ping to its reply, through the request queue.
     pub round_trip: Duration,
-    /// Who answered.
+    /// Who replied.
     pub from: Answerer,
 }
 
-/// Who answers a ping.
+/// Who replied to a ping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answerer {
-    /// A server that knows pings, with what it says about itself.
+    /// A server that supports pings, with its report about itself.
     Server(Box<Report>),
-    /// Any other server of the tutorial's kind: it took the ping for an ordinary request.
+    /// Any other server of the tutorial's kind: it treated the ping as an ordinary request.
     Plain(Trailer),
 }
 
@@ -29,39 +27,22 @@ impl From<Message> for Answerer {
     fn from(message: Message) -> Self {
         match read_pong(&message) {
             Some(report) => Self::Server(Box::new(report)),
-            // A refusal, too, shows that somebody is there.
+            // An error reply also shows that there is a server.
             None => Self::Plain(reply::read(message).1),
         }
-    }
-}
-
-impl Client {
-    /// Asks whether a server is there: the way of a call, but no number is computed.
-    ///
-    /// Fails as [`Client::call`] does where no answer comes; any answer will do.
-    pub async fn ping(&self, timeout: Duration) -> Result<Pong, Status> {
-        self.ping_since(Instant::now(), timeout).await
-    }
-
-    /// The same for a ping that began earlier, for example by connecting: its time runs from `since`.
-    pub async fn ping_since(&self, since: Instant, timeout: Duration) -> Result<Pong, Status> {
-        let (message, round_trip) = self.ask(Question::Ping, since, timeout).await?;
-        Ok(Pong {
-            round_trip,
-            from: message.into(),
-        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::call::Payload;
     use crate::protocol::control::pong;
     use crate::protocol::{Properties, Request};
 
     #[test]
-    fn who_answers_is_seen_by_the_answer() {
-        let ping = Question::Ping.message(b"id", 1_000, 1_000);
+    fn the_reply_shows_who_replied() {
+        let ping = Payload::Ping.message(b"id", Duration::from_secs(1));
         let report = Report {
             instance: "blue".into(),
             ..Report::default()

@@ -1,97 +1,95 @@
-//! Whether a queue has servers, as far as looking at it tells: for calls, `status`, `doctor` and the fleet alike.
+//! Checks whether a queue has servers, by passive declares; for calls, `status` and `doctor` alike.
 //!
-//! One look is no proof. A quorum queue of RabbitMQ answers a passive declare with 0 messages and 0 consumers
-//! whenever its leader does not answer within 250 ms (`rabbit_quorum_queue:stat/2`), as it does during an election or
-//! under load, and a queue whose node is about to come back is "down". So looks that say nobody is there have to
-//! agree for a while, and those that took as long as that limit do not count.
+//! A single check proves nothing. RabbitMQ answers a passive declare of a quorum queue with 0 messages and 0 consumers
+//! whenever its leader does not answer within 250 ms (`rabbit_quorum_queue:stat/2`), as during an election or under load,
+//! and a queue whose node is about to come back is "down". So checks without a server have to agree for a while, and those
+//! that took as long as that limit do not count.
 
 use crate::broker::{Channels, Error, Kind, QueueStatus};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// For how long looks have to agree that nobody is there.
-pub(super) const AGREE: Duration = Duration::from_secs(1);
+/// For how long checks have to agree that there is no server.
+pub(super) const AGREEMENT: Duration = Duration::from_secs(1);
 
-/// The time between two looks.
-const AGAIN: Duration = Duration::from_millis(250);
+/// The time between two checks.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A broker that took so much longer for the look than for opening a channel may not have asked the leader at all.
-const GAVE_UP: Duration = Duration::from_millis(200);
+/// If a check took this much longer than opening a channel, the leader may not have answered the broker.
+const LEADER_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// One look at a queue.
+/// One check of a queue.
 #[derive(Debug)]
-pub(super) struct Look {
-    /// What it has shown.
-    pub(super) seen: Result<QueueStatus, Error>,
-    /// Whether the broker may have answered for a leader that it did not reach.
+pub(super) struct Check {
+    pub(super) result: Result<QueueStatus, Error>,
+    /// Whether the broker may have answered without its leader.
     late: bool,
 }
 
-impl Look {
-    /// Whether it is to be repeated before it is believed.
-    pub(super) fn is_doubtful(&self) -> bool {
-        match &self.seen {
-            Ok(status) => status.consumers == 0,
-            Err(error) => error.kind == Kind::QueueDown,
+impl Check {
+    /// Whether it need not be repeated: it shows a server, or an error other than an unavailable queue.
+    pub(super) fn is_conclusive(&self) -> bool {
+        match &self.result {
+            Ok(status) => status.consumers > 0,
+            Err(error) => error.kind != Kind::QueueDown,
         }
     }
 }
 
-/// How long looks have agreed that nobody is there. Pure.
+/// Since when checks agree that there is no server. Pure.
 #[derive(Debug, Default)]
 struct Agreement {
     since: Option<Instant>,
 }
 
 impl Agreement {
-    /// Takes a look at this time into account; whether it is certain now.
-    fn add(&mut self, look: &Look, now: Instant, agree: Duration) -> bool {
-        if !look.is_doubtful() {
+    /// Adds a check at this time; whether its result is now certain.
+    fn add(&mut self, check: &Check, now: Instant, agreement: Duration) -> bool {
+        if check.is_conclusive() {
             return true;
         }
-        if look.late {
+        if check.late {
             return false;
         }
-        now - *self.since.get_or_insert(now) >= agree
+        now - *self.since.get_or_insert(now) >= agreement
     }
 }
 
-/// Looks once, on a channel of its own, since the broker closes that one where the queue is missing.
-pub(super) async fn look(channels: Channels, queue: String) -> Look {
+/// Checks once, on a channel of its own, since the broker closes the channel if there is no queue.
+pub(super) async fn check_once(channels: Channels, queue: String) -> Check {
     let began = Instant::now();
     let channel = match channels.open(true).await {
         Ok((channel, _)) => channel,
         Err(error) => {
-            return Look {
-                seen: Err(error),
+            return Check {
+                result: Err(error),
                 late: false,
             };
         }
     };
     let round_trip = began.elapsed();
     let asked = Instant::now();
-    let seen = channel.queue_status(&queue).await;
-    Look {
-        seen,
-        late: asked.elapsed() > round_trip + GAVE_UP,
+    let result = channel.queue_status(&queue).await;
+    Check {
+        result,
+        late: asked.elapsed() > round_trip + LEADER_TIMEOUT,
     }
 }
 
-/// Looks until it is certain who is there, which takes one look where somebody is; not beyond `until`, if that is
-/// given, and then it is the last look that counts.
-pub(super) async fn certain(
+/// Checks until the result is certain, once if there is a server. If that is not so by `until`, the last check counts.
+pub(super) async fn check(
     channels: Channels,
     queue: String,
-    agree: Duration,
+    agreement: Duration,
     until: Option<Instant>,
 ) -> Result<QueueStatus, Error> {
-    let mut agreement = Agreement::default();
+    let mut agreed = Agreement::default();
     loop {
-        let look = look(channels.clone(), queue.clone()).await;
+        let check = check_once(channels.clone(), queue.clone()).await;
         let now = Instant::now();
-        let next = now + AGAIN;
-        if agreement.add(&look, now, agree) || until.is_some_and(|until| next >= until) {
-            return look.seen;
+        let next = now + CHECK_INTERVAL;
+        if agreed.add(&check, now, agreement) || until.is_some_and(|until| next >= until) {
+            return check.result;
         }
         sleep_until(next).await;
     }
@@ -101,9 +99,9 @@ pub(super) async fn certain(
 mod tests {
     use super::*;
 
-    fn look(consumers: u32, late: bool) -> Look {
-        Look {
-            seen: Ok(QueueStatus {
+    fn served(consumers: u32, late: bool) -> Check {
+        Check {
+            result: Ok(QueueStatus {
                 name: "q".into(),
                 messages: 0,
                 consumers,
@@ -112,31 +110,31 @@ mod tests {
         }
     }
 
-    fn failed(kind: Kind) -> Look {
-        Look {
-            seen: Err(Error::new(kind, "no")),
+    fn failed(kind: Kind) -> Check {
+        Check {
+            result: Err(Error::new(kind, "no")),
             late: false,
         }
     }
 
     #[test]
-    fn one_look_proves_that_somebody_is_there_and_several_that_nobody_is() {
+    fn one_check_proves_a_server_and_several_prove_that_there_is_none() {
         let start = Instant::now();
         let ms = Duration::from_millis;
-        let agree = |looks: &[Look]| {
+        let agree = |checks: &[Check]| {
             let mut agreement = Agreement::default();
-            let certain = |(index, look)| {
+            let certain = |(index, check)| {
                 let now = start + ms(250) * u32::try_from(index).unwrap();
-                agreement.add(look, now, AGREE)
+                agreement.add(check, now, AGREEMENT)
             };
-            looks.iter().enumerate().map(certain).collect::<Vec<_>>()
+            checks.iter().enumerate().map(certain).collect::<Vec<_>>()
         };
-        assert_eq!(agree(&[look(1, false)]), [true]);
-        assert_eq!(agree(&[look(1, true)]), [true]);
+        assert_eq!(agree(&[served(1, false)]), [true]);
+        assert_eq!(agree(&[served(1, true)]), [true]);
         for kind in [Kind::NoQueue, Kind::Denied, Kind::Lost, Kind::Timeout] {
             assert_eq!(agree(&[failed(kind)]), [true], "{kind:?}");
         }
-        let nobody = || look(0, false);
+        let nobody = || served(0, false);
         assert_eq!(
             agree(&[nobody(), nobody(), nobody(), nobody(), nobody()]),
             [false, false, false, false, true]
@@ -146,8 +144,8 @@ mod tests {
             agree(&[down(), nobody(), down(), nobody(), down()]),
             [false, false, false, false, true]
         );
-        // A leader that does not answer says nothing, however often.
-        let busy = || look(0, true);
+        // A leader that does not answer proves nothing, however often.
+        let busy = || served(0, true);
         assert_eq!(
             agree(&[busy(), busy(), busy(), busy(), busy(), busy()]),
             [false; 6]
@@ -156,13 +154,13 @@ mod tests {
             agree(&[busy(), busy(), nobody(), busy(), nobody(), busy(), nobody()]),
             [false, false, false, false, false, false, true]
         );
-        assert_eq!(agree(&[nobody(), look(1, false)]), [false, true]);
+        assert_eq!(agree(&[nobody(), served(1, false)]), [false, true]);
     }
 
     #[test]
-    fn no_agreement_is_needed_where_looks_have_just_agreed() {
+    fn an_agreement_of_zero_needs_one_check() {
         let mut agreement = Agreement::default();
-        assert!(agreement.add(&look(0, false), Instant::now(), Duration::ZERO));
-        assert!(!agreement.add(&look(0, true), Instant::now(), Duration::ZERO));
+        assert!(agreement.add(&served(0, false), Instant::now(), Duration::ZERO));
+        assert!(!agreement.add(&served(0, true), Instant::now(), Duration::ZERO));
     }
 }

@@ -1,11 +1,11 @@
-//! A look at everything between a client and its queue, without touching a request.
+//! Examines everything between a client and its queue, without touching a request.
 //!
-//! [`approach`] goes to one broker as far as it gets; [`look`] finds out over that connection what the user may
-//! do and how the queue is. Both only gather; what it means is for others to say. Every step has a limit.
+//! [`connect`] connects to one broker, step by step; [`inspect`] determines, over that connection, the user's permissions and
+//! the state of the queue. Both collect facts and leave the conclusions to `doctor`. Every step has a time limit.
 
-use super::Settings;
 use super::presence;
-use super::session::CLOSE;
+use super::session::CLOSE_TIMEOUT;
+use super::settings::Settings;
 use crate::broker::certificate::Certificate;
 use crate::broker::declaration::{self, Declaration};
 use crate::broker::stages::{self, Dial, Peer, Stage};
@@ -21,48 +21,48 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Brokers that refuse a consumer for its arguments, so that asking whether one may consume does not.
+/// Brokers that refuse a consumer with invalid arguments, so that checking the permission adds no consumer.
 const STRICT: [&str; 2] = ["RabbitMQ", "LavinMQ"];
 
-/// How far one came on the way to a broker. A stage is `None` if one before it has failed.
+/// The steps of connecting to a broker. A step is `None` if an earlier one failed.
 #[derive(Debug)]
-pub struct Approach {
+pub struct ConnectReport {
     /// The broker.
     pub url: BrokerUrl,
-    /// What its name stands for.
+    /// The addresses of its name.
     pub addresses: Option<Result<Vec<SocketAddr>, Error>>,
-    /// How each address took a connection.
+    /// The outcome of connecting to each address.
     pub dials: Vec<(SocketAddr, Dial)>,
-    /// The TLS handshake; `None` without TLS, too.
+    /// The TLS handshake; also `None` without TLS.
     pub tls: Option<Result<Peer, Error>>,
-    /// The certificate that we show, if TLS is used and there is one.
+    /// The client certificate, if TLS is used and there is one.
     pub own_certificate: Option<Certificate>,
-    /// The AMQP handshake: login and virtual host. An error before all stages: there is nothing to log in with.
+    /// The AMQP handshake: login and virtual host. An error before all stages: the login cannot be read.
     pub connection: Option<Result<Connection, Error>>,
-    /// Whether another connection reached the same broker or cluster, as the two of a server have to.
+    /// Whether a second connection reached the same broker or cluster, as the two connections of a server must.
     pub place: Result<(), Error>,
 }
 
-/// How things are at the broker. What could not be looked at is `None`.
+/// The state of the broker and the queue. What could not be examined is `None`.
 #[derive(Debug)]
-pub struct Sight {
+pub struct QueueReport {
     /// The request queue.
     pub queue: Result<QueueStatus, Error>,
-    /// How the queue is declared.
+    /// The queue's declaration.
     pub declaration: Option<Result<Declaration, Error>>,
     /// Whether the user may consume from it, as servers do.
     pub read: Option<Result<(), Error>>,
     /// Whether the user may publish, as clients and servers do.
     pub write: Option<Result<(), Error>>,
-    /// Why the broker takes no messages, if it does not.
+    /// Why the broker blocks publishing connections, if it does.
     pub blocked: Option<String>,
-    /// The broker's product and version, as far as it tells.
+    /// The broker's product and version, as far as it reports them.
     pub broker: (String, String),
 }
 
-/// Connects to a broker as all programs do, and notes the stages; within `settings.broker.connect_timeout`. Addresses
-/// that this did not need are tried as well, within another.
-pub async fn approach(url: BrokerUrl, settings: &Settings) -> Approach {
+/// Connects to a broker as all programs do, and records the stages, within `settings.broker.connect_timeout`. The
+/// addresses that this did not need are tried as well, within the same time again.
+pub async fn connect(url: BrokerUrl, settings: &Settings) -> ConnectReport {
     let broker = &settings.broker;
     let limit = broker.connect_timeout;
     let options = Options {
@@ -71,7 +71,7 @@ pub async fn approach(url: BrokerUrl, settings: &Settings) -> Approach {
         max_body: None,
         patience: Some(limit),
     };
-    let mut approach = Approach {
+    let mut report = ConnectReport {
         own_certificate: own_certificate(&url, broker),
         url,
         addresses: None,
@@ -83,44 +83,44 @@ pub async fn approach(url: BrokerUrl, settings: &Settings) -> Approach {
     let (mut prepared, mut connected) = (false, false);
     let mut observe = |stage| match stage {
         Stage::Prepared => prepared = true,
-        Stage::Resolved(addresses) => approach.addresses = Some(Ok(addresses)),
-        Stage::Dialled(address, dial) => approach.dials.push((address, dial)),
+        Stage::Resolved(addresses) => report.addresses = Some(Ok(addresses)),
+        Stage::Dialled(address, dial) => report.dials.push((address, dial)),
         Stage::Connected => connected = true,
-        Stage::Secured(peer) => approach.tls = Some(Ok(peer)),
+        Stage::Secured(peer) => report.tls = Some(Ok(peer)),
     };
     let opened =
-        Connection::open_observed(&approach.url, broker, options.clone(), &mut observe).await;
-    let with_tls = approach.url.scheme == Scheme::Amqps;
-    match (&approach.addresses, opened) {
-        (None, Err(error)) if prepared => approach.addresses = Some(Err(error)),
+        Connection::open_observed(&report.url, broker, options.clone(), &mut observe).await;
+    let with_tls = report.url.scheme == Scheme::Amqps;
+    match (&report.addresses, opened) {
+        (None, Err(error)) if prepared => report.addresses = Some(Err(error)),
         (Some(Ok(addresses)), opened) => {
             let addresses = addresses.clone();
-            connected |= approach.dial_others(&addresses, limit).await;
+            connected |= report.dial_others(&addresses, limit).await;
             match opened {
-                Err(error) if connected && with_tls && approach.tls.is_none() => {
-                    approach.tls = Some(Err(error));
+                Err(error) if connected && with_tls && report.tls.is_none() => {
+                    report.tls = Some(Err(error));
                 }
                 Err(error) if connected && with_tls && error.kind == Kind::Lost => {
-                    approach.hear_objection(&addresses, broker).await;
-                    approach.connection = Some(Err(error));
+                    report.hear_objection(&addresses, broker).await;
+                    report.connection = Some(Err(error));
                 }
-                opened if connected => approach.connection = Some(opened),
+                opened if connected => report.connection = Some(opened),
                 _ => {}
             }
         }
-        (_, opened) => approach.connection = Some(opened),
+        (_, opened) => report.connection = Some(opened),
     }
-    if let Some(Ok(connection)) = &approach.connection
-        && let Ok(another) = Connection::open(&approach.url, broker, options).await
+    if let Some(Ok(connection)) = &report.connection
+        && let Ok(another) = Connection::open(&report.url, broker, options).await
     {
-        approach.place = cluster::compare(connection, &another);
+        report.place = cluster::compare(connection, &another);
         close(another).await;
     }
-    approach
+    report
 }
 
-impl Approach {
-    /// Whether one can ask and serve there.
+impl ConnectReport {
+    /// Whether clients and servers can use the broker.
     pub fn is_usable(&self) -> bool {
         matches!(self.connection, Some(Ok(_))) && self.place.is_ok()
     }
@@ -155,70 +155,69 @@ fn own_certificate(url: &BrokerUrl, broker: &config::Broker) -> Option<Certifica
     with_tls.then(|| stages::own_certificate(&broker.tls).ok()?)?
 }
 
-/// Looks around over a connection, and closes it; each step takes at most the connection's limit for an
-/// operation.
+/// Examines the queue and the permissions over a connection, and closes it; each step takes at most `limit`.
 ///
-/// Publishes one empty message, last of all, to a queue that does not exist: it comes back. Only a
-/// connection that publishes is told that the broker takes no messages, and is read from no more.
-pub async fn look(mut connection: Connection, queue: &Queue, limit: Duration) -> Sight {
-    let mut sight = inspect(&connection, queue, limit).await;
+/// Finally publishes one empty message to a queue that does not exist, which is returned. Only a connection that publishes
+/// is notified when the broker blocks it.
+pub async fn inspect(mut connection: Connection, queue: &Queue, limit: Duration) -> QueueReport {
+    let mut report = inspect_queue(&connection, queue, limit).await;
     let channels = [connection.side_channel(), connection.side_channel()];
-    // To be dropped after the connection's close: the library closes them then, and must not do it meanwhile.
+    // Dropped after the connection is closed: dropping a channel makes the library close it.
     let mut opened = Vec::new();
-    let publishing = publish(channels, &mut opened, &mut sight.write);
+    let publishing = publish(channels, &mut opened, &mut report.write);
     let publishing = tokio::time::timeout(limit, publishing);
     let stopped = tokio::select! {
         published = publishing => published.map_err(|_| Error::new(
             Kind::Timeout,
             format!("the broker did not confirm a message within {}", duration(limit)),
         )),
-        blocked = blocked(&mut connection) => blocked.map(|reason| sight.blocked = Some(reason)),
+        blocked = blocked(&mut connection) => blocked.map(|reason| report.blocked = Some(reason)),
     };
     if let Err(error) = stopped {
-        sight.write.get_or_insert(Err(error));
+        report.write.get_or_insert(Err(error));
     }
-    if sight.blocked.is_none() {
+    if report.blocked.is_none() {
         close(connection).await;
     }
-    sight
+    report
 }
 
-/// Closes a connection in order, or cuts it where that takes too long.
+/// Closes a connection in order, or cuts it if that takes too long.
 pub async fn close(connection: Connection) {
-    // Whoever closes has no more use for the connection: a failure here changes nothing.
-    let _ = connection.close(CLOSE).await;
+    // A failure makes no difference: the connection ends in any case.
+    let _ = connection.close(CLOSE_TIMEOUT).await;
 }
 
-/// Looks at the queue, on channels of their own, since the broker closes one on which it refuses something.
-async fn inspect(connection: &Connection, queue: &Queue, limit: Duration) -> Sight {
-    let look = presence::certain(
+/// Examines the queue, on separate channels, since the broker closes a channel on which it refuses something.
+async fn inspect_queue(connection: &Connection, queue: &Queue, limit: Duration) -> QueueReport {
+    let check = presence::check(
         connection.channels(),
         queue.name.clone(),
-        presence::AGREE,
+        presence::AGREEMENT,
         Some(Instant::now() + limit),
     );
-    let mut sight = Sight {
-        queue: look.await,
+    let mut report = QueueReport {
+        queue: check.await,
         declaration: None,
         read: None,
         write: None,
         blocked: None,
         broker: connection.broker_version(),
     };
-    if sight.queue.is_ok() {
+    if report.queue.is_ok() {
         let read = async {
             let (channel, _) = connection.side_channel().await?;
             channel.may_consume(&queue.name).await
         };
-        sight.declaration = Some(declaration::read(connection, queue).await);
-        if STRICT.contains(&sight.broker.0.as_str()) {
-            sight.read = Some(read.await);
+        report.declaration = Some(declaration::read(connection, queue).await);
+        if STRICT.contains(&report.broker.0.as_str()) {
+            report.read = Some(read.await);
         }
     }
-    sight
+    report
 }
 
-/// Publishes what goes nowhere, and comes back once the broker reads on after that.
+/// Publishes an unroutable message; completes once the broker reads beyond it.
 async fn publish(
     [channel, another]: [impl Future<Output = Opened>; 2],
     opened: &mut Vec<Channel>,
@@ -239,11 +238,11 @@ async fn publish(
         }
     };
     *outcome = Some(publish.await);
-    // That it fails says nothing, but that the broker answers says that it reads.
+    // Any answer shows that the broker reads; whether the channel opens does not matter.
     opened.extend(another.await.ok().map(|(channel, _)| channel));
 }
 
-/// Why the broker takes no messages, or that the connection is lost; pends while neither is so.
+/// Completes when the broker blocks the connection, with its reason, or when the connection is lost.
 async fn blocked(connection: &mut Connection) -> Result<String, Error> {
     loop {
         match connection.event().await {

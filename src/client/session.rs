@@ -1,111 +1,100 @@
-//! One connection of the client: one channel that asks and hears the replies, and what happens there.
+//! One connection of the client, with one channel that publishes requests and receives replies.
 //!
-//! Owns the connection, the reply consumer and the publishes that wait for their confirms. Everything
-//! that happens comes out of [`Session::event`], one thing after the other; after [`Event::Lost`] the
-//! session is of no use any more.
+//! Owns the connection, the reply consumer and the publishes that wait for their confirms. [`Session::event`] reports
+//! everything that happens, in order; nothing follows [`SessionEvent::Lost`].
 
-use super::Settings;
-use super::presence::{self, Look};
+use super::presence::{self, Check};
+use super::settings::Settings;
 use crate::broker::{
-    Arrival, Channel, Channels, Connection, ConnectionEvent, Error, Kind, Mailbox, Options,
-    QueueStatus, Returned, Subscription, Unconfirmed,
+    Arrival, Channel, Channels, Connection, ConnectionEvent, Error, Kind, Mailbox, QueueStatus,
+    Returned, Subscription, Unconfirmed,
 };
 use crate::config::BrokerUrl;
 use crate::protocol::Message;
-use futures_util::future::OptionFuture;
+use futures_util::future::{BoxFuture, OptionFuture};
 use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The pseudo queue of direct reply-to. Requests name it; the broker makes a real address of it.
+/// The pseudo queue of direct reply-to. Requests name it; the broker replaces it with a real address.
 pub(super) const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
-/// How long the broker has to answer the goodbye. It has been sent by then, so that nobody who leaves is held up by a
-/// broker that does not answer.
-pub(super) const CLOSE: Duration = Duration::from_millis(100);
+/// How long to wait for the broker to confirm the close, which has been sent by then.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
-type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// Something that happened on the connection.
+/// An event on the connection.
 #[derive(Debug)]
-pub(super) enum Event {
-    /// A reply, perhaps one that nobody waits for.
+pub(super) enum SessionEvent {
+    /// A reply, perhaps to no waiting call.
     Reply(Message),
-    /// The broker did not take the request with this id.
+    /// The broker refused the request with this id (`basic.nack`).
     Refused(Uuid),
-    /// A request came back.
+    /// The broker returned a request as unroutable.
     Returned(Returned),
-    /// What [`Session::check`] found.
+    /// The result of [`Session::start_check`].
     Checked(Result<QueueStatus, Error>),
-    /// The broker reads no more requests; its reason.
+    /// The broker stops reading from the connection; its reason.
     Blocked(String),
     /// It reads again.
     Unblocked,
-    /// The connection or the channel is gone.
+    /// The connection or the channel is lost.
     Lost(Error),
 }
 
-/// A connection that is ready to ask.
+/// A connection that is ready for requests.
 pub(super) struct Session {
     connection: Connection,
     channel: Channel,
     inbox: Mailbox,
     _replies: Subscription,
-    /// Whether the broker says what it made of requests.
-    confirmed: bool,
+    /// Whether publisher confirms are on.
+    confirms: bool,
     unconfirmed: Unconfirmed<Uuid>,
-    /// Whether the broker has taken any request.
-    taken: bool,
-    /// Requests that the broker has just refused.
+    /// Whether the broker has accepted any request.
+    accepted: bool,
+    /// Requests that the broker has just refused, to be reported.
     refused: Vec<Uuid>,
-    check: Option<Boxed<Result<QueueStatus, Error>>>,
+    check: Option<BoxFuture<'static, Result<QueueStatus, Error>>>,
 }
 
 impl Session {
-    /// Connects and gets ready to ask; where `check` says so, looks at the queue once in the same round trips,
-    /// and gives back what it saw.
+    /// Connects and prepares the channel; with `check`, also checks the queue once, in the same round trips.
     pub(super) async fn open(
         url: BrokerUrl,
         settings: &Settings,
         check: bool,
-    ) -> Result<(Box<Self>, Option<Look>), Error> {
-        let options = Options {
-            name: settings.name.clone(),
-            operation_timeout: settings.broker.confirm_timeout,
-            max_body: None,
-            patience: settings.connect_limit,
-        };
-        let connection = Connection::open(&url, &settings.broker, options).await?;
+    ) -> Result<(Box<Self>, Option<Check>), Error> {
+        let limit = settings.broker.confirm_timeout;
+        let connection = settings.open(&url, limit).await?;
         let opening = connection.channel();
-        let confirmed = !settings.plain;
+        let confirms = !settings.plain;
         let ready = async {
             let (channel, inbox) = opening.await?;
-            let (confirms, replies) = tokio::join!(
-                OptionFuture::from(confirmed.then(|| channel.confirm_select())),
+            let (selected, replies) = tokio::join!(
+                OptionFuture::from(confirms.then(|| channel.confirm_select())),
                 channel.consume(REPLY_TO, "", true)
             );
-            confirms.transpose()?;
+            selected.transpose()?;
             Ok::<_, Error>((channel, inbox, replies?))
         };
-        let look = || presence::look(connection.channels(), settings.queue.clone());
-        let (ready, seen) = tokio::join!(ready, OptionFuture::from(check.then(look)));
+        let check_once = || presence::check_once(connection.channels(), settings.queue.clone());
+        let (ready, check) = tokio::join!(ready, OptionFuture::from(check.then(check_once)));
         let (channel, inbox, replies) = ready?;
         let session = Self {
             connection,
             channel,
             inbox,
             _replies: replies,
-            confirmed,
+            confirms,
             unconfirmed: Unconfirmed::default(),
-            taken: false,
+            accepted: false,
             refused: Vec::new(),
             check: None,
         };
-        Ok((Box::new(session), seen))
+        Ok((Box::new(session), check))
     }
 
-    /// Sends a request, and gives its number; what becomes of it comes out of [`Session::event`].
+    /// Publishes a request and returns its number.
     pub(super) fn publish(
         &mut self,
         id: Uuid,
@@ -113,16 +102,16 @@ impl Session {
         message: &Message,
     ) -> Result<u64, Error> {
         let number = self.channel.publish(queue, true, message)?;
-        if self.confirmed {
+        if self.confirms {
             self.unconfirmed.add(number, id);
         }
         Ok(number)
     }
 
-    /// Looks at the queue until it is certain who is there, unless that is already going on.
-    pub(super) fn check(&mut self, queue: &str, agree: Duration) {
+    /// Starts to check whether the queue is served, unless a check is in progress.
+    pub(super) fn start_check(&mut self, queue: &str, agreement: Duration) {
         if self.check.is_none() {
-            let check = presence::certain(self.channels(), queue.to_owned(), agree, None);
+            let check = presence::check(self.channels(), queue.to_owned(), agreement, None);
             self.check = Some(Box::pin(check));
         }
     }
@@ -132,19 +121,19 @@ impl Session {
         self.connection.channels()
     }
 
-    /// Completes when all that has arrived by now can be taken by [`Session::try_event`].
+    /// Completes once [`Session::try_event`] returns everything that has arrived by now.
     pub(super) fn caught_up(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.connection.caught_up()
     }
 
-    /// Whether the broker was asked to confirm the request with this number and has not done so.
+    /// Whether the request with this number waits for its confirm.
     pub(super) fn is_unconfirmed(&self, number: u64) -> bool {
         self.unconfirmed.waits(number)
     }
 
-    /// Whether the broker has taken any request on this connection.
-    pub(super) fn has_taken(&self) -> bool {
-        self.taken
+    /// Whether the broker has accepted any request on this connection.
+    pub(super) fn has_accepted(&self) -> bool {
+        self.accepted
     }
 
     /// The request that has waited longest for its confirm.
@@ -152,24 +141,21 @@ impl Session {
         self.unconfirmed.iter().next().copied()
     }
 
-    /// The next thing that happens. Loses nothing when it is dropped unfinished.
-    pub(super) async fn event(&mut self) -> Event {
+    /// The next event. Cancellation safe.
+    pub(super) async fn event(&mut self) -> SessionEvent {
         loop {
             if let Some(event) = self.try_event() {
                 return event;
             }
-            // What has arrived comes before the end of the connection that brought it.
+            // What has arrived comes before the end of its connection.
             let arrival = tokio::select! {
                 biased;
                 arrival = self.inbox.next() => arrival,
-                seen = finish(&mut self.check), if self.check.is_some() => {
-                    self.check = None;
-                    return Event::Checked(seen);
-                }
+                result = finish(&mut self.check) => return SessionEvent::Checked(result),
                 event = self.connection.event() => return match event {
-                    ConnectionEvent::Blocked(reason) => Event::Blocked(reason),
-                    ConnectionEvent::Unblocked => Event::Unblocked,
-                    ConnectionEvent::Failed(error) => Event::Lost(error),
+                    ConnectionEvent::Blocked(reason) => SessionEvent::Blocked(reason),
+                    ConnectionEvent::Unblocked => SessionEvent::Unblocked,
+                    ConnectionEvent::Failed(error) => SessionEvent::Lost(error),
                 },
             };
             if let Some(event) = self.arrived(arrival) {
@@ -178,10 +164,10 @@ impl Session {
         }
     }
 
-    /// What has happened on the channel already.
-    pub(super) fn try_event(&mut self) -> Option<Event> {
+    /// The next event on the channel, if it has happened already.
+    pub(super) fn try_event(&mut self) -> Option<SessionEvent> {
         if let Some(id) = self.refused.pop() {
-            return Some(Event::Refused(id));
+            return Some(SessionEvent::Refused(id));
         }
         while let Some(arrival) = self.inbox.try_next() {
             let event = self.arrived(arrival);
@@ -192,35 +178,35 @@ impl Session {
         None
     }
 
-    fn arrived(&mut self, arrival: Arrival) -> Option<Event> {
+    fn arrived(&mut self, arrival: Arrival) -> Option<SessionEvent> {
         Some(match arrival {
-            Arrival::Delivered(delivery) => Event::Reply(delivery.message),
-            Arrival::Returned(returned) => Event::Returned(returned),
+            Arrival::Delivered(delivery) => SessionEvent::Reply(delivery.message),
+            Arrival::Returned(returned) => SessionEvent::Returned(returned),
             Arrival::Confirmed {
                 number,
                 multiple,
                 taken,
             } => {
-                self.taken |= taken;
+                self.accepted |= taken;
                 while let Some(id) = self.unconfirmed.confirm(number, multiple) {
                     if !taken {
                         self.refused.push(id);
                     }
                 }
-                Event::Refused(self.refused.pop()?)
+                SessionEvent::Refused(self.refused.pop()?)
             }
-            Arrival::Cancelled(_) => Event::Lost(Error::new(
+            Arrival::Cancelled(_) => SessionEvent::Lost(Error::new(
                 Kind::Cancelled,
-                "the broker ended the subscription to replies",
+                "the broker cancelled the consumer of the replies",
             )),
-            Arrival::Failed(error) => Event::Lost(error),
+            Arrival::Failed(error) => SessionEvent::Lost(error),
         })
     }
 
-    /// Closes in order, or cuts the connection where that takes too long.
+    /// Closes in order, or cuts the connection if that takes too long.
     pub(super) async fn close(self) {
-        // Whoever closes has no more use for the connection: a failure here changes nothing.
-        let _ = self.connection.close(CLOSE).await;
+        // A failure makes no difference: the connection ends in any case.
+        let _ = self.connection.close(CLOSE_TIMEOUT).await;
     }
 
     /// Cuts the connection at once.
@@ -229,9 +215,12 @@ impl Session {
     }
 }
 
-async fn finish<T>(slot: &mut Option<Boxed<T>>) -> T {
-    match slot {
+/// Completes the future and removes it; never returns if there is none. Cancellation safe.
+pub(super) async fn finish<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
+    let output = match slot {
         Some(future) => future.await,
         None => std::future::pending().await,
-    }
+    };
+    *slot = None;
+    output
 }

@@ -205,7 +205,10 @@ fn drain(mut file: File, limit: u64) -> Result<Vec<u8>, ReadError> {
                 0 => "is a pipe, and no data arrived",
                 _ => "is a pipe whose writer did not finish",
             };
-            return Err(failed(format!("{what} within {}", duration(PIPE_TIMEOUT)), WRITE));
+            return Err(failed(
+                format!("{what} within {}", duration(PIPE_TIMEOUT)),
+                WRITE,
+            ));
         }
         match file.read(&mut chunk) {
             Ok(0) => break,

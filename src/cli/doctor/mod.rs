@@ -21,7 +21,7 @@ use super::output::{Closed, Output, Style};
 use super::terminal::stdout_has_color;
 use crate::broker::Connection;
 use crate::broker::clock::unix_ms;
-use crate::client::probe::{self, Approach};
+use crate::client::probe::{self, ConnectReport};
 use crate::client::{Client, Settings};
 use crate::config::{BrokerUrl, Config, Loaded, Problem, Program, load};
 use finding::{Check, Finding, Verdict, skip_the_rest};
@@ -136,7 +136,7 @@ async fn examine(
     let step = settings.broker.connect_timeout.min(config.client.timeout);
     settings.broker.connect_timeout = step;
     let approaching = settings.broker.url.iter().cloned();
-    let approaching = join_all(approaching.map(|url| probe::approach(url, &settings)));
+    let approaching = join_all(approaching.map(|url| probe::connect(url, &settings)));
     let approaches = Notice::new(common)
         .after_patience(approaching, || connect::waiting_for_broker(config))
         .await;
@@ -146,7 +146,7 @@ async fn examine(
     let Some((url, connection)) = usable(approaches).await else {
         return Ok(());
     };
-    let looking = probe::look(connection, &config.queue, settings.broker.connect_timeout);
+    let looking = probe::inspect(connection, &config.queue, settings.broker.connect_timeout);
     let sight = Notice::new(common)
         .after_patience(looking, || {
             format!("checking queue {:?}", config.queue.name)
@@ -163,9 +163,10 @@ async fn examine(
 }
 
 /// The first usable broker; closes the connections to the others.
-async fn usable(approaches: Vec<Approach>) -> Option<(BrokerUrl, Connection)> {
-    let (usable, others): (Vec<_>, Vec<_>) = approaches.into_iter().partition(Approach::is_usable);
-    let connected = |approach: Approach| Some((approach.url, approach.connection?.ok()?));
+async fn usable(approaches: Vec<ConnectReport>) -> Option<(BrokerUrl, Connection)> {
+    let (usable, others): (Vec<_>, Vec<_>) =
+        approaches.into_iter().partition(ConnectReport::is_usable);
+    let connected = |approach: ConnectReport| Some((approach.url, approach.connection?.ok()?));
     let mut usable = usable.into_iter().filter_map(connected);
     let first = usable.next();
     let others = usable.chain(others.into_iter().filter_map(connected));

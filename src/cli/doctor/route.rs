@@ -5,7 +5,7 @@ use super::limits;
 use crate::broker::certificate::Certificate;
 use crate::broker::stages::{Dial, Peer};
 use crate::broker::{Error, Kind};
-use crate::client::probe::Approach;
+use crate::client::probe::ConnectReport;
 use crate::config::{BrokerUrl, Config, Login, Scheme, login};
 use crate::text::duration;
 use std::net::{IpAddr, SocketAddr};
@@ -15,8 +15,12 @@ use std::time::{Duration, SystemTime};
 const RENEW: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// Judges the ways to all brokers. An unusable broker is only a warning if another one is usable.
-pub(super) fn judge(approaches: &[Approach], config: &Config, now: SystemTime) -> Vec<Finding> {
-    let any = approaches.iter().any(Approach::is_usable);
+pub(super) fn judge(
+    approaches: &[ConnectReport],
+    config: &Config,
+    now: SystemTime,
+) -> Vec<Finding> {
+    let any = approaches.iter().any(ConnectReport::is_usable);
     let mut all = Vec::new();
     for approach in approaches {
         let mut findings = findings(approach, config, now);
@@ -33,7 +37,7 @@ pub(super) fn judge(approaches: &[Approach], config: &Config, now: SystemTime) -
     all
 }
 
-fn findings(approach: &Approach, config: &Config, now: SystemTime) -> Vec<Finding> {
+fn findings(approach: &ConnectReport, config: &Config, now: SystemTime) -> Vec<Finding> {
     let url = &approach.url;
     let mut findings = Vec::new();
     if let Some(addresses) = &approach.addresses {

@@ -4,12 +4,12 @@ use super::declared;
 use super::finding::{Check, Finding};
 use crate::broker::topology::LOCKED;
 use crate::broker::{Error, Kind, QueueStatus};
-use crate::client::probe::Sight;
+use crate::client::probe::QueueReport;
 use crate::config::{BrokerUrl, Queue};
 use crate::text::count;
 
 /// Judges everything. `url` is the broker that was inspected.
-pub(super) fn judge(sight: &Sight, url: &BrokerUrl, queue: &Queue) -> Vec<Finding> {
+pub(super) fn judge(sight: &QueueReport, url: &BrokerUrl, queue: &Queue) -> Vec<Finding> {
     let user = &url.user;
     let mut findings = vec![alarm(sight), write(sight, user)];
     let status = match &sight.queue {
@@ -39,7 +39,7 @@ pub(super) fn judge(sight: &Sight, url: &BrokerUrl, queue: &Queue) -> Vec<Findin
     findings
 }
 
-fn alarm(sight: &Sight) -> Finding {
+fn alarm(sight: &QueueReport) -> Finding {
     match (&sight.blocked, &sight.write) {
         (Some(reason), _) => Check::Alarm.problem(
             format!("the broker does not accept messages: {reason}"),
@@ -52,7 +52,7 @@ fn alarm(sight: &Sight) -> Finding {
     }
 }
 
-fn write(sight: &Sight, user: &str) -> Finding {
+fn write(sight: &QueueReport, user: &str) -> Finding {
     match &sight.write {
         Some(Ok(())) => Check::Write.ok(format!("user {user:?} may publish requests and replies")),
         Some(Err(error)) if error.kind == Kind::Denied => Check::Write.problem(
@@ -89,7 +89,7 @@ fn no_queue(error: &Error, user: &str, queue: &Queue) -> Finding {
     }
 }
 
-fn read(sight: &Sight, status: &QueueStatus, user: &str) -> Finding {
+fn read(sight: &QueueReport, status: &QueueStatus, user: &str) -> Finding {
     match &sight.read {
         Some(Ok(())) => Check::Read.ok(format!("user {user:?} may consume from the queue")),
         Some(Err(error)) if error.kind == Kind::Denied => {
@@ -130,8 +130,8 @@ mod tests {
     use crate::broker::declaration::Declaration;
     use crate::config::Config;
 
-    fn well() -> Sight {
-        Sight {
+    fn well() -> QueueReport {
+        QueueReport {
             queue: Ok(QueueStatus {
                 name: "rpc_queue".into(),
                 messages: 1,
@@ -145,7 +145,7 @@ mod tests {
         }
     }
 
-    fn alone(sight: &mut Sight) {
+    fn alone(sight: &mut QueueReport) {
         sight.queue.as_mut().unwrap().consumers = 0;
     }
 
@@ -154,7 +154,7 @@ mod tests {
     }
 
     /// All verdicts in the order of the checks, one letter each, upper case for a problem.
-    fn verdicts(sight: &Sight) -> String {
+    fn verdicts(sight: &QueueReport) -> String {
         let findings = judge(sight, &BrokerUrl::default(), &Config::default().queue);
         let letter = |finding: &Finding| match finding.verdict {
             Verdict::Skipped => 's',
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn verdicts_by_what_was_seen() {
-        type Change = fn(&mut Sight);
+        type Change = fn(&mut QueueReport);
         let changes: [(Change, &str); 18] = [
             (|_| {}, "oooooo"),
             (|sight| sight.blocked = Some("low".into()), "Pooooo"),

@@ -24,8 +24,8 @@ fn report(instance: &str) -> Report {
     }
 }
 
-fn view(consumers: u32, servers: Vec<Report>) -> View {
-    View {
+fn view(consumers: u32, servers: Vec<Report>) -> Overview {
+    Overview {
         queue: Ok(QueueStatus {
             name: "q".into(),
             messages: 5,
@@ -107,11 +107,11 @@ fn the_state_is_colored_if_colors_are_on() {
 
 #[test]
 fn words_for_who_is_missing() {
-    let unseen = View {
+    let unseen = Overview {
         queue: Err(denied()),
         ..view(0, vec![])
     };
-    let unasked = View {
+    let unasked = Overview {
         servers: Err(denied()),
         ..view(2, vec![])
     };
@@ -153,7 +153,7 @@ fn json_is_one_object() {
     assert_eq!(value["silent"], 1);
     assert_eq!(value.get("code"), None);
     assert!(!text.contains('\n'));
-    let unasked = View {
+    let unasked = Overview {
         servers: Err(denied()),
         ..view(1, vec![])
     };

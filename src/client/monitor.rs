@@ -1,16 +1,17 @@
-//! [`Fleet`]: the servers on a queue, as they describe themselves, and the queue itself.
+//! [`Monitor`]: the status of a queue, and the reports of the servers on it.
 //!
-//! Owns a connection of its own. Each look opens a channel of its own, since the broker closes a
-//! channel on which something was refused. A broker that shows nobody is left for another one that shows somebody.
+//! Owns a connection of its own. Each query opens channels of its own, since the broker closes a channel on which something
+//! was refused. If the broker shows no server and another broker does, the monitor moves to that one.
 
-use super::session::{CLOSE, REPLY_TO};
-use super::{Settings, failure, presence};
-use crate::broker::clock::unix_ms;
+use super::call::expiration;
+use super::session::{CLOSE_TIMEOUT, REPLY_TO};
+use super::settings::Settings;
+use super::state::ConnectionState;
+use super::{failure, presence};
 use crate::broker::endpoint::Endpoints;
 use crate::broker::{
-    Arrival, Channel, Connection, ConnectionEvent, Error, Kind, Mailbox, Options, QueueStatus,
+    Arrival, Channel, Connection, ConnectionEvent, Error, Kind, Mailbox, QueueStatus,
 };
-use crate::config::BrokerUrl;
 use crate::protocol::control::{EXCHANGE, Question, Report, read_pong, routing_key};
 use crate::protocol::{Code, Status};
 use crate::text::duration;
@@ -18,55 +19,54 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
-/// How long after the last report another one is waited for.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long to wait for another report after the last one.
+const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long, once as many have answered as consume: those that drain do not count.
-const STRAGGLERS: Duration = Duration::from_millis(50);
+/// The same once as many servers have replied as consume: draining servers do not consume, but reply.
+const DRAINING_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// What is left of the time for their answers.
-const ANSWERS: Duration = Duration::from_secs(1);
+/// The time reserved for the reports.
+const REPORTS: Duration = Duration::from_secs(1);
 
-/// The least time for a look.
-const LEAST: Duration = Duration::from_millis(100);
+/// The shortest time for a query.
+const MIN_LIMIT: Duration = Duration::from_millis(100);
 
-/// How long what has arrived by the deadline may take to become the outcome.
+/// How long the replies that have arrived by the deadline may take to be handled.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// A connection for looking at the servers on a queue.
+/// A connection that queries the servers on a queue.
 #[derive(Debug)]
-pub struct Fleet {
+pub struct Monitor {
     connection: Connection,
     endpoints: Endpoints,
     settings: Settings,
 }
 
-/// What a look has shown.
+/// A queue and its servers.
 #[derive(Debug, Clone)]
-pub struct View {
-    /// The queue; an error where the user may not look at it.
+pub struct Overview {
+    /// The queue; an error if the user has no permission to check it.
     pub queue: Result<QueueStatus, Status>,
-    /// What each server says that has answered, in the order of instance names; an error where the
-    /// servers could not be asked.
+    /// The reports of the servers that replied, in the order of instance names; an error if the user has no permission to
+    /// query them.
     pub servers: Result<Vec<Report>, Status>,
 }
 
-impl View {
-    /// Whether somebody serves the queue, or that cannot be told.
+impl Overview {
+    /// Whether the queue has servers, or may have.
     pub fn shows_servers(&self) -> bool {
         let is_served = |queue: &QueueStatus| queue.consumers > 0;
         let answered = |servers: &Vec<Report>| !servers.is_empty();
         self.queue.as_ref().map_or(true, is_served) || self.servers.as_ref().map_or(true, answered)
     }
 
-    /// How long an answer is waited for in a look of at most `limit`, after the one before.
-    pub fn patience(limit: Duration) -> Duration {
-        PATIENCE.min(limit / 2)
+    /// How long a query of at most `limit` waits for another report after the last one.
+    pub fn report_timeout(limit: Duration) -> Duration {
+        REPORT_TIMEOUT.min(limit / 2)
     }
 
-    /// Consumers of the queue that have not answered: servers of another kind, older ones, and those
-    /// that do not listen. A server that drains answers and consumes no more, but quorum queues count it as long
-    /// as it has something in flight.
+    /// The number of consumers without a report: other kinds of servers, older ones, and those that do not respond. A draining
+    /// server reports but no longer consumes; quorum queues count it as a consumer while it has requests in flight.
     pub fn silent(&self) -> usize {
         let counted = self.queue.as_ref().map_or(0, |queue| queue.consumers);
         let consuming = |report: &&Report| {
@@ -82,11 +82,13 @@ impl View {
     }
 }
 
-impl Fleet {
+impl Monitor {
     /// Connects as [`Client::connect`](super::Client::connect) does, with the same errors.
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
         let mut endpoints = Endpoints::new(&settings.broker.url);
-        let opening = endpoints.first(settings.connect_limit, |url| open(url, settings));
+        let operation = settings.broker.confirm_timeout;
+        let open = async |url| settings.open(&url, operation).await;
+        let opening = endpoints.first(settings.connect_limit, open);
         // Boxed: what it takes to connect is large, and gone afterwards.
         let connection = Box::pin(opening).await?;
         Ok(Self {
@@ -96,41 +98,42 @@ impl Fleet {
         })
     }
 
-    /// Looks at the queue and asks its servers, within `limit`.
+    /// Checks the queue and queries its servers, within `limit`.
     ///
-    /// `UNAVAILABLE` where there is no such queue or the connection is lost, `DEADLINE_EXCEEDED` where
-    /// the broker does not answer in time.
-    pub async fn look(&mut self, limit: Duration) -> Result<View, Status> {
-        self.look_since(Instant::now().into_std(), limit).await
+    /// Errors: `UNAVAILABLE` if there is no such queue or the connection is lost, `DEADLINE_EXCEEDED` if the broker does not
+    /// answer in time.
+    pub async fn overview(&mut self, limit: Duration) -> Result<Overview, Status> {
+        self.overview_since(Instant::now().into_std(), limit).await
     }
 
-    /// The same for a look that began earlier, for example by connecting: its time runs from `since`. A moment is
-    /// left for the look in any case.
-    pub async fn look_since(
+    /// Like [`Monitor::overview`], for a query that began earlier, for example with connecting: `limit` counts from `since`, but
+    /// leaves a moment for the query in any case.
+    pub async fn overview_since(
         &mut self,
         since: std::time::Instant,
         limit: Duration,
-    ) -> Result<View, Status> {
+    ) -> Result<Overview, Status> {
         let now = Instant::now();
-        let deadline = (Instant::from_std(since) + limit).max(now + LEAST);
+        let deadline = (Instant::from_std(since) + limit).max(now + MIN_LIMIT);
         let settings = &self.settings;
         let queue = settings.queue.as_str();
-        let seen = look(&mut self.connection, queue, limit, deadline).await;
-        if seen.as_ref().is_ok_and(View::shows_servers) {
+        let seen = query(&mut self.connection, queue, limit, deadline).await;
+        if seen.as_ref().is_ok_and(Overview::shows_servers) {
             return seen;
         }
-        // This broker may be cut off from the queue, or have lost it, while others are well.
+        // This broker may be cut off from the queue, or have lost it, while others have not.
         let elsewhere = self.endpoints.other(async |url| {
-            let mut connection = open(url, settings).await?;
-            match look(&mut connection, queue, limit, deadline).await {
-                Ok(view) if view.shows_servers() => Ok((connection, view)),
-                Ok(_) | Err(_) => Err(Error::new(Kind::QueueDown, "nobody there, either")),
+            let operation = settings.broker.confirm_timeout;
+            let mut connection = settings.open(&url, operation).await?;
+            match query(&mut connection, queue, limit, deadline).await {
+                Ok(overview) if overview.shows_servers() => Ok((connection, overview)),
+                Ok(_) | Err(_) => Err(Error::new(Kind::QueueDown, "no servers")),
             }
         });
         match timeout_at(deadline, Box::pin(elsewhere)).await {
-            Ok(Ok((connection, view))) => {
+            Ok(Ok((connection, overview))) => {
                 self.connection = connection;
-                Ok(view)
+                Ok(overview)
             }
             _ => seen,
         }
@@ -138,73 +141,63 @@ impl Fleet {
 
     /// Closes the connection in order.
     pub async fn close(self) {
-        // Whoever closes has no more use for the connection: a failure here changes nothing.
-        let _ = self.connection.close(CLOSE).await;
+        // A failure makes no difference: the connection ends in any case.
+        let _ = self.connection.close(CLOSE_TIMEOUT).await;
     }
 }
 
-async fn open(url: BrokerUrl, settings: &Settings) -> Result<Connection, Error> {
-    let options = Options {
-        name: settings.name.clone(),
-        operation_timeout: settings.broker.confirm_timeout,
-        max_body: None,
-        patience: settings.connect_limit,
-    };
-    Connection::open(&url, &settings.broker, options).await
-}
-
-/// Looks at the queue over this connection.
-async fn look(
+/// Checks the queue and queries its servers over this connection.
+async fn query(
     connection: &mut Connection,
     queue: &str,
     limit: Duration,
     deadline: Instant,
-) -> Result<View, Status> {
+) -> Result<Overview, Status> {
     let opening = connection.channel();
-    // Some of the time is for the answers of the servers.
+    // Some of the time is for the reports.
     let left = deadline.saturating_duration_since(Instant::now());
-    let answers = ANSWERS.min(left / 2);
-    let looking = presence::certain(
+    let reports = REPORTS.min(left / 2);
+    let checking = presence::check(
         connection.channels(),
         queue.to_owned(),
-        presence::AGREE,
-        deadline.checked_sub(answers),
+        presence::AGREEMENT,
+        deadline.checked_sub(reports),
     );
-    let look = async {
-        let status = match looking.await {
+    let query = async {
+        let status = match checking.await {
             Err(error) if error.kind == Kind::Denied => Err(error.into()),
-            seen => Ok(seen?),
+            status => Ok(status?),
         };
         let expected = status.as_ref().ok().map(|status| status.consumers);
         let (channel, inbox) = opening.await?;
         let servers = match gather(&channel, inbox, queue, expected, deadline).await {
             Err(error) if error.kind == Kind::Denied => Err(error.into()),
-            asked => Ok(asked?),
+            reports => Ok(reports?),
         };
-        Ok::<_, Error>(View {
+        Ok::<_, Error>(Overview {
             queue: status,
             servers,
         })
     };
     let caught_up = connection.channels();
-    let mut look = Box::pin(async move {
-        let mut look = std::pin::pin!(look);
-        if let Ok(looked) = timeout_at(deadline, &mut look).await {
-            return Ok(looked);
+    let mut query = Box::pin(async move {
+        let mut query = std::pin::pin!(query);
+        if let Ok(overview) = timeout_at(deadline, &mut query).await {
+            return Ok(overview);
         }
-        // What has arrived while this process was stopped counts.
+        // Replies that arrived while this process was stopped count.
         caught_up.caught_up().await;
-        timeout(GRACE, look).await
+        timeout(GRACE, query).await
     });
     let mut blocked = None;
     loop {
         tokio::select! {
-            looked = &mut look => return match looked {
+            overview = &mut query => return match overview {
                 Ok(Err(error)) if error.kind == Kind::NoQueue => Err(failure::no_queue(queue)),
                 Ok(Err(error)) if error.kind == Kind::QueueDown => {
                     Err(failure::queue_down(queue, &error))
                 }
-                Ok(view) => Ok(view?),
+                Ok(overview) => Ok(overview?),
                 Err(_) => Err(too_late(limit, blocked)),
             },
             event = connection.event() => match event {
@@ -219,14 +212,16 @@ async fn look(
 fn too_late(limit: Duration, blocked: Option<String>) -> Status {
     let limit = duration(limit);
     let message = match blocked {
-        Some(why) => format!("cannot ask within {limit}: {}", super::State::Blocked(why)),
+        Some(why) => format!(
+            "cannot ask within {limit}: {}",
+            ConnectionState::Blocked(why)
+        ),
         None => format!("no answer from the broker within {limit}"),
     };
     Status::new(Code::DeadlineExceeded, message)
 }
 
-/// Asks all servers and collects their reports: as many as there are consumers, or until none comes
-/// any more.
+/// Queries all servers and collects their reports, until there are as many as consumers or no more arrive.
 async fn gather(
     channel: &Channel,
     mut inbox: Mailbox,
@@ -238,30 +233,24 @@ async fn gather(
     let _replies = channel.consume(REPLY_TO, "", true).await?;
     let id = Uuid::new_v4().hyphenated().to_string();
     let timeout = deadline.saturating_duration_since(Instant::now());
-    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    let question = Question::Status.write(
-        id.as_bytes(),
-        REPLY_TO,
-        timeout_ms,
-        unix_ms().saturating_add_unsigned(timeout_ms),
-    );
+    let (timeout_ms, deadline_ms) = expiration(timeout);
+    let question = Question::Status.write(id.as_bytes(), REPLY_TO, timeout_ms, deadline_ms);
     channel.publish_to(EXCHANGE, &routing_key(queue), true, &question)?;
-    // Where time is short, what has come by half of it is still to be shown.
-    let patience = PATIENCE.min(timeout / 2);
+    let report_timeout = Overview::report_timeout(timeout);
     let mut servers: Vec<Report> = Vec::new();
-    // One that drains may be no consumer any more, and is heard all the same.
-    let patience = |servers: &Vec<Report>| {
+    // A draining server may no longer consume, but reports.
+    let wait = |servers: &Vec<Report>| {
         let consuming = servers.iter().filter(|report| !report.drains());
         let consuming: usize = consuming.map(consumers).sum();
         let expected = expected.filter(|expected| *expected > 0);
         let enough = expected.is_some_and(|expected| consuming >= expected as usize);
         if enough {
-            patience.min(STRAGGLERS)
+            report_timeout.min(DRAINING_TIMEOUT)
         } else {
-            patience
+            report_timeout
         }
     };
-    // Until the broker has taken the question, nobody can be late.
+    // The wait for reports begins once the broker has confirmed the query.
     let mut until = None;
     loop {
         let arrival = match until {
@@ -279,9 +268,9 @@ async fn gather(
             }
         };
         match arrival {
-            // Nobody listens.
+            // There is no server.
             Arrival::Returned(_) | Arrival::Confirmed { taken: false, .. } => break,
-            Arrival::Confirmed { .. } => until = Some(Instant::now() + patience(&servers)),
+            Arrival::Confirmed { .. } => until = Some(Instant::now() + wait(&servers)),
             Arrival::Delivered(reply) => {
                 let message = reply.message;
                 if message.properties.correlation_id.as_deref() != Some(id.as_bytes()) {
@@ -289,13 +278,13 @@ async fn gather(
                 }
                 if let Some(report) = read_pong(&message) {
                     servers.push(report);
-                    until = Some(Instant::now() + patience(&servers));
+                    until = Some(Instant::now() + wait(&servers));
                 }
             }
             Arrival::Cancelled(_) => {
                 return Err(Error::new(
                     Kind::Cancelled,
-                    "the broker ended the subscription",
+                    "the broker cancelled the consumer of the reports",
                 ));
             }
             Arrival::Failed(error) => return Err(error),
@@ -305,7 +294,7 @@ async fn gather(
     Ok(servers)
 }
 
-/// Its consumers that the broker may count.
+/// The consumers of a server, as the broker may count them.
 fn consumers(server: &Report) -> usize {
     server.consumers.max(1) as usize
 }
@@ -315,8 +304,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn consumers_that_say_nothing_are_counted() {
-        // `!`: something is in flight; `+`: another consumer takes over.
+    fn consumers_without_a_report_are_counted() {
+        // `!`: requests in flight; `+`: a second consumer takes over.
         let server = |state: &str| Report {
             state: state.trim_end_matches(['!', '+']).into(),
             in_flight: u64::from(state.ends_with('!')),
@@ -324,7 +313,7 @@ mod tests {
             queue_type: Some("quorum".into()),
             ..Report::default()
         };
-        let view = |consumers, servers: &[&str]| View {
+        let overview = |consumers, servers: &[&str]| Overview {
             queue: Ok(QueueStatus {
                 name: "q".into(),
                 messages: 0,
@@ -344,19 +333,19 @@ mod tests {
             (3, &["consuming+"], 1),
             (3, &["consuming+", "consuming"], 0),
         ] {
-            let view = view(consumers, servers);
-            assert_eq!(view.silent(), silent, "{consumers} {servers:?}");
+            let overview = overview(consumers, servers);
+            assert_eq!(overview.silent(), silent, "{consumers} {servers:?}");
         }
         let denied = || Status::new(Code::PermissionDenied, "no");
-        let unasked = View {
+        let unqueried = Overview {
             servers: Err(denied()),
-            ..view(2, &[])
+            ..overview(2, &[])
         };
-        assert_eq!(unasked.silent(), 2);
-        let unseen = View {
+        assert_eq!(unqueried.silent(), 2);
+        let unchecked = Overview {
             queue: Err(denied()),
-            ..view(0, &["consuming"])
+            ..overview(0, &["consuming"])
         };
-        assert_eq!(unseen.silent(), 0);
+        assert_eq!(unchecked.silent(), 0);
     }
 }

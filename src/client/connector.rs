@@ -1,80 +1,79 @@
-//! The client's connection: the session, or the attempt to get one, and the search for a broker that serves the queue
-//! where the present one does not.
+//! The client's connection: the session or the attempt to open one, and the search for a broker that serves the queue if the
+//! present broker does not.
 //!
-//! Owns the session, the choice of the broker and the backoff. Promises that there is always a session or an attempt,
-//! and that a session is given up only when it is lost or another one has been found to be better.
+//! Owns the session, the choice of the broker and the backoff. There is always a session or an attempt; a session is
+//! replaced only if it is lost or the search has found a better one.
 
-use super::Settings;
 use super::failure;
-use super::presence::{self, Look};
-use super::session::{Event, Session};
+use super::presence::{self, Check};
+use super::session::{Session, SessionEvent, finish};
+use super::settings::Settings;
 use crate::broker::backoff::Backoff;
 use crate::broker::endpoint::Endpoints;
 use crate::broker::{Error, Kind};
 use crate::config::{BrokerUrl, Reconnect};
-use std::future::Future;
-use std::pin::Pin;
+use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The longest pause between attempts to connect while calls wait, whatever is configured: they wait for seconds.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The longest delay between attempts to connect while calls wait, whatever is configured.
+const MAX_DELAY: Duration = Duration::from_secs(1);
 
-/// The shortest time from one search to the next: each asks all other brokers.
-const SEARCH_PAUSE: Duration = Duration::from_secs(2);
+/// The shortest time between two searches, each of which connects to all other brokers.
+const MIN_SEARCH_INTERVAL: Duration = Duration::from_secs(2);
 
-/// For how long a broker has to refuse the client before it is believed: what an operator changes is often in order
-/// again a moment later.
-const REFUSALS: Duration = presence::AGREE;
+/// For how long brokers have to refuse the client before calls fail: an operator's change is often complete a moment
+/// later.
+const REFUSAL_GRACE: Duration = presence::AGREEMENT;
 
-type Opened = (Endpoints, Result<Box<Session>, Error>);
-type Attempt = Pin<Box<dyn Future<Output = Opened> + Send>>;
+type Attempt = BoxFuture<'static, (Endpoints, Result<Box<Session>, Error>)>;
 
-/// Something that happened to the connection.
-pub(super) enum LinkEvent {
-    /// To the session.
-    Session(Event),
+/// An event of the connection.
+pub(super) enum ConnectorEvent {
+    /// Of the session.
+    Session(SessionEvent),
     /// There is a session again.
     Connected,
     /// An attempt to connect has failed.
     Failed(Error),
-    /// Another broker serves the queue: the session is one with that broker now.
+    /// Another broker serves the queue, and the session is now with that broker.
     Moved,
     /// No other broker serves the queue.
     NotFound,
 }
 
 /// See the module.
-pub(super) struct Link {
+pub(super) struct Connector {
     settings: Arc<Settings>,
     endpoints: Endpoints,
     backoff: Backoff,
     session: Option<Box<Session>>,
-    /// To connect, while there is no session.
+    /// The attempt to connect, while there is no session.
     attempt: Option<Attempt>,
-    /// For another broker, while there is one.
+    /// The search for another broker, if any.
     search: Option<Attempt>,
     search_after: Option<Instant>,
     refused_since: Option<Instant>,
 }
 
-impl Link {
-    /// Connects to the first broker that answers; what a look at the queue has shown there.
-    pub(super) async fn connect(settings: Arc<Settings>) -> Result<(Self, Option<Look>), Error> {
-        let mut link = Self::new(settings);
-        let settings = Arc::clone(&link.settings);
+impl Connector {
+    /// Connects to the first broker that answers, and checks the queue once.
+    pub(super) async fn connect(settings: Arc<Settings>) -> Result<(Self, Option<Check>), Error> {
+        let mut connector = Self::new(settings);
+        let settings = Arc::clone(&connector.settings);
         let open = |url| Session::open(url, &settings, true);
-        let (session, look) = link.endpoints.first(settings.connect_limit, open).await?;
-        link.session = Some(session);
-        Ok((link, look))
+        let opening = connector.endpoints.first(settings.connect_limit, open);
+        let (session, check) = opening.await?;
+        connector.session = Some(session);
+        Ok((connector, check))
     }
 
-    /// Begins to connect, and goes on until it works.
+    /// Starts to connect, and retries until it succeeds.
     pub(super) fn connecting(settings: Arc<Settings>) -> Self {
-        let mut link = Self::new(settings);
-        link.attempt = Some(link.connect_after(Duration::ZERO));
-        link
+        let mut connector = Self::new(settings);
+        connector.attempt = Some(connector.connect_after(Duration::ZERO));
+        connector
     }
 
     fn new(settings: Arc<Settings>) -> Self {
@@ -82,7 +81,7 @@ impl Link {
         Self {
             endpoints: Endpoints::new(&settings.broker.url),
             settings,
-            backoff: Backoff::new(initial, max.min(PAUSE)),
+            backoff: Backoff::new(initial, max.min(MAX_DELAY)),
             session: None,
             attempt: None,
             search: None,
@@ -96,20 +95,20 @@ impl Link {
         self.session.as_deref_mut()
     }
 
-    /// The next thing that happens. Loses nothing when it is dropped unfinished.
-    pub(super) async fn event(&mut self) -> LinkEvent {
+    /// The next event. Cancellation safe.
+    pub(super) async fn event(&mut self) -> ConnectorEvent {
         tokio::select! {
             biased;
-            event = session_event(&mut self.session) => LinkEvent::Session(event),
+            event = session_event(&mut self.session) => ConnectorEvent::Session(event),
             (endpoints, opened) = finish(&mut self.attempt) => {
                 self.endpoints = endpoints;
                 match opened {
                     Ok(session) => {
                         self.session = Some(session);
                         self.refused_since = None;
-                        LinkEvent::Connected
+                        ConnectorEvent::Connected
                     }
-                    Err(error) => LinkEvent::Failed(error),
+                    Err(error) => ConnectorEvent::Failed(error),
                 }
             }
             (endpoints, found) = finish(&mut self.search) => match found {
@@ -118,33 +117,33 @@ impl Link {
                     if let Some(before) = self.session.replace(session) {
                         before.kill();
                     }
-                    LinkEvent::Moved
+                    ConnectorEvent::Moved
                 }
                 Err(error) => {
                     tracing::debug!(%error, "no other broker serves the queue");
-                    LinkEvent::NotFound
+                    ConnectorEvent::NotFound
                 }
             },
         }
     }
 
-    /// What has happened on the session already.
-    pub(super) fn try_event(&mut self) -> Option<Event> {
+    /// The next event of the session, if it has happened already.
+    pub(super) fn try_event(&mut self) -> Option<SessionEvent> {
         self.session.as_mut()?.try_event()
     }
 
-    /// A reply has come, so all is well.
+    /// Resets the backoff after a reply.
     pub(super) fn reset_backoff(&mut self) {
         self.backoff.reset();
     }
 
-    /// Gives up the session and connects anew.
-    pub(super) fn lost(&mut self) {
+    /// Drops the session and connects again.
+    pub(super) fn reconnect(&mut self) {
         if let Some(session) = self.session.take() {
             session.kill();
         }
         self.search = None;
-        // Others may be well.
+        // Another broker may be available at once.
         let delay = if self.endpoints.are_several() {
             Duration::ZERO
         } else {
@@ -153,7 +152,7 @@ impl Link {
         self.attempt = Some(self.connect_after(delay));
     }
 
-    /// Tries again after a failed attempt: soon, if calls wait for it.
+    /// Retries after a failed attempt: soon if calls wait for it.
     pub(super) fn try_again(&mut self, error: &Error, waiting: bool) {
         let delay = if error.needs_operator() && !waiting {
             let Reconnect { initial, max } = self.settings.broker.reconnect;
@@ -164,19 +163,19 @@ impl Link {
         self.attempt = Some(self.connect_after(delay));
     }
 
-    /// Whether this failure to connect is one of the operator's and has lasted.
+    /// Whether brokers have refused the client for [`REFUSAL_GRACE`], for a reason that only an operator can remove.
     pub(super) fn is_refused(&mut self, error: &Error) -> bool {
         if !error.needs_operator() {
             self.refused_since = None;
             return false;
         }
         let now = Instant::now();
-        now - *self.refused_since.get_or_insert(now) >= REFUSALS
+        now - *self.refused_since.get_or_insert(now) >= REFUSAL_GRACE
     }
 
-    /// Looks for another broker that serves the queue, unless there is none to be asked or all have been asked a
-    /// moment ago; whether it does.
-    pub(super) fn search(&mut self, agree: Duration) -> bool {
+    /// Searches for another broker that serves the queue, unless there is no other or a search was started a moment ago;
+    /// returns whether a search is in progress.
+    pub(super) fn search(&mut self, agreement: Duration) -> bool {
         if self.search.is_some() {
             return true;
         }
@@ -185,36 +184,37 @@ impl Link {
         if !possible || self.search_after.is_some_and(|after| now < after) {
             return false;
         }
-        self.search_after = Some(now + SEARCH_PAUSE);
+        self.search_after = Some(now + MIN_SEARCH_INTERVAL);
         let mut endpoints = self.endpoints.clone();
         let settings = Arc::clone(&self.settings);
         self.search = Some(Box::pin(async move {
-            let found = endpoints.other(|url| serving(url, Arc::clone(&settings), agree));
+            let found =
+                endpoints.other(|url| open_if_served(url, Arc::clone(&settings), agreement));
             let found = found.await;
             (endpoints, found)
         }));
         true
     }
 
-    /// The present broker serves the queue: no other one is needed.
+    /// Ends the search: the present broker serves the queue.
     pub(super) fn stop_search(&mut self) {
         self.search = None;
     }
 
-    /// Whether another broker could be asked.
+    /// Whether there are other brokers.
     pub(super) fn has_alternatives(&self) -> bool {
         self.endpoints.are_several()
     }
 
-    /// The brokers, in words.
+    /// The brokers' addresses, in words.
     pub(super) fn addresses(&self) -> String {
         self.endpoints.addresses()
     }
 
-    /// Closes the session in order, if the broker can hear that.
-    pub(super) async fn close(self, hears: bool) {
+    /// Closes the session, in order if the broker reads from the connection.
+    pub(super) async fn close(self, reads: bool) {
         if let Some(session) = self.session {
-            if hears {
+            if reads {
                 session.close().await;
             } else {
                 session.kill();
@@ -239,21 +239,22 @@ async fn open(url: BrokerUrl, settings: Arc<Settings>) -> Result<Box<Session>, E
     Ok(session)
 }
 
-/// Connects to a broker if it serves the queue.
-async fn serving(
+/// Connects to a broker, and fails unless it serves the queue.
+async fn open_if_served(
     url: BrokerUrl,
     settings: Arc<Settings>,
-    agree: Duration,
+    agreement: Duration,
 ) -> Result<Box<Session>, Error> {
     let session = open(url, Arc::clone(&settings)).await?;
-    let seen = presence::certain(session.channels(), settings.queue.clone(), agree, None).await;
-    let seen = match seen {
+    let queue = settings.queue.clone();
+    let result = presence::check(session.channels(), queue, agreement, None).await;
+    let result = match result {
         Err(error) if matches!(error.kind, Kind::Lost | Kind::Timeout | Kind::Protocol) => {
             return Err(error);
         }
-        seen => seen,
+        result => result,
     };
-    match failure::verdict(&settings.queue, seen) {
+    match failure::availability(&settings.queue, result) {
         Ok(()) => Ok(session),
         Err(status) => {
             session.close().await;
@@ -262,18 +263,9 @@ async fn serving(
     }
 }
 
-async fn session_event(session: &mut Option<Box<Session>>) -> Event {
+async fn session_event(session: &mut Option<Box<Session>>) -> SessionEvent {
     match session {
         Some(session) => session.event().await,
         None => std::future::pending().await,
     }
-}
-
-async fn finish(slot: &mut Option<Attempt>) -> Opened {
-    let opened = match slot {
-        Some(attempt) => attempt.await,
-        None => std::future::pending().await,
-    };
-    *slot = None;
-    opened
 }

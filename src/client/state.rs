@@ -1,0 +1,66 @@
+//! What a client publishes about itself: the state of its connection, and counters.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The state of the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// Not connected; the client keeps trying. The last failure in one line.
+    Connecting(String),
+    /// Connected.
+    Ready,
+    /// Connected, but the broker accepts no requests; its reason.
+    Blocked(String),
+}
+
+impl fmt::Display for ConnectionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connecting(why) => write!(f, "no connection to the broker: {why}"),
+            Self::Ready => f.write_str("connected"),
+            Self::Blocked(why) => write!(f, "the broker takes no requests at present: {why}"),
+        }
+    }
+}
+
+/// Counters since the client was created.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Requests published, repeated ones included.
+    pub asked: u64,
+    /// Replies to a call.
+    pub answered: u64,
+    /// Replies to no waiting call (late, duplicate or with an unknown id), which were dropped.
+    pub unexpected: u64,
+    /// Requests returned because there was no queue.
+    pub returned: u64,
+    /// Connections lost.
+    pub lost: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) asked: AtomicU64,
+    pub(super) answered: AtomicU64,
+    pub(super) unexpected: AtomicU64,
+    pub(super) returned: AtomicU64,
+    pub(super) lost: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn stats(&self) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            asked: read(&self.asked),
+            answered: read(&self.answered),
+            unexpected: read(&self.unexpected),
+            returned: read(&self.returned),
+            lost: read(&self.lost),
+        }
+    }
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
