@@ -62,8 +62,9 @@ put_packages() { # DEB
 
 # A daemon of the same source that SIGUSR1 wedges.
 make_wedge() {
-	cargo build --quiet --locked --features test-wedge --bin fibrpcd || return 1
-	cp "${CARGO_TARGET_DIR:-target}/debug/fibrpcd" target/package/fibrpcd-wedge
+	local target=${CARGO_TARGET_DIR:-target}/wedge
+	RUSTFLAGS='--cfg test_wedge' cargo build --quiet --locked --target-dir "$target" --bin fibrpcd || return 1
+	cp "$target/debug/fibrpcd" target/package/fibrpcd-wedge
 }
 
 # install SECONDS ARGUMENT...: apt, which must be back in time and content. One machine at a time: two

@@ -112,7 +112,7 @@ impl Process<'_> {
                 self.handle.stop(Stop::Now);
             }
             Signal::Reload => self.reload(),
-            #[cfg(feature = "test-wedge")]
+            #[cfg(test_wedge)]
             Signal::Wedge => loop {
                 std::thread::park();
             },

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const CAUGHT: &[i32] = &[
     SIGTERM,
     SIGHUP,
-    #[cfg(feature = "test-wedge")]
+    #[cfg(test_wedge)]
     signal_hook::consts::SIGUSR1,
 ];
 
@@ -34,7 +34,7 @@ pub(super) enum Signal {
     /// Reload the configuration.
     Reload,
     /// Stop making progress, to test the watchdog.
-    #[cfg(feature = "test-wedge")]
+    #[cfg(test_wedge)]
     Wedge,
 }
 
@@ -101,7 +101,7 @@ impl Signals {
 fn meaning(number: i32, stop: &mut Stop) -> Option<Signal> {
     match (number, *stop) {
         (SIGHUP, Stop::No) => Some(Signal::Reload),
-        #[cfg(feature = "test-wedge")]
+        #[cfg(test_wedge)]
         (signal_hook::consts::SIGUSR1, _) => Some(Signal::Wedge),
         (SIGTERM | SIGINT, Stop::No) => {
             *stop = Stop::Drain;
