@@ -48,6 +48,9 @@ pub mod client;
 pub mod config;
 pub mod daemon;
 pub mod fibonacci;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod inherited;
 pub mod protocol;
 pub mod server;

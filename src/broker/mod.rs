@@ -16,6 +16,8 @@ pub mod declaration;
 mod ending;
 pub mod endpoint;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod handshake;
 mod link;
 mod mailbox;
