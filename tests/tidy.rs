@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("broker", &["protocol", "config", "text"]),
     ("server", &["broker", "protocol", "config", "text"]),
     ("client", &["broker", "protocol", "config", "text"]),
+    ("fuzz", &["broker", "protocol", "config"]),
     (
         "daemon",
         &[

@@ -1,6 +1,6 @@
 //! Why a call fails before its deadline, in words: what, cause, and what to do. Pure.
 
-use super::conclusion::{CLOSED, NO_QUEUE, NO_SERVER, PUBLISHED_BEFORE, QUEUE_DOWN, REFUSED};
+use super::failure_kind::{CLOSED, NO_QUEUE, NO_SERVER, PUBLISHED_BEFORE, QUEUE_DOWN, REFUSED};
 use crate::broker::{Error, Kind, QueueStatus};
 use crate::protocol::{Code, Status};
 use crate::text::duration;

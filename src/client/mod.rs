@@ -19,11 +19,11 @@
 //! ```
 
 mod call;
-pub mod conclusion;
 mod connector;
 mod deadline_map;
 mod driver;
 mod failure;
+pub mod failure_kind;
 mod late;
 mod monitor;
 mod ping;

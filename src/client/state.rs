@@ -28,9 +28,9 @@ impl fmt::Display for ConnectionState {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Requests published, repeated ones included.
-    pub asked: u64,
+    pub published: u64,
     /// Replies to a call.
-    pub answered: u64,
+    pub replies: u64,
     /// Replies to no waiting call (late, duplicate or with an unknown id), which were dropped.
     pub unexpected: u64,
     /// Requests returned because there was no queue.
@@ -41,8 +41,8 @@ pub struct Stats {
 
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    pub(super) asked: AtomicU64,
-    pub(super) answered: AtomicU64,
+    pub(super) published: AtomicU64,
+    pub(super) replies: AtomicU64,
     pub(super) unexpected: AtomicU64,
     pub(super) returned: AtomicU64,
     pub(super) lost: AtomicU64,
@@ -52,8 +52,8 @@ impl Counters {
     pub(super) fn stats(&self) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
-            asked: read(&self.asked),
-            answered: read(&self.answered),
+            published: read(&self.published),
+            replies: read(&self.replies),
             unexpected: read(&self.unexpected),
             returned: read(&self.returned),
             lost: read(&self.lost),

@@ -136,7 +136,10 @@ fn late_and_duplicate_replies_are_dropped_and_counted() {
         }
         serve.await.unwrap();
         let stats = client.stats();
-        assert_eq!((stats.asked, stats.answered, stats.unexpected), (3, 2, 2));
+        assert_eq!(
+            (stats.published, stats.replies, stats.unexpected),
+            (3, 2, 2)
+        );
         client.close().await;
         let closed = client.call("1", SOON).await.unwrap_err();
         assert_eq!(closed.status.code, Code::Unavailable);

@@ -1,7 +1,7 @@
 //! The manual pages say all that the programs know, and nothing else.
 
 use super::{read, root, text, tool};
-use fibrpc::client::conclusion::CONCLUSIONS;
+use fibrpc::client::failure_kind::FAILURE_KINDS;
 use fibrpc::config::{Reload, keys};
 use std::collections::BTreeSet;
 use std::fs;
@@ -139,20 +139,20 @@ fn every_flag_and_no_other() {
 
 /// The table of what a failure says of the request.
 #[test]
-fn every_conclusion_and_no_other() {
+fn every_kind_of_failure_and_no_other() {
     let rows: Vec<String> = terms(CLIENT, "DIAGNOSTICS");
-    let conclusions = CONCLUSIONS.iter().map(|conclusion| {
+    let kinds = FAILURE_KINDS.iter().map(|kind| {
         format!(
             "\"{}\" Ta {} Ta {} Ta {} Ta {}",
-            conclusion.words,
-            conclusion.code.exit_status(),
-            conclusion.published.word(),
-            conclusion.worked_on.word(),
-            conclusion.again().word()
+            kind.words,
+            kind.code.exit_status(),
+            kind.published.word(),
+            kind.worked_on.word(),
+            kind.retry().word()
         )
     });
     // The first row names the columns.
-    assert_eq!(rows[1..], conclusions.collect::<Vec<_>>());
+    assert_eq!(rows[1..], kinds.collect::<Vec<_>>());
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn every_exit_status_and_no_other() {
 fn every_signal() {
     let code = read("src/daemon/signals.rs");
     let words = code.split(|char: char| !char.is_ascii_alphanumeric());
-    // SIGUSR1 means something to the feature `test-wedge` only.
+    // SIGUSR1 is for builds with `--cfg test_wedge` only.
     let is_signal = |word: &&str| word.starts_with("SIG") && word.len() > 3 && *word != "SIGUSR1";
     let signals: BTreeSet<&str> = words.filter(is_signal).collect();
     assert!(signals.len() > 2, "{signals:?}");

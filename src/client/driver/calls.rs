@@ -202,7 +202,7 @@ impl Driver {
                 call.stage = Stage::Published(now);
                 call.number = number;
                 call.exposed += 1;
-                count(&self.counters.asked);
+                count(&self.counters.published);
                 if watch_confirms {
                     self.check_confirms_at.get_or_insert(now + UNCONFIRMED);
                 }

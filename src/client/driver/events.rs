@@ -76,7 +76,7 @@ impl Driver {
             Stage::Published(at) => now.saturating_duration_since(at),
             Stage::Held | Stage::Returned => Duration::ZERO,
         };
-        count(&self.counters.answered);
+        count(&self.counters.replies);
         self.connector.reset_backoff();
         self.refused_since = None;
         self.note_served(now);

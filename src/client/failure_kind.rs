@@ -1,5 +1,5 @@
-//! What a caller may conclude from a failed call: whether the request was published, whether a server may have worked on
-//! it, and whether to call again. Pure; `fibrpc(1)` has the same table.
+//! The kinds of failures of a call: whether the request was published, whether a server may have worked on it, and whether
+//! to retry. Pure; `fibrpc(1)` has the same table.
 
 use crate::protocol::{Code, Status};
 
@@ -27,7 +27,7 @@ impl Certainty {
 
 /// One kind of failure, recognisable by words in its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Conclusion {
+pub struct FailureKind {
     /// Words in the message.
     pub words: &'static str,
     /// Its status code.
@@ -38,15 +38,15 @@ pub struct Conclusion {
     pub worked_on: Certainty,
 }
 
-impl Conclusion {
+impl FailureKind {
     /// The failure with this message.
     pub(super) fn status(&self, message: String) -> Status {
         debug_assert!(message.contains(self.words), "{message}");
         Status::new(self.code, message)
     }
 
-    /// Whether to call again: `Perhaps` if a server may then work on the request twice.
-    pub const fn again(&self) -> Certainty {
+    /// Whether to retry: `Perhaps` if a server may then work on the request twice.
+    pub const fn retry(&self) -> Certainty {
         match (self.code.retryable(), self.code, self.worked_on) {
             (_, Code::Unknown, _) | (true, _, Certainty::Perhaps | Certainty::Yes) => {
                 Certainty::Perhaps
@@ -57,8 +57,8 @@ impl Conclusion {
     }
 }
 
-const fn unavailable(words: &'static str) -> Conclusion {
-    Conclusion {
+const fn unavailable(words: &'static str) -> FailureKind {
+    FailureKind {
         words,
         code: Code::Unavailable,
         published: Certainty::No,
@@ -66,30 +66,30 @@ const fn unavailable(words: &'static str) -> Conclusion {
     }
 }
 
-pub(super) const CANNOT_REACH: Conclusion = unavailable("cannot reach broker");
-pub(super) const NOT_CONNECTED: Conclusion = unavailable("no connection to the broker");
-pub(super) const NO_QUEUE: Conclusion = unavailable("no queue");
-pub(super) const QUEUE_DOWN: Conclusion = unavailable("is there and not available");
-pub(super) const NO_SERVER: Conclusion = unavailable("no server on queue");
-pub(super) const NOBODY_SEEN: Conclusion = unavailable("no server seen");
-pub(super) const CLOSED: Conclusion = unavailable("the client was closed");
+pub(super) const CANNOT_REACH: FailureKind = unavailable("cannot reach broker");
+pub(super) const NOT_CONNECTED: FailureKind = unavailable("no connection to the broker");
+pub(super) const NO_QUEUE: FailureKind = unavailable("no queue");
+pub(super) const QUEUE_DOWN: FailureKind = unavailable("is there and not available");
+pub(super) const NO_SERVER: FailureKind = unavailable("no server on queue");
+pub(super) const NOBODY_SEEN: FailureKind = unavailable("no server seen");
+pub(super) const CLOSED: FailureKind = unavailable("the client was closed");
 
 /// The broker confirms that the request is in no queue.
-pub(super) const REFUSED: Conclusion = Conclusion {
+pub(super) const REFUSED: FailureKind = FailureKind {
     words: "the broker refused the request",
     code: Code::ResourceExhausted,
     published: Certainty::No,
     worked_on: Certainty::No,
 };
 
-pub(super) const UNCONFIRMED: Conclusion = Conclusion {
+pub(super) const UNCONFIRMED: FailureKind = FailureKind {
     words: "the broker has not confirmed",
     code: Code::DeadlineExceeded,
     published: Certainty::Perhaps,
     worked_on: Certainty::Perhaps,
 };
 
-pub(super) const NO_REPLY: Conclusion = Conclusion {
+pub(super) const NO_REPLY: FailureKind = FailureKind {
     words: "no reply from queue",
     code: Code::DeadlineExceeded,
     published: Certainty::Perhaps,
@@ -97,7 +97,7 @@ pub(super) const NO_REPLY: Conclusion = Conclusion {
 };
 
 /// Would be `UNAVAILABLE`, but the request was published before.
-pub(super) const PUBLISHED_BEFORE: Conclusion = Conclusion {
+pub(super) const PUBLISHED_BEFORE: FailureKind = FailureKind {
     words: "was published before",
     code: Code::Unknown,
     published: Certainty::Perhaps,
@@ -105,7 +105,7 @@ pub(super) const PUBLISHED_BEFORE: Conclusion = Conclusion {
 };
 
 /// All failures of the client itself, in the order of a call's progress.
-pub const CONCLUSIONS: [Conclusion; 11] = [
+pub const FAILURE_KINDS: [FailureKind; 11] = [
     CANNOT_REACH,
     NOT_CONNECTED,
     NO_QUEUE,
@@ -125,20 +125,13 @@ mod tests {
 
     #[test]
     fn unavailable_promises_that_no_server_works_on_the_request() {
-        for conclusion in CONCLUSIONS {
-            let promises = conclusion.worked_on == Certainty::No;
-            if conclusion.code == Code::Unavailable {
-                assert!(
-                    promises && conclusion.published == Certainty::No,
-                    "{conclusion:?}"
-                );
-                assert_eq!(conclusion.again(), Certainty::Yes, "{conclusion:?}");
+        for kind in FAILURE_KINDS {
+            let promises = kind.worked_on == Certainty::No;
+            if kind.code == Code::Unavailable {
+                assert!(promises && kind.published == Certainty::No, "{kind:?}");
+                assert_eq!(kind.retry(), Certainty::Yes, "{kind:?}");
             }
-            assert_eq!(
-                promises,
-                conclusion.again() == Certainty::Yes,
-                "{conclusion:?}"
-            );
+            assert_eq!(promises, kind.retry() == Certainty::Yes, "{kind:?}");
         }
     }
 }
