@@ -1,11 +1,11 @@
-//! Time from n to the decimal digits, against GMP and against exact integers: `scripts/bench-fibonacci`.
+//! Time from n to the decimal digits, compared with GMP and with exact integers; run by `scripts/bench-fibonacci`.
 //!
-//! The program of GMP runs beside this one and is asked in turn, so that both see the same machine. Without it
-//! (`cargo bench --bench fibonacci [-- N...]`) there is nothing to compare with.
+//! The GMP program runs beside this one and takes turns with it, so that both measure the same machine. Without it
+//! (`cargo bench --bench fibonacci [-- N...]`), there is no comparison.
 //!
-//! - `warm`: plans and buffers of the last run were kept. `cold`: the first run of a thread, with everything built anew.
-//! - `pause`: the longest time between two questions whether to go on.
-//! - `foretold`: the time that `fibonacci::cost` gives.
+//! - `warm`: with cached plans and buffers. `cold`: the first computation of a thread.
+//! - `pause`: the longest time between two calls of `keep_going`.
+//! - `estimate`: the time that `fibonacci::cost` returns.
 //!
 //! `--verify` compares digits instead of times, and `--peak N` prints how much memory one computation takes.
 #![allow(clippy::print_stdout)]
@@ -17,7 +17,7 @@ use std::io::{BufRead, BufReader, Error, ErrorKind, Result, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Where the program of GMP is.
+/// The variable with the path of the GMP program.
 const GMP: &str = "FIBRPC_BENCH_GMP";
 
 fn main() -> Result<()> {
@@ -54,7 +54,7 @@ fn main() -> Result<()> {
         "cold/GMP",
         "warm/exact",
         "pause",
-        "foretold",
+        "estimate",
         "/cold"
     );
     for &n in if numbers.is_empty() {
@@ -81,7 +81,7 @@ fn compare(n: u64, mut gmp: Option<&mut Gmp>) -> Result<()> {
             cold = cold.min(thread.map_err(|_| Error::other("the computation panicked"))?);
             pause = pause.min(longest_pause(n));
         }
-        // Half a minute for the largest.
+        // The largest takes half a minute.
         if runs == 0 || (n < 10_000_000 && runs < 200) {
             let start = Instant::now();
             black_box(fibonacci::exact_digits(black_box(n), &|| true));
@@ -101,7 +101,7 @@ fn compare(n: u64, mut gmp: Option<&mut Gmp>) -> Result<()> {
     } else {
         format!("{theirs:.1?}")
     };
-    let foretold = fibonacci::cost(n).time;
+    let estimate = fibonacci::cost(n).time;
     println!(
         "{n:>11} {:>10} {:>10} {theirs_shown:>10} {:>10} {:>9.3} {:>9.3} {:>11.4} {:>10} {:>9} {:>9.2}",
         format!("{warm:.1?}"),
@@ -111,8 +111,8 @@ fn compare(n: u64, mut gmp: Option<&mut Gmp>) -> Result<()> {
         ratio(cold, theirs),
         ratio(warm, exact),
         format!("{pause:.1?}"),
-        format!("{foretold:.1?}"),
-        ratio(foretold, cold),
+        format!("{estimate:.1?}"),
+        ratio(estimate, cold),
     );
     Ok(())
 }
@@ -150,10 +150,10 @@ fn peak(n: u64) -> Result<()> {
     };
     let before = highest()?;
     let digits = fibonacci::digits(n, &|| true).map_or(0, |digits| digits.text.len());
-    let foretold = fibonacci::cost(n).memory / 1_000_000;
+    let estimate = fibonacci::cost(n).memory / 1_000_000;
     let (peak, before) = (highest()? * 1_024 / 1_000_000, before * 1_024 / 1_000_000);
     println!(
-        "n = {n}: {digits} digits, peak {peak} MB (before: {before} MB), foretold {foretold} MB"
+        "n = {n}: {digits} digits, peak {peak} MB (before: {before} MB), estimate {estimate} MB"
     );
     Ok(())
 }
@@ -187,15 +187,15 @@ fn verify(gmp: &mut Gmp) -> Result<()> {
     Ok(())
 }
 
-/// Where the foretold memory changes by more than its digits: each change of base, length or method.
-fn changes(most: u64) -> Vec<u64> {
+/// Every n up to `max` at which base, length or method change: there, the estimated memory changes by more than the digits.
+fn changes(max: u64) -> Vec<u64> {
     let plan = |n| {
         let cost = fibonacci::cost(n);
         cost.memory - cost.digits
     };
     let mut found = Vec::new();
     let mut from = 12_001;
-    while from < most {
+    while from < max {
         let mut to = from + from / 50;
         if plan(from) != plan(to) {
             let mut low = from;
@@ -214,7 +214,7 @@ fn changes(most: u64) -> Vec<u64> {
     found
 }
 
-/// GMP, in a process of its own.
+/// The GMP program.
 struct Gmp {
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,

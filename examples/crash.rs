@@ -1,10 +1,9 @@
-//! What becomes of a request that kills its server: a demonstration, and the test, of isolation.
+//! A server that some requests kill: demonstrates and tests isolation.
 //!
-//! It answers with the request's text, but `panic` panics and `abort` ends the process; with ` later`
-//! behind the word, on the pool. Run under something that starts it again, as systemd does, and with
-//! `STATE_DIRECTORY`, it serves everybody else and rejects `abort` after three deaths. Without
-//! `STATE_DIRECTORY` a death leaves no trace and accuses nobody, so that `abort` is delivered again until
-//! the queue's own delivery limit ends it. Reads the configuration of `fibrpcd`.
+//! It replies with the request's text, but `panic` panics and `abort` aborts the process; `panic later` and `abort later` do so
+//! on the thread pool. If a supervisor such as systemd restarts it, and `STATE_DIRECTORY` is set, it rejects `abort` after
+//! three crashes and serves all other requests. Without `STATE_DIRECTORY`, a crash leaves no record, so `abort` is
+//! redelivered until the queue's delivery limit is reached. Reads the configuration of `fibrpcd`.
 
 use fibrpc::config::load::{Overrides, Program, load};
 use fibrpc::protocol::{Answer, Code, Request, Status};
@@ -30,7 +29,7 @@ impl Service for Crash {
         Ok((text, cost))
     }
 
-    #[allow(clippy::panic, reason = "that is what it is for")]
+    #[allow(clippy::panic, reason = "the purpose of the example")]
     fn run(&self, text: String, _: &Cancel) -> Result<Answer, Status> {
         match text.trim_end_matches(" later") {
             "panic" => panic!("as requested"),

@@ -1,5 +1,5 @@
-//! Another function behind the same machinery: a server that answers with the request's text
-//! reversed. Reads the configuration of `fibrpcd` (`FIBRPC_CONFIG`, `FIBRPC_QUEUE__NAME`, ...).
+//! A server with another function: it replies with the request's text reversed. Reads the configuration of `fibrpcd`
+//! (`FIBRPC_CONFIG`, `FIBRPC_QUEUE__NAME`, ...).
 
 use fibrpc::config::load::{Overrides, Program, load};
 use fibrpc::protocol::{Answer, Code, Request, Status};

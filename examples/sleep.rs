@@ -1,8 +1,8 @@
-//! Jobs that take as long as they say: what a service tells of its costs, and what a server makes of that.
+//! A server whose jobs take a known time: shows how a service states costs, and how the server uses them.
 //!
-//! A request is a number of milliseconds, for which a thread of the pool is asleep; the answer is the same number. A
-//! server does not take more of them from the queue than it begins soon, so that others can. Reads the configuration
-//! of `fibrpcd`; SIGTERM drains.
+//! A request is a number of milliseconds, for which a thread of the pool sleeps; the reply is the same number. The server
+//! takes no more requests from the queue than it can begin soon, and leaves the rest to other servers. Reads the
+//! configuration of `fibrpcd`; SIGTERM drains.
 
 use fibrpc::config::load::{Overrides, Program, load};
 use fibrpc::protocol::{Answer, Code, Request, Status};
@@ -34,7 +34,7 @@ impl Service for Sleep {
         let end = Instant::now() + time;
         while let Some(left) = end.checked_duration_since(Instant::now()) {
             if cancel.is_cancelled() {
-                return Err(Status::new(Code::Internal, "woken up"));
+                return Err(Status::new(Code::Internal, "cancelled"));
             }
             std::thread::sleep(left.min(Duration::from_millis(10)));
         }

@@ -1,16 +1,16 @@
 //! RPC over RabbitMQ: a server, a client, and the two programs `fibrpcd` and `fibrpc` around them.
 //!
-//! A [`server::Server`] answers the requests of a queue with a [`server::Service`]; it acknowledges
-//! nothing before its reply is confirmed, survives its broker, and drains when it is told to stop. A
-//! [`client::Client`] keeps many calls in flight on one channel, each with a deadline. What goes over the
-//! wire is a superset of RabbitMQ's RPC tutorial, written down in `PROTOCOL.md`.
+//! A [`server::Server`] answers the requests of a queue with a [`server::Service`]. It acknowledges a request only after the
+//! reply is confirmed, reconnects if the broker fails, and drains on shutdown. A [`client::Client`] keeps many calls in
+//! flight on one channel, each with a deadline. The protocol is a superset of RabbitMQ's RPC tutorial; `PROTOCOL.md` specifies
+//! it.
 //!
 //! ```no_run
 //! use fibrpc::config::Config;
 //! use fibrpc::protocol::{Answer, Request, Status};
 //! use fibrpc::server::{Cancel, Cost, Server, Service};
 //!
-//! /// Says how long a request is.
+//! /// Replies with the length of the request.
 //! struct Length;
 //!
 //! impl Service for Length {
@@ -27,18 +27,18 @@
 //!
 //! # async fn example() {
 //! let (server, handle) = Server::new(Length, Config::default());
-//! // `handle` stops it, changes its configuration and watches its state, from wherever it is held.
+//! // `handle` stops the server, changes its configuration and watches its state.
 //! server.run().await;
 //! # drop(handle);
 //! # }
 //! ```
 //!
-//! The modules, from the bottom up; each knows those above it in this list and no other:
+//! The modules, from the bottom up; each imports only from those above it in this list:
 //!
-//! - [`fibonacci`]: the function. Pure, and known to [`daemon`] alone.
-//! - [`config`]: typed sections, their defaults, and where values come from.
-//! - [`protocol`]: what a message means. Pure.
-//! - [`broker`]: the broker in our own types; the only place that names the AMQP library.
+//! - [`fibonacci`]: Fibonacci numbers. Pure; only [`daemon`] uses it.
+//! - [`config`]: typed sections, their defaults, and the origins of values.
+//! - [`protocol`]: the meaning of messages. Pure.
+//! - [`broker`]: connections to the broker, in our own types; the only module that names the AMQP library.
 //! - [`server`] and [`client`]: the two ends of a call.
 //! - [`daemon`] and [`cli`]: the two programs.
 

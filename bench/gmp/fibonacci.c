@@ -1,5 +1,5 @@
-/* The n-th Fibonacci number by GMP, for scripts/bench-fibonacci. A line "time N" is answered with the nanoseconds
-   from n to the decimal digits, "digits N" with the digits. */
+/* The n-th Fibonacci number by GMP, for scripts/bench-fibonacci. The reply to a line "time N" is the time from n to the
+   decimal digits in nanoseconds, the reply to "digits N" is the digits. */
 #include <gmp.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* One request as the RPC tutorial's client makes it: a reply queue of its own, ask, print.
+/* One request in the way of the RPC tutorial's client: declares a reply queue, publishes, prints the reply.
  *
  * usage: client_once PORT QUEUE N
  */

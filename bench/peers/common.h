@@ -1,4 +1,4 @@
-/* What the peers share: arguments, a connection to a broker on loopback, the function, time. */
+/* Shared by the peers: arguments, a connection to a broker on loopback, the function, time. */
 #ifndef PEERS_COMMON_H
 #define PEERS_COMMON_H
 

@@ -1,7 +1,7 @@
-/* Load: keeps a number of requests in flight over direct reply-to until so many are answered, checks every
- * reply, and prints requests a second, and the median and 99th percentile of the round trip in microseconds.
+/* Load generator: keeps IN_FLIGHT requests in flight over direct reply-to until REQUESTS are answered, checks every reply,
+ * and prints requests per second, and the median and 99th percentile of the round trip in microseconds.
  *
- * usage: generator PORT QUEUE N IN_FLIGHT REQUESTS SECONDS     (ends at what comes first)
+ * usage: generator PORT QUEUE N IN_FLIGHT REQUESTS SECONDS     (ends at whichever comes first)
  */
 #include "common.h"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A client of the tutorial's kind that keeps many requests in flight, as fast as pika allows: its own event
-loop, direct reply-to without acks, no deadlines. Reads one number a line, prints the answers in this order.
+"""A client in the way of the tutorial that keeps many requests in flight, as fast as pika allows: its own event loop,
+direct reply-to without acks, no deadlines. Reads one number per line and prints the replies in the same order.
 
   pipelined.py PORT QUEUE IN_FLIGHT <numbers >answers
 """
@@ -17,7 +17,7 @@ class Pipeline:
     def __init__(self, port, queue, in_flight):
         self.queue, self.in_flight = queue, in_flight
         self.numbers = map(bytes.strip, sys.stdin.buffer)
-        self.waiting = deque()  # ids in the order asked
+        self.waiting = deque()  # ids in the order of publishing
         self.answers = {}
         self.asked = 0
         parameters = pika.ConnectionParameters("127.0.0.1", port)

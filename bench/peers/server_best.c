@@ -1,9 +1,8 @@
-/* The best server that librabbitmq lets us write: prefetch 100, publisher confirms, acks only after the
- * confirm, many at once.
+/* The best server that librabbitmq allows: prefetch 100, publisher confirms, acks only after the confirm, many requests
+ * at once.
  *
- * On one channel the n-th delivery is answered by the n-th publish, so a confirm of number n allows the
- * ack of tag n; the longest run of confirmed numbers is acked with one frame, once nothing more waits to
- * be read.
+ * On one channel the n-th publish is the reply to the n-th delivery, so a confirm of number n allows the ack of tag n. The
+ * longest run of confirmed numbers is acked with one frame, once there is nothing left to read.
  *
  * usage: server_best PORT QUEUE
  */

@@ -1,4 +1,4 @@
-/* A server as the RPC tutorial teaches it: one request at a time, no confirms, an ack for each.
+/* A server in the way of the RPC tutorial: one request at a time, no confirms, one ack per request.
  *
  * usage: server_plain PORT QUEUE
  */
