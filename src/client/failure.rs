@@ -19,7 +19,7 @@ pub(super) fn availability(queue: &str, check: Result<QueueStatus, Error>) -> Re
 /// The queue has no consumers. There may still be a server that polls it (`basic.get`).
 pub(super) fn no_server(queue: &str) -> Status {
     NO_SERVER.status(format!(
-        "no server on queue {queue:?}; is fibrpcd running? (for a server that polls, or one that is about to come, use --wait)"
+        "no server on queue {queue:?}; is fibrpcd running? (use --wait for a server that polls or is about to start)"
     ))
 }
 
@@ -35,14 +35,14 @@ pub(super) fn queue_down(queue: &str, error: &Error) -> Status {
     let what = format!("cannot look at queue {queue:?}: ");
     let reason = error.message.strip_prefix(&what).unwrap_or(&error.message);
     QUEUE_DOWN.status(format!(
-        "queue {queue:?} is there and not available: {reason}"
+        "queue {queue:?} exists but is not available: {reason}"
     ))
 }
 
 /// The broker refused the request.
 pub(super) fn refused(queue: &str) -> Status {
     REFUSED.status(format!(
-        "the broker refused the request: queue {queue:?} is full or out of order; try later"
+        "the broker refused the request: queue {queue:?} is full or unavailable; try later"
     ))
 }
 
@@ -70,7 +70,7 @@ pub(super) fn refused_by_server(mut status: Status, after: Duration, left: Durat
     let early = status.code == Code::DeadlineExceeded && left > CLOCK_SKEW;
     if early && !status.message.contains("clock") {
         status.message = format!(
-            "{}; it was asked {} before, and {} are left here: do the clocks of both machines agree?",
+            "{}; the request was sent {} before, with {} left: do the clocks of both machines agree?",
             status.message,
             duration(after),
             duration(left)
@@ -86,7 +86,7 @@ const CLOCK_SKEW: Duration = Duration::from_secs(1);
 mod tests {
     use super::*;
 
-    const NO_SERVER: &str = "no server on queue \"q\"; is fibrpcd running? (for a server that polls, or one that is about to come, use --wait)";
+    const NO_SERVER: &str = "no server on queue \"q\"; is fibrpcd running? (use --wait for a server that polls or is about to start)";
 
     #[test]
     fn only_certain_results_prevent_publishing() {
@@ -114,7 +114,7 @@ mod tests {
                     format!("cannot look at queue \"q\": {home}"),
                 )),
                 Some(
-                    "queue \"q\" is there and not available: NOT_FOUND - home node 'rabbit@b' of durable queue 'q' in vhost '/' is down or inaccessible",
+                    "queue \"q\" exists but is not available: NOT_FOUND - home node 'rabbit@b' of durable queue 'q' in vhost '/' is down or inaccessible",
                 ),
             ),
             (Err(Error::new(Kind::Mismatch, "locked")), None),
@@ -155,7 +155,7 @@ mod tests {
             |status, left| refused_by_server(status, Duration::from_millis(2), left).message;
         assert_eq!(
             message(late("too late"), seconds(4)),
-            "too late; it was asked 2ms before, and 4s are left here: do the clocks of both machines agree?"
+            "too late; the request was sent 2ms before, with 4s left: do the clocks of both machines agree?"
         );
         assert_eq!(message(late("too late"), seconds(1)), "too late");
         assert_eq!(

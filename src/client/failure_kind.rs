@@ -69,7 +69,7 @@ const fn unavailable(words: &'static str) -> FailureKind {
 pub(super) const CANNOT_REACH: FailureKind = unavailable("cannot reach broker");
 pub(super) const NOT_CONNECTED: FailureKind = unavailable("no connection to the broker");
 pub(super) const NO_QUEUE: FailureKind = unavailable("no queue");
-pub(super) const QUEUE_DOWN: FailureKind = unavailable("is there and not available");
+pub(super) const QUEUE_DOWN: FailureKind = unavailable("exists but is not available");
 pub(super) const NO_SERVER: FailureKind = unavailable("no server on queue");
 pub(super) const NOBODY_SEEN: FailureKind = unavailable("no server seen");
 pub(super) const CLOSED: FailureKind = unavailable("the client was closed");

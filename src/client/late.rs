@@ -50,8 +50,8 @@ impl Late<'_> {
                 ),
                 None if self.stage == Stage::Returned => no_queue(queue),
                 None => NOBODY_SEEN.status(format!(
-                    "no server seen on queue {queue:?} within {timeout}; is fibrpcd running? does the queue have a leader? (for a \
-                     server that polls, use --wait)"
+                    "no server seen on queue {queue:?} within {timeout}; is fibrpcd running? does the queue have a leader? (use --wait \
+                     for a server that polls)"
                 )),
             },
             (ConnectionState::Connecting(why), Stage::Published(_)) => {
@@ -111,7 +111,7 @@ mod tests {
                 Some(false),
                 None,
                 Code::DeadlineExceeded,
-                "no reply from queue \"q\" within 1.5s; the broker takes no requests at present: low on memory",
+                "no reply from queue \"q\" within 1.5s; the broker has blocked the connection: low on memory",
             ),
             (
                 &blocked,
@@ -119,7 +119,7 @@ mod tests {
                 Some(true),
                 Some(&unserved),
                 Code::DeadlineExceeded,
-                "no reply from queue \"q\" within 1.5s; the broker takes no requests at present: low on memory",
+                "no reply from queue \"q\" within 1.5s; the broker has blocked the connection: low on memory",
             ),
             (
                 &connecting,
@@ -159,7 +159,7 @@ mod tests {
                 Some(true),
                 Some(&unserved),
                 Code::Unavailable,
-                "no server on queue \"q\"; is fibrpcd running? (for a server that polls, or one that is about to come, use --wait); waited 1.5s",
+                "no server on queue \"q\"; is fibrpcd running? (use --wait for a server that polls or is about to start); waited 1.5s",
             ),
             (
                 &ConnectionState::Ready,
@@ -167,7 +167,7 @@ mod tests {
                 Some(true),
                 None,
                 Code::Unavailable,
-                "no server seen on queue \"q\" within 1.5s; is fibrpcd running? does the queue have a leader? (for a server that polls, use --wait)",
+                "no server seen on queue \"q\" within 1.5s; is fibrpcd running? does the queue have a leader? (use --wait for a server that polls)",
             ),
         ] {
             let late = Late {

@@ -161,7 +161,7 @@ impl Client {
             return Err(Status::new(
                 Code::OutOfRange,
                 format!(
-                    "the request has {} bytes; brokers take {MAX_BODY}",
+                    "the request body has {} bytes; the limit is {MAX_BODY}",
                     request.body.len()
                 ),
             ));

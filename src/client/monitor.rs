@@ -213,7 +213,7 @@ fn too_late(limit: Duration, blocked: Option<String>) -> Status {
     let limit = duration(limit);
     let message = match blocked {
         Some(why) => format!(
-            "cannot ask within {limit}: {}",
+            "cannot query the servers within {limit}: {}",
             ConnectionState::Blocked(why)
         ),
         None => format!("no answer from the broker within {limit}"),

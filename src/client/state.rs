@@ -19,7 +19,7 @@ impl fmt::Display for ConnectionState {
         match self {
             Self::Connecting(why) => write!(f, "no connection to the broker: {why}"),
             Self::Ready => f.write_str("connected"),
-            Self::Blocked(why) => write!(f, "the broker takes no requests at present: {why}"),
+            Self::Blocked(why) => write!(f, "the broker has blocked the connection: {why}"),
         }
     }
 }

@@ -163,8 +163,8 @@ fn nobody_there_is_told_at_once_and_told_apart() {
     assert_fails(
         &output,
         69,
-        "fibrpc: 30: no server on queue \"rpc_queue\"; is fibrpcd running? (for a server that polls, \
-         or one that is about to come, use --wait)",
+        "fibrpc: 30: no server on queue \"rpc_queue\"; is fibrpcd running? (use --wait for a \
+         server that polls or is about to start)",
     );
     assert_eq!(
         broker.depth(&vhost, "rpc_queue").unwrap().ready,

@@ -50,7 +50,7 @@ fn after_a_lost_connection_a_lost_queue_is_waited_for() {
     let (process, _folder) = Fibrpc::new(&settings).args(["-vv", "10"]).start();
     server.request();
     assert_eq!(broker.close_connections(&vhost), 2);
-    process.wait_for_line("a request came back", SOON);
+    process.wait_for_line("a request was returned", SOON);
     let mut server = Server::start_on(broker, &vhost, &Declare::exclusive());
     let request = server.request();
     server.reply(&request, b"55");
@@ -69,8 +69,8 @@ fn a_broker_short_of_memory_is_named() {
     assert_fails(
         &output,
         75,
-        "fibrpc: 30: no reply from queue \"rpc_queue\" within 1s; the broker takes no requests at \
-         present: low on memory",
+        "fibrpc: 30: no reply from queue \"rpc_queue\" within 1s; the broker has blocked the \
+         connection: low on memory",
     );
 }
 

@@ -291,7 +291,9 @@ fn a_look_during_an_alarm_says_what_keeps_it() {
     broker.memory_alarm(false);
     assert_eq!(output.code(), 75, "{output:?}");
     assert!(
-        output.stderr.contains("cannot ask within 2s: "),
+        output
+            .stderr
+            .contains("cannot query the servers within 2s: "),
         "{output:?}"
     );
     assert!(output.stderr.contains("low on memory"), "{output:?}");

@@ -123,7 +123,7 @@ fn a_queue_that_is_down_is_told_from_one_that_is_missing() {
         let down = Answering::refuse_declares("rpc_queue", Declares::All, 404, text);
         proxy.set(|faults| faults.answer = Some(down));
         let settings = Settings::at(&proxy.url(&vhost)).set("client.timeout", "60s");
-        let message = format!("queue \"rpc_queue\" is there and not available: {text}");
+        let message = format!("queue \"rpc_queue\" exists but is not available: {text}");
         let output = fibrpc(&settings, &["30"]);
         assert_fails(&output, 69, &format!("fibrpc: 30: {message}"));
         let output = fibrpc(&settings, &["status"]);
@@ -164,7 +164,7 @@ fn those_who_wait_for_a_queue_that_is_down_are_told_so() {
     let settings = Settings::at(&proxy.url(&vhost));
     let output = fibrpc(&settings, &["--wait", "--timeout", "3s", "30"]);
     let message =
-        format!("fibrpc: 30: queue \"rpc_queue\" is there and not available: {DOWN}; waited 3s");
+        format!("fibrpc: 30: queue \"rpc_queue\" exists but is not available: {DOWN}; waited 3s");
     assert_fails(&output, 69, &message);
 }
 
@@ -335,7 +335,7 @@ fn a_queue_that_takes_nothing_is_called_full() {
     assert_fails(
         &output,
         75,
-        "fibrpc: 30: the broker refused the request: queue \"rpc_queue\" is full or out of order; try later",
+        "fibrpc: 30: the broker refused the request: queue \"rpc_queue\" is full or unavailable; try later",
     );
 }
 
