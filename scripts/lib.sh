@@ -1,4 +1,5 @@
 # What the scripts share; sourced by bash from the repository's root folder.
+# shellcheck shell=bash
 
 say() {
 	printf '%s\n' "$*"
@@ -24,6 +25,8 @@ as_root() {
 has() {
 	case $1 in
 	compiler) command -v cc >/dev/null ;;
+	dpkg-dev) command -v dpkg-shlibdeps >/dev/null ;;
+	lintian) command -v lintian >/dev/null ;;
 	rabbitmq) [ -x "${FIBRPC_RABBITMQ_SBIN:-/usr/lib/rabbitmq/bin}/rabbitmq-server" ] ;;
 	librabbitmq) [ -e /usr/include/amqp.h ] || [ -e /usr/include/rabbitmq-c/amqp.h ] ;;
 	gmp) [ -n "$(find /usr/include -name gmp.h -print -quit)" ] ;;
@@ -38,6 +41,8 @@ has() {
 packages_of() {
 	case $1 in
 	compiler) say gcc libc6-dev ;;
+	dpkg-dev) say dpkg-dev ;;
+	lintian) say lintian ;;
 	rabbitmq) say rabbitmq-server ;;
 	librabbitmq) say librabbitmq-dev ;;
 	gmp) say libgmp-dev ;;
