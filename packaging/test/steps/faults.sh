@@ -73,6 +73,6 @@ step_blocked_by_the_broker() {
 	within 20 status_has '^consuming rpc_queue on localhost:5672'
 	load_result
 	journal -x >"$work/log/blocked"
-	check grep -q 'Subject: The broker at localhost:5672 takes no replies for now' "$work/log/blocked"
-	check grep -q 'Subject: The broker at localhost:5672 takes replies again' "$work/log/blocked"
+	check grep -q 'Subject: The broker at localhost:5672 accepts no replies for now' "$work/log/blocked"
+	check grep -q 'Subject: The broker at localhost:5672 accepts replies again' "$work/log/blocked"
 }
