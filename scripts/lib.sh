@@ -1,4 +1,4 @@
-# What the scripts share; sourced by bash from the repository's root folder.
+# Functions shared by the scripts; sourced by bash from the root folder of the repository.
 # shellcheck shell=bash
 
 say() {
@@ -10,18 +10,18 @@ fail() {
 	exit 1
 }
 
-# Runs a command as root, by sudo only where this is not root.
+# as_root COMMAND...: runs a command as root, with sudo if needed.
 as_root() {
 	if [ "$(id -u)" -eq 0 ]; then
 		"$@"
 	elif command -v sudo >/dev/null; then
 		sudo "$@"
 	else
-		fail "this needs root and there is no sudo; run it yourself: $*"
+		fail "this needs root, and sudo is not installed; run it yourself: $*"
 	fi
 }
 
-# has THING: whether the machine has what the Debian packages of `packages_of THING` bring.
+# has THING: whether the contents of the packages of `packages_of THING` are installed.
 has() {
 	case $1 in
 	compiler) command -v cc >/dev/null ;;
@@ -54,7 +54,7 @@ packages_of() {
 	esac
 }
 
-# need THING...: installs what is missing, and says what that is.
+# need THING...: installs what is missing, and says so.
 need() {
 	local thing packages=()
 	for thing in "$@"; do
@@ -62,7 +62,7 @@ need() {
 		has "$thing" || packages+=($(packages_of "$thing"))
 	done
 	[ ${#packages[@]} -gt 0 ] || return 0
-	command -v apt-get >/dev/null || fail "missing, and this is not Debian: ${packages[*]}"
+	command -v apt-get >/dev/null || fail "these packages are missing, and there is no apt-get to install them: ${packages[*]}"
 	say "installing Debian packages: ${packages[*]}"
 	as_root apt-get update -qq
 	install_without_services "${packages[@]}"
@@ -91,24 +91,24 @@ install_without_services() {
 	esac
 }
 
-# The Rust toolchain is the one thing that is left to the user.
+# The Rust toolchain is the only thing that the user must install.
 need_rust() {
 	local wanted found
 	PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
-	command -v cargo >/dev/null || fail 'no Rust toolchain: install one, see https://rustup.rs'
+	command -v cargo >/dev/null || fail 'Rust is not installed; see https://rustup.rs'
 	wanted=$(sed -n 's/^rust-version = "\([0-9.]*\)".*/\1/p' Cargo.toml)
 	found=$(rustc --version | cut -d ' ' -f 2)
 	if [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ]; then
-		fail "Rust $wanted or later is needed, this is $found: run rustup update"
+		fail "Rust $wanted or later is needed, this is $found; run rustup update"
 	fi
 }
 
-# port_is_free PORT: whether nobody listens there on loopback.
+# port_is_free PORT: whether nothing listens there on loopback.
 port_is_free() {
 	! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# wait_until SECONDS COMMAND...: polls, quietly.
+# wait_until SECONDS COMMAND...: polls until the command succeeds; suppresses its output.
 wait_until() {
 	local end=$((SECONDS + $1))
 	shift
@@ -118,7 +118,7 @@ wait_until() {
 	done
 }
 
-# The harness of the integration tests deletes its folders last of all, when their processes are gone.
+# The integration tests delete their folders last, when their processes are gone.
 nothing_is_left() {
 	[ -z "$(left_behind)" ]
 }
@@ -127,12 +127,12 @@ left_behind() {
 	compgen -G "${CARGO_TARGET_DIR:-target}/tmp/*" || true
 }
 
-# start_private_broker PORT: a broker for a benchmark, on loopback, which ends with the script, as do the
-# processes that it puts into `servers`. Sets `state`, a folder that is deleted then, and FIBRPC_BROKER__URL.
+# start_private_broker PORT: starts a broker for a benchmark on loopback. It ends with the script, as do the
+# processes in `servers`. Sets `state`, a folder that is deleted at the end, and FIBRPC_BROKER__URL.
 start_private_broker() {
 	local used
 	for used in "$1" $(($1 + 1)) $(($1 + 2)); do
-		port_is_free "$used" || fail "port $used is in use: choose another with --port"
+		port_is_free "$used" || fail "port $used is in use; choose another with --port"
 	done
 	state=$(mktemp -d)
 	servers=()
@@ -151,9 +151,9 @@ stop_private_broker() {
 	rm -rf "$state"
 }
 
-# Of the benchmarks.
+# For benchmarks.
 
-# build_peers FOLDER PROGRAM...: makes those of bench/peers in the folder.
+# build_peers FOLDER PROGRAM...: builds these programs of bench/peers in the folder.
 build_peers() {
 	local folder=$1 program
 	shift
@@ -163,23 +163,23 @@ build_peers() {
 	done
 }
 
-# median COLUMN: of standard input.
+# median COLUMN: the median of a column of standard input.
 median() {
 	sort -n -k "$1,$1" | awk -v column="$1" '{ value[NR] = $column } END { print value[int((NR + 1) / 2)] }'
 }
 
-# ratio WORDS A B: a line that says what A / B is.
+# ratio LABEL A B: prints a line with A / B.
 ratio() {
 	awk -v words="$1" -v a="$2" -v b="$3" 'BEGIN { printf "%-58s %.2f\n", words, a / b }'
 }
 
-# ratio_of_rounds WORDS A B COLUMN: the median of the ratios of A's and B's COLUMN in each round, for which each file has a
-# line: so that a machine whose speed drifts changes little.
+# ratio_of_rounds LABEL A B COLUMN: prints the median, over the rounds, of the ratio of a column in the files A and B, which
+# have a line per round. This is robust if the speed of the machine drifts.
 ratio_of_rounds() {
 	ratio "$1" "$(paste "$2" "$3" | awk -v column="$4" '{ print $column / $(column + NF / 2) }' | median 1)" 1
 }
 
-# where_measured: a line on the machine.
+# where_measured: prints a line about the machine.
 where_measured() {
 	say "$(date +%F), $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), RabbitMQ on the same machine"
 }
