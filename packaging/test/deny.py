@@ -1,10 +1,10 @@
-"""Goes on as another program that can make no namespaces of users, mounts, host names or System V's things.
+"""Executes another program that cannot create user, mount, UTS or IPC namespaces.
 
     deny.py PROGRAM [ARGUMENT...]
 
-It and all its children get "No space left on device" from unshare, as from a kernel whose user.max_*_namespaces are 0,
-but without a change to the kernel, which this machine shares with others. There is no way back. Services get their
-namespaces by unshare; clone is left alone, by which systemd 257 makes one for itself when it starts.
+The program and all its children get "No space left on device" from unshare, as from a kernel whose
+user.max_*_namespaces are 0, but without changing the kernel, which other machines share. This cannot be undone.
+systemd creates the namespaces of services by unshare; clone stays allowed, since systemd 257 uses it when it starts.
 """
 
 import ctypes
@@ -14,10 +14,10 @@ import sys
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER = 0x00020000, 0x04000000, 0x08000000, 0x10000000
 ENOSPC = 28
-# By machine: how the kernel calls it, the number of unshare.
+# By machine: its name in the kernel, and the number of the system call unshare.
 MACHINES = {"x86_64": (0xC000003E, 272), "aarch64": (0xC00000B7, 97)}
 
-# Of linux/filter.h, linux/bpf_common.h and linux/seccomp.h.
+# From linux/filter.h, linux/bpf_common.h and linux/seccomp.h.
 LOAD, EQUAL, ANY_BIT, RETURN = 0x20, 0x15, 0x45, 0x06
 NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16
 ALLOW, ERROR = 0x7FFF0000, 0x00050000

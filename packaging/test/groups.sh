@@ -1,11 +1,11 @@
-# The control groups of the machines that scripts/test-package drives; sourced by it. Uses $release.
+# Control groups for the machines of scripts/test-package; sourced by it. Uses $release.
 #
-# systemd in a machine takes its group for the root of all groups, so each machine needs one of its own. On
-# a host with systemd that is done for us. On one without, as in a container of a CI, it is done here: in the
-# one hierarchy of these days, or in the older ones, of which systemd-nspawn hands on some read-only.
+# systemd in a machine treats its group as the root of all groups, so each machine needs its own. On a host with
+# systemd this happens automatically. On a host without, such as a CI container, it is done here: in the unified
+# hierarchy, or in the older ones, some of which systemd-nspawn passes on read-only.
 # shellcheck shell=bash
 
-# What limits of the unit need.
+# The controllers that the limits of the unit require.
 controllers=(memory pids)
 
 groups_by_systemd() {
@@ -16,7 +16,7 @@ one_hierarchy() {
 	[ -e /sys/fs/cgroup/cgroup.controllers ]
 }
 
-# The group that this script was started in, one folder for each hierarchy that matters.
+# The group in which this script was started, one folder per relevant hierarchy.
 own_groups=()
 find_own_groups() {
 	local hierarchy own
@@ -25,14 +25,14 @@ find_own_groups() {
 		own_groups=("/sys/fs/cgroup$own")
 		return
 	fi
-	# Beside the older ones there may be the new one, without controllers, for systemd to count processes in.
+	# Beside the older ones there may be the new one, without controllers, in which systemd tracks processes.
 	[ ! -d /sys/fs/cgroup/unified ] || own_groups+=("/sys/fs/cgroup/unified$own")
 	for hierarchy in systemd "${controllers[@]}"; do
 		own_groups+=("/sys/fs/cgroup/$hierarchy$(sed -nE "s/^[0-9]+:(name=)?$hierarchy://p" /proc/self/cgroup)")
 	done
 }
 
-# Sees to it that machines can have groups with all controllers, or says why not.
+# Makes groups with all controllers possible for machines, or fails with the reason.
 groups_prepare() {
 	local group pid wanted="${controllers[*]/#/+}"
 	find_own_groups
@@ -44,20 +44,20 @@ groups_prepare() {
 	group=${own_groups[0]}
 	for pid in "${controllers[@]}"; do
 		grep -qw "$pid" "$group/cgroup.controllers" ||
-			fail "this machine has no controller for $pid in $group, without which limits of the unit cannot be tested"
+			fail "there is no controller for $pid in $group, which the limits of the unit require"
 	done
 	if groups_by_systemd || say "$wanted" 2>/dev/null >"$group/cgroup.subtree_control"; then
 		return
 	fi
-	# A group hands controllers on only where it has no processes itself: these go one down.
+	# A group passes on controllers only if it has no processes itself: move them one level down.
 	mkdir -p "$group/fibrpc-others"
 	while read -r pid; do
 		say "$pid" >"$group/fibrpc-others/cgroup.procs" || true
 	done <"$group/cgroup.procs" 2>/dev/null
-	say "$wanted" >"$group/cgroup.subtree_control" || fail "this machine hands no controllers on from $group"
+	say "$wanted" >"$group/cgroup.subtree_control" || fail "this machine does not pass on controllers from $group"
 }
 
-# Puts this process, and so the machine that it becomes, into groups of its own.
+# Puts this process, and thereby the machine that it becomes, into separate groups.
 groups_enter() {
 	local group
 	groups_by_systemd && return

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""Callers of another kind: asks with pika, and counts what comes back.
+"""A caller that uses pika: sends requests, and counts the replies.
 
     load.py COUNT N [--until FILE]
 
-Publishes COUNT requests for N, each confirmed, and says "sent" when the broker has them all. With --until
-it keeps COUNT requests open until there is such a file, each answer being followed by a new request. Then it
+Publishes COUNT requests for N, each confirmed, and prints "sent" when the broker has them all. With --until
+it keeps COUNT requests open until FILE exists: each answer is followed by a new request. Then it
 waits until everything is answered and prints one line, {"sent": .., "answered": .., "missing": .., "duplicates": ..,
-"wrong": ..}; the exit status is 0 where nothing is missing, doubled or wrong.
+"wrong": ..}; the exit status is 0 if nothing is missing, duplicated or wrong.
 """
 
 import json
@@ -35,7 +35,7 @@ class Load:
     def send(self):
         number = str(self.sent)
         properties = pika.BasicProperties(reply_to=self.replies, correlation_id=number, delivery_mode=2)
-        # Raises where the broker has no such queue or does not confirm.
+        # Raises an exception if the broker has no such queue or does not confirm.
         self.channel.basic_publish("", "rpc_queue", self.n, properties, mandatory=True)
         self.open.add(number)
         self.sent += 1
@@ -81,7 +81,7 @@ def main():
     end = time.monotonic() + LONGEST
     while load.open and time.monotonic() < end:
         load.listen(0.2)
-    # A duplicate would come close behind.
+    # A duplicate would arrive soon after.
     load.listen(2)
     result = {
         "sent": load.sent,

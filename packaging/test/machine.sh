@@ -1,18 +1,18 @@
-# The machine that scripts/test-package drives; sourced by it. Uses $release and $work.
+# The machine of scripts/test-package; sourced by it. Uses $release and $work.
 # shellcheck shell=bash
 
-# Raise this when what make_tree does changes.
+# Increase this when make_tree changes.
 tree_version=1
 
 need_tools() {
 	need_commands debootstrap=debootstrap systemd-nspawn=systemd-container dpkg-deb=dpkg
 }
 
-# What this machine must let root do. Said here, by name, and not found out by a machine that does not boot.
+# What this machine must allow root to do. Checked here, so that the error is not a machine that does not boot.
 need_capabilities() {
 	local probe=$PWD/target/package/probe
 	mkdir -p "$probe"
-	# In a mount namespace of its own, so that nothing is left mounted.
+	# In a separate mount namespace, so that nothing stays mounted.
 	can 'make namespaces (CAP_SYS_ADMIN)' unshare --mount --uts --ipc --net --pid --fork true
 	can 'mount a file system (CAP_SYS_ADMIN)' unshare --mount mount -t tmpfs probe "$probe"
 	# shellcheck disable=SC2016 # expanded inside
@@ -32,19 +32,19 @@ need_capabilities() {
 can() { # WHAT COMMAND...
 	local what=$1 said
 	shift
-	said=$("$@" 2>&1) || fail "this machine does not let root $what, which a container with systemd needs: $said"
+	said=$("$@" 2>&1) || fail "this machine does not allow root to $what, which a container with systemd requires: $said"
 }
 
-# The tree of the release: systemd, a client of another kind, what RabbitMQ needs - and RabbitMQ itself as
-# packages that wait in apt's cache, since installing it is part of the test.
+# The tree of the release: systemd, another client, the dependencies of RabbitMQ, and RabbitMQ itself as
+# packages in apt's cache, since installing it is part of the test.
 make_tree() {
 	local tree=$work/tree new=$work/tree.new
 	[ "$(cat "$work/tree.version" 2>/dev/null)" != "$tree_version" ] || return 0
-	say "making a tree of $release with debootstrap, once"
+	say "making a tree of $release with debootstrap; this happens once"
 	rm -rf "$tree" "$new"
 	bootstrap "$release" "$new" "$work/debootstrap.log" \
 		systemd systemd-sysv dbus iproute2 procps openssl ca-certificates man-db python3-pika
-	# The cache is the only mirror that the machine will have.
+	# The cache is the only package source of the machine.
 	say 'APT::Keep-Downloaded-Packages "true";' >"$new/etc/apt/apt.conf.d/90keep"
 	printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d"
 	chmod +x "$new/usr/sbin/policy-rc.d"
@@ -53,7 +53,7 @@ make_tree() {
 		apt-get update -q
 		apt-get install -qy rabbitmq-server
 		apt-get purge -qy rabbitmq-server
-	' >>"$work/debootstrap.log" 2>&1 || fail "preparing the tree: see $work/debootstrap.log"
+	' >>"$work/debootstrap.log" 2>&1 || fail "cannot prepare the tree: see $work/debootstrap.log"
 	rm "$new/usr/sbin/policy-rc.d"
 	: >"$new/etc/resolv.conf"
 	printf 'testbed\n' >"$new/etc/hostname"
@@ -69,10 +69,10 @@ machine_start() {
 	mount -t tmpfs -o size=2g,mode=755 fibrpc-test "$fresh"
 	mkdir "$fresh/upper" "$fresh/work"
 	mount -t overlay -o "lowerdir=$work/tree,upperdir=$fresh/upper,workdir=$fresh/work" fibrpc-test "$root"
-	# Without systemd on the host there is nobody to ask for a scope.
+	# Without systemd on the host, no scope can be requested.
 	groups_by_systemd || registered=(--keep-unit)
 	if ! one_hierarchy; then
-		# systemd-nspawn hands these controllers on read-only. They are this machine's own.
+		# systemd-nspawn passes these controllers on read-only. They belong to this machine.
 		cat >"$root/sbin/init-with-controllers" <<-'END'
 			#!/bin/sh
 			for controller in memory pids; do
@@ -85,7 +85,7 @@ machine_start() {
 	fi
 	(
 		groups_enter
-		# bpf: with it systemd filters addresses.
+		# bpf: systemd uses it to filter addresses.
 		exec systemd-nspawn --quiet --system-call-filter=bpf --register=no "${registered[@]}" --private-network --link-journal=no \
 			--console=pipe --machine="fibrpc-$release" --directory="$root" "${init[@]}"
 	) </dev/null >"$work/log/console" 2>&1 9>&- &
@@ -93,11 +93,11 @@ machine_start() {
 	wait_until 90 booted || {
 		tail -n 20 "$work/log/console" >&2
 		[ ! -s "$work/leader" ] || inside systemctl --no-pager --failed >&2 || true
-		fail "the machine of $release does not boot within 90 s; its last words are above"
+		fail "the machine of $release does not boot within 90 s; its last messages are above"
 	}
 }
 
-# Finds the process that is 1 inside, and waits until it has started everything.
+# Finds the process with id 1 inside, and waits until it has started everything.
 booted() {
 	local pid
 	for pid in $(pgrep -P "$(cat "$work/nspawn")"); do
@@ -109,7 +109,7 @@ booted() {
 	return 1
 }
 
-# inside COMMAND...: runs a command in the machine, for five minutes at most.
+# inside COMMAND...: runs a command in the machine, for at most five minutes.
 inside() {
 	timeout 300 nsenter -t "$(cat "$work/leader")" -m -u -i -n -p -C -r -w \
 		env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb DEBIAN_FRONTEND=noninteractive \
@@ -119,7 +119,7 @@ inside() {
 machine_end() {
 	trap '' INT TERM
 	if [ -s "$work/nspawn" ] && kill -0 "$(cat "$work/nspawn")" 2>/dev/null; then
-		# Nothing in it is worth an orderly end.
+		# Nothing in it requires a clean shutdown.
 		kill -KILL "$(cat "$work/leader")" 2>/dev/null || true
 		wait_until 20 machine_gone || kill -KILL "$(cat "$work/nspawn")" || true
 	fi

@@ -1,16 +1,16 @@
-# What the steps of scripts/test-package share; sourced by it. Uses $work.
+# Functions for the steps of scripts/test-package; sourced by it. Uses $work.
 # shellcheck shell=bash
 
-# Passwords that must be seen nowhere have this in them.
+# Passwords that must not appear anywhere contain this.
 # shellcheck disable=SC2034 # used by the steps
 canary=c4n4ry9f2e
 
-# note TEXT...: shown behind PASS.
+# note TEXT...: is shown after PASS.
 note() {
 	say "note: $*"
 }
 
-# check COMMAND...: fails loudly.
+# check COMMAND...: fails with a message if the command does.
 check() {
 	"$@" || {
 		say "failed: $*"
@@ -18,7 +18,7 @@ check() {
 	}
 }
 
-# within SECONDS COMMAND...: waits for a condition; says how long that took, in whole seconds.
+# within SECONDS COMMAND...: waits for a condition; prints how long that took, in whole seconds.
 within() {
 	local began=$SECONDS limit=$1
 	shift
@@ -29,7 +29,7 @@ within() {
 	took=$((SECONDS - began))
 }
 
-# stays SECONDS COMMAND...: a condition that must hold all the time.
+# stays SECONDS COMMAND...: fails if a condition ever fails during that time.
 stays() {
 	local end=$((SECONDS + $1))
 	shift
@@ -67,8 +67,8 @@ make_wedge() {
 	cp "$target/debug/fibrpcd" target/package/fibrpcd-wedge
 }
 
-# install SECONDS ARGUMENT...: apt, which must be back in time and content. One machine at a time: two
-# brokers that start would take the processor from each other.
+# install SECONDS ARGUMENT...: runs apt, which must succeed in time. One machine at a time: two brokers that
+# start at the same time would compete for the processors.
 install() {
 	local limit=$1 began took
 	shift
@@ -82,12 +82,12 @@ install() {
 	check [ "$took" -le $((limit * 1000)) ]
 }
 
-# Files of ours outside of logs, caches and this test.
+# Our files, except logs, caches and those of this test.
 our_files() {
 	inside find / -xdev \( -path /srv -o -path /var/log -o -path /var/cache \) -prune -o -iname '*fibrpc*' -print
 }
 
-# All files that a package might make or leave.
+# All files that a package might create or leave behind.
 all_files() {
 	inside find / -xdev \( -path /srv -o -path /var/log -o -path /var/cache -o -path /var/lib/dpkg \
 		-o -path /var/lib/apt -o -path /etc/fibrpc.toml.d \) -prune -o -print | sort
@@ -107,7 +107,7 @@ status_has() { # PATTERN
 	show StatusText | grep -E "$1"
 }
 
-# Asks without any of the configuration that the daemon has.
+# Calls without the configuration of the daemon.
 ask() { # ARGUMENT...
 	inside fibrpc --config /dev/null --timeout 2s "$@"
 }
@@ -126,7 +126,7 @@ drop_in() { # NAME: for the unit, from standard input
 	inside systemctl daemon-reload
 }
 
-# Begins again with what the package brings, whatever a step before has left.
+# Restores the state of the package, whatever an earlier step has left.
 afresh() {
 	inside rm -rf /etc/fibrpc.toml.d /etc/fibrpc /etc/systemd/system/fibrpcd.service.d
 	inside systemctl daemon-reload
@@ -137,7 +137,7 @@ afresh() {
 
 # The journal --------------------------------------------------------------------------------------
 
-# From here on.
+# The journal from here on.
 journal_mark() {
 	inside journalctl -n 0 --show-cursor | sed -n 's/^-- cursor: //p' >"$work/cursor"
 	check [ -s "$work/cursor" ]
@@ -153,7 +153,7 @@ journal_says() { # PATTERN
 
 # Load ---------------------------------------------------------------------------------------------
 
-# load_start COUNT N: returns when all are with the broker.
+# load_start COUNT N: returns when the broker has all requests.
 load_start() {
 	# shellcheck disable=SC2016 # expanded inside
 	inside sh -c 'echo $$ >/run/load.pid; exec python3 /srv/load.py "$@"' - "$@" >"$work/log/load" 2>&1 &
@@ -167,7 +167,7 @@ load_keep() {
 	load_start "$@" --until /run/load.end
 }
 
-# load_result: ends the load; every request must have been answered once and rightly.
+# load_result: ends the load; every request must have been answered once and correctly.
 load_result() {
 	local status=0
 	inside touch /run/load.end

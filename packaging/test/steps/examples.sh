@@ -1,12 +1,12 @@
-# The drop-ins that come with the package, as their first lines say how to install them. Those for
-# credentials are in secrets.sh.
+# The drop-ins in the package, installed as their first lines describe. Those for credentials are in
+# secrets.sh.
 # shellcheck shell=bash
 
 example() { # NAME
 	cat "$work/root/usr/share/doc/fibrpc/examples/$1.conf"
 }
 
-# What the kernel has for the service.
+# The limits that the kernel has for the service.
 kernel_memory_limit() {
 	local group
 	group=$(show ControlGroup)
@@ -23,7 +23,7 @@ step_example_memory() {
 	check [ "$(kernel_memory_limit)" = $((2 << 30)) ]
 }
 
-# The addresses in the example are nobody's; here they, and one more, are this machine's.
+# The addresses in the example are unassigned; here they, and one more, belong to this machine.
 step_example_ip_address_allow() {
 	afresh
 	tester
@@ -42,15 +42,15 @@ url = \"amqp://tester:$canary@192.0.2.10\""
 url = \"amqp://tester:$canary@192.0.2.99\""
 	check inside systemctl reload fibrpcd
 	if [ "$(inside stat -f -c %T /sys/fs/cgroup)" != cgroup2fs ]; then
-		note 'systemd filters addresses with one control group hierarchy only, which this host has not got'
+		note 'skipped: systemd filters addresses only with the unified control group hierarchy, which this host lacks'
 		return
 	fi
 	within 20 status_has '^waiting for broker 192.0.2.99:5672'
 	note "$(show StatusText)"
 }
 
-# systemd in the machine starts again with a filter for itself and all its children, so that from here on no service gets a
-# namespace of users, mounts and the like. A limit of the kernel would do the same to the whole host.
+# systemd in the machine is executed again with a filter for itself and all its children, so that from here on no service can
+# get user, mount and similar namespaces. A kernel limit would affect the whole host.
 step_example_container() {
 	afresh
 	# shellcheck disable=SC2016 # expanded inside

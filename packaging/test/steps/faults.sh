@@ -1,4 +1,4 @@
-# The service in bad times.
+# The service with faults.
 # shellcheck shell=bash
 
 step_broken_configuration() {
@@ -9,7 +9,7 @@ step_broken_configuration() {
 	check is ActiveState failed
 	check is ExecMainStatus 78
 	within 5 journal_says '10-test.toml:2'
-	# A restart would come after 2 s.
+	# A restart would happen after 2 s.
 	stays 6 is ActiveState failed
 	check is NRestarts 0
 	note "$(journal_says '10-test.toml:2' | head -n 1)"
@@ -59,8 +59,8 @@ step_broker_away_for_two_minutes() {
 	check is NRestarts 0
 }
 
-# Short of memory, the broker reads nothing from those who publish. It says so to those who try to: there are always
-# requests in flight whose replies are still to be published.
+# A broker that is short of memory does not read from connections that publish, and notifies them when they do: there are
+# always requests in flight whose replies are not published yet.
 step_blocked_by_the_broker() {
 	afresh
 	journal_mark

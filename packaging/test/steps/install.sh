@@ -8,7 +8,7 @@ step_install_without_broker() {
 	check [ "$(inside systemctl is-enabled fibrpcd)" = enabled ]
 	check status_has '^(waiting for|connecting to) broker localhost:5672, try [0-9]+'
 	note "$(show StatusText)"
-	# What it asks for there is nobody to answer.
+	# Without a broker, a request fails.
 	local status=0
 	inside fibrpc 30 || status=$?
 	check [ $status = 69 ]
@@ -19,13 +19,13 @@ step_remove_and_purge_without_broker() {
 	our_files | tee "$work/log/left"
 	check [ ! -s "$work/log/left" ]
 	all_files >"$work/log/files.after"
-	# The user stays, and with it what editing /etc/passwd leaves.
+	# The user stays, as do the backup files of /etc/passwd.
 	diff "$work/log/files.before" "$work/log/files.after" | grep '^[<>]' |
 		grep -vE '^> /etc/(\.pwd\.lock|(passwd|group|shadow|gshadow)-)$' | tee "$work/log/left" || true
 	check [ ! -s "$work/log/left" ]
 }
 
-# The packages of RabbitMQ's language are there already, else unpacking them would be most of it.
+# The packages of Erlang are installed already; otherwise unpacking them would take most of the time.
 step_install_with_recommended_broker() {
 	install 20 /srv/fibrpc.deb
 	check inside systemctl is-active rabbitmq-server

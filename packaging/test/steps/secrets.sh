@@ -1,7 +1,7 @@
 # Passwords, certificates, names.
 # shellcheck shell=bash
 
-# A user of the broker whose password must be seen nowhere.
+# A broker user whose password must not appear anywhere.
 tester() {
 	inside rabbitmqctl -q list_users | grep ^tester || {
 		inside rabbitmqctl -q add_user tester "$canary"
@@ -18,12 +18,12 @@ password_file() { # PASSWORD OWNER
 	inside sh -c 'umask 077; cat >/etc/fibrpc/broker-password; chown "$1" /etc/fibrpc/broker-password' - "$2" <<<"$1"
 }
 
-# The attempt that comes next, and in how many seconds, as STATUS has it.
+# The number of the next attempt, and the seconds until then, from STATUS.
 next_attempt() {
 	show StatusText | sed -n 's/.*, try \([0-9]*\) in \([0-9]*\) s: .*/\1 \2/p'
 }
 
-# It counts down with the clock: what it says is never older than 2 s.
+# It counts down: it is never older than 2 s.
 status_is_fresh() {
 	local first second began passed
 	began=$(date +%s%N)
@@ -51,7 +51,7 @@ step_wrong_password() {
 	within 10 status_has 'waiting for broker localhost:5672.*(refused|password|credentials)'
 	note "$(show StatusText)"
 	within 10 journal_says '(refused|password|credentials)'
-	# Nothing but an operator helps: the attempts become rare.
+	# Only an operator can help: attempts become rare.
 	within 90 status_has 'in [1-3][0-9] s'
 	status_is_fresh
 	within 20 is ActiveState active
@@ -62,7 +62,7 @@ step_wrong_password() {
 	lines=$(journal -o cat | wc -l)
 	note "$lines lines in 20 s"
 	check [ "$lines" -le 20 ]
-	# Mended without a restart; but everyone may read it, which is said.
+	# Fixed without a restart; but everyone can read it, which causes a warning.
 	password_file "$canary" fibrpcd
 	inside chmod 0644 /etc/fibrpc/broker-password
 	within 35 connected_as_tester
@@ -78,13 +78,13 @@ step_password_by_credential() {
 	check inside systemctl restart fibrpcd
 	within 20 connected_as_tester
 	check serves
-	# The check of a reload does not see the credential.
+	# The check at a reload does not see the credential.
 	configure 30-test <<<$'[server]\nprefetch = 7'
 	journal_mark
 	check inside systemctl reload fibrpcd
 	within 10 prefetch_is 7
 	journal -o cat
-	# The service sees it as it was at the start, and says so when it is refused.
+	# The service sees it as it was at the start, and says so if it is refused.
 	password_file "other$canary" root
 	inside rabbitmqctl -q change_password tester "other$canary"
 	inside rabbitmqctl -q close_all_connections test
@@ -105,7 +105,7 @@ step_password_by_encrypted_credential() {
 			/etc/fibrpc/broker-password /etc/fibrpc/broker-password.cred
 		rm /etc/fibrpc/broker-password'
 	configure 20-broker <<<$'[broker]\nurl = "amqp://tester@localhost"'
-	# The example with its other line.
+	# The same example with its other line.
 	sed 's/^LoadCredential=/#&/; s/^#\(LoadCredentialEncrypted=\)/\1/' \
 		"$work/root/usr/share/doc/fibrpc/examples/credentials.conf" | drop_in credentials
 	check inside systemctl restart fibrpcd
@@ -149,7 +149,7 @@ step_tls_and_dns_under_the_filter() {
 		password_file = "/etc/fibrpc/broker-password"
 		tls.ca_file = "/etc/fibrpc/ca.pem"
 	END
-	# In place of an error that the daemon might get over, the filter ends it.
+	# Instead of an error that the daemon might handle, the filter kills it.
 	drop_in filter <<<$'[Service]\nSystemCallErrorNumber='
 	check inside systemctl restart fibrpcd
 	within 20 status_has '^consuming rpc_queue on mq.fibrpc.test:5671'
@@ -157,7 +157,7 @@ step_tls_and_dns_under_the_filter() {
 	pid=$(show MainPID)
 	check inside rabbitmqctl -q list_connections user ssl
 	check serves
-	# The client by the same way.
+	# The client in the same way.
 	check [ "$(inside fibrpc 30)" = 832040 ]
 	configure 30-heartbeat <<<$'[broker]\nheartbeat = "30s"'
 	journal_mark
@@ -166,12 +166,12 @@ step_tls_and_dns_under_the_filter() {
 	within 20 status_has '^consuming rpc_queue on mq.fibrpc.test:5671'
 	check serves
 	check is MainPID "$pid"
-	# That it is in force: the priority of a large computation may not be lowered.
+	# Check that it is active: the priority of a large computation cannot be lowered.
 	ask 1000000 >/dev/null || true
 	within 10 is NRestarts 1
 }
 
-# Searched after all the steps that have used the password.
+# Runs after all steps that use the password.
 step_no_secret_anywhere() {
 	afresh
 	tester
@@ -185,7 +185,7 @@ url = \"amqp://tester:$canary@localhost\""
 		inside fibrpc status
 		inside fibrpc -vvv --queue nobody-here 30
 		inside fibrpc config show
-		# Errors that have to do with it.
+		# Errors that involve it.
 		inside env FIBRPC_BROKER__URL="amqp://tester:x$canary@localhost" fibrpc -vvv 30
 		inside env FIBRPC_BROKER__URL="amqp://tester:$canary#@localhost" fibrpc 30
 		inside env FIBRPC_BROKER__URL="amqp://tester:$canary@localhost:0" fibrpcd --check
@@ -197,7 +197,7 @@ url = \"amqp://tester:$canary\"@localhost\""
 	} >"$work/log/said" 2>&1 || true
 	cat "$work/log/said"
 	within 5 status_has 'reload refused'
-	# Without the record of the `su` in rabbitmqctl, which was given the password above.
+	# Except the record of `su` in rabbitmqctl, which got the password above.
 	inside journalctl -b -o json --all | grep -vE '"SYSLOG_IDENTIFIER" *: *"su"' >"$work/log/journal.json"
 	inside systemctl show fibrpcd >"$work/log/properties"
 	inside cat "/proc/$(show MainPID)/cmdline" "/proc/$(show MainPID)/environ" >"$work/log/process"
@@ -206,6 +206,6 @@ url = \"amqp://tester:$canary\"@localhost\""
 		check [ -s "$work/log/$place" ]
 		check [ "$(grep -c "$canary" "$work/log/$place")" = 0 ]
 	done
-	# That it would have been found.
+	# Check that it would have been found.
 	check grep -q "$canary" "$work/root/etc/fibrpc.toml.d/20-broker.toml"
 }

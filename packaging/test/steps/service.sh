@@ -1,11 +1,11 @@
-# The service in good times.
+# The service without faults.
 # shellcheck shell=bash
 
 step_start_and_ask() {
 	inside systemctl stop fibrpcd
 	check [ "$(inside sh -c 'systemctl start fibrpcd && fibrpc 30')" = 832040 ]
 	check [ "$(inside stat -c %U "/proc/$(show MainPID)")" = fibrpcd ]
-	# Everyone may read it, since it holds no secrets.
+	# Everyone may read it, since it contains no secrets.
 	check [ "$(inside stat -c %a:%U /etc/fibrpc.toml)" = 644:root ]
 }
 
@@ -21,13 +21,13 @@ step_status_is_true() {
 
 step_idle() {
 	afresh
-	# Long enough for the thread that has looked up the broker's address to end.
+	# Long enough for the thread that looked up the broker's address to end.
 	stays 12 is ActiveState active
 	local bytes
 	bytes=$(show MemoryCurrent)
 	note "memory $((bytes / 104858 / 10)).$((bytes / 104858 % 10)) MiB"
 	note "tasks $(show TasksCurrent)"
-	note "resident $(inside sed -n "s/VmRSS:[[:space:]]*//p" "/proc/$(show MainPID)/status"), files mapped included"
+	note "resident $(inside sed -n "s/VmRSS:[[:space:]]*//p" "/proc/$(show MainPID)/status"), including mapped files"
 	check [ "$bytes" -lt $((64 << 20)) ]
 }
 
@@ -45,10 +45,10 @@ step_journal_has_fields() {
 	within 20 serves
 	within 5 journal_says '.'
 	journal -o json >"$work/log/journal.json"
-	# Of the event "connected".
+	# The event "connected".
 	grep 46642ac6820d4923b17b44943eef139c "$work/log/journal.json" >"$work/log/connected.json"
 	cat "$work/log/connected.json"
-	# All that is ours is told from what is systemd's by its name.
+	# All our fields are distinguished from those of systemd by name.
 	check [ "$(grep '"SYSLOG_IDENTIFIER" *: *"fibrpcd"' "$work/log/journal.json" | field_names |
 		grep -vE '^(_.*|FIBRPC_[A-Z0-9_]+|MESSAGE|MESSAGE_ID|PRIORITY|SYSLOG_IDENTIFIER|CODE_FILE|CODE_LINE|TARGET)$')" = '' ]
 	local field
@@ -91,8 +91,8 @@ step_completions() {
 	check inside grep -q 'complete -c fibrpc' /usr/share/fish/vendor_completions.d/fibrpc.fish
 }
 
-# More requests wait in the queue than are delivered at once: as many as are delivered stay in flight until
-# STATUS has told so.
+# More requests wait in the queue than are delivered at once: those that are delivered stay in flight until
+# STATUS shows them.
 step_stop_under_load() {
 	afresh
 	configure 10-test <<<$'[server]\nprefetch = 1000\nconcurrency = 1'
@@ -113,8 +113,8 @@ step_stop_under_load() {
 	load_result
 }
 
-# As far as the daemon knows the unit allows 45 s. This one allows less, so that the test need not wait. The broker takes no
-# reply until it is told to, so that one request stays in flight.
+# The daemon assumes that the unit allows 45 s. This unit allows less, so that the test need not wait. The broker accepts no
+# reply until the test lets it, so that one request stays in flight.
 step_stop_takes_longer_than_the_unit_allows() {
 	afresh
 	drop_in stop <<<$'[Service]\nTimeoutStopSec=3s'
@@ -143,7 +143,7 @@ step_stop_takes_longer_than_the_unit_allows() {
 	check [ "$(wc -c <"$work/log/digits")" = 20900 ]
 }
 
-# What is not finished in time goes back to the broker: a stop like any other, which leaves nothing failed.
+# Unfinished requests go back to the broker: this is a normal stop, which leaves no unit failed.
 step_stop_that_hands_back() {
 	afresh
 	configure 10-test <<<$'[server]\ndrain_timeout = "10ms"\nmax_n = 500000000\nmax_reply_bytes = "200MiB"'
@@ -157,7 +157,7 @@ step_stop_that_hands_back() {
 	check is ActiveState inactive
 	check [ "$(inside systemctl is-system-running)" = running ]
 	within 10 waiting_is 1
-	# With the largest n that it has by default the daemon answers at once, in words.
+	# With the default max_n the daemon answers with an error at once.
 	configure 10-test </dev/null
 	check inside systemctl start fibrpcd
 	local status=0
@@ -184,7 +184,7 @@ step_restart_under_load() {
 }
 
 prefetch_is() { # NUMBER: the limit that is in force; the broker sees less while there is less to do
-	# With the defaults: what is configured may be wrong, or for the service alone.
+	# With defaults: the configuration may be invalid, or only for the service.
 	inside fibrpc --config /dev/null status --json | grep -E "\"prefetch\": *$1[,}]"
 }
 
@@ -197,13 +197,13 @@ step_reload_good() {
 	configure 10-test <<<$'[server]\nprefetch = 7'
 	check inside systemctl reload fibrpcd
 	within 10 prefetch_is 7
-	# And one that takes a new session.
+	# And one that requires a new session.
 	configure 10-test <<<$'[server]\nprefetch = 9\n[broker]\nheartbeat = "20s"'
 	check inside systemctl reload fibrpcd
 	within 20 prefetch_is 9
 	check is MainPID "$pid"
 	load_result
-	# What an operator does first when something is wrong: at once, and for as long as it is wanted.
+	# What an operator does first if something is wrong: takes effect at once, until it is reverted.
 	journal_mark
 	check inside fibrpc 31
 	check [ "$(journal_says '^answered')" = '' ]
@@ -214,12 +214,12 @@ step_reload_good() {
 	check is MainPID "$pid"
 }
 
-# The check is a process beside the daemon, in the group whose tasks the unit bounds.
+# The check is a process beside the daemon, in the control group whose tasks the unit limits.
 step_reload_with_all_threads_at_work() {
 	afresh
 	configure 10-test <<<$'[server]\nprefetch = 1000\nconcurrency = 300'
 	check inside systemctl stop fibrpcd
-	# All of them wait for the daemon, so that it gets as many as it takes at once: as many as there is memory for.
+	# All of them wait for the daemon, so that it gets as many as it accepts at once, which memory limits.
 	load_start 1000 1000000
 	check inside systemctl start fibrpcd
 	within 20 tasks_are_more_than 30
@@ -234,11 +234,11 @@ tasks_are_more_than() { # NUMBER
 	[ "$(show TasksCurrent)" -gt "$1" ]
 }
 
-# A later systemd sends the signal itself and waits for READY=1 with the time of its own RELOADING=1.
+# A later systemd sends the signal itself and waits for READY=1 after RELOADING=1 with its timestamp.
 step_reload_of_type_notify_reload() {
 	afresh
 	if [ "$release" = bookworm ]; then
-		note 'not known to this systemd'
+		note 'skipped: not supported by this systemd'
 		return
 	fi
 	drop_in type <<<$'[Service]\nType=notify-reload\nExecReload='
@@ -269,7 +269,7 @@ step_reload_bad() {
 	within 5 journal_says '/etc/fibrpc.toml.d/10-test.toml:2.*;.*'
 	journal_says 'server\.prefetch' >"$work/log/problem"
 	cat "$work/log/problem"
-	# One that goes past the check.
+	# One that the check does not detect.
 	check inside systemctl kill --kill-who=main -s HUP fibrpcd
 	within 5 status_has 'reload refused: .*server\.prefetch'
 	check is ActiveState active
@@ -305,7 +305,7 @@ step_instance() {
 	check [ "$(show Result fibrpcd@reports)" = success ]
 }
 
-# Its folder is beside what the daemon without a name keeps for itself.
+# Its folder is beside the state file of the main service.
 step_instance_named_session() {
 	afresh
 	inside mkdir -p /etc/fibrpc
@@ -318,14 +318,14 @@ step_instance_named_session() {
 		check inside systemctl start "${order#* }"
 		check serves
 		check [ "$(ask --queue session 30)" = 832040 ]
-		# Both remember what they work on.
+		# Both record the requests in work.
 		check [ "$(inside find /var/lib/fibrpcd -maxdepth 1 -type f | wc -l)" = 1 ]
 		check [ "$(inside find /var/lib/fibrpcd/session -type f | wc -l)" = 1 ]
 	done
 	check inside systemctl stop fibrpcd@session
 }
 
-# A restart every 2 s would end no such fault, and bury what was said about it.
+# A restart every 2 s would not fix such a fault, and would bury its message.
 step_setup_that_fails_is_not_repeated() {
 	afresh
 	inside mkdir -p /etc/fibrpc
@@ -336,7 +336,7 @@ step_setup_that_fails_is_not_repeated() {
 	check [ "$(show ActiveState fibrpcd@nowhere)" = failed ]
 	stays 5 inside systemctl is-failed fibrpcd@nowhere
 	check [ "$(show NRestarts fibrpcd@nowhere)" = 0 ]
-	# And starts as ever once that is mended.
+	# It starts as usual once that is fixed.
 	inside rm /var/lib/fibrpcd/nowhere
 	check inside systemctl start fibrpcd@nowhere
 	check inside systemctl stop fibrpcd@nowhere

@@ -1,4 +1,4 @@
-# From the version before, and away.
+# Upgrade from the previous version, and removal.
 # shellcheck shell=bash
 
 apt_install() { # ARGUMENT...
@@ -23,11 +23,11 @@ step_upgrade_leaves_stopped_what_is_stopped() {
 	apt_install --reinstall /srv/fibrpc.deb
 	check is ActiveState active
 	check [ "$(show MainPID)" != "$pid" ]
-	# Away and back is no upgrade.
+	# Removal and installation is not an upgrade.
 	check inside apt-get remove -qy fibrpc
 	apt_install /srv/fibrpc.deb
 	check is ActiveState active
-	# Unless it is not wanted.
+	# Unless it is disabled.
 	check inside systemctl disable --now fibrpcd
 	check inside apt-get remove -qy fibrpc
 	apt_install /srv/fibrpc.deb
@@ -75,7 +75,7 @@ step_remove_stops() {
 
 step_purge_leaves_nothing() {
 	check inside apt-get purge -qy fibrpc
-	# What this test has put there is the administrator's, and stays.
+	# Files that this test has put there belong to the administrator, and stay.
 	inside rm -rf /etc/fibrpc.toml.d /etc/fibrpc /etc/systemd/system/fibrpcd.service.d
 	inside systemctl daemon-reload
 	our_files | tee "$work/log/left"
