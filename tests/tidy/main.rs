@@ -1,7 +1,15 @@
-//! Holds the shape of the source: who may import whom, who may name the AMQP library, what every
-//! file says of itself, and how long the binaries are.
+//! Holds the shape of the source: who may import whom, who may name the AMQP library, how long files are, what
+//! every file says of itself, and what ARCHITECTURE.md says of them.
 
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "all of it is test code, in one crate"
+)]
+
+mod circles;
+mod map;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -189,6 +197,22 @@ fn every_file_says_what_it_is_for() {
             "{file} has no paragraph at its top"
         );
     }
+}
+
+/// Files that are longer than 400 lines, with their lengths.
+fn too_long<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<String> {
+    files
+        .map(|(file, text)| (file, text.lines().count()))
+        .filter(|(_, lines)| *lines > 400)
+        .map(|(file, lines)| format!("{file}: {lines} lines"))
+        .collect()
+}
+
+#[test]
+fn a_file_of_401_lines_is_too_long() {
+    let (long, short) = ("\n".repeat(401), "\n".repeat(400));
+    let files = [("a.rs", long.as_str()), ("b.rs", short.as_str())];
+    assert_eq!(too_long(files.into_iter()), ["a.rs: 401 lines"]);
 }
 
 #[test]
