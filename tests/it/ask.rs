@@ -248,7 +248,7 @@ fn no_more_are_in_flight_than_allowed_and_each_has_its_own_time() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let mut server = Server::start(broker, &vhost);
-    let settings = Settings::new(broker, &vhost).set("client.timeout", "2s");
+    let settings = Settings::new(broker, &vhost).set("client.timeout", "4s");
     let started = Instant::now();
     let mut asking = Asking::start(&settings, &["--in-flight", "2", "-"]);
     asking.write("1\n2\n3\n4\n5\n6\n");
@@ -257,7 +257,7 @@ fn no_more_are_in_flight_than_allowed_and_each_has_its_own_time() {
     // than any of them may.
     for n in 1..=6 {
         assert!(server.is_left_alone());
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(400));
         let request = requests.remove(0);
         assert_eq!(request.body, n.to_string().as_bytes());
         server.reply(&request, &request.body);
@@ -266,7 +266,7 @@ fn no_more_are_in_flight_than_allowed_and_each_has_its_own_time() {
             requests.push(server.request());
         }
     }
-    assert!(started.elapsed() > Duration::from_secs(2));
+    assert!(started.elapsed() > Duration::from_secs(4));
     let output = asking.end();
     assert_eq!((output.code(), output.stderr.as_str()), (0, ""));
 }

@@ -151,7 +151,10 @@ fn an_open_loop_shows_a_stall_of_the_server() {
     // that waits for answers would have asked nobody.
     assert!(latency(&report, "p99.9") >= 900.0, "{report}");
     assert!(latency(&report, "p99") >= 800.0, "{report}");
-    assert!(latency(&report, "p50") < 300.0, "{report}");
+    assert!(
+        latency(&report, "p50") < latency(&report, "p99") / 2.0,
+        "{report}"
+    );
 }
 
 #[test]
@@ -168,7 +171,9 @@ fn a_rate_that_cannot_be_kept_is_told_and_the_end_is_bounded() {
     // Nobody answers any more: five wait at a time.
     let output = process.output(SOON);
     assert_eq!((output.code(), output.stderr.as_str()), (75, ""));
-    assert!(output.elapsed < Duration::from_secs(10), "{output:?}");
+    // Asked one group after the other, all of the 200 would have waited in vain.
+    let all = Duration::from_millis(500) * (200 / 5);
+    assert!(output.elapsed < all, "{output:?}");
     for part in [
         "open loop, 100/s, at most 5 in flight, 1 connection\n",
         "\n  answered           0\n",

@@ -15,9 +15,9 @@ use cases::{CANARY, Case, Fate, addresses, bodies, case, headers::headers, plain
 
 const QUEUE: &str = "rpc_queue";
 
-/// A good request is answered in a millisecond or so; a machine that does other things besides may take
-/// its time, a daemon that lost its session takes at least this long as well.
-const AT_ONCE: Duration = Duration::from_secs(3);
+/// Processor time that no message may cost, with a good request behind it. (That the daemon waits for
+/// nothing meanwhile is seen by its session, which stays.)
+const MAX_COST: Duration = Duration::from_secs(1);
 
 /// A direct reply-to name as a broker would make it, of a node that is none of the cluster's.
 pub const STRANGE_NODE: &str = "amq.rabbitmq.reply-to.g1h2AAlyZXBseUAxMjMAAAAAAAAAAQAAAAI=.AAAA";
@@ -76,12 +76,13 @@ impl<'a> Bench<'a> {
             (_, Ok(_)) | (Fate::Broker, Err(_)) => {}
             (_, Err(error)) => panic!("{}: {error}", case.name),
         }
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), self.daemon.processor_time());
         let answer = self.good.call(QUEUE, b"30", SOON);
         let took = began.elapsed();
+        let cost = self.daemon.processor_time().saturating_sub(before);
         let answer = answer.unwrap_or_else(|error| panic!("after {}: {error}", case.name));
         assert_eq!(answer.text(), "832040", "after {}", case.name);
-        assert!(took < AT_ONCE, "{took:?} after {}", case.name);
+        assert!(cost < MAX_COST, "{cost:?} for {}", case.name);
         self.next.push(took);
         match case.fate {
             Value(_) | Code(_) | Answer => match sender.next_delivery(SOON) {
@@ -245,7 +246,7 @@ fn replies_go_where_they_may_and_come_back_counted() {
 }
 
 #[test]
-fn a_flood_of_refused_addresses_is_a_dozen_lines_and_an_exact_count() {
+fn a_flood_of_refused_addresses_is_a_dozen_lines_per_minute_and_an_exact_count() {
     let mut bench = Bench::start(Broker::shared(), |settings| settings);
     let mut sender = bench.client();
     let request = Properties::request("orders", CANARY);
@@ -256,28 +257,30 @@ fn a_flood_of_refused_addresses_is_a_dozen_lines_and_an_exact_count() {
     until(SOON * 3, "all of them refused", || {
         (bench.report("refused") == 10_000).then_some(())
     });
-    assert!(
-        began.elapsed() < Duration::from_secs(50),
-        "the flood took longer than the interval"
-    );
+    let minutes = usize::try_from(began.elapsed().as_secs() / 60).unwrap() + 1;
+    let refusals = |bench: &Bench| -> Vec<String> {
+        let log = bench.daemon.stderr().into_iter();
+        log.filter(|line| line.contains("refused a reply address"))
+            .collect()
+    };
+    // Each line stands for itself and for those that it says were left out before it.
+    let counted = |lines: &[String]| -> usize {
+        let left_out = lines.iter().filter_map(|line| {
+            let (before, _) = line.split_once(" more were left out")?;
+            let number = before.rsplit(|char: char| !char.is_ascii_digit()).next()?;
+            number.parse::<usize>().ok()
+        });
+        lines.len() + left_out.sum::<usize>()
+    };
     // The summary comes a minute after the first line.
-    let lines = until(Duration::from_secs(70), "an exact count", || {
-        let log = bench.daemon.stderr();
-        let lines = log
-            .iter()
-            .filter(|line| line.contains("refused a reply address"));
-        let lines: Vec<_> = lines.cloned().collect();
-        lines
-            .iter()
-            .any(|line| line.contains("left out"))
-            .then_some(lines)
+    let lines = until(Duration::from_secs(60) + SOON, "an exact count", || {
+        let lines = refusals(&bench);
+        (counted(&lines) == 10_000).then_some(lines)
     });
     let refused = "refused a reply address: `orders` is not allowed by server.reply_to_allow";
     assert!(lines[0].contains(refused), "{lines:#?}");
-    assert_eq!(lines.len(), 11, "{lines:#?}");
-    // With itself all of the others.
-    assert!(lines[10].contains("9989 more were left out"), "{lines:#?}");
-    bench.assert_unharmed(11);
+    assert!(lines.len() <= 11 * minutes, "{lines:#?}");
+    bench.assert_unharmed(11 * minutes);
 }
 
 #[test]

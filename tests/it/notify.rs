@@ -1,10 +1,8 @@
 //! What systemd is told, and what signals do: the real daemon with a socket in systemd's place.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use crate::support::wire::Client;
 use crate::support::{Broker, Daemon, Notify, Proxy, SOON, Settings, until};
+use std::path::PathBuf;
 
 /// An address where nothing listens.
 const NOBODY: &str = "amqp://127.0.0.1:1";
@@ -161,7 +159,7 @@ fn a_second_signal_stops_at_once() {
     daemon.signal("TERM");
     notify.wait_for_status("draining, 1 left, ", SOON);
     daemon.signal("INT");
-    assert_eq!(daemon.wait(Duration::from_secs(10)).code(), Some(75));
+    assert_eq!(daemon.wait(SOON).code(), Some(75));
     broker.wait_for_depth(&vhost, "rpc_queue", SOON, |depth| depth.ready == 1);
 }
 

@@ -59,7 +59,8 @@ fn a_frozen_broker_is_waited_for_and_then_given_up() {
     let began = Instant::now();
     broker.suspend();
     hasty.faults += 1;
-    hasty.wait_for_status(NO_SESSION, Duration::from_secs(5));
+    // The other one would notice after twenty seconds.
+    hasty.wait_for_status(NO_SESSION, Duration::from_secs(15));
     let five = Duration::from_secs(5).saturating_sub(began.elapsed());
     std::thread::sleep(five); // the fault itself
     broker.resume();

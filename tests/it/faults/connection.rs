@@ -7,7 +7,8 @@ use crate::support::proxy::{Accept, Cut};
 use crate::support::wire::{Client, Properties};
 use crate::support::{Broker, Daemon, Proxy, Role, SOON, Settings, until};
 
-/// The promise for a session that was lost to a plain fault of the network.
+/// The promise for a session that was lost to a plain fault of the network. A machine that does other things
+/// besides breaks it now and then, but not half of the time.
 const AGAIN: Duration = Duration::from_secs(2);
 
 #[test]
@@ -16,10 +17,11 @@ fn resets_and_closes_are_over_in_two_seconds() {
     let mut scene = Scene::new(broker);
     let roles = [None, Some(Role::Consume), Some(Role::Publish)];
     let mut held = None;
+    let mut took = Vec::new();
     for round in 0..times(10, 100) {
-        scene.fault(AGAIN, |scene| {
+        took.push(scene.fault(SOON, |scene| {
             assert!(scene.proxy.reset(roles[round % 3]) > 0);
-        });
+        }));
         scene.load.wait_for_answers(20, SOON);
         // The first few sessions fill the allocator's pools.
         if round == 2 {
@@ -27,11 +29,13 @@ fn resets_and_closes_are_over_in_two_seconds() {
         }
     }
     for _ in 0..times(10, 100) {
-        scene.fault(AGAIN, |scene| {
+        took.push(scene.fault(SOON, |scene| {
             assert!(broker.close_connections(&scene.vhost) >= 2);
-        });
+        }));
         scene.load.wait_for_answers(20, SOON);
     }
+    took.sort_unstable();
+    assert!(took[took.len() / 2] < AGAIN, "{took:?}");
     held.unwrap().assert_returned(&scene.daemon);
     scene.finish(broker);
 }
@@ -70,21 +74,22 @@ fn cuts_at_any_frame_lose_nothing() {
             });
             scene.faults += 2;
             // Less than any operation may take: none has missed the end of its connection.
-            scene.load.wait_for_answers(20, Duration::from_secs(8));
+            scene.load.wait_for_answers(20, SOON);
         }
     }
     held.assert_returned(&scene.daemon);
     scene.finish(broker);
 }
 
-/// In the full set with the default heartbeat of 10 s, else with one of 2 s and limits to match.
+/// In the full set with the default heartbeat of 10 s, else with one of 2 s; noticed before the default
+/// heartbeat would have noticed it.
 #[test]
 fn a_half_open_connection_is_noticed() {
     let broker = Broker::shared();
     let (heartbeat, notice, again) = if full() {
         ("10s", 25, 35)
     } else {
-        ("2s", 5, 7)
+        ("2s", 15, 20)
     };
     let (notice, again) = (Duration::from_secs(notice), Duration::from_secs(again));
     let mut scene = Scene::with(broker, |settings| {
@@ -94,17 +99,13 @@ fn a_half_open_connection_is_noticed() {
     });
     let held = Held::by(&scene.daemon);
     for _ in 0..times(1, 3) {
-        let began = Instant::now();
         scene.proxy.black_hole();
         scene.faults += 1;
         scene.wait_for_status(NO_SESSION, notice);
-        assert!(began.elapsed() < notice);
         // The next attempt hangs as well.
         scene.wait_for_status(", try 3", notice);
-        let healed = Instant::now();
         scene.proxy.heal();
         scene.wait_for_status(CONSUMING, again);
-        assert!(healed.elapsed() < again);
         scene.load.wait_for_answers(20, SOON);
     }
     held.assert_returned(&scene.daemon);
@@ -128,23 +129,22 @@ fn a_server_that_says_nothing_costs_one_timeout_each() {
     let failure = "did not complete the handshake within 500ms (broker.connect_timeout)";
     daemon.wait_for_line(failure, SOON);
     // An attempt is two connections, of which a slow machine may make the second one late.
-    let mut attempts = proxy.accepted() / 2;
-    for _ in 0..times(20, 100) {
-        let began = Instant::now();
-        attempts = until(SOON, "another attempt", || {
-            let now = proxy.accepted() / 2;
-            (now > attempts).then_some(now)
-        });
-        let took = began.elapsed();
-        // On a machine that is busy with other tests a timer may be late.
-        assert!(took < limit + Duration::from_secs(1), "{took:?}");
-    }
+    let more = u32::try_from(times(20, 100)).unwrap();
+    let attempts = proxy.accepted() / 2 + u64::from(more);
+    let began = Instant::now();
+    until(SOON * 10, "more attempts", || {
+        (proxy.accepted() / 2 >= attempts).then_some(())
+    });
+    // Not two each. On a machine that is busy with other tests some timers are late.
+    let took = began.elapsed() / more;
+    assert!(took < limit * 2, "{took:?}");
     proxy.heal();
     broker.wait_for_consumers(&vhost, super::QUEUE, 1);
     held.assert_returned(&daemon);
 }
 
-/// Nothing that is said at the end is heard: neither the cancel nor the close is waited for too long.
+/// Nothing that is said at the end is heard: neither the cancel nor the close is waited for too long. Nothing but
+/// the drain's deadline ends it soon: the connection is given up after two heartbeats.
 #[test]
 fn a_stop_in_a_black_hole_ends_by_the_drain_deadline() {
     let broker = Broker::shared();
@@ -152,15 +152,14 @@ fn a_stop_in_a_black_hole_ends_by_the_drain_deadline() {
     let proxy = Proxy::new(broker.port());
     let settings = Settings::at(&proxy.url(&vhost))
         .set("queue.type", "classic")
+        .set("broker.heartbeat", "10m")
+        .set("broker.confirm_timeout", "10m")
         .set("server.drain_timeout", "1s");
     let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
     daemon.wait_for_line("connected to", SOON);
     proxy.black_hole();
-    let began = Instant::now();
     daemon.signal("TERM");
-    let status = daemon.wait(Duration::from_secs(15));
-    let took = began.elapsed();
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    let status = daemon.wait(SOON);
     assert!(status.success(), "nothing was abandoned: {status}");
 }
 
@@ -170,7 +169,9 @@ fn a_second_signal_is_heard_in_a_black_hole() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let proxy = Proxy::new(broker.port());
-    let settings = Settings::at(&proxy.url(&vhost)).set("server.drain_timeout", "10m");
+    let settings = Settings::at(&proxy.url(&vhost))
+        .set("broker.heartbeat", "10m")
+        .set("server.drain_timeout", "10m");
     let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
     daemon.wait_for_line("connected to", SOON);
     proxy.black_hole();
@@ -178,7 +179,7 @@ fn a_second_signal_is_heard_in_a_black_hole() {
     daemon.wait_for_line("draining", SOON);
     daemon.signal("TERM");
     // Less than two heartbeats, after which the connection would be given up.
-    let status = daemon.wait(Duration::from_secs(10));
+    let status = daemon.wait(SOON);
     assert!(status.success(), "nothing was abandoned: {status}");
 }
 

@@ -11,8 +11,8 @@ use fibrpc::protocol::Message;
 
 use crate::support::{Broker, Proxy, SOON};
 
-/// What is promised is 10 ms. What is asserted allows for a machine that does other things besides.
-const AT_ONCE: Duration = Duration::from_millis(500);
+/// What is promised is 10 ms. Without a cut each would wait for as long as this.
+const OPERATION: Duration = SOON.saturating_mul(10);
 
 fn is_waiting<T>(future: Pin<&mut impl Future<Output = T>>) -> bool {
     let mut context = Context::from_waker(Waker::noop());
@@ -29,11 +29,11 @@ async fn a_kill_ends_all_that_waits_on_a_hung_connection() {
     let url = config.broker.url[0].clone();
     let options = || Options {
         name: "to be cut".into(),
-        operation_timeout: SOON * 10,
+        operation_timeout: OPERATION,
         max_body: None,
         patience: None,
     };
-    let mut slowest = Duration::ZERO;
+    let mut times = Vec::new();
     for _ in 0..10 {
         let connection = Connection::open(&url, &config.broker, options())
             .await
@@ -43,7 +43,7 @@ async fn a_kill_ends_all_that_waits_on_a_hung_connection() {
         proxy.black_hole();
         let opening = connection.channel();
         let declaring = channel.queue_status("any");
-        let closing = channel.close(SOON * 10);
+        let closing = channel.close(OPERATION);
         channel.publish("any", false, &Message::default()).unwrap();
         let confirm = inbox.next();
         let (mut opening, mut declaring) = (pin!(opening), pin!(declaring));
@@ -57,7 +57,7 @@ async fn a_kill_ends_all_that_waits_on_a_hung_connection() {
         let ended = async { tokio::join!(opening, declaring, closing, confirm) };
         let (opened, declared, closed, arrival) =
             tokio::time::timeout(SOON, ended).await.expect("an end");
-        slowest = slowest.max(began.elapsed());
+        times.push(began.elapsed());
         assert!(opened.is_err() && declared.is_err() && closed.is_err());
         let Arrival::Failed(error) = arrival else {
             panic!("{arrival:?}")
@@ -67,6 +67,8 @@ async fn a_kill_ends_all_that_waits_on_a_hung_connection() {
         assert_eq!(failure.message, error.message);
         proxy.heal();
     }
-    eprintln!("the slowest of 10 took {slowest:?}");
-    assert!(slowest < AT_ONCE, "{slowest:?}");
+    times.sort_unstable();
+    eprintln!("ended within {times:?}");
+    // A machine that does other things besides is late now and then, not each time.
+    assert!(times[5] < OPERATION / 1000, "{times:?}");
 }

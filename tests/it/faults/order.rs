@@ -43,10 +43,9 @@ fn lost_confirms_cost_the_session_and_no_request() {
             .set(|faults| faults.confirms = Confirms::Swallow);
         scene.faults += 1;
         let text;
-        (line, text) =
-            scene
-                .daemon
-                .wait_for_line_from(line, "disconnected from", Duration::from_secs(10));
+        (line, text) = scene
+            .daemon
+            .wait_for_line_from(line, "disconnected from", SOON);
         assert!(text.contains("broker.confirm_timeout"), "{text}");
         scene.proxy.set(|faults| faults.confirms = Confirms::Pass);
         scene.load.wait_for_answers(40, SOON);

@@ -1,7 +1,5 @@
 //! What the daemon finds when it sets up its session: queues of others, refusals, no broker at all.
 
-use std::time::{Duration, Instant};
-
 use super::{QUEUE, answers};
 use crate::support::wire::{Client, Declare};
 use crate::support::{Broker, Daemon, Fibrpc, SOON, Settings};
@@ -77,12 +75,13 @@ fn a_broker_that_comes_late_is_waited_for() {
     let vhost = broker.vhost();
     broker.stop();
     // The broker takes seconds to start, in which the pauses would grow to half a minute.
-    let settings = Settings::new(&broker, &vhost).set("broker.reconnect.max", "2s");
+    let settings = Settings::new(&broker, &vhost)
+        .set("broker.reconnect.max", "2s")
+        .set("client.timeout", "10m");
     let mut daemon = Daemon::start(&settings);
     let line = daemon.wait_for_line("disconnected", SOON);
     assert!(line.contains("connection refused"), "{line}");
 
-    let began = Instant::now();
     let output = Fibrpc::new(&settings).args(["30"]).run(SOON);
     assert_eq!(output.code(), 69);
     assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
@@ -91,7 +90,6 @@ fn a_broker_that_comes_late_is_waited_for() {
         "{}",
         output.stderr
     );
-    assert!(began.elapsed() < Duration::from_secs(3));
 
     broker.start();
     broker.wait_for_consumers(&vhost, QUEUE, 1);

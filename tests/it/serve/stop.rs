@@ -6,11 +6,15 @@ use super::{MINUTES, QUEUE};
 use crate::support::wire::{Client, Properties};
 use crate::support::{Broker, Daemon, Ledger, SOON, Settings, until};
 
+const DRAIN: Duration = Duration::from_secs(30);
+
 #[test]
 fn a_drain_loses_nothing_and_answers_nothing_twice() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
-    let settings = Settings::new(broker, &vhost).set("server.prefetch", 200);
+    let settings = Settings::new(broker, &vhost)
+        .set("server.prefetch", 200)
+        .set("server.drain_timeout", format!("{}s", DRAIN.as_secs()));
     let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     client.confirm_select().unwrap();
@@ -32,11 +36,9 @@ fn a_drain_loses_nothing_and_answers_nothing_twice() {
         depth.unacked > 0 || depth.ready == 0
     });
 
-    let began = Instant::now();
     daemon.signal("TERM");
-    let status = daemon.wait(Duration::from_secs(40));
+    let status = daemon.wait(DRAIN + SOON);
     assert!(status.success(), "{status}: {:?}", daemon.stderr());
-    assert!(began.elapsed() < Duration::from_secs(32));
 
     // Whatever was handed back is in the queue for the next daemon.
     let _next = Daemon::start_consuming(broker, &vhost, &settings);
@@ -61,7 +63,8 @@ fn a_second_signal_stops_at_once_and_says_what_was_abandoned() {
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost)
         .set("server.max_n", 1_000_000_000)
-        .set("server.max_reply_bytes", "500MiB");
+        .set("server.max_reply_bytes", "500MiB")
+        .set("server.drain_timeout", "10m");
     let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     client
@@ -76,7 +79,7 @@ fn a_second_signal_stops_at_once_and_says_what_was_abandoned() {
     daemon.signal("TERM");
     daemon.wait_for_line("draining", SOON);
     daemon.signal("TERM");
-    let status = daemon.wait(Duration::from_secs(10));
+    let status = daemon.wait(SOON);
     assert_eq!(status.code(), Some(75), "{:?}", daemon.stderr());
     let said = "abandoned 1 request, the broker delivers it again";
     daemon.wait_for_line(said, SOON);
@@ -87,16 +90,11 @@ fn a_second_signal_stops_at_once_and_says_what_was_abandoned() {
 fn an_idle_daemon_leaves_at_once() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
-    let mut daemon = Daemon::start_consuming(broker, &vhost, &Settings::new(broker, &vhost));
-    let began = Instant::now();
+    let settings = Settings::new(broker, &vhost).set("server.drain_timeout", "10m");
+    let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
     daemon.signal("TERM");
     let status = daemon.wait(SOON);
     assert!(status.success());
-    assert!(
-        began.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        began.elapsed()
-    );
     until(SOON, "the consumer to go", || {
         (broker.depth(&vhost, QUEUE)?.consumers == 0).then_some(())
     });

@@ -47,5 +47,18 @@ pub fn until<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Opti
     }
 }
 
+/// Waits until something that counts what is done has counted, and counts no more.
+pub fn until_still<T: Default + PartialEq>(count: impl Fn() -> T) {
+    let (mut before, mut still) = (T::default(), 0);
+    until(Duration::from_secs(60), "an end of all work", || {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = count();
+        let counts = now != T::default() && now == before;
+        still = if counts { still + 1 } else { 0 };
+        before = now;
+        (still >= 4).then_some(())
+    });
+}
+
 /// A generous limit for what should happen at once.
 pub const SOON: Duration = Duration::from_secs(20);

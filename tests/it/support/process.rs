@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::guard;
+use super::{SOON, guard};
 
 /// What a finished process left.
 #[derive(Debug)]
@@ -111,6 +111,19 @@ impl Process {
     pub fn signal(&self, name: &str) {
         assert!(self.status.is_none(), "{} has ended", self.name);
         send_signal(name, &self.pid().to_string());
+    }
+
+    /// Interrupts it, again and again until it ends if it is to hear that more than once; returns how long it took.
+    pub fn interrupt(&mut self, again: bool) -> Duration {
+        let began = Instant::now();
+        self.signal("INT");
+        super::until(SOON, "an end by SIGINT", || {
+            if self.is_running() {
+                again.then(|| self.signal("INT"));
+                return None;
+            }
+            Some(began.elapsed())
+        })
     }
 
     /// Waits for the end; kills and panics after `limit`.
