@@ -31,6 +31,8 @@ has() {
 	librabbitmq) [ -e /usr/include/amqp.h ] || [ -e /usr/include/rabbitmq-c/amqp.h ] ;;
 	gmp) [ -n "$(find /usr/include -name gmp.h -print -quit)" ] ;;
 	mandoc) command -v mandoc >/dev/null ;;
+	faketime) command -v faketime >/dev/null ;;
+	systemd) command -v systemd-analyze >/dev/null ;;
 	shells) command -v bash >/dev/null && command -v zsh >/dev/null && command -v fish >/dev/null ;;
 	iproute) command -v ip >/dev/null ;;
 	nftables) command -v nft >/dev/null ;;
@@ -47,6 +49,8 @@ packages_of() {
 	librabbitmq) say librabbitmq-dev ;;
 	gmp) say libgmp-dev ;;
 	mandoc) say mandoc ;;
+	faketime) say faketime ;;
+	systemd) say systemd ;;
 	shells) say bash zsh fish ;;
 	iproute) say iproute2 ;;
 	nftables) say nftables ;;
@@ -66,6 +70,11 @@ need() {
 	say "installing Debian packages: ${packages[*]}"
 	as_root apt-get update -qq
 	install_without_services "${packages[@]}"
+}
+
+# want THING...: installs what is missing if that is possible.
+want() {
+	(need "$@") || say 'going on without'
 }
 
 # Debian starts a service when its package is installed. The system's RabbitMQ is not wanted here, only

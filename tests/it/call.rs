@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::ports::Ports;
 use crate::support::wire::properties::value;
 use crate::support::wire::{self, Declare, Delivery, Properties};
-use crate::support::{Broker, Fibrpc, Output, SOON, Settings, python, until};
+use crate::support::{Broker, Fibrpc, Output, SOON, Settings, lacks_pika, python, until};
 
 /// A server on `rpc_queue` that does what the test tells it.
 pub struct Server(wire::Client);
@@ -79,6 +79,9 @@ fn lines(text: &str) -> Vec<serde_json::Value> {
 
 #[test]
 fn a_tutorial_server_is_asked_and_answers_come_in_order() {
+    if lacks_pika() {
+        return;
+    }
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost);
@@ -129,6 +132,9 @@ fn a_tutorial_server_is_asked_and_answers_come_in_order() {
 
 #[test]
 fn what_is_no_answer_is_unknown_and_safe_to_show() {
+    if lacks_pika() {
+        return;
+    }
     let broker = Broker::shared();
     for (reply, shown) in [("empty", "empty"), ("\u{1b}[2Jgotcha", "\\u{1b}[2Jgotcha")] {
         let vhost = broker.vhost();

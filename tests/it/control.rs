@@ -10,7 +10,9 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::support::wire::{self, Declare, Properties};
-use crate::support::{Broker, Daemon, Fibrpc, Output, SOON, Settings, python, until, until_still};
+use crate::support::{
+    Broker, Daemon, Fibrpc, Output, SOON, Settings, lacks_pika, python, until, until_still,
+};
 
 /// What the daemon says once where it cannot have a control queue.
 const NOT_LISTENING: &str = "not listening for status requests";
@@ -163,6 +165,9 @@ fn a_ping_goes_the_way_of_all_requests() {
 
 #[test]
 fn a_plain_server_is_shown_as_such() {
+    if lacks_pika() {
+        return;
+    }
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost);

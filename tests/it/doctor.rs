@@ -13,7 +13,7 @@ use report::{CHECKS, Report, doctor};
 
 use crate::call::Server;
 use crate::support::wire::{self, Declare, Properties, properties::value};
-use crate::support::{Broker, Daemon, Fibrpc, SOON, Settings, python};
+use crate::support::{Broker, Daemon, Fibrpc, SOON, Settings, lacks_pika, python};
 
 /// The settings with another user.
 fn log_in(broker: &Broker, vhost: &str, user: &str, password: &str) -> Settings {
@@ -72,6 +72,9 @@ fn all_is_well() {
 
 #[test]
 fn a_plain_server_is_well_too() {
+    if lacks_pika() {
+        return;
+    }
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let _server = python("tutorial_server.py", broker, &vhost, &["--quorum"]);
@@ -85,6 +88,9 @@ fn a_plain_server_is_well_too() {
 
 #[test]
 fn a_server_that_is_none_of_ours_or_says_nothing() {
+    if lacks_pika() {
+        return;
+    }
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let server = python(

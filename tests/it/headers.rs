@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Delivery, Properties};
-use crate::support::{Broker, Daemon, Fibrpc, SOON, Settings};
+use crate::support::{Broker, Daemon, Fibrpc, SOON, Settings, lacks};
 
 const QUEUE: &str = "rpc_queue";
 
@@ -137,8 +137,7 @@ fn a_caller_whose_clock_is_behind_is_told_of_clocks() {
 /// The same by a whole process, where the means to change its clock are installed.
 #[test]
 fn fibrpc_whose_clock_is_behind_is_told_of_clocks() {
-    if Command::new("faketime").arg("--version").output().is_err() {
-        eprintln!("left out: faketime is not installed");
+    if lacks("faketime") {
         return;
     }
     let broker = Broker::shared();

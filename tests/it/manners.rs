@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::call::{Server, fibrpc};
 use crate::support::ports::Ports;
-use crate::support::{Broker, Daemon, Fibrpc, Output, SOON, Settings, Terminal};
+use crate::support::{Broker, Daemon, Fibrpc, Output, SOON, Settings, Terminal, lacks};
 
 /// A word in bold red.
 const RED: &str = "\u{1b}[1m\u{1b}[31mfibrpc:\u{1b}[0m ";
@@ -90,6 +90,9 @@ fn a_system_that_gives_too_little_is_told_apart() {
 
 #[test]
 fn numbers_can_be_typed() {
+    if lacks("python3") {
+        return;
+    }
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost);
@@ -115,6 +118,9 @@ fn numbers_can_be_typed() {
 
 #[test]
 fn many_numbers_have_a_bar_on_a_terminal_and_nowhere_else() {
+    if lacks("python3") {
+        return;
+    }
     let broker = Broker::shared();
     let folder = tempfile::tempdir().unwrap();
     let numbers = folder.path().join("numbers");
@@ -171,6 +177,9 @@ fn many_numbers_have_a_bar_on_a_terminal_and_nowhere_else() {
 
 #[test]
 fn a_wait_of_a_second_is_explained_on_a_terminal() {
+    if lacks("python3") {
+        return;
+    }
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let _server = Server::start(broker, &vhost);
@@ -212,6 +221,9 @@ fn a_wait_of_a_second_is_explained_on_a_terminal() {
 
 #[test]
 fn errors_have_colours_where_they_are_wanted() {
+    if lacks("python3") {
+        return;
+    }
     let (settings, line) = nowhere();
     let red = format!("{RED}{line}");
     let plain = format!("fibrpc: {line}");
@@ -240,6 +252,9 @@ fn errors_have_colours_where_they_are_wanted() {
 
 #[test]
 fn help_obeys_the_same_choice_and_a_wrong_command_line_too() {
+    if lacks("python3") {
+        return;
+    }
     let bold = |output: &Output| output.stdout.contains("\u{1b}[1m");
     let help = |arguments: &[&str]| Fibrpc::bare().args(arguments).run(SOON);
     assert!(!bold(&help(&["-h"])) && !bold(&help(&["ping", "--help"])));
@@ -274,6 +289,9 @@ fn the_state_of_a_daemon_has_a_colour() {
 
 #[test]
 fn ctrl_c_at_the_terminal_is_seen_by_the_shell_as_130() {
+    if lacks("python3") {
+        return;
+    }
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost);

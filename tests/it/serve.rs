@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Declare, Properties};
-use crate::support::{Broker, Daemon, Fibrpc, SOON, Settings, fibonacci, python, until};
+use crate::support::{
+    Broker, Daemon, Fibrpc, SOON, Settings, fibonacci, lacks_pika, python, until,
+};
 
 const QUEUE: &str = "rpc_queue";
 const MINUTES: Duration = Duration::from_secs(180);
@@ -220,6 +222,9 @@ fn headers_of_a_request_are_not_copied_into_the_reply() {
 
 #[test]
 fn the_tutorials_client_is_served() {
+    if lacks_pika() {
+        return;
+    }
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let _daemon = Daemon::start_consuming(broker, &vhost, &Settings::new(broker, &vhost));

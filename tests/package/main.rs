@@ -1,16 +1,20 @@
 //! Holds what is packaged to the code: the units, their hardening, the manual pages, the versions.
 //!
-//! Quick and without a broker. Checks that need a tool say so where it is missing, and pass; the
-//! scripts install all of them.
+//! Quick and without a broker. Checks whose tool is missing are left out, which `scripts/test` counts.
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
+    unreachable_pub,
     reason = "all of it is test code"
 )]
 
 mod manuals;
+#[path = "../tools/mod.rs"]
+#[allow(dead_code, reason = "not every tool is needed here")]
+mod tools;
 
 use fibrpc::config::Config;
 use std::fs;
@@ -26,15 +30,12 @@ fn read(file: &str) -> String {
     fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// Runs a tool; `None`, and a word about it, where the machine has not got it.
+/// Runs a tool; `None` if the machine lacks it.
 fn tool(program: &str, args: &[&str]) -> Option<Output> {
-    match Command::new(program).args(args).output() {
-        Ok(output) => Some(output),
-        Err(error) => {
-            eprintln!("LEFT OUT: cannot run {program}: {error}");
-            None
-        }
+    if tools::lacks(program) {
+        return None;
     }
+    Some(Command::new(program).args(args).output().unwrap())
 }
 
 fn text(output: &Output) -> String {

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{Server, assert_fails, fibrpc};
-use crate::support::{Broker, Daemon, Fibrpc, Proxy, SOON, Settings, python};
+use crate::support::{Broker, Daemon, Fibrpc, Proxy, SOON, Settings, lacks_pika, python};
 
 #[test]
 fn no_answer_ends_with_the_timeout() {
@@ -38,6 +38,9 @@ fn ctrl_c_ends_it_by_the_signal() {
 
 #[test]
 fn a_closed_pipe_ends_it_quietly_and_a_full_disk_does_not() {
+    if lacks_pika() {
+        return;
+    }
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let _server = python("tutorial_server.py", broker, &vhost, &[]);

@@ -21,6 +21,8 @@ pub mod programs;
 pub mod proxy;
 pub mod terminal;
 pub mod tls_front;
+#[path = "../../tools/mod.rs"]
+pub mod tools;
 pub mod wire;
 
 pub use broker::{Broker, Exclusive};
@@ -32,6 +34,7 @@ pub use programs::{Daemon, Fibrpc, Settings, example, python};
 pub use proxy::{Proxy, Role};
 pub use terminal::Terminal;
 pub use tls_front::TlsFront;
+pub use tools::{lacks, lacks_pika};
 
 use std::time::{Duration, Instant};
 

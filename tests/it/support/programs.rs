@@ -11,6 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::process::{Output, Process};
+use super::tools::python_with_pika;
 use super::{Broker, Notify, guard};
 
 /// A configuration file in the making: dotted keys and TOML values.
@@ -181,16 +182,8 @@ pub fn python(script: &str, broker: &Broker, vhost: &str, arguments: &[&str]) ->
     Process::start(&mut command, b"")
 }
 
-/// Debian's Python where it has pika, else the first on the path.
 static PYTHON: LazyLock<&str> = LazyLock::new(|| {
-    let has_pika = |python: &&str| {
-        let import = Command::new(python).args(["-c", "import pika"]).output();
-        import.is_ok_and(|output| output.status.success())
-    };
-    let mut candidates = ["/usr/bin/python3", "python3"].into_iter();
-    candidates
-        .find(has_pika)
-        .expect("Python with pika: install python3-pika")
+    python_with_pika().expect("Python with pika; a test that needs it asks `lacks_pika` first")
 });
 
 /// A program with nothing of our environment but the path.
