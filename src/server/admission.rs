@@ -92,3 +92,6 @@ fn too_large(size: u64, limit: u64) -> Status {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! Every rule on both sides of its limit.
+
+use super::*;
+use crate::protocol::Message;
+use crate::server::Cancel;
+
+/// A service whose jobs all cost the same.
+struct Costing(Cost);
+
+impl Service for Costing {
+    type Job = &'static str;
+
+    fn admit(&self, request: &Request) -> Result<(Self::Job, Cost), Status> {
+        if request.body.is_empty() {
+            return Err(Status::new(Code::InvalidArgument, "empty"));
+        }
+        Ok(("job", self.0))
+    }
+
+    fn run(&self, _: Self::Job, _: &Cancel) -> Result<Answer, Status> {
+        Err(Status::new(Code::Internal, "not run here"))
+    }
+}
+
+const LIMIT: u64 = 1_000;
+
+fn limits() -> config::Server {
+    config::Server {
+        max_reply_bytes: LIMIT,
+        ..config::Config::default().server
+    }
+}
+
+fn cost(time: Duration, reply_bytes: u64) -> Cost {
+    Cost {
+        time,
+        reply_bytes,
+        memory: 0,
+    }
+}
+
+fn request(body: &str) -> Request {
+    Request::read(Message {
+        body: body.into(),
+        ..Message::default()
+    })
+}
+
+/// A request whose caller waits until so many milliseconds from now, or before.
+fn due_in(ms: i64) -> Request {
+    Request {
+        deadline_ms: Some(unix_ms() + ms),
+        ..request("30")
+    }
+}
+
+fn admitted(cost: Cost, request: &Request, wait: Duration) -> Result<Admitted<&'static str>, Code> {
+    admit(&Costing(cost), request, &limits(), wait).map_err(|status| status.code)
+}
+
+const LARGE: Duration = Duration::from_secs(1);
+const HOUR_MS: i64 = 3_600_000;
+
+#[test]
+fn the_pool_begins_at_its_limit() {
+    let small = Cost::POOL_FROM.saturating_sub(Duration::from_nanos(1));
+    let small = admitted(cost(small, 1), &request("30"), Duration::ZERO);
+    assert!(matches!(small, Ok(Admitted::Cheap("job", None))));
+    let large = cost(Cost::POOL_FROM, 1);
+    let on_the_pool = admitted(large, &request("30"), Duration::ZERO);
+    assert!(matches!(on_the_pool, Ok(Admitted::Dear("job", given, None)) if given == large));
+}
+
+#[test]
+fn what_the_service_refuses_is_refused() {
+    let refused = admitted(cost(LARGE, 1), &request(""), Duration::ZERO);
+    assert_eq!(refused.unwrap_err(), Code::InvalidArgument);
+}
+
+#[test]
+fn a_reply_may_be_as_large_as_the_limit() {
+    for time in [Duration::ZERO, LARGE] {
+        assert!(admitted(cost(time, LIMIT), &request("30"), Duration::ZERO).is_ok());
+        let refused = admitted(cost(time, LIMIT + 1), &request("30"), Duration::ZERO);
+        assert_eq!(refused.unwrap_err(), Code::OutOfRange);
+    }
+    let answer = |size: u64| {
+        let body = vec![b'1'; usize::try_from(size).unwrap()];
+        let content_type = "text/plain";
+        fitting(Ok(Answer { body, content_type }), &limits())
+    };
+    assert_eq!(answer(LIMIT).unwrap().body.len() as u64, LIMIT);
+    let status = answer(LIMIT + 1).unwrap_err();
+    assert_eq!(status.code, Code::OutOfRange);
+    for words in [
+        "about 1001 bytes, above",
+        "limit of 1000 (server.max_reply_bytes",
+    ] {
+        assert!(status.message.contains(words), "{}", status.message);
+    }
+    let failed = fitting(Err(Status::new(Code::Internal, "x")), &limits());
+    assert_eq!(failed.unwrap_err().code, Code::Internal);
+}
+
+#[test]
+fn a_request_is_refused_once_its_deadline_has_passed() {
+    let refused = admitted(cost(Duration::ZERO, 1), &due_in(-HOUR_MS), Duration::ZERO);
+    assert_eq!(refused.unwrap_err(), Code::DeadlineExceeded);
+    for time in [Duration::ZERO, LARGE] {
+        let before = Instant::now();
+        let deadline = match admitted(cost(time, 1), &due_in(HOUR_MS), Duration::ZERO).unwrap() {
+            Admitted::Cheap(_, deadline) | Admitted::Dear(_, _, deadline) => deadline.unwrap(),
+        };
+        let left = deadline - before;
+        assert!(left > Duration::from_secs(3_000) && left < Duration::from_secs(4_000));
+    }
+}
+
+#[test]
+fn a_large_request_is_refused_if_it_would_be_begun_too_late() {
+    let wait = |seconds| {
+        admitted(
+            cost(LARGE, 1),
+            &due_in(HOUR_MS),
+            Duration::from_secs(seconds),
+        )
+    };
+    assert!(wait(3_000).is_ok());
+    assert_eq!(wait(4_000).unwrap_err(), Code::ResourceExhausted);
+    // It is not in the line, or nobody said for how long they wait.
+    let long = Duration::from_secs(4_000);
+    assert!(admitted(cost(Duration::ZERO, 1), &due_in(HOUR_MS), long).is_ok());
+    assert!(admitted(cost(LARGE, 1), &request("30"), long).is_ok());
+}
+
+#[test]
+fn the_time_in_the_queue_is_known_if_the_request_says_when_it_was_sent() {
+    let sent = |ms: Option<i64>| {
+        queued(&Request {
+            sent_ms: ms.map(|ms| unix_ms() + ms),
+            ..request("30")
+        })
+    };
+    assert_eq!(sent(None), None);
+    assert_eq!(sent(Some(HOUR_MS)), None, "sent by a clock that is ahead");
+    let waited = sent(Some(-HOUR_MS)).unwrap();
+    assert!(waited >= Duration::from_secs(3_600) && waited < Duration::from_secs(4_000));
+}
+
+#[test]
+fn an_address_is_allowed_refused_or_absent() {
+    let policy = Policy::new("rpc_queue", &[]);
+    let of = |reply_to: Option<&str>, defect| {
+        let reply_to = reply_to.map(str::to_owned);
+        let request = Request {
+            reply_to,
+            defect,
+            ..request("30")
+        };
+        address(&request, &policy)
+            .map(|address| address.is_some())
+            .map_err(|refused| refused.reason)
+    };
+    assert_eq!(of(Some("amq.gen-1"), None), Ok(true));
+    assert_eq!(of(Some("orders"), None), Err(Refusal::NotAllowed));
+    assert_eq!(of(None, None), Ok(false));
+    let defect = Some(Defect::ReplyTo(vec![0xff]));
+    assert_eq!(of(None, defect.clone()), Err(Refusal::NotText));
+    assert_eq!(of(Some("amq.gen-1"), defect), Ok(true));
+    assert_eq!(of(None, Some(Defect::Body(9))), Ok(false));
+}
