@@ -1,4 +1,4 @@
-//! Requests whose callers died with their node, and a daemon at another node, which must not go with them.
+//! Requests whose callers died with their node: a daemon at another node must survive them.
 
 use std::time::{Duration, Instant};
 

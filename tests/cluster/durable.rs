@@ -1,7 +1,8 @@
-//! Durable requests with a durable reply queue, by clients that are not fibrpc's: what the broker has confirmed must be answered.
+//! Durable requests with a durable reply queue, by other clients than fibrpc's: what the broker has confirmed must be
+//! answered.
 //!
-//! One thread publishes, another one collects. Each leaves a node that ends the connection or has nothing more to say for another
-//! one, and starts where it is told to.
+//! One thread publishes, another one collects. Each moves to another node when its node closes the connection or falls
+//! silent; the first node is an argument.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -96,7 +97,7 @@ impl Durable {
         }
     }
 
-    /// Asks no more, and waits for the answers to all that was confirmed, for so long.
+    /// Sends no more requests, and waits at most `limit` for the answers to all that were confirmed.
     pub fn end(self, limit: Duration) -> Report {
         self.publisher.stop();
         let [publisher, collector] = self.threads;

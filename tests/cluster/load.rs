@@ -1,4 +1,4 @@
-//! Callers: streams through one long `fibrpc -`, and a process for each number. Every value is checked.
+//! Callers: streams through one long-running `fibrpc -`, and one process per number. Every value is checked.
 
 use std::io::{BufRead, BufReader, Write, pipe};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! The ledger of one fault, and what must hold of it.
+//! The ledger of one fault, and its assertions.
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

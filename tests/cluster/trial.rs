@@ -1,4 +1,4 @@
-//! One fault under load: who is where before it, and what runs meanwhile.
+//! One fault under load: which program is at which node before it, and the load during it.
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -1,5 +1,5 @@
-//! Queues that others have declared: a stream is refused with words; whatever else costs requests is served and warned of,
-//! once per process. The doctor knows each.
+//! Queues that others have declared: a stream is refused with a reason; settings that can lose requests are served and
+//! warned about once per process. The doctor reports each.
 
 use crate::doctor::report::doctor;
 use crate::support::proxy::answer::{Answering, Instead, declare_ok, declared};
@@ -150,7 +150,7 @@ fn looking_makes_no_queue() {
     assert_eq!(broker.depth(&vhost, "rpc_queue"), None);
 }
 
-/// A broker that does not answer the look holds up nobody for long.
+/// A broker that does not answer while the queue is examined does not delay anything for long.
 #[test]
 fn a_look_that_gets_no_answer_is_given_up() {
     let broker = Broker::shared();

@@ -1,5 +1,5 @@
-//! A broker short of memory: it reads no more from connections that publish, and holds back what
-//! they published. The daemon says so, goes on with what it may, and loses nothing.
+//! A broker that is low on memory: it stops reading from connections that publish, and holds back what
+//! they published. The daemon reports it, continues with what is possible, and loses nothing.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Requests of AMQP 1.0 clients, as brokers hand them over to a daemon that speaks AMQP 0-9-1.
+//! Requests of AMQP 1.0 clients, as brokers deliver them to a daemon that speaks AMQP 0-9-1.
 
 use crate::support::wire::{Client, Declare, Properties};
 use crate::support::{Broker, Daemon, SOON, Settings};

@@ -15,7 +15,7 @@ use crate::support::ledger::fibonacci_numbers;
 use crate::support::ports::Ports;
 use crate::support::{Broker, Daemon, Fibrpc, Output, Process, SOON, Settings};
 
-/// A `fibrpc` whose input goes on as long as the test wants.
+/// A `fibrpc` whose input stays open for as long as the test needs it.
 struct Asking {
     process: Process,
     input: Option<PipeWriter>,
@@ -100,7 +100,7 @@ fn thousands_are_answered_line_by_line_as_the_oracle_says_in_little_memory() {
     assert_eq!((output.code(), output.stderr.as_str()), (0, ""));
 }
 
-/// What an editor or `PowerShell` puts before the first line.
+/// Some editors and `PowerShell` write one before the first line.
 #[test]
 fn byte_order_marks() {
     let broker = Broker::shared();
@@ -282,7 +282,7 @@ fn the_server_may_go_and_come_back_in_the_middle() {
     assert_eq!(asking.line(), "832040");
     drop(daemon);
     broker.wait_for_consumers(&vhost, "rpc_queue", 0);
-    // It believes in a server that it has just heard of for a second.
+    // It assumes for a second that a server that it has just seen is still there.
     std::thread::sleep(Duration::from_millis(1500));
     asking.write("31\n32\n");
     let line = asking.process.wait_for_line("line 2: 31: ", SOON);

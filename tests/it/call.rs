@@ -1,4 +1,4 @@
-//! `fibrpc N...` against servers that we script, and against the tutorial's.
+//! `fibrpc N...` against scripted servers and the tutorial's server.
 
 mod ends;
 
@@ -9,7 +9,7 @@ use crate::support::wire::properties::value;
 use crate::support::wire::{self, Declare, Delivery, Properties};
 use crate::support::{Broker, Fibrpc, Output, SOON, Settings, lacks_pika, python, until};
 
-/// A server on `rpc_queue` that does what the test tells it.
+/// A server on `rpc_queue` that the test scripts.
 pub struct Server(wire::Client);
 
 impl Server {

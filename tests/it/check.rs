@@ -1,4 +1,4 @@
-//! The command line of `fibrpcd` where nothing is served: `--check`, errors, exit statuses.
+//! The command line of `fibrpcd` when it does not serve: `--check`, errors, exit statuses.
 
 use std::fs;
 use std::process::{Command, Output};

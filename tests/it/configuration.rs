@@ -1,4 +1,4 @@
-//! `fibrpc config show`, and what `fibrpc config check` and `fibrpcd --check` say alike.
+//! `fibrpc config show`, and the findings that `fibrpc config check` and `fibrpcd --check` have in common.
 
 mod pipes;
 mod secrets;
@@ -342,7 +342,7 @@ fn a_closed_pipe_and_a_full_disk_are_told_apart_here_as_well() {
     }
 }
 
-/// The variables of other programs that say who is trusted are named, whether or not anything is left.
+/// Environment variables that choose trusted certificates are named, whether or not any certificate is left.
 #[test]
 fn what_says_who_is_trusted_is_named() {
     let authority = Authority::new("tests");

@@ -1,5 +1,4 @@
-//! `fibrpc ping` and `fibrpc status`, against daemons that hear them, those that do not, and plain
-//! servers.
+//! `fibrpc ping` and `fibrpc status`, against daemons with and without a control queue, and plain servers.
 
 mod queue;
 
@@ -14,7 +13,7 @@ use crate::support::{
     Broker, Daemon, Fibrpc, Output, SOON, Settings, lacks_pika, python, until, until_still,
 };
 
-/// What the daemon says once where it cannot have a control queue.
+/// What the daemon logs once if it cannot have a control queue.
 const NOT_LISTENING: &str = "not listening for status requests";
 
 fn fibrpc(settings: &Settings, arguments: &[&str]) -> Output {
@@ -43,7 +42,7 @@ fn status_of(settings: &Settings, daemons: usize) -> Value {
     })
 }
 
-/// Settings for a user who may do that and no more; patterns for configure, write and read.
+/// Settings for a user with these permissions only: patterns for configure, write and read.
 fn as_user(broker: &Broker, vhost: &str, permissions: [&str; 3]) -> Settings {
     let name = format!("user-{vhost}-{}", permissions.concat().len());
     let [configure, write, read] = permissions;
@@ -61,7 +60,7 @@ fn declare(broker: &Broker, vhost: &str, queue: &Declare) {
     client.declare("rpc_queue", queue).unwrap();
 }
 
-/// A daemon, and what gives it a new configuration.
+/// A daemon, and a function that gives it a new configuration.
 fn reloadable(settings: &Settings) -> (Daemon, impl Fn(&Daemon, &Settings) + use<>) {
     let mut file = None;
     let daemon = Daemon::start_with(settings, |command| {

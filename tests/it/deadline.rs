@@ -1,4 +1,4 @@
-//! A call ends by its deadline, whatever it waits for, and what has arrived by then counts.
+//! A call ends at its deadline, whatever it waits for, and whatever has arrived by then counts.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn at(urls: &[String]) -> Settings {
 
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Each of the brokers that say nothing would have cost as much.
+/// Each of the silent brokers would have cost as much.
 #[test]
 fn the_timeout_bounds_a_call_however_many_brokers_say_nothing() {
     let broker = Broker::shared();
@@ -84,7 +84,7 @@ fn brokers_that_say_nothing_do_not_hold_up_one_that_answers() {
     });
 }
 
-/// The server answers while the client is stopped, past its deadline.
+/// The server answers while the client is stopped, until after its deadline.
 #[test]
 fn an_answer_that_came_while_the_client_was_stopped_counts() {
     let broker = Broker::shared();
@@ -168,7 +168,7 @@ fn a_goodbye_that_is_not_answered_holds_nobody_up() {
     let answered = fastest();
     proxy.set(|faults| faults.answer = Some(deaf));
     let unanswered = fastest();
-    // It was a second.
+    // It used to take a second more.
     assert!(
         unanswered < answered + Duration::from_millis(700),
         "{answered:?} {unanswered:?}"
@@ -264,7 +264,7 @@ fn a_refusal_of_a_moment_ends_no_call() {
     );
 }
 
-/// All daemons answer while the process that asks is stopped, past its limit.
+/// All daemons answer while the process that asks is stopped, until after its timeout.
 #[test]
 fn a_look_that_was_stopped_sees_who_has_answered() {
     let broker = Broker::shared();
@@ -299,7 +299,7 @@ fn a_look_that_was_stopped_sees_who_has_answered() {
     }
 }
 
-/// A server whose clock is ahead takes requests for late at once; older ones say nothing of clocks.
+/// A server whose clock is ahead rejects requests as expired at once; older versions do not mention clocks.
 #[test]
 fn a_refusal_as_late_with_time_left_is_laid_at_the_clocks() {
     let broker = Broker::shared();

@@ -1,4 +1,4 @@
-//! `fibrpc doctor`: each thing that can be wrong is brought about for real, and the report has to name it first.
+//! `fibrpc doctor`: each fault is produced for real, and the report must name it first.
 
 mod certificates;
 pub mod report;

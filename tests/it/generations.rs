@@ -1,4 +1,4 @@
-//! What RabbitMQ itself does, by generation: the facts of [`Generation`] that the daemon's conduct rests on, without
+//! How RabbitMQ itself behaves, by generation: the facts of [`Generation`] that the daemon relies on, tested without
 //! the daemon.
 //!
 //! [`Generation`]: crate::support::generation::Generation
@@ -116,7 +116,7 @@ fn replies_to_a_node_that_is_none() {
     }
 }
 
-/// Who may do nothing with a queue, and may log in.
+/// A user who may log in and has no permission on the queue.
 #[test]
 fn who_may_look_at_a_queue() {
     let broker = Broker::shared();

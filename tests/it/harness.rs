@@ -1,4 +1,4 @@
-//! The harness itself: does it show what is there, and is it strict?
+//! The test harness itself: does it report what is there, and is it strict?
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The fault proxy itself: does it make its faults, and does its witness see what it is there to see?
+//! The fault proxy itself: does it inject its faults, and does its witness detect breaches?
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! The caller's deadline on the wire: in which types it is understood, what a refusal says of it, and that no header
-//! is of a type that some port of the tutorial cannot read.
+//! The caller's deadline on the wire: the types that are understood, the text of a refusal, and that no header has a
+//! type that some port of the tutorial cannot read.
 
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -134,7 +134,7 @@ fn a_caller_whose_clock_is_behind_is_told_of_clocks() {
     );
 }
 
-/// The same by a whole process, where the means to change its clock are installed.
+/// The same by a whole process whose clock is changed.
 #[test]
 fn fibrpc_whose_clock_is_behind_is_told_of_clocks() {
     if lacks("faketime") {

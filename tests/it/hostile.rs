@@ -1,5 +1,5 @@
-//! Messages that whoever may publish can send: each hurts nobody but itself. The process and its session
-//! stay, the next good request is answered, the log stays quiet and shows nothing of what was sent.
+//! Messages that anyone with permission to publish can send: each affects only itself. The process and its session
+//! survive, the next good request is answered, and the log stays quiet and shows nothing of what was sent.
 
 mod cases;
 mod endings;
@@ -19,7 +19,7 @@ const QUEUE: &str = "rpc_queue";
 /// nothing meanwhile is seen by its session, which stays.)
 const MAX_COST: Duration = Duration::from_secs(1);
 
-/// A direct reply-to name as a broker would make it, of a node that is none of the cluster's.
+/// A direct reply-to name as a broker would make it, of a node that is not in the cluster.
 pub const STRANGE_NODE: &str = "amq.rabbitmq.reply-to.g1h2AAlyZXBseUAxMjMAAAAAAAAAAQAAAAI=.AAAA";
 
 /// The daemon, a client that asks good requests, and what was seen so far.
@@ -205,7 +205,7 @@ fn reply_addresses_of_every_kind_hurt_nobody() {
     bench.assert_unharmed(9);
 }
 
-/// A reply to a queue that is gone is no error, but it is noticed: that takes `mandatory`.
+/// A reply to a queue that is gone is not an error, but it is counted, which needs `mandatory`.
 #[test]
 fn replies_go_where_they_may_and_come_back_counted() {
     let mut bench = Bench::start(Broker::shared(), |settings| {

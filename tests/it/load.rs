@@ -1,5 +1,5 @@
-//! Busy servers: large computations beside small requests, callers that stop waiting, replies that would
-//! not fit, and a stop with everything in flight.
+//! Busy servers: large computations beside small requests, callers that stop waiting, replies that are too large,
+//! and a stop with everything in flight.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use crate::support::{Broker, Daemon, Ledger, Proxy, SOON, Settings, until};
 
 const QUEUE: &str = "rpc_queue";
 
-/// A quarter of a second of work, seconds where the tests are not optimised.
+/// A quarter of a second of work, seconds if the tests are not optimised.
 const LARGE: &str = "70000000";
 
 /// How far clocks may be apart: a deadline is kept this much later.
@@ -24,7 +24,7 @@ fn large(settings: Settings) -> Settings {
         .set("server.max_reply_bytes", "15MiB")
 }
 
-/// A daemon, and what gives it a new configuration.
+/// A daemon, and a function that gives it a new configuration.
 fn reloadable(settings: &Settings) -> (Daemon, impl Fn(&Daemon, &Settings) + use<>) {
     let mut file = None;
     let daemon = Daemon::start_with(settings, |command| {
@@ -154,7 +154,7 @@ fn what_cannot_be_answered_is_refused_before_it_is_computed() {
     assert_code(&client.next_delivery(SOON).unwrap(), "OK");
 }
 
-/// The p99 of so many calls, one after the other.
+/// The p99 of `calls` calls, one after the other.
 fn p99(client: &mut Client, calls: usize) -> Duration {
     let mut times: Vec<_> = (0..calls)
         .map(|_| {
@@ -168,7 +168,7 @@ fn p99(client: &mut Client, calls: usize) -> Duration {
 }
 
 /// Small requests do not wait for large ones. Twice as long as on an idle server is the aim; that is looked at only
-/// where the programs are optimised, with an allowance for a machine that does other things besides.
+/// if the programs are optimised, with a margin for a busy machine.
 #[test]
 fn large_computations_delay_neither_small_requests_nor_heartbeats() {
     let broker = Broker::shared();

@@ -1,5 +1,5 @@
-//! `fibrpc` as its user meets it: on a terminal, with and without colours, interrupted, and in a script
-//! that looks at its exit status.
+//! `fibrpc` as its users see it: on a terminal, with and without colours, interrupted, and in a script that checks
+//! its exit status.
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! What systemd is told, and what signals do: the real daemon with a socket in systemd's place.
+//! Notifications to systemd, and signals: the real daemon with a test socket in systemd's place.
 
 use crate::support::wire::Client;
 use crate::support::{Broker, Daemon, Notify, Proxy, SOON, Settings, until};

@@ -1,4 +1,5 @@
-//! One address, two brokers: a TCP proxy in front of brokers that are not clustered is detected before anything is served.
+//! One address, two brokers: a TCP proxy in front of brokers that are not a cluster is detected before anything is
+//! served.
 
 use std::io::copy;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -106,7 +107,7 @@ fn two_brokers_behind_one_address_are_not_served() {
     ));
 }
 
-/// A broker that tells no name: the publishing connection has to find the queue.
+/// A broker that sends no cluster name: the publishing connection has to find the queue.
 #[test]
 fn without_names_both_connections_have_to_find_the_queue() {
     const QUEUE: &str = "rpc_queue";

@@ -1,4 +1,4 @@
-//! Requests that kill: `examples/crash.rs`, a server that dies on request, under a restart loop.
+//! Requests that crash the server: `examples/crash.rs`, which dies on request, in a restart loop.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -108,7 +108,7 @@ fn a_request_that_kills_the_process_is_rejected_and_the_innocent_are_served() {
     }
 }
 
-/// The address is looked at first, also in the end: who may not be told any more is not.
+/// The address is checked first, also for the last answer: a caller whose address is no longer allowed gets none.
 #[test]
 fn a_killer_whose_address_is_no_longer_allowed_is_rejected_without_an_answer() {
     let broker = Broker::shared();

@@ -1,4 +1,5 @@
-//! Whether a queue has servers: one look is no proof, and a broker that cannot serve is left for another one.
+//! Whether a queue has servers: a single passive declare proves nothing, and the client leaves a broker that cannot
+//! serve for another one.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -25,7 +26,7 @@ fn daemon(broker: &Broker, vhost: &str) -> Daemon {
     Daemon::start_consuming(broker, vhost, &Settings::new(broker, vhost))
 }
 
-/// A proxy in which nobody seems to consume from the queue.
+/// A proxy through which the queue seems to have no consumers.
 fn deserted(broker: &Broker) -> Proxy {
     let proxy = Proxy::new(broker.port());
     let nobody = Answering::to_method(method::QUEUE_DECLARE, |frame| {
@@ -152,13 +153,13 @@ fn a_queue_that_comes_back_within_a_moment_is_waited_for() {
     );
 }
 
-/// What waits tells the reason when its time is over, and not that there is no queue.
+/// A caller that waits reports the reason when its time is over, not that there is no queue.
 #[test]
 fn those_who_wait_for_a_queue_that_is_down_are_told_so() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let proxy = Proxy::new(broker.port());
-    // There is none, so that the request comes back as it does where the queue is down.
+    // There is none, so that the request is returned as it is if the queue is down.
     let down = Answering::refuse_declares("rpc_queue", Declares::All, 404, DOWN);
     proxy.set(|faults| faults.answer = Some(down));
     let settings = Settings::at(&proxy.url(&vhost));
@@ -217,7 +218,7 @@ fn a_broker_that_does_not_know_who_serves_is_left_for_one_that_does() {
     leaves(&cut_off, &settings, &["30", "31"], "832040\n1346269\n");
 }
 
-/// So it is with a look at the servers.
+/// The same holds for a status query.
 #[test]
 fn a_look_goes_to_a_broker_where_somebody_serves() {
     let broker = Broker::shared();
@@ -339,7 +340,7 @@ fn a_queue_that_takes_nothing_is_called_full() {
     );
 }
 
-/// UNAVAILABLE promises that nobody has worked on the request: who was asked once is not told so.
+/// UNAVAILABLE promises that nobody has worked on the request: not returned for a request that was published once.
 #[test]
 fn what_was_published_before_is_not_called_unavailable() {
     let broker = Broker::shared();

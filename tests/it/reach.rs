@@ -1,4 +1,5 @@
-//! A daemon whose broker has lost the request queue: nothing on the connection says so, and it finds out all the same.
+//! A daemon whose broker has lost the request queue: nothing on the connection shows it, and the daemon detects it
+//! nevertheless.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,7 +10,7 @@ use crate::support::proxy::answer::{Answering, Instead, declare_ok, declared};
 use crate::support::wire::frame::method;
 use crate::support::{Broker, Daemon, Proxy, SOON, Settings, until};
 
-/// From now on nobody seems to consume from the queue, as on a node that does not reach the queue's leader.
+/// From now on the queue seems to have no consumers, as on a node that does not reach the queue's leader.
 fn desert(proxy: &Proxy) {
     let nobody = Answering::to_method(method::QUEUE_DECLARE, |frame| {
         let (name, passive) = declared(frame);
@@ -64,7 +65,7 @@ fn a_broker_that_goes_on_delivering_is_not_left() {
     assert_eq!((used.open(None), other.accepted()), (2, 0));
 }
 
-/// A leader that is cut off together with its clients shows its consumers, but cannot change them.
+/// A leader that is cut off together with its clients reports its consumers, but cannot change them.
 #[test]
 fn a_broker_that_lets_no_consumer_begin_is_left() {
     let broker = Broker::shared();

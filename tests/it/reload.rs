@@ -1,4 +1,4 @@
-//! SIGHUP: a good configuration is in force at once, a bad one changes nothing.
+//! SIGHUP: a valid configuration takes effect at once, an invalid one changes nothing.
 
 use std::fs;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ impl Reloadable {
         }
     }
 
-    /// Writes the file, sends SIGHUP, and waits until systemd was told of begin and end.
+    /// Writes the file, sends SIGHUP, and waits until systemd was notified of begin and end.
     pub fn reload(&mut self, text: &str) {
         fs::write(&self.file, text).unwrap();
         self.daemon.signal("HUP");
@@ -176,7 +176,7 @@ fn a_bad_configuration_changes_nothing_and_is_said_everywhere() {
     });
 }
 
-/// The session that gives way dies before it is done, and nobody notices but the log.
+/// The session that is replaced dies before it is done, which only the log shows.
 #[test]
 fn a_session_that_dies_while_it_gives_way_is_missed_by_nobody() {
     let broker = Broker::shared();
@@ -204,7 +204,7 @@ fn a_session_that_dies_while_it_gives_way_is_missed_by_nobody() {
     assert!(!log.contains("disconnected"), "{log}");
 }
 
-/// A stop that comes while a session gives way has all of them finish, and counts what they did not.
+/// A stop during a change of session lets all sessions finish, and counts what they did not finish.
 #[test]
 fn a_stop_during_a_change_of_session_is_said_and_has_its_time() {
     let broker = Broker::shared();

@@ -1,5 +1,5 @@
-//! Servers that stop, start and are reloaded while requests wait: none is lost, what has been delivered stays below any
-//! delivery limit, and the work is shared.
+//! Servers that stop, start and are reloaded while requests wait: none is lost, redeliveries stay below any delivery
+//! limit, and the work is shared.
 
 use std::collections::BTreeMap;
 use std::fs;

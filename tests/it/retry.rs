@@ -1,4 +1,4 @@
-//! How soon a daemon tries again after a refusal, and what ends the wait; what it says of a state file.
+//! How soon a daemon retries after a refusal, and what ends the wait; messages about the state file.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! The main job: the real daemon answers the real client, the tutorial's clients and raw ones, drains,
-//! survives its broker, and says what is wrong when something is.
+//! The main purpose: the real daemon answers the real client, the tutorial's clients and raw ones, survives its
+//! broker, and reports what is wrong.
 
 mod setup;
 mod stop;

@@ -1,4 +1,4 @@
-//! Standard input, output and error as people really have them: closed, read-only, /dev/null; and few descriptors.
+//! Unusual standard input, output and error: closed, read-only, /dev/null; and few descriptors.
 
 use std::fs;
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! A change of session: the next one serves before the last one leaves, and whoever asks notices nothing.
+//! A change of session: the next one serves before the last one leaves, and no caller notices.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Encrypted connections: who is trusted, when that is looked up, and how one logs in with a certificate.
+//! Encrypted connections: trusted certificates, when they are read, and login with a certificate.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -46,7 +46,7 @@ fn certificates_may_change_without_a_restart() {
     assert!(daemon.is_running());
 }
 
-/// Where TLS is asked for, nothing is said in the clear, whoever listens there.
+/// If TLS is configured, nothing is sent in the clear, whoever listens there.
 #[test]
 fn nothing_is_said_in_the_clear() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

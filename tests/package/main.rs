@@ -114,7 +114,7 @@ mod units {
             let cured_by_no_restart = values(&unit, "RestartPreventExitStatus").join(" ");
             let named: Vec<&str> = cured_by_no_restart.split(' ').collect();
             assert_eq!(named[..2], ["USAGE", "CONFIG"], "{file}");
-            // What systemd says where it cannot set up the directives of these names.
+            // The status that systemd reports if it cannot set up these directives.
             for (status, directives) in [
                 ("EXEC", "ExecStart"),
                 ("LIMITS", "LimitNOFILE"),

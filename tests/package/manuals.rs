@@ -1,4 +1,4 @@
-//! The manual pages say all that the programs know, and nothing else.
+//! The manual pages document everything that the programs accept, and nothing else.
 
 use super::{read, root, text, tool};
 use fibrpc::client::failure_kind::FAILURE_KINDS;

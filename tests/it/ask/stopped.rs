@@ -54,13 +54,13 @@ fn a_reader_who_goes_ends_it_quietly_although_the_input_is_open() {
     let mut output = BufReader::new(output);
     output.read_line(&mut line).unwrap();
     drop(output);
-    // Nobody can know before the next answer. Then it ends, and does not wait for what might be asked next.
+    // It cannot know before the next answer. Then it ends, and does not wait for further input.
     input.write_all(b"31\n").unwrap();
     assert_eq!(process.wait(SOON).code(), Some(0));
     assert_eq!((line.as_str(), process.stderr()), ("832040\n", vec![]));
 }
 
-/// A `fibrpc` that is written more than it can read, by a thread of ours, and that nobody reads.
+/// A `fibrpc` whose input is always full, written by a thread of ours, and whose output nobody reads.
 struct Stuck {
     process: Process,
     written: Arc<AtomicU64>,

@@ -83,7 +83,7 @@ fn a_closed_pipe_ends_it_quietly_and_a_full_disk_does_not() {
     }
 }
 
-/// Not the login alone: each step up to the first question ends with the timeout.
+/// Not the login alone: each step up to the first request ends at the timeout.
 #[test]
 fn a_broker_that_falls_silent_after_the_login_costs_one_timeout() {
     let broker = Broker::shared();
@@ -107,7 +107,7 @@ fn a_broker_that_falls_silent_after_the_login_costs_one_timeout() {
     }
 }
 
-/// What passes when others leave is no lack of permission.
+/// A limit that others can free is not a lack of permission.
 #[test]
 fn too_many_connections_are_told_from_a_lack_of_permission() {
     let broker = Broker::shared();

@@ -1,4 +1,4 @@
-//! Pipes and descriptors in place of files, as a shell makes them; an address with a zone.
+//! Pipes and descriptors instead of files, as a shell passes them; an address with a zone.
 
 use super::{FIBRPC, FIBRPCD, command, folder, seen};
 

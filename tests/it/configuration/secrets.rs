@@ -1,4 +1,4 @@
-//! Credentials that only the service sees, and the modes of files that hold a secret.
+//! Credentials that only the service can see, and the modes of files that contain secrets.
 
 use super::{FIBRPC, FIBRPCD, folder, is_root, seen, set_mode, somebody_else};
 use crate::support::certificates::Authority;
@@ -89,7 +89,7 @@ fn folder_plain(folder: &TempDir, path: &Path) -> String {
     path.display().to_string().replace(&place, "")
 }
 
-/// Whatever a warning says to do, whoever gave it can still read the file, and then there is no warning.
+/// After following a warning's advice, the program that gave it can still read the file, and warns no more.
 #[test]
 fn the_advice_about_the_mode_of_a_secret_can_be_followed() {
     let authority = Authority::new("tests");
@@ -125,7 +125,7 @@ fn the_advice_about_the_mode_of_a_secret_can_be_followed() {
         (&tls, "broker.tls.key_file", "key.pem"),
     ] {
         let secret = place.join(name);
-        // Root's where we are root, and then asked by somebody else; else ours.
+        // Root's if we are root, and then checked as somebody else; else ours.
         set_mode(&secret, 0o644);
         let said = check(text);
         let start = format!("fibrpcd: warning: {key}: others can read {name} (mode 0644); ");

@@ -1,4 +1,4 @@
-//! The control queue: who may have one, what ends it, and what comes to it.
+//! The control queue: permissions, what ends it, and the messages that it receives.
 
 use serde_json::Value;
 

@@ -6,7 +6,7 @@ use super::report::doctor;
 use crate::support::ports::Ports;
 use crate::support::{Authority, Broker, Daemon, Fibrpc, Identity, SOON, Settings};
 
-/// A certificate for this machine that is valid until so long from now, or was until so long ago.
+/// A certificate for this machine that expires after `left`, or has expired `ago`.
 fn expiring(authority: &Authority, ago: Option<Duration>, left: Duration) -> Identity {
     let now = SystemTime::now();
     let end = ago.map_or(now + left, |ago| now - ago);

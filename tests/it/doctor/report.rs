@@ -1,4 +1,4 @@
-//! A run of `fibrpc doctor --json`, and what a test wants of its report.
+//! A run of `fibrpc doctor --json`, and assertions about its report.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Brokers that cannot be reached, or that do not work when they are.
+//! Brokers that cannot be reached, or do not work.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -31,8 +31,8 @@ fn an_alarm_is_waited_out() {
     assert_eq!(report.duplicated, 0);
 }
 
-/// Requests that need no reply are worked off although the one that does waits: acks do not go where
-/// replies go.
+/// Requests that need no reply are processed while one that does is waiting: acks and replies use different
+/// connections.
 #[test]
 fn acks_go_on_while_replies_are_blocked() {
     let broker = Broker::exclusive();

@@ -1,4 +1,4 @@
-//! Brokers that die, restart, freeze, forget the queue, or change their mind about us.
+//! Brokers that die, restart, freeze, lose the queue, or withdraw permissions.
 
 use std::time::{Duration, Instant};
 

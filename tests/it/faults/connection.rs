@@ -1,4 +1,4 @@
-//! Connections that are reset, closed, cut at any frame, hung, or answered by nobody.
+//! Connections that are reset, closed, cut at any frame, hung, or never answered.
 
 use std::time::{Duration, Instant};
 
@@ -163,7 +163,7 @@ fn a_stop_in_a_black_hole_ends_by_the_drain_deadline() {
     assert!(status.success(), "nothing was abandoned: {status}");
 }
 
-/// The drain waits for the broker, and whoever cannot wait for it says so again.
+/// The drain waits for the broker; a second signal ends it.
 #[test]
 fn a_second_signal_is_heard_in_a_black_hole() {
     let broker = Broker::shared();
@@ -209,7 +209,7 @@ fn a_stop_is_heard_while_a_reload_waits_in_a_black_hole() {
     assert!(log.contains("draining, 0 in flight, at most 1"), "{log}");
 }
 
-/// A drain that loses its connection says what it leaves behind.
+/// A drain that loses its connection reports what it leaves behind.
 #[test]
 fn a_drain_that_is_cut_short_says_so() {
     let broker = Broker::shared();

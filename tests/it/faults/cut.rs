@@ -1,4 +1,4 @@
-//! A connection that hangs can be ended from outside, and then nobody waits for it any more.
+//! A hung connection can be ended from outside, which ends every operation that waits for it.
 
 use std::future::Future;
 use std::pin::{Pin, pin};

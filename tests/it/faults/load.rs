@@ -1,8 +1,8 @@
-//! Requests that never stop: a caller that reconnects by itself and keeps a ledger.
+//! Continuous load: a caller that reconnects by itself and keeps a ledger.
 //!
-//! It asks the broker directly, not through a proxy, so that only the daemon suffers the faults. Its reply
-//! queue is a quorum queue and its acks are its own, so that what the broker has confirmed survives the
-//! broker's death and the caller's.
+//! It connects to the broker directly, not through a proxy, so that only the daemon is affected by the faults. Its
+//! reply queue is a quorum queue and it acks by itself, so that what the broker has confirmed survives the death of
+//! the broker and of the caller.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -48,7 +48,7 @@ struct Shared {
 }
 
 impl Load {
-    /// Begins to ask; panics where the broker cannot be reached at first.
+    /// Starts the load; panics if the broker cannot be reached at first.
     pub fn start(port: u16, vhost: &str) -> Self {
         let shared = Arc::new(Shared::default());
         let mut asker = Asker::new(port, vhost, Arc::clone(&shared));
@@ -78,7 +78,7 @@ impl Load {
         self.shared.answers.load(Ordering::SeqCst)
     }
 
-    /// Waits for so many more answers.
+    /// Waits for this many more answers.
     pub fn wait_for_answers(&self, count: u64, limit: Duration) {
         let target = self.answers() + count;
         let end = Instant::now() + limit;
@@ -94,8 +94,8 @@ impl Load {
         }
     }
 
-    /// Asks no more, waits until all that the broker has confirmed is answered, at most `limit`, and then a
-    /// moment for answers that come twice.
+    /// Sends no more requests, waits until everything that the broker has confirmed is answered, at most `limit`, and
+    /// then a moment for duplicates.
     pub fn finish(mut self, limit: Duration) -> Ledger {
         self.shared.finishing.store(true, Ordering::SeqCst);
         let end = Instant::now() + limit;

@@ -1,8 +1,8 @@
-//! Nothing lost, nothing stuck: the daemon under faults of the connection and of the broker, injected for
-//! real while requests flow, and checked against a ledger and the proxy's witness.
+//! Nothing lost, nothing stuck: the daemon under load and real faults of the connection and the broker, checked
+//! against a ledger and the proxy's witness.
 //!
-//! The quick set runs with all other tests. `scripts/soak` sets [`full`], with which the same tests do
-//! what takes far longer, and adds a random mix of faults ([`soak`]).
+//! The quick set runs with all other tests. `scripts/soak` sets [`full`], which makes the same tests run far longer,
+//! and adds a random mix of faults ([`soak`]).
 
 mod alarm;
 mod broker;

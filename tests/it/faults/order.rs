@@ -1,5 +1,5 @@
-//! What comes back on replies: confirms that are late or lost, replies that are refused or return; and what a
-//! drain says of the requests that it does not answer.
+//! Replies and their confirms: late, lost, refused, returned; and what a drain reports about the requests that it
+//! does not answer.
 
 use std::sync::Mutex;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A random mix of faults for as long as `scripts/soak` says, drawn by its seed; a few faults of it in the
+//! A random mix of faults, drawn from a seed, for the duration that `scripts/soak` sets; only a few faults in the
 //! quick set.
 
 use std::time::{Duration, Instant};
@@ -75,7 +75,7 @@ impl Soak<'_> {
         Daemon::start(&self.settings)
     }
 
-    /// Makes the fault and ends it where that takes more than [`Proxy::heal`]; returns whether it cost the
+    /// Makes the fault, and ends it if that takes more than [`Proxy::heal`]; returns whether it cost the
     /// session.
     fn make(&mut self, fault: Fault, pause: Duration) -> bool {
         match fault {

@@ -1,5 +1,5 @@
 //! A daemon that is stopped past its own deadlines (a signal, a frozen cgroup, a paused virtual machine) reads what
-//! has arrived meanwhile before it judges anything late.
+//! has arrived in the meantime before it considers anything late.
 
 use std::path::PathBuf;
 use std::time::Duration;

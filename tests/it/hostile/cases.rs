@@ -1,4 +1,4 @@
-//! The hostile messages: tables of what may be in a body, a header, a property and a reply address.
+//! The hostile messages: tables of bodies, headers, properties and reply addresses.
 
 pub mod headers;
 
@@ -6,17 +6,17 @@ use crate::support::wire::Properties;
 use crate::support::wire::properties::value;
 use Fate::{Answer, Code, Silence, Value};
 
-/// In every hostile message somewhere, and never in the log.
+/// Somewhere in every hostile message, and never in the log.
 pub const CANARY: &str = "canary-5e1f";
 
-/// What becomes of a request.
+/// The expected outcome of a message.
 #[derive(Debug, Clone)]
 pub enum Fate {
     /// This value.
     Value(&'static str),
     /// An error reply with this code.
     Code(&'static str),
-    /// The one or the other: it is only known that there is an answer.
+    /// A value or an error: only that there is an answer is certain.
     Answer,
     /// No reply, and counted.
     Silence,
@@ -45,7 +45,7 @@ pub fn case(
     }
 }
 
-/// A request with a good body and something wrong around it.
+/// A request with a good body and an unusual property or header.
 fn around(name: impl Into<String>, properties: Properties, fate: Fate) -> Case {
     case(name, properties, "10", fate)
 }

@@ -1,4 +1,4 @@
-//! Requests and questions whose reply ends the connection that publishes it.
+//! Requests and status requests whose reply ends the connection that publishes it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use crate::support::wire::frame::method;
 use crate::support::wire::{Client, Declare, Properties, Publish};
 use crate::support::{Broker, Daemon, Proxy, SOON, Settings, until};
 
-/// The structure is right and the node is none: no policy can know, and RabbitMQ 3.x ends the connection.
+/// A well-formed address of a node that does not exist: no policy can know, and RabbitMQ 3.x ends the connection.
 #[test]
 fn an_address_that_ends_the_connection_is_found_out() {
     for queue in [Declare::classic(), Declare::quorum()] {
@@ -66,7 +66,7 @@ fn an_address_that_ends_the_connection_is_found_out() {
     }
 }
 
-/// The broker dropped the reply to the strange node, as newer ones do: the queue is empty after so many sessions.
+/// The broker dropped the reply to the unknown node, as newer ones do: the queue is empty after `sessions` sessions.
 fn assert_nobody_is_accused(broker: &Broker, vhost: &str, client: &mut Client, sessions: u64) {
     broker.wait_for_depth(vhost, QUEUE, SOON, |depth| {
         depth.ready + depth.unacked == 0 && depth.consumers == 1
@@ -79,8 +79,7 @@ fn assert_nobody_is_accused(broker: &Broker, vhost: &str, client: &mut Client, s
     );
 }
 
-/// A question about the daemon can end its session as well. The request that is in the session's hands then is none
-/// the worse for it.
+/// A status request can end the session as well. The request that the session has in hand then is not blamed.
 #[test]
 fn a_question_that_ends_the_connection_accuses_no_request() {
     let broker = Broker::shared();
@@ -138,8 +137,8 @@ fn ask_from(name: &str, client: &mut Client) {
         .unwrap();
 }
 
-/// Acks that were lost with the session bring their requests back, ahead of the culprit: all of them are taken one
-/// at a time, or each would cost a death of its own.
+/// Requests whose acks were lost with the session are redelivered ahead of the culprit: all of them are taken one at a
+/// time, or each would cost a session of its own.
 #[test]
 fn requests_whose_acks_were_lost_hide_no_culprit() {
     let broker = Broker::shared();

@@ -1,4 +1,4 @@
-//! What the broker answers, by its text and not by its code alone.
+//! What the broker answers, judged by its text and not by its code alone.
 
 use crate::doctor::report::doctor;
 use crate::support::proxy::answer::{Answering, Declares};

@@ -1,4 +1,4 @@
-//! The login: which one is made, of what it consists, and why it is refused.
+//! The login: which mechanism is used, with which credentials, and why it is refused.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ fn write(folder: &Path, name: &str, text: &str) -> String {
     file.to_str().unwrap().to_owned()
 }
 
-/// What demands a client certificate need not know a user by it: the password is sent where one is given.
+/// A peer that demands a client certificate need not derive the user from it: the password is sent if there is one.
 #[test]
 fn a_certificate_for_tls_and_a_password_for_the_login() {
     let broker = Broker::shared();
@@ -100,7 +100,7 @@ fn a_login_that_fits_no_frame_is_told() {
     assert_says(&ask(largest + 100), code, &words, &["AMQP port", "k4nary"]);
 }
 
-/// Refused credentials are told by where they were read.
+/// A message about refused credentials names their source.
 #[test]
 fn a_refused_password_is_told_by_its_source() {
     let broker = Broker::shared();

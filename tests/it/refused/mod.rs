@@ -1,5 +1,5 @@
-//! Refused and failed connections: each is told by its own cause, however far the handshake got, and with the cure for
-//! that cause alone.
+//! Refused and failed connections: each is reported with its own cause, however far the handshake got, and with the
+//! hint for that cause alone.
 
 mod answers;
 mod login;

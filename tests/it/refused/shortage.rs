@@ -1,4 +1,5 @@
-//! This machine is short of something: that is no fault of what was touched, and passes without anybody's doing.
+//! This machine is short of a resource: the message does not blame the file or name involved, and the daemon recovers
+//! by itself.
 
 use std::process::Command;
 

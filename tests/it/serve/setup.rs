@@ -1,4 +1,4 @@
-//! What the daemon finds when it sets up its session: queues of others, refusals, no broker at all.
+//! What the daemon finds when it sets up a session: existing queues, refusals, no broker.
 
 use super::{QUEUE, answers};
 use crate::support::wire::{Client, Declare};

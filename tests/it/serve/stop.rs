@@ -1,4 +1,4 @@
-//! How the daemon stops: it drains, and a second signal, a hung lookup or idleness end it at once.
+//! How the daemon stops: it drains; it stops at once when it is idle, at a second signal, or during a hung lookup.
 
 use std::time::{Duration, Instant};
 

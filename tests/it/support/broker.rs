@@ -1,7 +1,7 @@
 //! Private RabbitMQ nodes, by `scripts/private-broker`.
 //!
 //! [`Broker::shared`] is one node for all tests; a test gets its own [`Broker::vhost`]. A test that
-//! breaks the node borrows the spare one, [`Broker::exclusive`], mends what it broke, and gives it back.
+//! breaks the node borrows the spare one, [`Broker::exclusive`], repairs what it broke, and gives it back.
 
 use std::ops::Deref;
 use std::os::unix::process::CommandExt;
@@ -142,7 +142,7 @@ impl Broker {
         format!("amqp://guest:guest@127.0.0.1:{}/{vhost}", self.port())
     }
 
-    /// `rabbitmqctl`, which takes half a second; panics where it fails.
+    /// `rabbitmqctl`, which takes half a second; panics if it fails.
     pub fn ctl(&self, arguments: &[&str]) -> String {
         self.script("ctl", arguments)
     }
@@ -158,7 +158,7 @@ impl Broker {
             .to_owned()
     }
 
-    /// What a queue holds, or `None` where it does not exist.
+    /// What a queue contains, or `None` if it does not exist.
     pub fn depth(&self, vhost: &str, queue: &str) -> Option<Depth> {
         let counts = self.eval(&format!(
             r#"case rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)) of

@@ -1,4 +1,4 @@
-//! Certificates for brokers with TLS: an authority, and what it signs, however wrong that is.
+//! Certificates for brokers with TLS: an authority, and the certificates that it signs, invalid ones included.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 

@@ -1,7 +1,7 @@
-//! The generations of RabbitMQ: everything in which the tests expect one thing of one and another of the next, by
-//! name. A test asserts either; none is left out.
+//! The generations of RabbitMQ: each behaviour that differs between them has a name here. Tests assert either
+//! behaviour; none is skipped.
 //!
-//! What these facts rest on is asserted in `tests/it/generations.rs`.
+//! `tests/it/generations.rs` asserts these facts.
 
 use super::Broker;
 
@@ -34,17 +34,17 @@ impl Generation {
     }
 
     /// Whether a direct reply-to name of a node that is none of the cluster's ends the connection that publishes to it;
-    /// where not, the message is dropped.
+    /// if not, the message is dropped.
     pub fn dies_of_strange_nodes(self) -> bool {
         self < Self(4, 0)
     }
 
-    /// Whether whoever may log in may look at a queue with a passive declare; where not, that takes a permission on it.
+    /// Whether a passive declare needs no permission on the queue.
     pub fn lets_everybody_look(self) -> bool {
         self < Self(4, 3)
     }
 
-    /// Whether a message's headers arrive in the order in which they were sent; where not, sorted by their names.
+    /// Whether the headers of a message arrive in the order in which they were sent; if not, they are sorted by name.
     pub fn keeps_order_of_headers(self) -> bool {
         self < Self(4, 0)
     }
@@ -63,7 +63,7 @@ impl Generation {
         if self < Self(4, 1) { 4_096 } else { 8_192 }
     }
 
-    /// Whether queues, users and permissions are kept in Mnesia; where not, in Khepri.
+    /// Whether queues, users and permissions are stored in Mnesia; if not, in Khepri.
     pub fn has_mnesia(self) -> bool {
         self < Self(4, 2)
     }

@@ -1,4 +1,4 @@
-//! The ledger: what was asked, what the broker took, what was answered, and whether that was right.
+//! The ledger: what was requested, what the broker confirmed, what was answered, and whether the answer was right.
 
 use std::collections::BTreeMap;
 use std::fmt;

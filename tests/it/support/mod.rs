@@ -1,5 +1,5 @@
 //! What the integration tests share: brokers, the two programs as processes, a wire-level client, a fault
-//! proxy that watches the order of acks, a ledger of what was asked and answered.
+//! proxy that checks the order of acks, a ledger of requests and answers.
 //!
 //! Nothing here outlives the test process, however that ends: see [`guard`].
 

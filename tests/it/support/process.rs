@@ -26,7 +26,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// The exit code; panics where a signal ended the process.
+    /// The exit code; panics if a signal ended the process.
     pub fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| panic!("{self:?}"))
     }
@@ -199,7 +199,7 @@ impl Process {
         let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
         let ticks = fields.split(' ').skip(11).take(2);
         let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap()).sum();
-        Duration::from_millis(ticks * 10) // 100 a second on every Linux
+        Duration::from_millis(ticks * 10) // 100 per second on every Linux
     }
 
     /// Number of threads.

@@ -1,4 +1,4 @@
-//! The programs under test, and Python's side of the tutorial.
+//! The programs under test, and the Python programs of the tutorial.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -1,4 +1,4 @@
-//! A command on a terminal of its own, with somebody who types: `tests/fixtures/terminal.py`.
+//! A command on a pseudo-terminal with scripted input: `tests/fixtures/terminal.py`.
 
 use std::path::Path;
 use std::process::Command;
@@ -48,7 +48,7 @@ impl Terminal {
     }
 
     /// Runs the command to its end. Its standard output is all that the terminal was sent, `\r\n` at the
-    /// end of lines; its exit status is the command's as a shell would see it, 99 where a step failed.
+    /// end of lines; its exit status is the command's as a shell would see it, 99 if a step failed.
     pub fn run(self, command: &Command) -> Output {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/terminal.py");
         let mut python = Command::new("python3");

@@ -1,5 +1,5 @@
-//! TLS in front of a plain broker, as a load balancer or stunnel does it: it may demand a client certificate, and the
-//! broker behind it knows nothing of that.
+//! TLS in front of a plain broker, like a load balancer or stunnel: it may demand a client certificate, of which the
+//! broker behind it knows nothing.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Hostile headers: their names, their types, how many and how deep.
+//! Hostile headers: names, types, number and depth.
 
 use super::Fate::{self, Value};
 use super::{CANARY, Case, around, plain};
@@ -6,7 +6,7 @@ use crate::support::wire::properties::value;
 
 pub fn headers() -> Vec<Case> {
     let mut cases = Vec::new();
-    // Five bytes a level of arrays and six of tables; a content header is one frame of 128 KiB at most.
+    // Five bytes per level of arrays and six of tables; a content header is one frame of at most 128 KiB.
     for depth in [31, 33, 1_400, 1_600, 26_000] {
         let properties = plain().header("deep", value::nested_arrays(depth));
         cases.push(around(
@@ -103,7 +103,7 @@ fn many_headers() -> Vec<Case> {
         many = many.header(format!("h{index}"), value::integer(index));
     }
     cases.push(around("6,000 headers", many, Value("55")));
-    // A few bytes a header: the most that fit into one frame.
+    // A few bytes per header: as many as fit into one frame.
     let mut most = Vec::new();
     for index in 0_u32..21_000 {
         let [.., a, b] = index.to_be_bytes();
@@ -117,7 +117,7 @@ fn many_headers() -> Vec<Case> {
     cases
 }
 
-/// What the broker does not take (or takes as another type) is no concern of ours.
+/// Types that the broker refuses, or converts to another type, do not matter to us.
 fn header_types() -> Vec<Case> {
     let mut cases = Vec::new();
     let types: [&[u8]; 19] = [

@@ -1,4 +1,4 @@
-//! What the proxy says in somebody's place: answers that the broker never gives, or not at will.
+//! Answers made by the proxy: those that the broker never gives, or not on demand.
 //!
 //! A test gives the proxy one closure ([`Faults::answer`](super::Faults)), which sees every frame before it is
 //! forwarded. The functions here make the common ones.

@@ -1,7 +1,7 @@
 //! A TCP proxy between the programs and a broker that understands AMQP and makes faults on demand.
 //!
-//! It parses the frames of both directions, forwards them one by one, and has each seen by the
-//! [`witness`]. Two threads serve a connection. Whatever is set acts at once, on open connections too.
+//! It parses the frames of both directions, passes each to the [`witness`], and forwards them one by one. Two threads
+//! serve a connection. Settings take effect at once, also on open connections.
 
 pub mod answer;
 mod pump;
@@ -82,7 +82,7 @@ pub struct Faults {
     pub delay: Duration,
     /// Nothing from the programs passes, though connections stay open.
     pub hold_client: bool,
-    /// Nothing from a program passes after so many frames of a connection.
+    /// Nothing from a program passes after this many frames of a connection.
     pub hold_client_after: Option<u64>,
     /// Nothing from the broker passes, though connections stay open.
     pub hold_broker: bool,
@@ -272,7 +272,7 @@ impl Proxy {
         self.shared.lock().witness.left_open()
     }
 
-    /// Panics where the witness has seen a breach.
+    /// Panics if the witness has seen a breach.
     pub fn assert_clean(&self) {
         let breaches = self.breaches();
         assert!(breaches.is_empty(), "{breaches:#?}");

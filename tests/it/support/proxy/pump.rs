@@ -1,4 +1,4 @@
-//! One connection through the proxy: two sockets, two threads, and where the faults happen.
+//! One connection through the proxy: two sockets, two threads, and the faults.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
@@ -18,7 +18,7 @@ use super::{Confirms, Cut, Faults, Role, Shared, Side, Stats, wait_while};
 pub(super) struct Connection {
     id: u64,
     client: TcpStream,
-    /// None where the client talks to nobody.
+    /// None if the client talks to nobody.
     broker: Option<TcpStream>,
     ended: AtomicBool,
     learned: Mutex<Learned>,
@@ -256,7 +256,7 @@ fn pass(
 ) -> Verdict {
     let mut state = shared.lock();
     if connection.ended() {
-        // Cut from the other direction, after exactly so many frames.
+        // Cut from the other direction, after exactly this many frames.
         return Verdict::default();
     }
     connection.with(|learned| learn_role(&mut learned.role, from, frame));
@@ -334,7 +334,7 @@ fn answer(faults: &Faults, connection: &Connection, from: Side, frame: &Frame) -
     })
 }
 
-/// By name where the client tells one, else by the first telling method.
+/// By the connection's name if the client sends one, else by the first method that only one role uses.
 fn learn_role(role: &mut Option<Role>, from: Side, frame: &Frame) {
     if role.is_none() && from == Side::Client {
         *role = match frame.method_id() {

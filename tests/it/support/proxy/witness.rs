@@ -1,4 +1,4 @@
-//! What must hold on the wire, whatever the faults: no ack before the reply's confirm or return.
+//! What must hold on the wire under any fault: no ack before the reply's confirm or return.
 //!
 //! The witness sees every frame that passes the proxy before it is forwarded, and notes breaches. It
 //! matches replies to requests by reply address and correlation id; tests should use unique ones.

@@ -1,6 +1,6 @@
-//! A blocking AMQP client with one channel and no opinions.
+//! A blocking AMQP client with one channel that sends anything.
 //!
-//! It owns its socket and what has arrived but was not asked for yet. Everything that waits has a limit.
+//! It owns its socket and whatever has arrived but was not requested yet. Every wait has a limit.
 
 mod receive;
 
@@ -135,7 +135,7 @@ impl Client {
         Ok(())
     }
 
-    /// Declares a queue, or a server-named one where `name` is empty: name, messages, consumers.
+    /// Declares a queue, or a server-named one if `name` is empty; returns name, messages, consumers.
     pub fn declare(&mut self, name: &str, how: &Declare) -> Result<(String, u32, u32)> {
         let declare = Arguments::default().u16(0).short(name).u8(how.bits);
         let declare = declare.long(&how.arguments);

@@ -171,7 +171,7 @@ impl Arguments {
     }
 }
 
-/// Reads fields; panics where they end too early, which only a broken broker would cause.
+/// Reads fields; panics if they end too early, which only a broken broker would cause.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'a>(pub &'a [u8]);
 

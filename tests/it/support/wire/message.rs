@@ -86,11 +86,11 @@ impl Declare {
 /// What to publish, and how.
 #[derive(Debug, Clone, Default)]
 pub struct Publish<'a> {
-    /// The exchange; the default one where empty.
+    /// The exchange; the default one if empty.
     pub exchange: &'a str,
     /// The routing key: with the default exchange, the queue.
     pub routing_key: &'a [u8],
-    /// Whether to return it where no queue takes it.
+    /// Whether to return it if it is routed to no queue.
     pub mandatory: bool,
     /// The payload of the content header frame.
     pub header: Vec<u8>,

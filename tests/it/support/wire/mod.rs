@@ -1,7 +1,7 @@
 //! AMQP 0-9-1 on plain sockets, independent of the library that the product uses.
 //!
-//! [`Client`] is a small blocking client that can also say what no decent client would: raw property
-//! bytes, malformed headers, early acks. [`frame`] and [`properties`] serve the fault proxy as well.
+//! [`Client`] is a small blocking client that can also send what no real client would: raw property bytes, malformed
+//! headers, early acks. The fault proxy uses [`frame`] and [`properties`] as well.
 
 pub mod client;
 pub mod frame;

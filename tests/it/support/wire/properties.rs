@@ -1,4 +1,4 @@
-//! The properties of a message, each of any bytes, and header tables as they are on the wire.
+//! The properties of a message, each with arbitrary bytes, and header tables as they are on the wire.
 
 use super::frame::{Arguments, Reader};
 

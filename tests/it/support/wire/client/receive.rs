@@ -1,4 +1,4 @@
-//! The client's frames: what it asks for, and what it takes in while it waits for the answer.
+//! The client's frames: its requests, and what it processes while it waits for an answer.
 
 use std::io::{self, Read as _, Write as _};
 use std::time::Instant;
@@ -40,7 +40,7 @@ impl Client {
         }
     }
 
-    /// Takes in the next frame; returns it where it is an answer to something asked.
+    /// Processes the next frame; returns it if it answers a request.
     pub(super) fn handle_next(&mut self, end: Instant) -> Result<Option<Frame>> {
         let frame = self.read_frame(end)?;
         let Some(id) = frame.method_id() else {
