@@ -86,7 +86,7 @@ fn what_costs_requests_is_served_and_warned_of_once() {
 }
 
 #[test]
-fn a_queue_as_configured_is_nothing_to_speak_of() {
+fn a_queue_as_configured_causes_no_warning() {
     let broker = Broker::shared();
     for (declare, kind) in [
         (Declare::quorum(), "quorum"),
@@ -134,7 +134,7 @@ fn a_stream_is_refused_until_it_is_gone() {
 
 /// A queue that goes away between the looks at it does not come back as something else.
 #[test]
-fn looking_makes_no_queue() {
+fn examining_a_queue_creates_none() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let proxy = Proxy::new(broker.port());

@@ -131,7 +131,7 @@ fn a_tutorial_server_is_asked_and_answers_come_in_order() {
 }
 
 #[test]
-fn what_is_no_answer_is_unknown_and_safe_to_show() {
+fn a_reply_that_is_not_an_answer_is_shown_safely() {
     if lacks_pika() {
         return;
     }
@@ -149,7 +149,7 @@ fn what_is_no_answer_is_unknown_and_safe_to_show() {
 }
 
 #[test]
-fn nobody_there_is_told_at_once_and_told_apart() {
+fn what_is_missing_is_reported_at_once_and_distinguished() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost).set("client.timeout", "60s");
@@ -254,7 +254,7 @@ fn usage_and_configuration_are_checked_before_anything_else() {
 }
 
 #[test]
-fn a_request_says_all_that_a_server_wants_to_know() {
+fn a_request_carries_its_id_reply_address_and_deadline() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let mut server = Server::start(broker, &vhost);
@@ -296,7 +296,7 @@ fn an_answer_is_printed_as_soon_as_it_is_next() {
 }
 
 #[test]
-fn told_to_wait_it_waits_for_queue_and_server() {
+fn with_wait_it_waits_for_queue_and_server() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost);

@@ -344,7 +344,7 @@ fn a_closed_pipe_and_a_full_disk_are_told_apart_here_as_well() {
 
 /// Environment variables that choose trusted certificates are named, whether or not any certificate is left.
 #[test]
-fn what_says_who_is_trusted_is_named() {
+fn variables_that_choose_trusted_certificates_are_named() {
     let authority = Authority::new("tests");
     let folder = folder(&[
         ("c.toml", "broker.url = \"amqps://u:p@h\"\n"),

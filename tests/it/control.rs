@@ -198,7 +198,7 @@ fn a_plain_server_is_shown_as_such() {
 }
 
 #[test]
-fn nobody_there_is_told_at_once() {
+fn a_missing_queue_or_server_is_reported_at_once() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost);
@@ -284,7 +284,7 @@ fn a_client_without_the_permission_to_ask_sees_the_queue() {
 }
 
 #[test]
-fn a_look_during_an_alarm_says_what_keeps_it() {
+fn a_status_query_during_an_alarm_reports_the_alarm() {
     let broker = Broker::exclusive();
     let vhost = broker.vhost();
     let settings = Settings::new(&broker, &vhost);
@@ -348,7 +348,7 @@ fn a_watch_goes_on_through_an_absence_of_the_broker() {
 }
 
 #[test]
-fn an_interrupt_does_not_wait_for_a_reader_who_has_stopped() {
+fn an_interrupt_waits_briefly_for_a_stopped_reader() {
     use std::os::unix::process::ExitStatusExt as _;
     let broker = Broker::shared();
     let vhost = broker.vhost();

@@ -152,7 +152,7 @@ fn a_client_that_was_stopped_on_its_way_to_the_broker_goes_on() {
 }
 
 #[test]
-fn a_goodbye_that_is_not_answered_holds_nobody_up() {
+fn an_unanswered_close_does_not_delay_the_exit() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let _daemon = Daemon::start_consuming(broker, &vhost, &Settings::new(broker, &vhost));
@@ -196,7 +196,7 @@ fn a_request_that_the_broker_never_confirmed_is_told_from_one_that_nobody_answer
 
 /// User, virtual host and permissions come one after the other.
 #[test]
-fn told_to_wait_it_waits_for_whatever_is_set_up_last() {
+fn with_wait_it_waits_for_whatever_is_set_up_last() {
     let broker = Broker::exclusive();
     let vhost = "late-vhost";
     let url = broker.url(vhost).replace("guest:guest", "late:late");
@@ -266,7 +266,7 @@ fn a_refusal_of_a_moment_ends_no_call() {
 
 /// All daemons answer while the process that asks is stopped, until after its timeout.
 #[test]
-fn a_look_that_was_stopped_sees_who_has_answered() {
+fn a_status_query_that_was_stopped_sees_who_has_answered() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let _daemon = Daemon::start_consuming(broker, &vhost, &Settings::new(broker, &vhost));
@@ -301,7 +301,7 @@ fn a_look_that_was_stopped_sees_who_has_answered() {
 
 /// A server whose clock is ahead rejects requests as expired at once; older versions do not mention clocks.
 #[test]
-fn a_refusal_as_late_with_time_left_is_laid_at_the_clocks() {
+fn deadline_exceeded_with_time_left_is_blamed_on_the_clocks() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let mut server = Server::start(broker, &vhost);

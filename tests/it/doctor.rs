@@ -87,7 +87,7 @@ fn a_plain_server_is_well_too() {
 }
 
 #[test]
-fn a_server_that_is_none_of_ours_or_says_nothing() {
+fn a_server_with_wrong_answers_and_a_silent_one() {
     if lacks_pika() {
         return;
     }
@@ -147,7 +147,7 @@ fn a_server_whose_clock_is_wrong() {
 }
 
 #[test]
-fn nobody_on_the_queue_and_no_queue() {
+fn a_queue_without_consumers_and_no_queue() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost);
@@ -177,7 +177,7 @@ fn nobody_on_the_queue_and_no_queue() {
 }
 
 #[test]
-fn who_may_not_log_in() {
+fn refused_logins() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let report = doctor(&log_in(broker, &vhost, "guest", "k4nary"));

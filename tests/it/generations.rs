@@ -98,7 +98,7 @@ fn mandatory_replies_to_a_direct_name() {
 }
 
 #[test]
-fn replies_to_a_node_that_is_none() {
+fn replies_to_a_node_that_does_not_exist() {
     let broker = Broker::shared();
     let mut client = Client::connect(broker.port(), &broker.vhost()).unwrap();
     client.confirm_select().unwrap();
@@ -118,7 +118,7 @@ fn replies_to_a_node_that_is_none() {
 
 /// A user who may log in and has no permission on the queue.
 #[test]
-fn who_may_look_at_a_queue() {
+fn permissions_for_a_passive_declare() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let mut owner = Client::connect(broker.port(), &vhost).unwrap();

@@ -167,28 +167,28 @@ fn judge(case: &Case, reply: &Delivery) {
 }
 
 #[test]
-fn bodies_of_every_kind_hurt_nobody() {
+fn bodies_of_every_kind_affect_only_themselves() {
     let mut bench = Bench::start(Broker::shared(), |settings| settings);
     bench.send_all(&bodies());
     bench.assert_unharmed(0);
 }
 
 #[test]
-fn headers_of_every_kind_hurt_nobody() {
+fn headers_of_every_kind_affect_only_themselves() {
     let mut bench = Bench::start(Broker::shared(), |settings| settings);
     bench.send_all(&headers());
     bench.assert_unharmed(0);
 }
 
 #[test]
-fn properties_of_every_kind_hurt_nobody() {
+fn properties_of_every_kind_affect_only_themselves() {
     let mut bench = Bench::start(Broker::shared(), |settings| settings);
     bench.send_all(&properties());
     bench.assert_unharmed(0);
 }
 
 #[test]
-fn reply_addresses_of_every_kind_hurt_nobody() {
+fn reply_addresses_of_every_kind_affect_only_themselves() {
     let mut bench = Bench::start(Broker::shared(), |settings| settings);
     let mut other = bench.client();
     other.declare("orders", &Declare::classic()).unwrap();
@@ -207,7 +207,7 @@ fn reply_addresses_of_every_kind_hurt_nobody() {
 
 /// A reply to a queue that is gone is not an error, but it is counted, which needs `mandatory`.
 #[test]
-fn replies_go_where_they_may_and_come_back_counted() {
+fn replies_go_to_allowed_queues_and_returned_ones_are_counted() {
     let mut bench = Bench::start(Broker::shared(), |settings| {
         settings.set("server.reply_to_allow", vec!["billing.*".to_owned()])
     });
@@ -284,7 +284,7 @@ fn a_flood_of_refused_addresses_is_a_dozen_lines_per_minute_and_an_exact_count()
 }
 
 #[test]
-fn a_body_as_large_as_can_be_costs_no_memory() {
+fn the_largest_body_costs_no_memory() {
     let mut bench = Bench::start(Broker::shared(), |settings| settings);
     let before = (bench.daemon.resident(), bench.daemon.peak_resident());
     let mut sender = bench.client();

@@ -20,7 +20,7 @@ fn ignoring(signals: &str, program: &str, arguments: &[&str]) -> Command {
 }
 
 #[test]
-fn the_client_leaves_them_ignored() {
+fn the_client_leaves_ignored_signals_ignored() {
     for (ignored, sent) in [
         ("INT", &["INT"][..]),
         ("TERM", &["TERM", "TERM"]),
@@ -48,7 +48,7 @@ fn the_client_leaves_them_ignored() {
 }
 
 #[test]
-fn the_client_obeys_the_others() {
+fn the_client_obeys_signals_that_are_not_ignored() {
     let mut command = ignoring("INT", env!("CARGO_BIN_EXE_fibrpc"), &["-"]);
     let (reader, mut writer) = std::io::pipe().unwrap();
     let process = Process::start_with(&mut command, Stdio::from(reader), Stdio::piped());

@@ -38,7 +38,7 @@ fn nowhere() -> (Settings, String) {
 }
 
 #[test]
-fn the_servers_word_decides_the_exit_status() {
+fn the_servers_status_decides_the_exit_status() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let mut server = Server::start(broker, &vhost);

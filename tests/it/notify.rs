@@ -8,7 +8,7 @@ use std::path::PathBuf;
 const NOBODY: &str = "amqp://127.0.0.1:1";
 
 #[test]
-fn a_life_with_a_broker() {
+fn systemd_is_notified_of_start_and_stop() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let notify = Notify::new();

@@ -110,7 +110,7 @@ fn a_request_that_kills_the_process_is_rejected_and_the_innocent_are_served() {
 
 /// The address is checked first, also for the last answer: a caller whose address is no longer allowed gets none.
 #[test]
-fn a_killer_whose_address_is_no_longer_allowed_is_rejected_without_an_answer() {
+fn a_fatal_request_whose_address_is_no_longer_allowed_is_rejected_without_an_answer() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let (url, state) = (broker.url(&vhost), tempfile::tempdir().unwrap());
@@ -137,7 +137,7 @@ fn a_killer_whose_address_is_no_longer_allowed_is_rejected_without_an_answer() {
 
 /// Nothing is settled before its reply is confirmed.
 #[test]
-fn a_killer_is_rejected_once_its_answer_is_confirmed() {
+fn a_fatal_request_is_rejected_once_its_answer_is_confirmed() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let state = tempfile::tempdir().unwrap();
@@ -166,7 +166,7 @@ fn a_killer_is_rejected_once_its_answer_is_confirmed() {
 }
 
 #[test]
-fn a_panic_is_the_end_of_its_request_alone() {
+fn a_panic_ends_only_its_request() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let state = tempfile::tempdir().unwrap();

@@ -235,7 +235,7 @@ fn a_look_goes_to_a_broker_where_somebody_serves() {
 }
 
 #[test]
-fn where_nobody_serves_at_any_broker_that_is_said() {
+fn no_server_at_any_broker_is_reported() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let _daemon = daemon(broker, &vhost);

@@ -178,7 +178,7 @@ fn a_bad_configuration_changes_nothing_and_is_said_everywhere() {
 
 /// The session that is replaced dies before it is done, which only the log shows.
 #[test]
-fn a_session_that_dies_while_it_gives_way_is_missed_by_nobody() {
+fn a_session_that_dies_while_it_is_replaced_affects_nobody() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let proxy = Proxy::new(broker.port());

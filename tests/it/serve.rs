@@ -357,7 +357,7 @@ fn a_caller_that_stopped_waiting_is_not_computed_for() {
 
 /// More than the system takes as an interval of keepalives.
 #[test]
-fn the_longest_heartbeat_is_a_good_one() {
+fn the_longest_heartbeat_works() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost).set("broker.heartbeat", "65535s");

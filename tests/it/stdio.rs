@@ -80,7 +80,7 @@ fn a_standard_output_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
-fn a_standard_output_that_somebody_discards_is_none() {
+fn a_discarded_standard_output_is_no_error() {
     for command in PRINTED {
         for redirection in [">/dev/null", "1<>/dev/null", "2>&-", "<&- 1<>/dev/null"] {
             let output = redirected(command, redirection);

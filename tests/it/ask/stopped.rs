@@ -41,7 +41,7 @@ fn an_interrupt_sums_up_although_the_input_is_open() {
 }
 
 #[test]
-fn a_reader_who_goes_ends_it_quietly_although_the_input_is_open() {
+fn a_closed_output_ends_it_quietly_although_the_input_is_open() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost);
@@ -106,7 +106,7 @@ fn what_nobody_reads_is_not_asked_for() {
 }
 
 #[test]
-fn an_interrupt_does_not_wait_for_a_reader_who_has_stopped_and_a_second_one_for_nothing() {
+fn an_interrupt_waits_briefly_for_a_stopped_reader_and_a_second_one_not_at_all() {
     let nowhere = Settings::at("amqp://127.0.0.1:1");
     let [first, second] = [false, true].map(|again| {
         let mut stuck = Stuck::start(&nowhere, &["--json", "-"], "x\n");

@@ -7,7 +7,7 @@ use crate::support::wire::{self, Declare, Properties, Publish};
 use crate::support::{Broker, Daemon, SOON, Settings, until};
 
 #[test]
-fn without_the_permission_for_it_a_daemon_serves_on_and_says_so_once() {
+fn without_permission_for_a_control_queue_a_daemon_serves_and_warns_once() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost);
@@ -128,7 +128,7 @@ fn a_reload_tries_the_control_queue_again() {
 }
 
 #[test]
-fn what_comes_to_the_control_queue_and_is_no_status_request_is_dropped() {
+fn the_control_queue_drops_everything_but_status_requests() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost);

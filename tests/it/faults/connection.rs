@@ -113,7 +113,7 @@ fn a_half_open_connection_is_noticed() {
 }
 
 #[test]
-fn a_server_that_says_nothing_costs_one_timeout_each() {
+fn a_silent_broker_costs_one_timeout_per_attempt() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let mut proxy = Proxy::new(broker.port());

@@ -56,7 +56,7 @@ fn lost_confirms_cost_the_session_and_no_request() {
 }
 
 #[test]
-fn a_full_reply_queue_is_its_owners_trouble() {
+fn a_full_reply_queue_affects_only_its_owner() {
     const REQUESTS: u64 = 20;
     let broker = Broker::shared();
     let vhost = broker.vhost();

@@ -44,7 +44,7 @@ fn listen(answer: impl Fn(&mut std::net::TcpStream) + Send + 'static) -> Setting
 }
 
 #[test]
-fn who_closes_before_a_word_is_a_proxy_or_no_broker() {
+fn a_close_before_the_first_frame_hints_at_a_proxy() {
     let ends: [fn(&mut std::net::TcpStream); 3] = [
         |_| {},
         |stream| {
