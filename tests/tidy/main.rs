@@ -216,6 +216,18 @@ fn a_file_of_401_lines_is_too_long() {
 }
 
 #[test]
+fn no_file_is_longer_than_400_lines() {
+    let folders = ["src", "tests"].map(|folder| rust_files(&root().join(folder)));
+    let texts: Vec<_> = folders
+        .iter()
+        .flatten()
+        .map(|file| (file.to_str().unwrap(), fs::read_to_string(file).unwrap()))
+        .collect();
+    let found = too_long(texts.iter().map(|(file, text)| (*file, text.as_str())));
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
 fn binaries_are_three_lines() {
     for file in rust_files(&root().join("src/bin")) {
         let text = fs::read_to_string(&file).unwrap();
