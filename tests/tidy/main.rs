@@ -247,3 +247,12 @@ fn the_changelog_knows_this_version() {
         .unwrap();
     assert!(newest.contains(env!("CARGO_PKG_VERSION")), "{newest}");
 }
+
+#[test]
+fn the_map_in_architecture_shows_the_source() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let source = source();
+    let files: Vec<_> = source.keys().map(String::as_str).collect();
+    let found = map::faults(&page, &files, |file| root().join(file).exists());
+    assert!(found.is_empty(), "{found:#?}");
+}
