@@ -161,6 +161,12 @@ fn imports_are_recognised_in_every_spelling() {
 }
 
 #[test]
+fn no_files_need_each_other_in_a_circle() {
+    let found = circles::circles(&source());
+    assert!(found.is_empty(), "{} circles: {found:#?}", found.len());
+}
+
+#[test]
 fn only_the_broker_layer_names_the_amqp_library() {
     for (file, text) in source() {
         if !file.starts_with("broker/") {
