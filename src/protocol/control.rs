@@ -5,7 +5,9 @@
 //! are answered by a *pong*, which carries a [`Report`]. A server that knows nothing of this answers a
 //! ping as the request for the number of 0, and a client sees by the pong's type which it was.
 
-use super::{Code, HeaderValue, Message, Properties, Request, header, request};
+use super::message::{HeaderValue, Message, Properties, header};
+use super::request::{self, Request};
+use super::status::Code;
 use serde::{Deserialize, Serialize};
 
 /// The exchange to which servers bind their control queues: predeclared by brokers, so that nobody

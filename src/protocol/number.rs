@@ -9,7 +9,7 @@
 //! for numbers, which has neither `+` nor leading zeros.
 
 use super::excerpt::excerpt;
-use super::{Code, Status};
+use super::status::{Code, Status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

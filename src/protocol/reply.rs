@@ -5,8 +5,10 @@
 //! Nothing of a request goes into its reply but the correlation id.
 
 use super::excerpt::excerpt;
+use super::message::{HeaderValue, Message, Properties, header};
 use super::number::trim;
-use super::{Code, Format, HeaderValue, Message, Properties, Request, Status, header};
+use super::request::{Format, Request};
+use super::status::{Code, Status};
 use crate::text;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

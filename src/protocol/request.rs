@@ -3,11 +3,11 @@
 //! Reading cannot fail, so that everything that came with a reply address can be answered; what is
 //! wrong with a request comes out of [`Request::number`]. Pure: the time is passed in.
 
-use std::time::Duration;
-
-use super::amqp10;
-use super::{Code, Defect, HeaderValue, Message, Properties, Status, header, number};
+use super::message::{Defect, HeaderValue, Message, Properties, header};
+use super::status::{Code, Status};
 use crate::text;
+use super::{amqp10, number};
+use std::time::Duration;
 
 /// How far the caller's clock may be behind or ahead, in milliseconds, before a deadline is taken
 /// at its word.
@@ -98,10 +98,7 @@ impl Request {
                 })
                 .ok();
         }
-        let text = |name| match properties.header(name) {
-            Some(HeaderValue::Text(value)) => Some(value.clone()),
-            _ => None,
-        };
+        let text = |name| properties.text_header(name).map(str::to_owned);
         let deadline = properties.header(header::DEADLINE);
         let deadline_ms = deadline.and_then(HeaderValue::unix_ms);
         Self {

@@ -1,0 +1,129 @@
+//! Messages with the properties and headers that the protocol uses. Plain data.
+
+/// A message as the broker layer receives and publishes it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Message {
+    /// The payload.
+    pub body: Vec<u8>,
+    /// The properties that the protocol uses.
+    pub properties: Properties,
+}
+
+/// The message properties that the protocol uses. No others are read or copied.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Properties {
+    /// MIME type of the body.
+    pub content_type: Option<String>,
+    /// The request's id: up to 255 bytes (text according to AMQP, but some clients send raw bytes).
+    pub correlation_id: Option<Vec<u8>>,
+    /// The message's own id. AMQP 1.0 clients send no other.
+    pub message_id: Option<Vec<u8>>,
+    /// The queue or direct reply-to name that receives the reply.
+    pub reply_to: Option<String>,
+    /// Time to live in milliseconds, decimal text.
+    pub expiration: Option<String>,
+    /// The property `type`: `fibrpc.reply` or `fibrpc.error`; in a request, the control question, if it is one.
+    pub kind: Option<String>,
+    /// Seconds since the Unix epoch.
+    pub timestamp: Option<u64>,
+    /// Whether the broker writes the message to disk.
+    pub persistent: bool,
+    /// The headers listed in [`header`], in no particular order.
+    pub headers: Vec<(&'static str, HeaderValue)>,
+    /// The part of the message that could not be read, if it matters.
+    pub defect: Option<Defect>,
+}
+
+impl Properties {
+    /// The value of a header, if present.
+    pub fn header(&self, name: &str) -> Option<&HeaderValue> {
+        let found = self.headers.iter().find(|(key, _)| *key == name);
+        found.map(|(_, value)| value)
+    }
+
+    /// The value of a text header, if present.
+    pub(super) fn text_header(&self, name: &str) -> Option<&str> {
+        match self.header(name)? {
+            HeaderValue::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Why a message could be read only in part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Defect {
+    /// The `reply_to` is not UTF-8 (its bytes), or cannot be located (empty).
+    ReplyTo(Vec<u8>),
+    /// The body exceeded the receiver's limit and was dropped; its size in bytes.
+    Body(u64),
+    /// The body is an AMQP 1.0 section of an unsupported type.
+    Section,
+}
+
+/// The value of a header, in the types that the protocol uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderValue {
+    /// A boolean.
+    Bool(bool),
+    /// An integer of any AMQP type.
+    Int(i64),
+    /// A timestamp, in seconds since the Unix epoch.
+    Time(u64),
+    /// Text.
+    Text(String),
+}
+
+impl HeaderValue {
+    /// The value as an integer. Decimal text is accepted too, because not every AMQP library supports 64-bit
+    /// integers.
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Int(value) => Some(*value),
+            Self::Text(text) => text.trim_ascii().parse().ok(),
+            Self::Bool(_) | Self::Time(_) => None,
+        }
+    }
+
+    /// The value as Unix milliseconds; an integer is taken as such.
+    pub fn unix_ms(&self) -> Option<i64> {
+        match self {
+            Self::Time(seconds) => i64::try_from(*seconds).ok()?.checked_mul(1_000),
+            _ => self.integer(),
+        }
+    }
+}
+
+/// Header names. The broker layer reads these and no others.
+pub mod header {
+    /// Request: the deadline in Unix milliseconds.
+    pub const DEADLINE: &str = "fibrpc-deadline";
+    /// Reply: the status code's name.
+    pub const STATUS: &str = "fibrpc-status";
+    /// Reply: whether a retry may help.
+    pub const RETRYABLE: &str = "fibrpc-retryable";
+    /// Reply: the server's instance name.
+    pub const SERVER: &str = "fibrpc-server";
+    /// Reply: microseconds in the queue, if known.
+    pub const QUEUED_US: &str = "fibrpc-queued-us";
+    /// Reply: microseconds of computation.
+    pub const COMPUTE_US: &str = "fibrpc-compute-us";
+    /// W3C trace context.
+    pub const TRACEPARENT: &str = "traceparent";
+    /// W3C trace context, vendor part.
+    pub const TRACESTATE: &str = "tracestate";
+    /// Set by quorum queues: the number of previous deliveries.
+    pub const DELIVERY_COUNT: &str = "x-delivery-count";
+    /// All of the above.
+    pub const ALL: &[&str] = &[
+        DEADLINE,
+        STATUS,
+        RETRYABLE,
+        SERVER,
+        QUEUED_US,
+        COMPUTE_US,
+        TRACEPARENT,
+        TRACESTATE,
+        DELIVERY_COUNT,
+    ];
+}
