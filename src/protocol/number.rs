@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// The longest JSON object that is read, in bytes: parsing one takes up to a fifth of a millisecond.
-const LONGEST_OBJECT: usize = 16 << 10;
+const MAX_OBJECT_BYTES: usize = 16 << 10;
 
 /// The number in a body of decimal text.
 pub(super) fn from_text(body: &[u8]) -> Result<u64, Status> {
@@ -44,10 +44,10 @@ pub(super) fn from_json(body: &[u8]) -> Result<u64, Status> {
     // parser busy for long, and neither can be a good request at that length.
     let value: &RawValue = match trim(body).first() {
         Some(b'[') => return Err(not_a_number("an array")),
-        Some(b'{') if body.len() > LONGEST_OBJECT => {
+        Some(b'{') if body.len() > MAX_OBJECT_BYTES => {
             let length = body.len();
             return Err(invalid(format!(
-                "the JSON object has {length} bytes, at most {LONGEST_OBJECT} are read"
+                "the JSON object has {length} bytes, at most {MAX_OBJECT_BYTES} are read"
             )));
         }
         Some(b'{') => {
@@ -349,7 +349,7 @@ mod tests {
         }
         let ignored = format!(r#"{{"x":{},"n":30}}"#, nested(8_000));
         assert_eq!(from_json(ignored.as_bytes()), Ok(30));
-        let longest = format!(r#"{{"n":{}30}}"#, " ".repeat(LONGEST_OBJECT - 8));
+        let longest = format!(r#"{{"n":{}30}}"#, " ".repeat(MAX_OBJECT_BYTES - 8));
         assert_eq!(from_json(longest.as_bytes()), Ok(30));
         let longer = longest + " ";
         assert_refused(

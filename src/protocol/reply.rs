@@ -21,7 +21,7 @@ const KIND_ERROR: &str = "fibrpc.error";
 /// MIME type of an error's body where the request was JSON (RFC 9457).
 const PROBLEM_JSON: &str = "application/problem+json";
 /// The longest message of an error in characters, on the wire and off it.
-const MESSAGE_CHARS: usize = 500;
+const MAX_MESSAGE_CHARS: usize = 500;
 
 /// What a service computed: the body of a successful reply and its MIME type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +110,7 @@ pub fn write(
             };
             headers.push((header::STATUS, HeaderValue::Text(code.name().into())));
             headers.push((header::RETRYABLE, HeaderValue::Bool(code.retryable())));
-            let message = text::excerpt(&status.message, MESSAGE_CHARS);
+            let message = text::excerpt(&status.message, MAX_MESSAGE_CHARS);
             let (body, content_type) = error_body(code, &message, request.format);
             (KIND_ERROR, body, content_type)
         }
@@ -222,7 +222,7 @@ fn read_error(body: &[u8], status: Option<&str>, json: bool) -> Status {
             .map(Cow::Borrowed)
     };
     match detail {
-        Some(detail) => Status::new(code, text::excerpt(&detail, MESSAGE_CHARS)),
+        Some(detail) => Status::new(code, text::excerpt(&detail, MAX_MESSAGE_CHARS)),
         None => Status::new(
             code,
             format!("the server gave no reason: {}", excerpt(body)),

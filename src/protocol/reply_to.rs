@@ -8,10 +8,10 @@ use super::direct_reply_to;
 use super::excerpt::excerpt_of;
 
 /// The longest name of a queue in AMQP, in bytes.
-const LONGEST_NAME: usize = 255;
+const MAX_NAME_BYTES: usize = 255;
 
 /// How much of a refused address is shown, in characters: a name of direct reply-to, and then some.
-const ADDRESS_CHARS: usize = 100;
+const MAX_ADDRESS_CHARS: usize = 100;
 
 /// What the tutorial's clients reply to besides direct reply-to.
 const DEFAULT_ALLOW: [&str; 4] = [
@@ -55,7 +55,7 @@ impl Refused {
     /// The refusal of this address, which may be any bytes.
     pub fn new(address: &[u8], reason: Refusal) -> Self {
         Self {
-            address: excerpt_of(address, ADDRESS_CHARS),
+            address: excerpt_of(address, MAX_ADDRESS_CHARS),
             reason,
         }
     }
@@ -91,7 +91,7 @@ impl Policy {
 
     /// Whether a reply may go to `reply_to`, and what kind of address it is.
     pub fn check(&self, reply_to: &str) -> Result<Address, Refusal> {
-        if reply_to.is_empty() || reply_to.len() > LONGEST_NAME {
+        if reply_to.is_empty() || reply_to.len() > MAX_NAME_BYTES {
             return Err(Refusal::NotAllowed);
         }
         if reply_to == self.own_queue {

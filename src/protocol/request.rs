@@ -14,7 +14,7 @@ use std::time::Duration;
 pub const CLOCK_SKEW_MS: i64 = 1_000;
 
 /// A deadline that was missed by more than this is not one in milliseconds, or a clock is not set at all.
-const UNLIKELY: Duration = Duration::from_secs(366 * 24 * 3600);
+const IMPLAUSIBLY_LATE: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// In which form the request came and the reply goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +165,7 @@ impl Request {
     pub fn too_late(&self, now_ms: i64) -> Status {
         let late = now_ms.saturating_sub(self.deadline_ms.unwrap_or(now_ms));
         let late = Duration::from_millis(u64::try_from(late).unwrap_or(0));
-        let hint = if late > UNLIKELY {
+        let hint = if late > IMPLAUSIBLY_LATE {
             "; is fibrpc-deadline in milliseconds of Unix time, and are the clocks of both machines right?"
         } else if self.expires {
             // The broker drops what waits in the queue for longer than the caller does.

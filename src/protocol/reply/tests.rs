@@ -327,7 +327,7 @@ fn long_messages_are_cut() {
     let message = write(&request(Format::Text), Err(status), &Trailer::default(), 1);
     assert_eq!(
         message.body.len(),
-        "error: INTERNAL: ".len() + MESSAGE_CHARS + 3
+        "error: INTERNAL: ".len() + MAX_MESSAGE_CHARS + 3
     );
     let foreign = Message {
         body: format!("error: INTERNAL: {}", "y".repeat(100_000)).into(),
@@ -335,7 +335,7 @@ fn long_messages_are_cut() {
     };
     assert_eq!(
         read(foreign).0.unwrap_err().message.len(),
-        MESSAGE_CHARS + 3
+        MAX_MESSAGE_CHARS + 3
     );
 }
 
