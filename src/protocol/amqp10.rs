@@ -1,13 +1,13 @@
-//! What brokers hand over unconverted of AMQP 1.0 callers: reply addresses, and bodies that are values. Pure.
+//! The parts of AMQP 1.0 messages that brokers pass on unconverted: reply addresses, and bodies that are values. Pure.
 
 /// The property `type` of a message whose body is an encoded section of AMQP 1.0.
 pub(super) const KIND: &str = "amqp-1.0";
 
-/// What stands before the name of a queue in an address of RabbitMQ's, version 2 (4.0 and later) and version 1.
+/// The prefixes of queue addresses: RabbitMQ's address format version 2 (4.0 and later), then version 1.
 const QUEUE_ADDRESSES: [&str; 3] = ["/queues/", "/queue/", "/amq/queue/"];
 
-/// The queue that an address names; `None`: it is no such address, and stands for itself. What follows the prefix is
-/// percent-encoded, and may be any bytes.
+/// The name of the queue in a queue address: what follows the prefix, percent-decoded to any bytes. `None`: not a
+/// queue address; the text is a plain name.
 pub(super) fn queue(address: &str) -> Option<Vec<u8>> {
     let mut prefixes = QUEUE_ADDRESSES.iter();
     let encoded = prefixes.find_map(|prefix| address.strip_prefix(prefix))?;
@@ -29,16 +29,15 @@ fn percent_decoded(text: &str) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// The content of a body that is a single amqp-value section (AMQP 1.0, parts 1.6 and 3.2.8): the bytes of a string, a
-/// symbol or a binary, the decimal digits of an integer. `None`: it is something else.
+/// The content of a body that is a single amqp-value section (AMQP 1.0, parts 1.6 and 3.2.8): the bytes of a string,
+/// symbol or binary, or an integer in decimal. `None`: anything else.
 pub(super) fn value(body: &[u8]) -> Option<Vec<u8>> {
-    // A described type with the descriptor 0x77, as a small ulong or a large one.
+    // A described type with descriptor 0x77, encoded as smallulong or ulong.
     let value = body
         .strip_prefix(b"\x00\x53\x77")
         .or_else(|| body.strip_prefix(b"\x00\x80\0\0\0\0\0\0\0\x77"))?;
     let (&constructor, rest) = value.split_first()?;
-    let signed = |value: i64| Some(value.to_string().into_bytes());
-    let unsigned = |value: u64| Some(value.to_string().into_bytes());
+    let integer = |value: i128| Some(value.to_string().into_bytes());
     match constructor {
         0xa0 | 0xa1 | 0xa3 => {
             let (&length, bytes) = rest.split_first()?;
@@ -50,14 +49,14 @@ pub(super) fn value(body: &[u8]) -> Option<Vec<u8>> {
             (bytes.len() == length).then(|| bytes.to_vec())
         }
         0x43 | 0x44 => rest.is_empty().then(|| b"0".to_vec()),
-        0x50 | 0x52 | 0x53 => unsigned(u8::from_be_bytes(rest.try_into().ok()?).into()),
-        0x60 => unsigned(u16::from_be_bytes(rest.try_into().ok()?).into()),
-        0x70 => unsigned(u32::from_be_bytes(rest.try_into().ok()?).into()),
-        0x80 => unsigned(u64::from_be_bytes(rest.try_into().ok()?)),
-        0x51 | 0x54 | 0x55 => signed(i8::from_be_bytes(rest.try_into().ok()?).into()),
-        0x61 => signed(i16::from_be_bytes(rest.try_into().ok()?).into()),
-        0x71 => signed(i32::from_be_bytes(rest.try_into().ok()?).into()),
-        0x81 => signed(i64::from_be_bytes(rest.try_into().ok()?)),
+        0x50 | 0x52 | 0x53 => integer(u8::from_be_bytes(rest.try_into().ok()?).into()),
+        0x60 => integer(u16::from_be_bytes(rest.try_into().ok()?).into()),
+        0x70 => integer(u32::from_be_bytes(rest.try_into().ok()?).into()),
+        0x80 => integer(u64::from_be_bytes(rest.try_into().ok()?).into()),
+        0x51 | 0x54 | 0x55 => integer(i8::from_be_bytes(rest.try_into().ok()?).into()),
+        0x61 => integer(i16::from_be_bytes(rest.try_into().ok()?).into()),
+        0x71 => integer(i32::from_be_bytes(rest.try_into().ok()?).into()),
+        0x81 => integer(i64::from_be_bytes(rest.try_into().ok()?).into()),
         _ => None,
     }
 }
@@ -68,7 +67,7 @@ mod tests {
     use std::fmt::Write as _;
 
     #[test]
-    fn addresses() {
+    fn queue_addresses_are_decoded() {
         let table: [(&str, Option<&[u8]>); 18] = [
             ("/queues/amq.gen-x", Some(b"amq.gen-x")),
             ("/queue/amq.gen-x", Some(b"amq.gen-x")),
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn values() {
+    fn value_sections_are_decoded() {
         let max = "18446744073709551615";
         let table: [(&[u8], Option<&str>); 37] = [
             (b"\x00\x53\x77\xa1\x0230", Some("30")),
@@ -123,7 +122,7 @@ mod tests {
                 Some(max),
             ),
             (b"\x00\x53\x77\x81\0\0\0\0\0\0\0\x1e", Some("30")),
-            // Lengths that do not fit, and what follows the value.
+            // Wrong lengths, and trailing bytes.
             (b"\x00\x53\x77\xa1\x033", None),
             (b"\x00\x53\x77\xa1\x01", None),
             (b"\x00\x53\x77\xa1", None),
@@ -133,7 +132,7 @@ mod tests {
             (b"\x00\x53\x77\x55\x1e\x00", None),
             (b"\x00\x53\x77\x44\x00", None),
             (b"\x00\x53\x77\x81\x1e", None),
-            // A null, a double, a list, a sequence, a data section, and nothing.
+            // Null, double, list, sequence section, data section, empty body.
             (b"\x00\x53\x77\x40", None),
             (b"\x00\x53\x77\x82\0\0\0\0\0\0\0\0", None),
             (b"\x00\x53\x77\x45", None),
@@ -149,14 +148,14 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_panic(tail: Vec<u8>, address: String) {
+        fn arbitrary_bytes_never_panic(tail: Vec<u8>, address: String) {
             let _ = value(&tail);
             let _ = value(&[b"\x00\x53\x77", &tail[..]].concat());
             let _ = queue(&format!("/queues/{address}"));
         }
 
         #[test]
-        fn every_name_comes_back(name: Vec<u8>) {
+        fn percent_encoded_names_round_trip(name: Vec<u8>) {
             let mut encoded = String::new();
             for byte in &name {
                 write!(encoded, "%{byte:02x}").unwrap();

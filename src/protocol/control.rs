@@ -1,31 +1,31 @@
-//! Questions about the server itself: is it there, and how is it doing.
+//! Control requests: whether a server replies, and its state.
 //!
-//! A *ping* is a request on the request queue, so it proves the way that all requests take; a *status*
-//! request goes to every server of a queue at once, through an exchange that every broker has. Both
-//! are answered by a *pong*, which carries a [`Report`]. A server that knows nothing of this answers a
-//! ping as the request for the number of 0, and a client sees by the pong's type which it was.
+//! A *ping* goes through the request queue, so it takes the same path as every request; a *status*
+//! request goes to all servers of a queue at once, through a predeclared exchange. Both
+//! are answered by a *pong*, which carries a [`Report`]. A server that does not support them answers a
+//! ping as a request for the number of 0; the reply's `type` shows which of the two it is.
 
 use super::message::{HeaderValue, Message, Properties, header};
 use super::request::{self, Request};
 use super::status::Code;
 use serde::{Deserialize, Serialize};
 
-/// The exchange to which servers bind their control queues: predeclared by brokers, so that nobody
-/// needs the permission to make one.
+/// The exchange to which servers bind their control queues. Every broker predeclares it, so nobody needs the
+/// permission to declare one.
 pub const EXCHANGE: &str = "amq.direct";
 
 /// The `type` of a pong.
 pub const PONG: &str = "fibrpc.pong";
 
-/// What a control request's body is: the cheapest request to a server that answers it as one.
+/// The body of a control request: the cheapest number for a server that does not support control requests.
 const BODY: &str = "0";
 
-/// What is asked.
+/// The kind of a control request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
-    /// Of whichever server takes it from the request queue.
+    /// Answered by the server that receives it from the request queue.
     Ping,
-    /// Of every server of a queue, on its control queue.
+    /// Answered by every server of a queue, through its control queue.
     Status,
 }
 
@@ -38,7 +38,7 @@ impl Question {
         }
     }
 
-    /// What the request asks about the server, if it does.
+    /// The kind of this request; `None` if it is not a control request.
     pub fn of(request: &Request) -> Option<Self> {
         let kind = request.kind.as_deref()?;
         [Self::Ping, Self::Status]
@@ -46,7 +46,7 @@ impl Question {
             .find(|question| question.name() == kind)
     }
 
-    /// The message that asks it; the other values are those of [`request::write`].
+    /// The control request as a message; for the arguments see [`request::write`].
     pub fn write(self, id: &[u8], reply_to: &str, timeout_ms: u64, deadline_ms: i64) -> Message {
         let mut message = request::write(BODY, id, reply_to, timeout_ms, deadline_ms);
         message.properties.kind = Some(self.name().into());
@@ -54,45 +54,45 @@ impl Question {
     }
 }
 
-/// The routing key under which the servers of `queue` hear status requests.
+/// The routing key of status requests to the servers of `queue`.
 pub fn routing_key(queue: &str) -> String {
     format!("fibrpc.control.{queue}")
 }
 
-/// What a server says about itself. Fields are added, never renamed; one that a server of another
+/// A server's report about itself. Fields are added, never renamed; a field that a server of another
 /// version does not send has its default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
-    /// Its instance name.
+    /// The instance name.
     pub instance: String,
-    /// Its version.
+    /// The version of fibrpc.
     pub version: String,
-    /// The name of its host.
+    /// The host name.
     pub host: String,
-    /// Its process id there.
+    /// The process id.
     pub pid: u32,
-    /// Seconds since it started.
+    /// Seconds since the start.
     pub uptime_s: u64,
-    /// Its clock, in Unix milliseconds.
+    /// The server's clock, in Unix milliseconds.
     pub clock_ms: i64,
-    /// `consuming`, `blocked`, `draining`, or another word of a later version.
+    /// `consuming`, `blocked`, `draining`, or a state of a later version.
     pub state: String,
-    /// The queue it serves.
+    /// The request queue.
     pub queue: String,
-    /// The queue's type, where the server could find it out.
+    /// The queue's type, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_type: Option<String>,
-    /// Deliveries that the broker may send it ahead.
+    /// Unacknowledged deliveries that the broker may send.
     pub prefetch: u16,
-    /// Its consumers of the queue: for a moment more than one when the prefetch follows the work. 0 from one of
-    /// another version, which has one.
+    /// The server's consumers on the queue: briefly more than one while the prefetch changes. 0 from servers that do
+    /// not report it, which have one.
     pub consumers: u32,
-    /// Requests taken and not settled, the ping itself included.
+    /// Requests delivered and not settled, this ping included.
     pub in_flight: u64,
-    /// Requests taken since the start, pings included.
+    /// Requests delivered since the start, pings included.
     pub received: u64,
-    /// Those that somebody may have seen before.
+    /// Deliveries with the `redelivered` flag.
     pub redelivered: u64,
     /// Requests answered with a value.
     pub served: u64,
@@ -100,40 +100,40 @@ pub struct Report {
     pub failed: u64,
     /// Pings answered.
     pub pinged: u64,
-    /// Requests that nobody could be answered for: no reply address, or one that is refused.
+    /// Requests that could not be answered: no reply address, or a refused one.
     pub unanswerable: u64,
-    /// Reply addresses that the server's policy refused: of these requests, and of status requests.
+    /// Reply addresses refused by the server's policy, in requests and status requests.
     pub refused: u64,
-    /// Replies that came back from the broker, since their caller had gone.
+    /// Replies that the broker returned because the caller had gone.
     pub returned: u64,
-    /// Replies that the broker refused, each time: a full reply queue.
+    /// Replies refused by the broker (a full reply queue), counted each time.
     pub nacked: u64,
-    /// Requests whose caller had stopped waiting.
+    /// Requests whose deadline had passed.
     pub expired: u64,
-    /// Requests rejected because they took sessions down.
+    /// Requests rejected because they ended sessions repeatedly.
     pub poisoned: u64,
-    /// Sessions with the broker since the start.
+    /// Sessions established since the start.
     pub sessions: u64,
-    /// Half of the requests of the last one to two minutes were worked out within so many
-    /// microseconds, from delivery to the finished answer; none where there were no requests.
+    /// Median time from delivery to the finished answer over the last one to two minutes, in microseconds; `None` if
+    /// there were no requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p50_us: Option<u64>,
-    /// The same for 99 of 100.
+    /// The 99th percentile of the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p99_us: Option<u64>,
 }
 
 impl Report {
-    /// Whether it finishes what it has begun and takes nothing new.
+    /// Whether the server finishes what it has begun and accepts no new requests.
     pub fn drains(&self) -> bool {
         self.state == "draining"
     }
 }
 
-/// The pong to `request`. `message_id` is the server's own id of this reply.
+/// The pong to `request`. `message_id` is the server's id for this reply.
 pub fn pong(request: &Request, report: &Report, message_id: u64) -> Message {
     Message {
-        // Text and numbers always serialise.
+        // Cannot fail: text and numbers always serialise.
         body: serde_json::to_vec(report).unwrap_or_default(),
         properties: Properties {
             content_type: Some("application/json".into()),
@@ -149,19 +149,18 @@ pub fn pong(request: &Request, report: &Report, message_id: u64) -> Message {
     }
 }
 
-/// The report in a pong; `None` where the message is none. What cannot be read of a report has its
-/// default, since the pong alone says that the server is there.
+/// The report in a pong; `None` if the message is not a pong. An unreadable report is replaced by the
+/// default, since the pong alone proves that the server replies.
 pub fn read_pong(message: &Message) -> Option<Report> {
     let properties = &message.properties;
     if properties.kind.as_deref() != Some(PONG) {
         return None;
     }
     let mut report: Report = serde_json::from_slice(&message.body).unwrap_or_default();
-    if let (true, Some(HeaderValue::Text(name))) = (
-        report.instance.is_empty(),
-        properties.header(header::SERVER),
-    ) {
-        report.instance.clone_from(name);
+    if report.instance.is_empty()
+        && let Some(name) = properties.text_header(header::SERVER)
+    {
+        name.clone_into(&mut report.instance);
     }
     Some(report)
 }
@@ -187,12 +186,12 @@ mod tests {
     }
 
     #[test]
-    fn questions_are_known_by_their_type() {
+    fn control_requests_are_recognised_by_their_type() {
         for question in [Question::Ping, Question::Status] {
             let request = asked(question);
             assert_eq!(Question::of(&request), Some(question));
             assert_eq!(request.reply_to.as_deref(), Some("amq.gen-x"));
-            assert_eq!(request.number(), Ok(0), "a plain server answers it too");
+            assert_eq!(request.number(), Ok(0), "other servers can answer it");
         }
         for kind in [None, Some(""), Some("fibrpc.pong"), Some("fibrpc.ping ")] {
             let mut message = Question::Ping.write(b"id", "amq.gen-x", 1, 1);
@@ -202,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pong_brings_the_report() {
+    fn a_pong_carries_the_report() {
         let request = asked(Question::Ping);
         let message = pong(&request, &report(), 7);
         let properties = &message.properties;
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn pongs_of_other_versions_are_understood() {
+    fn pongs_of_other_versions_are_read() {
         let mut message = pong(&asked(Question::Status), &report(), 1);
         for (body, pid) in [
             (&br#"{"pid":5,"from_the_future":[1]}"#[..], 5),
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_reply_is_no_pong() {
+    fn an_ordinary_reply_is_not_a_pong() {
         let mut message = pong(&asked(Question::Ping), &report(), 1);
         for kind in [None, Some("fibrpc.reply"), Some("fibrpc.error")] {
             message.properties.kind = kind.map(str::to_owned);

@@ -1,69 +1,69 @@
-//! Names of direct reply-to: which of them a broker can have made.
+//! Direct reply-to names: which of them a broker can have generated.
 //!
 //! The broker rewrites a client's `reply_to` of `amq.rabbitmq.reply-to` to that name, a dot, the
-//! base64 of the client's channel process, another dot, and the base64 of a random key. Publishing
-//! to a name of that kind which it cannot decode crashes the channel of the publisher in RabbitMQ
-//! 3.10, and closes its whole connection (541). So the structure is checked in full before such a
-//! name is used, as strictly as that decoder does it or more so:
+//! base64 of the client's channel process, another dot, and the base64 of a random key. If RabbitMQ
+//! 3.10 cannot decode such a name, it crashes the publisher's channel and closes the whole
+//! connection (541). So the structure is checked in full before a name is used, at least as strictly
+//! as that decoder does:
 //!
-//! - both parts are base64 of the standard alphabet, padded, not empty;
-//! - the first is an Erlang external term of one process id: version 131; tag 88 (three numbers of
-//!   32 bits) or 103 (the last of them 8 bits); before them the node's name, an atom of tag 118
-//!   (length of 16 bits) or 119 (8 bits). The older atoms 100 and 115 crash it;
+//! - both parts are base64 (standard alphabet, padded, not empty);
+//! - the first is an Erlang external term holding one process id: version 131; tag 88 (three 32-bit
+//!   numbers) or 103 (the last of them 8 bits); before the numbers the node's name, an atom of tag
+//!   118 (16-bit length) or 119 (8-bit length). The older atoms 100 and 115 crash the decoder;
 //! - the node's name is an ASCII name, `@`, and a decimal number, the hash of the real name. A real
-//!   host's name there, as much older brokers wrote it, crashes it.
+//!   host name there, as much older brokers wrote it, crashes the decoder.
 //!
-//! What no structure can show is whether the hash is that of a running node of the cluster. Where it
-//! is not, 3.10.8 closes the connection just the same (tried out), so a server on such a broker must
-//! still expect a reply to cost it its connection. That is the only cause left: with the hash of a node
-//! that runs, no number, of whatever process and whatever start of the node, is one that 3.10.8 cannot
-//! decode (tried out with the bounds of each). So such an end proves that the [`Node`] does not run.
+//! The structure cannot show whether the hash is that of a running node of the cluster. If it is
+//! not, 3.10.8 closes the connection as well (tested), so a reply may still cost a server on such a
+//! broker its connection. No other cause is left: 3.10.8 decodes every process number and every
+//! creation if the node is running (tested with the bounds of each). So a connection that ends
+//! this way proves that the [`Node`] is not running.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// What the names of RabbitMQ begin with.
+/// The prefix of RabbitMQ's names.
 const RABBITMQ: &str = "amq.rabbitmq.reply-to";
-/// What the names of `LavinMQ` begin with. A consumer tag follows, which may be any text.
+/// The prefix of `LavinMQ`'s names. A consumer tag follows, which may be any text.
 const LAVINMQ: &str = "amq.direct.reply-to";
 
-/// More bytes than the base64 in a name can hold, which has at most 255 (AMQP 0-9-1, section 4.2.5.3).
-const LONGEST: usize = 192;
+/// More bytes than the base64 in a name can encode, since a name has at most 255 (AMQP 0-9-1, section 4.2.5.3).
+const MAX_DECODED: usize = 192;
 
-/// An Erlang process id, as far as it matters here.
+/// The parts of an Erlang process id that are used.
 struct Process<'a> {
     /// The node's name, ASCII.
     node: &'a [u8],
-    /// The number of the node's start, big-endian.
+    /// The creation (see [`Node`]), big-endian.
     creation: &'a [u8],
 }
 
-/// Whether `name` is one of direct reply-to, and if so, whether a broker can have made it.
-/// The bare names, which stand for the client itself, are none that a server could answer to.
+/// Whether a broker can have generated this direct reply-to name; `None` for other names. The bare prefixes stand for
+/// the client itself, so a server cannot reply to them: `Some(false)`.
 pub(super) fn check(name: &str) -> Option<bool> {
     if name == RABBITMQ || name == LAVINMQ {
         return Some(false);
     }
     let parts = |prefix| name.strip_prefix(prefix)?.strip_prefix('.');
     parts(RABBITMQ)
-        .map(|parts| process_of(parts, &mut [0; LONGEST]).is_some())
+        .map(|parts| process_of(parts, &mut [0; MAX_DECODED]).is_some())
         .or_else(|| parts(LAVINMQ).map(|tag| !tag.is_empty()))
 }
 
-/// A node of a RabbitMQ cluster from one of its starts to the end that follows: what the reply names have in
-/// common that it makes then. Started again, it makes others.
+/// One run of a RabbitMQ node, from start to stop: what all reply names generated in that run have in common. After a
+/// restart the node generates different ones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Node {
     hashed_name: String,
-    /// Erlang's number of the start.
+    /// Erlang's number of the run, which changes with each start.
     creation: u32,
 }
 
 impl Node {
-    /// The node that made this name of direct reply-to; `None` if it is not one that a RabbitMQ node can have made.
+    /// The node that generated this direct reply-to name; `None` if no RabbitMQ node can have.
     pub fn of(name: &str) -> Option<Self> {
         let parts = name.strip_prefix(RABBITMQ)?.strip_prefix('.')?;
-        let mut buffer = [0; LONGEST];
+        let mut buffer = [0; MAX_DECODED];
         let Process { node, creation } = process_of(parts, &mut buffer)?;
         Some(Self {
             hashed_name: std::str::from_utf8(node).ok()?.to_owned(),
@@ -75,21 +75,21 @@ impl Node {
 }
 
 impl std::fmt::Display for Node {
-    /// The name with the hash, which is not the real one, and the start.
+    /// The hashed name (not the real one) and the creation.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.hashed_name, self.creation)
     }
 }
 
-/// The process id in it, decoded into `buffer`, if all of it is as described above.
-fn process_of<'b>(parts: &str, buffer: &'b mut [u8; LONGEST]) -> Option<Process<'b>> {
+/// The process id in the two parts of a name, decoded into `buffer`, if they are as described above.
+fn process_of<'b>(parts: &str, buffer: &'b mut [u8; MAX_DECODED]) -> Option<Process<'b>> {
     let (process, key) = parts.split_once('.')?;
-    // The key is decoded first, since its bytes are not needed.
+    // The key is decoded first, because its bytes are not needed.
     decode_base64(key, buffer)?;
     process_in(decode_base64(process, buffer)?)
 }
 
-/// The process, if `term` is an Erlang process id as described above, and nothing follows it.
+/// The process id, if `term` is one as described above without trailing bytes.
 fn process_in(term: &[u8]) -> Option<Process<'_>> {
     let (numbers_length, atom) = match term {
         [131, 88, atom @ ..] => (12, atom),
@@ -105,7 +105,7 @@ fn process_in(term: &[u8]) -> Option<Process<'_>> {
     if !is_hashed_node(node) || numbers.len() != numbers_length {
         return None;
     }
-    // Two numbers of 32 bits are the process's own, what is left is the node's.
+    // The first two numbers, 32 bits each, identify the process; the rest is the creation.
     let creation = numbers.get(8..)?;
     Some(Process { node, creation })
 }
@@ -120,9 +120,8 @@ fn is_hashed_node(node: &[u8]) -> bool {
         && hash.iter().all(u8::is_ascii_digit)
 }
 
-/// The bytes of canonical base64 (RFC 4648, section 4: padded, unused bits zero), if it is that and
-/// not empty.
-fn decode_base64<'b>(text: &str, buffer: &'b mut [u8; LONGEST]) -> Option<&'b [u8]> {
+/// Decodes non-empty, canonical base64 (RFC 4648, section 4: padded, unused bits zero).
+fn decode_base64<'b>(text: &str, buffer: &'b mut [u8; MAX_DECODED]) -> Option<&'b [u8]> {
     let length = STANDARD.decode_slice(text, buffer).ok()?;
     buffer.get(..length).filter(|bytes| !bytes.is_empty())
 }
@@ -136,7 +135,7 @@ pub(super) mod tests {
         STANDARD.encode(bytes)
     }
 
-    /// A name as RabbitMQ makes it, with a choice of tags and node name.
+    /// A name as RabbitMQ generates it, with these tags and this node name.
     pub(in super::super) fn name(pid: u8, atom: u8, node: &str, numbers: usize) -> String {
         let mut term = vec![131, pid, atom];
         let length = u16::try_from(node.len()).unwrap().to_be_bytes();
@@ -152,7 +151,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn other_names_are_none_of_direct_reply_to() {
+    fn other_names_are_not_direct_reply_to() {
         for name in [
             "",
             "a",
@@ -166,14 +165,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_brokers_make_is_accepted() {
+    fn names_generated_by_brokers_are_accepted() {
         let table = [
             // Seen on the wire.
             "amq.rabbitmq.reply-to.g1h2AA9yZXBseUAxMjE4OTkyMDEAAAliAAAQxGUp3Wg=.V/BE0fSg1i3Cp0bpYeJqWw==".to_owned(),
             "amq.rabbitmq.reply-to.g1h2AA5yZXBseUA2ODc4MTMzNAAAcEoAAAAAaS8eQg==.c2l4dGVlbiBieXRlcy4uLg==".to_owned(),
             "amq.direct.reply-to.amq.ctag-Xs7HUlLqhMeFJAW2rH7cOEZ8OMmTH1GH".to_owned(),
             "amq.direct.reply-to.my consumer".to_owned(),
-            // Every combination of tags that the decoders take.
+            // Every combination of tags that the decoders accept.
             name(88, 118, "reply@134217727", 12),
             name(88, 119, "reply@1", 12),
             name(103, 118, "reply@1", 9),
@@ -212,7 +211,7 @@ pub(super) mod tests {
             format!("{process}.AA-_"),
             format!("{process}.AAB="), // unused bits
             good.replace(RABBITMQ, "amq.rabbitmq.reply-to. "),
-            // Atoms and names on which the decoder of 3.10 crashes.
+            // Atoms and names that crash the decoder of 3.10.
             name(88, 100, "reply@123", 12),
             name(88, 115, "reply@123", 12),
             name(88, 118, "rabbit@host", 12),
@@ -225,7 +224,7 @@ pub(super) mod tests {
             name(88, 118, "reply@12345678901", 12),
             name(88, 118, "repl\u{fc}@5", 12),
             name(88, 118, "", 12),
-            // Lengths.
+            // Wrong lengths.
             name(88, 118, "reply@123", 11),
             name(88, 118, "reply@123", 13),
             name(88, 118, "reply@123", 9),
@@ -246,14 +245,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn names_of_a_node_share_it() {
+    fn names_from_one_run_of_a_node_give_the_same_node() {
         let of = |term: &[u8]| Node::of(&format!("{RABBITMQ}.{}.QUFB", encode_base64(term)));
         let long = |id: u8, creation: u8| {
             let numbers = [0, 0, 0, id, 0, 0, 0, 9, 1, 2, 3, creation];
             [&[131, 88, 119, 7], &b"reply@1"[..], &numbers].concat()
         };
         assert_eq!(of(&long(1, 4)), of(&long(2, 4)));
-        assert_ne!(of(&long(1, 4)), of(&long(1, 5)), "it was started again");
+        assert_ne!(of(&long(1, 4)), of(&long(1, 5)), "restarted");
         assert_eq!(
             of(&long(1, 4)).unwrap().to_string(),
             format!("reply@1/{}", 0x0102_0304)
@@ -275,7 +274,7 @@ pub(super) mod tests {
 
     #[test]
     fn base64_is_canonical_and_not_empty() {
-        let mut buffer = [0; LONGEST];
+        let mut buffer = [0; MAX_DECODED];
         for (text, bytes) in [
             ("Zg==", Some("f")),
             ("Zm8=", Some("fo")),
@@ -301,13 +300,13 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn only_canonical_base64_is_decoded(text in "[A-Za-z0-9+/=._-]{1,16}") {
-            if let Some(bytes) = decode_base64(&text, &mut [0; LONGEST]) {
+            if let Some(bytes) = decode_base64(&text, &mut [0; MAX_DECODED]) {
                 prop_assert_eq!(encode_base64(bytes), text);
             }
         }
 
         #[test]
-        fn no_name_panics(name in ".*") {
+        fn arbitrary_names_never_panic(name in ".*") {
             check(&name);
             check(&format!("{RABBITMQ}.{name}"));
         }
@@ -319,8 +318,8 @@ pub(super) mod tests {
             prop_assert_eq!(check(&format!("{RABBITMQ}.{parts}")), Some(false));
         }
 
-        /// One byte of the term changed: either only a number or a letter of the node's name is
-        /// another one, or the name is refused.
+        /// With one byte of the term changed, either only a number or a letter of the node's name
+        /// differs, or the name is refused.
         #[test]
         fn a_damaged_term_is_forged(at in 0..26_usize, byte: u8) {
             let mut term = vec![131, 88, 118, 0, 9];

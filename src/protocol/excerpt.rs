@@ -1,18 +1,19 @@
-//! The beginning of untrusted bytes, safe to show in a message. Pure.
+//! Untrusted input shortened and escaped for a message: one line, a few characters. Pure functions, no
+//! state.
 
 use crate::text;
 
-/// How many characters of foreign input a message shows if nothing else is said.
+/// The default length of an [`excerpt`], in characters.
 const EXCERPT_CHARS: usize = 32;
 
-/// The beginning of foreign bytes, between backquotes; `...` where something was left out.
+/// The beginning of untrusted bytes, between backquotes; `...` marks what was left out.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
     excerpt_of(bytes, EXCERPT_CHARS)
 }
 
 /// Like [`excerpt`], with at most `limit` characters.
 pub(super) fn excerpt_of(bytes: &[u8], limit: usize) -> String {
-    // A character has at most four bytes, so this is always enough of them to look at.
+    // A character has at most four bytes, so this is enough for `limit` of them.
     let beginning = &bytes[..bytes.len().min(4 * (limit + 1))];
     let text = String::from_utf8_lossy(beginning);
     format!("`{}`", text::excerpt(&text, limit))
@@ -23,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn excerpts() {
+    fn excerpts_are_short_and_escaped() {
         let long = "7".repeat(1 << 20);
         let umlauts = "ü".repeat(33);
         let table: [(&[u8], String); 11] = [

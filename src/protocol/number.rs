@@ -1,22 +1,21 @@
-//! The number that a request's body asks for, as decimal text or as JSON.
+//! The number in a request's body, as decimal text or JSON.
 //!
-//! Promises: every body gives a number or a typed refusal, within a millisecond for a mebibyte of
-//! whatever it may be, without recursion, and no refusal shows more than a few characters of it.
+//! Guarantees: every body gives a number or a typed refusal, without recursion, within a millisecond
+//! for any mebibyte, and a refusal quotes only a few characters of it.
 //!
-//! What is accepted as text is what RabbitMQ's tutorial servers accept in common, in all languages
-//! that refuse anything at all: a sign `+` and leading zeros are fine (`+5`, `007`), white space
-//! around the number too. Every minus sign is refused, also that of `-0`. JSON has its own grammar
-//! for numbers, which has neither `+` nor leading zeros.
+//! The text format is what all of RabbitMQ's tutorial servers that validate their input accept: a
+//! plus sign, leading zeros (`+5`, `007`) and white space around the number are allowed. A minus
+//! sign is not, not even `-0`. JSON numbers follow JSON's grammar: no plus sign, no leading zeros.
 
 use super::excerpt::excerpt;
 use super::status::{Code, Status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The longest JSON object that is read, in bytes: parsing one takes up to a fifth of a millisecond.
+/// The largest JSON object that is parsed, in bytes; parsing one takes up to a fifth of a millisecond.
 const MAX_OBJECT_BYTES: usize = 16 << 10;
 
-/// The number in a body of decimal text.
+/// The number in a decimal text body.
 pub(super) fn from_text(body: &[u8]) -> Result<u64, Status> {
     let text = trim(body);
     if text.is_empty() {
@@ -36,12 +35,12 @@ pub(super) fn from_text(body: &[u8]) -> Result<u64, Status> {
         .unwrap_or_else(|| Err(invalid(format!("not a decimal integer: {}", excerpt(text)))))
 }
 
-/// The number in a body of JSON: itself or the member `n` of an object, whose other members are
-/// ignored. An object of more than 16 KiB is refused unread.
+/// The number in a JSON body: a bare number, or the member `n` of an object, whose other members are
+/// ignored. An object of more than 16 KiB is refused without parsing.
 pub(super) fn from_json(body: &[u8]) -> Result<u64, Status> {
-    // Raw values are checked for syntax and otherwise left alone: numbers keep all their digits,
-    // and nesting, however deep, is skipped without recursion. Only objects and arrays can keep the
-    // parser busy for long, and neither can be a good request at that length.
+    // A raw value is only checked for syntax: numbers keep all their digits, and nesting of any
+    // depth is skipped without recursion. Only objects and arrays take long to parse, and no valid
+    // request is that large.
     let value: &RawValue = match trim(body).first() {
         Some(b'[') => return Err(not_a_number("an array")),
         Some(b'{') if body.len() > MAX_OBJECT_BYTES => {
@@ -76,7 +75,7 @@ struct Object<'body> {
     n: &'body RawValue,
 }
 
-/// `text` as an integer of the protocol's range; `None` where it is no integer at all.
+/// `text` as an integer within the protocol's range; `None` if it is not an integer.
 fn integer(text: &[u8]) -> Option<Result<u64, Status>> {
     let (negative, digits) = match text.strip_prefix(b"-") {
         Some(digits) => (true, digits),
@@ -120,7 +119,7 @@ fn not_a_number(kind: &str) -> Status {
 }
 
 fn malformed(error: &serde_json::Error) -> Status {
-    // Says what was expected and where; nothing of the body is in it, since no types are checked.
+    // The error names what was expected and where. It quotes nothing of the body, since no types are checked.
     invalid(format!("malformed JSON: {error}"))
 }
 
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn text_accepted() {
+    fn valid_text_is_accepted() {
         let table: [(&[u8], u64); 12] = [
             (b"30", 30),
             (b" 30\n", 30),
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn text_refused() {
+    fn invalid_text_is_refused() {
         let (digits_400, mebibyte) = ("9".repeat(400), "1".repeat(1 << 20));
         let spaces = " ".repeat(1 << 20);
         let minus = format!("-{mebibyte}");
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn json_accepted() {
+    fn valid_json_is_accepted() {
         let table = [
             ("30", 30),
             (" 30 \n", 30),
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn json_refused() {
+    fn invalid_json_is_refused() {
         let invalid = Code::InvalidArgument;
         let table: [(&[u8], Code, &str); 35] = [
             (b"", invalid, "malformed JSON"),
@@ -302,9 +301,9 @@ mod tests {
         }
     }
 
-    /// Long and deep ones. A parser that calls itself would overflow the stack on most of them.
+    /// Most of these would overflow the stack of a recursive parser.
     #[test]
-    fn large_json_refused() {
+    fn large_or_deep_json_is_refused() {
         let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let digits = |length| "9".repeat(length);
         let invalid = Code::InvalidArgument;
@@ -362,19 +361,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_number_comes_back(n: u64) {
+        fn every_number_round_trips(n: u64) {
             prop_assert_eq!(from_text(n.to_string().as_bytes()), Ok(n));
             prop_assert_eq!(from_json(n.to_string().as_bytes()), Ok(n));
             prop_assert_eq!(from_json(format!(r#"{{"n":{n}}}"#).as_bytes()), Ok(n));
         }
 
         #[test]
-        fn no_body_panics(body: Vec<u8>) {
+        fn arbitrary_bodies_never_panic(body: Vec<u8>) {
             let _ = (from_text(&body), from_json(&body));
         }
 
         #[test]
-        fn nothing_but_digits_is_a_number(body in "[-+0-9eE.nx\" {}:\\[\\]\\\\]{0,12}") {
+        fn only_integers_are_numbers(body in "[-+0-9eE.nx\" {}:\\[\\]\\\\]{0,12}") {
             if let Ok(n) = from_text(body.as_bytes()) {
                 prop_assert_eq!(body.trim().parse::<u64>(), Ok(n));
             }

@@ -1,8 +1,8 @@
-//! Replies: the message that answers a request, and what a client makes of one.
+//! Replies: writing the message that answers a request, and reading one in the client.
 //!
-//! [`read()`] is the inverse of [`write()`], and besides understands the servers of RabbitMQ's tutorial
-//! in all languages: a bare integer is the value, and an empty body an error without a reason.
-//! Nothing of a request goes into its reply but the correlation id.
+//! [`read()`] is the inverse of [`write()`] and also accepts replies from the servers of RabbitMQ's
+//! tutorial in all languages: a bare integer is the value, an empty body an error without a reason.
+//! Of a request, only the correlation id is copied into its reply.
 
 use super::excerpt::excerpt;
 use super::message::{HeaderValue, Message, Properties, header};
@@ -18,12 +18,12 @@ use std::time::Duration;
 const KIND_REPLY: &str = "fibrpc.reply";
 /// Property `type` of an error.
 const KIND_ERROR: &str = "fibrpc.error";
-/// MIME type of an error's body where the request was JSON (RFC 9457).
+/// MIME type of an error's body in reply to a JSON request (RFC 9457).
 const PROBLEM_JSON: &str = "application/problem+json";
-/// The longest message of an error in characters, on the wire and off it.
+/// The maximum length of an error message in characters, when written and when read.
 const MAX_MESSAGE_CHARS: usize = 500;
 
-/// What a service computed: the body of a successful reply and its MIME type.
+/// The result of a service: the body of a successful reply and its MIME type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The payload.
@@ -33,8 +33,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer to "what is the n-th number": its digits as text or JSON, as it was asked for.
-    /// The digits must be just that. As text they are moved, not copied.
+    /// The n-th number in the requested format. `digits` must be decimal digits only; as text they
+    /// are moved, not copied.
     pub fn number(n: u64, digits: String, format: Format) -> Self {
         match format {
             Format::Text => Self {
@@ -49,18 +49,18 @@ impl Answer {
     }
 }
 
-/// What a reply says about where the time went, and who sent it.
+/// The headers of a reply that name the server and the time spent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trailer {
     /// The server's instance name.
     pub server: Option<String>,
-    /// Time in the queue, in whole microseconds; 36 minutes and longer are all the same on the wire.
+    /// Time in the queue, in whole microseconds, on the wire at most 36 minutes.
     pub queued: Option<Duration>,
-    /// Time of the computation, likewise.
+    /// Computing time, likewise.
     pub compute: Option<Duration>,
 }
 
-/// The body of an error as RFC 9457 has it, with the code and the flag as extension members.
+/// The JSON body of an error (RFC 9457), with the code and the retryable flag as extension members.
 #[derive(Serialize)]
 struct Problem<'a> {
     #[serde(rename = "type")]
@@ -71,25 +71,25 @@ struct Problem<'a> {
     retryable: bool,
 }
 
-/// What we read of such a body.
+/// The part of such a body that is read.
 #[derive(Deserialize)]
 struct ProblemDetail<'a> {
     #[serde(borrow)]
     detail: Cow<'a, str>,
 }
 
-/// What we read of a successful reply to a JSON request.
+/// The part of a successful JSON reply that is read.
 #[derive(Deserialize)]
 struct JsonValue<'a> {
     #[serde(borrow)]
     value: Cow<'a, str>,
 }
 
-/// The reply to `request`. `message_id` is the server's own id of this reply, by which a returned
-/// message is matched to its request.
+/// The reply to `request`. `message_id` is the server's id for this reply, which matches a returned
+/// message to its request.
 ///
-/// The message of an error goes out as one line of at most 500 characters. An error of code `OK` is
-/// a contradiction and goes out as `INTERNAL`.
+/// An error message is sent as one line of at most 500 characters. An error with code `OK` is a
+/// contradiction and is sent as `INTERNAL`.
 pub fn write(
     request: &Request,
     outcome: Result<Answer, Status>,
@@ -123,7 +123,7 @@ pub fn write(
         (header::COMPUTE_US, trailer.compute),
     ] {
         if let Some(time) = time {
-            // No more than 32 bits, which every AMQP library can read.
+            // At most 32 bits, which every AMQP library can read.
             let micros = i32::try_from(time.as_micros()).unwrap_or(i32::MAX);
             headers.push((name, HeaderValue::Int(micros.into())));
         }
@@ -141,7 +141,7 @@ pub fn write(
     }
 }
 
-/// An error as one line of text that no integer parser accepts, or as a problem object.
+/// An error as one line of text, which no integer parser accepts, or as a problem object.
 fn error_body(code: Code, message: &str, format: Format) -> (Vec<u8>, &'static str) {
     let text = || format!("error: {}: {message}", code.name()).into_bytes();
     if format == Format::Text {
@@ -156,23 +156,19 @@ fn error_body(code: Code, message: &str, format: Format) -> (Vec<u8>, &'static s
     };
     match serde_json::to_vec(&problem) {
         Ok(body) => (body, PROBLEM_JSON),
-        Err(_) => (text(), "text/plain"), // strings and a boolean: cannot happen
+        Err(_) => (text(), "text/plain"), // cannot happen: strings and a boolean always serialise
     }
 }
 
-/// What a client makes of a reply, from any server of the tutorial's kind: the digits (with a minus
-/// sign where a server's integers overflowed), or a status.
+/// Reads a reply of any server like the tutorial's: the digits (with a minus sign if a server's
+/// integers overflowed) or a status.
 ///
-/// An empty body or one that is not an integer is `UNKNOWN`, and so is an error whose code we do not
-/// know. Messages from the server are cut to one clean line. The body is not copied where it is
-/// nothing but the digits.
+/// An empty body, one that is not an integer, and an error with an unknown code are `UNKNOWN`. Error
+/// messages are escaped and shortened to one line. A body that consists of digits only is not copied.
 pub fn read(message: Message) -> (Result<String, Status>, Trailer) {
     let Message { body, properties } = message;
     let trailer = trailer(&properties);
-    let status = match properties.header(header::STATUS) {
-        Some(HeaderValue::Text(name)) => Some(name.as_str()),
-        _ => None,
-    };
+    let status = properties.text_header(header::STATUS);
     let is_error = properties.kind.as_deref() == Some(KIND_ERROR)
         || status.is_some_and(|name| name != Code::Ok.name());
     let json = Format::of(properties.content_type.as_deref()) == Format::Json;
@@ -190,26 +186,21 @@ fn trailer(properties: &Properties) -> Trailer {
         u64::try_from(micros).ok().map(Duration::from_micros)
     };
     Trailer {
-        server: match properties.header(header::SERVER) {
-            Some(HeaderValue::Text(name)) => Some(text::excerpt(name, 100).into_owned()),
-            _ => None,
-        },
+        server: (properties.text_header(header::SERVER)).map(|name| text::excerpt(name, 100).into_owned()),
         queued: time(header::QUEUED_US),
         compute: time(header::COMPUTE_US),
     }
 }
 
-/// The status in an error reply; the header counts, the code in the text is for people.
+/// The status in an error reply. The code is read from the header; the one in the text is for people.
 fn read_error(body: &[u8], status: Option<&str>, json: bool) -> Status {
     let code = status
         .and_then(Code::from_name)
         .filter(|code| *code != Code::Ok);
     let Some(code) = code else {
         let shown = excerpt(status.unwrap_or_default().as_bytes());
-        let message = format!(
-            "the server's error has no known code ({shown}): {}",
-            excerpt(body)
-        );
+        let body = excerpt(body);
+        let message = format!("the server's error has no known code ({shown}): {body}");
         return Status::new(Code::Unknown, message);
     };
     let detail: Option<Cow<'_, str>> = if json {
@@ -221,16 +212,14 @@ fn read_error(body: &[u8], status: Option<&str>, json: bool) -> Status {
         text.and_then(|text| text.strip_prefix(": "))
             .map(Cow::Borrowed)
     };
-    match detail {
-        Some(detail) => Status::new(code, text::excerpt(&detail, MAX_MESSAGE_CHARS)),
-        None => Status::new(
-            code,
-            format!("the server gave no reason: {}", excerpt(body)),
-        ),
-    }
+    let message = match detail {
+        Some(detail) => text::excerpt(&detail, MAX_MESSAGE_CHARS).into_owned(),
+        None => format!("the server gave no reason: {}", excerpt(body)),
+    };
+    Status::new(code, message)
 }
 
-/// The integer in a successful reply, or in one of a server that knows no errors.
+/// The integer in a successful reply, or in any reply of a server without typed errors.
 fn read_digits(body: Vec<u8>, json: bool) -> Result<String, Status> {
     let unknown = |message: String| Err(Status::new(Code::Unknown, message));
     let text = trim(&body);
@@ -243,22 +232,19 @@ fn read_digits(body: Vec<u8>, json: bool) -> Result<String, Status> {
         } else {
             text.to_vec()
         };
-        return String::from_utf8(digits) // digits are UTF-8, so this cannot fail
+        return String::from_utf8(digits) // cannot fail: digits are UTF-8
             .or_else(|error| unknown(format!("the reply is not text: {error}")));
     }
     if json && text.starts_with(b"{") {
-        let reply: Result<JsonValue<'_>, _> = serde_json::from_slice(text);
-        if let Some(reply) = reply
-            .ok()
-            .filter(|reply| is_integer(reply.value.as_bytes()))
-        {
+        let reply: Option<JsonValue<'_>> = serde_json::from_slice(text).ok();
+        if let Some(reply) = reply.filter(|reply| is_integer(reply.value.as_bytes())) {
             return Ok(reply.value.into_owned());
         }
     }
     unknown(format!("the reply is not an integer: {}", excerpt(&body)))
 }
 
-/// Whether `text` is digits, with a minus sign in front perhaps.
+/// Whether `text` is decimal digits with an optional minus sign.
 fn is_integer(text: &[u8]) -> bool {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)

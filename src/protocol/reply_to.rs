@@ -1,58 +1,58 @@
-//! Which reply addresses a server may publish to. The broker cannot restrict that, so we do.
+//! Which reply addresses a server may publish to. The broker cannot restrict this.
 //!
-//! Whoever can send a request names a queue, and the reply goes there with the server's rights: to
-//! the queue of another service, say, or to the server's own. Besides, a malformed name of direct
-//! reply-to closes the server's connection. The [`Policy`] holds nothing but its rules.
+//! Every caller chooses the queue that the server publishes the reply to with its own permissions,
+//! possibly the queue of another service or the server's own. Moreover, a malformed direct reply-to
+//! name closes the server's connection. A [`Policy`] holds its rules and no state.
 
 use super::direct_reply_to;
 use super::excerpt::excerpt_of;
 
-/// The longest name of a queue in AMQP, in bytes.
+/// AMQP's maximum length of a queue name, in bytes.
 const MAX_NAME_BYTES: usize = 255;
 
-/// How much of a refused address is shown, in characters: a name of direct reply-to, and then some.
+/// How much of a refused address is shown, in characters: enough for a direct reply-to name.
 const MAX_ADDRESS_CHARS: usize = 100;
 
-/// What the tutorial's clients reply to besides direct reply-to.
+/// The reply queues of the tutorial's clients.
 const DEFAULT_ALLOW: [&str; 4] = [
-    "amq.gen-*",    // queues that the broker has named: nearly all of them
+    "amq.gen-*",    // named by the broker: nearly all clients
     "rpc.reply.*",  // the C++ client
     "thesis.rpc.*", // the client on php-thesis
-    "client.gen-*", // the AMQP 1.0 clients' own names
+    "client.gen-*", // AMQP 1.0 clients that name the queue themselves
 ];
 
 /// Why a reply address was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A request that answers itself would go round for ever.
+    /// The reply would be delivered as a request, endlessly.
     #[error("is the request queue itself")]
     OwnQueue,
-    /// A direct reply-to name that no broker made.
+    /// A direct reply-to name that no broker generated.
     #[error("is a malformed direct reply-to name")]
     Forged,
-    /// Neither the defaults nor `server.reply_to_allow` accept it, or no queue can have that name.
+    /// Not allowed by the defaults or `server.reply_to_allow`, or not a possible queue name.
     #[error("is not allowed by server.reply_to_allow")]
     NotAllowed,
-    /// It was not UTF-8.
+    /// Not UTF-8.
     #[error("is not UTF-8")]
     NotText,
-    /// The broker did not take the reply, however often it was offered.
+    /// The broker refused the reply at every attempt.
     #[error("takes no reply: the reply queue is full")]
     Full,
 }
 
-/// A refused reply address: which one, and why.
+/// A refused reply address and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{address} {reason}")]
 pub struct Refused {
-    /// The address as it may be shown: between backquotes, escaped, and cut.
+    /// The address as shown to people: between backquotes, escaped and shortened.
     pub address: String,
-    /// Why.
+    /// The reason.
     pub reason: Refusal,
 }
 
 impl Refused {
-    /// The refusal of this address, which may be any bytes.
+    /// The refusal of this address (any bytes).
     pub fn new(address: &[u8], reason: Refusal) -> Self {
         Self {
             address: excerpt_of(address, MAX_ADDRESS_CHARS),
@@ -64,13 +64,13 @@ impl Refused {
 /// A reply address that may be published to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Address {
-    /// A name of direct reply-to: never `mandatory`.
+    /// A direct reply-to name; published without `mandatory`.
     Direct,
-    /// The name of a real queue: `mandatory`.
+    /// A real queue; published as `mandatory`.
     Queue,
 }
 
-/// The rules, made from the configuration.
+/// The rules, built from the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     own_queue: String,
@@ -78,10 +78,10 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Rules for a server on `own_queue` that allows `allow` besides the defaults.
+    /// The rules of a server on `own_queue` that allows the patterns `allow` in addition to the defaults.
     ///
-    /// In a pattern, `*` stands for any characters or none; all others, for themselves. A pattern
-    /// can allow neither the server's own queue nor a forged name of direct reply-to.
+    /// In a pattern, `*` matches any characters or none; every other character matches itself. No
+    /// pattern allows the server's own queue or a forged direct reply-to name.
     pub fn new(own_queue: &str, allow: &[String]) -> Self {
         Self {
             own_queue: own_queue.into(),
@@ -89,7 +89,7 @@ impl Policy {
         }
     }
 
-    /// Whether a reply may go to `reply_to`, and what kind of address it is.
+    /// Checks whether replies may be published to `reply_to`, and gives the kind of address.
     pub fn check(&self, reply_to: &str) -> Result<Address, Refusal> {
         if reply_to.is_empty() || reply_to.len() > MAX_NAME_BYTES {
             return Err(Refusal::NotAllowed);
@@ -102,21 +102,15 @@ impl Policy {
             Some(false) => return Err(Refusal::Forged),
             None => {}
         }
-        let patterns = self.allow.iter().map(String::as_str);
-        if DEFAULT_ALLOW
-            .into_iter()
-            .chain(patterns)
-            .any(|pattern| matches(pattern, reply_to))
-        {
-            Ok(Address::Queue)
-        } else {
-            Err(Refusal::NotAllowed)
-        }
+        let allow = self.allow.iter().map(String::as_str);
+        let mut patterns = DEFAULT_ALLOW.into_iter().chain(allow);
+        let allowed = patterns.any(|pattern| matches(pattern, reply_to));
+        allowed.then_some(Address::Queue).ok_or(Refusal::NotAllowed)
     }
 }
 
-/// Whether `name` fits `pattern`. The pieces between the stars are looked for from left to right,
-/// each as early as can be, so there is nothing to go back to.
+/// Whether `name` matches `pattern`. The pieces between the stars are searched from left to right,
+/// each at its first occurrence, so no backtracking is needed.
 fn matches(pattern: &str, name: &str) -> bool {
     let Some((beginning, others)) = pattern.split_once('*') else {
         return pattern == name;
@@ -145,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_suit_the_tutorials_clients() {
+    fn the_defaults_allow_the_tutorials_clients() {
         let longest = format!("amq.gen-{}", "x".repeat(247));
         let too_long = format!("{longest}x");
         let table = [
@@ -174,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_add_to_the_defaults_but_not_everything() {
+    fn patterns_extend_the_defaults_except_for_forged_names_and_the_own_queue() {
         let own = policy(&["replies.*", "exactly-this", "*"]);
         let table = [
             ("replies.a", Ok(Address::Queue)),
@@ -198,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_its_address() {
+    fn a_refusal_quotes_the_address() {
         let long = "x".repeat(255);
         let table: [(&[u8], Refusal, String); 4] = [
             (
@@ -227,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns() {
+    fn stars_match_any_characters() {
         let table = [
             ("", "", true),
             ("", "a", false),
@@ -258,14 +252,14 @@ mod tests {
         }
     }
 
-    /// Exponential for a matcher that goes back; here the stars are many and the answer is no.
+    /// Takes exponential time in a matcher that backtracks.
     #[test]
-    fn hostile_names_do_not_blow_up() {
+    fn matching_does_not_backtrack() {
         let pattern = "*a".repeat(100) + "*b";
         assert!(!matches(&pattern, &"a".repeat(255)));
     }
 
-    /// What a pattern means, said once more by plain recursion.
+    /// The meaning of a pattern, by plain recursion.
     fn fits(pattern: &[u8], name: &[u8]) -> bool {
         match (pattern.split_first(), name.split_first()) {
             (None, None) => true,
@@ -278,18 +272,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn patterns_mean_what_they_say(pattern in "[ab*]{0,8}", name in "[ab]{0,10}") {
+        fn matching_agrees_with_plain_recursion(pattern in "[ab*]{0,8}", name in "[ab]{0,10}") {
             prop_assert_eq!(matches(&pattern, &name), fits(pattern.as_bytes(), name.as_bytes()));
         }
 
         #[test]
-        fn no_name_panics_or_is_allowed_by_chance(name in ".*", allow in ".{0,20}") {
+        fn arbitrary_names_never_panic_and_are_refused(name in ".*", allow in ".{0,20}") {
             let _ = policy(&[&allow]).check(&name);
             prop_assert!(policy(&[]).check(&name).is_err());
         }
 
         #[test]
-        fn forged_names_are_refused_whatever_is_allowed(
+        fn forged_names_are_refused_whatever_the_patterns(
             parts in "([A-Za-z0-9+/]{4}){1,12}\\.([A-Za-z0-9+/]{4}){1,6}",
         ) {
             let name = format!("amq.rabbitmq.reply-to.{parts}");

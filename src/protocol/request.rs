@@ -1,7 +1,7 @@
-//! Requests: what a delivery asks for, and the message that asks it.
+//! Requests: reading a delivery, and writing the message for one.
 //!
-//! Reading cannot fail, so that everything that came with a reply address can be answered; what is
-//! wrong with a request comes out of [`Request::number`]. Pure: the time is passed in.
+//! Reading cannot fail, so that every request with a reply address can be answered; errors in the
+//! body are returned by [`Request::number`]. Pure: the current time is an argument.
 
 use super::message::{Defect, HeaderValue, Message, Properties, header};
 use super::status::{Code, Status};
@@ -9,14 +9,13 @@ use crate::text;
 use super::{amqp10, number};
 use std::time::Duration;
 
-/// How far the caller's clock may be behind or ahead, in milliseconds, before a deadline is taken
-/// at its word.
+/// The tolerance for differing clocks when a deadline is checked, in milliseconds.
 pub const CLOCK_SKEW_MS: i64 = 1_000;
 
-/// A deadline that was missed by more than this is not one in milliseconds, or a clock is not set at all.
+/// If a deadline was missed by more than this, its unit is wrong or a clock is not set.
 const IMPLAUSIBLY_LATE: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// In which form the request came and the reply goes.
+/// The format of a request and its reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Decimal text, as in RabbitMQ's tutorial.
@@ -26,11 +25,11 @@ pub enum Format {
 }
 
 impl Format {
-    /// JSON for `application/json` and every type that ends in `+json` (RFC 6839), in any case and
-    /// with any parameters. Text for all others, since the tutorial's clients send none, or whatever
-    /// their library puts there.
+    /// JSON for `application/json` and all types that end in `+json` (RFC 6839), case-insensitively
+    /// and with any parameters. Text for all others: the tutorial's clients send no type, or their
+    /// library's default.
     pub fn of(content_type: Option<&str>) -> Self {
-        let essence = content_type.unwrap_or_default().split(';').next();
+        let essence = content_type.and_then(|value| value.split(';').next());
         let essence = essence
             .unwrap_or_default()
             .trim_ascii()
@@ -43,7 +42,7 @@ impl Format {
     }
 }
 
-/// A request as the server sees it. Holds whatever was sent; [`Request::number`] judges the body.
+/// A request as delivered. Only [`Request::number`] validates the body.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     /// The payload.
@@ -52,33 +51,33 @@ pub struct Request {
     pub format: Format,
     /// The property `type`; see [`control`](super::control).
     pub kind: Option<String>,
-    /// Where the reply goes; `None` (or empty on the wire): nobody waits for one.
+    /// The reply address; `None` (absent or empty on the wire): no reply is expected.
     pub reply_to: Option<String>,
-    /// What the reply carries as `correlation_id`: the request's own, else its `message_id`.
+    /// The `correlation_id` of the reply: the request's own, else its `message_id`.
     pub correlation_id: Option<Vec<u8>>,
-    /// When the caller stops waiting, in Unix milliseconds.
+    /// The caller's deadline, in Unix milliseconds.
     pub deadline_ms: Option<i64>,
-    /// When the request was published, in Unix milliseconds, where it can be known: `fibrpc` sends
-    /// its timeout both as `expiration` and as the deadline, so it is the difference. The property
-    /// `timestamp` counts whole seconds, which is too coarse to tell a time in the queue from it.
+    /// When the request was published, in Unix milliseconds, if known: `fibrpc` sends its timeout both
+    /// as `expiration` and as the deadline, so it is the difference. The property `timestamp` has whole
+    /// seconds, which is too coarse for the time in the queue.
     pub sent_ms: Option<i64>,
-    /// Whether the broker drops the request when it has waited in the queue for too long.
+    /// Whether the request has an `expiration`, after which the broker drops it from the queue.
     pub expires: bool,
-    /// W3C trace context, as it came.
+    /// W3C trace context, unparsed.
     pub trace_parent: Option<String>,
-    /// W3C trace context, vendor part, as it came.
+    /// W3C trace context, vendor part, unparsed.
     pub trace_state: Option<String>,
-    /// How often a quorum queue has delivered this request before.
+    /// Previous deliveries of this request, as counted by a quorum queue.
     pub delivery_count: u64,
-    /// What could not be delivered of it.
+    /// The part of the message that could not be read.
     pub defect: Option<Defect>,
 }
 
 impl Request {
-    /// Reads a delivery. Cannot fail: what is wrong with the body comes out of [`Request::number`].
+    /// Reads a delivery.
     ///
-    /// Headers of another type than the protocol's are taken as missing: a deadline is an integer of any width or
-    /// decimal text, in milliseconds, or a timestamp, in seconds.
+    /// Headers of unexpected types count as missing. A deadline is an integer of any width or decimal text, in
+    /// milliseconds, or a timestamp, in seconds.
     pub fn read(message: Message) -> Self {
         let Message {
             mut body,
@@ -120,55 +119,50 @@ impl Request {
         }
     }
 
-    /// The number that the body asks for, in either format: `INVALID_ARGUMENT` where it asks for
-    /// none, `OUT_OF_RANGE` where it is an integer above 64 bits.
+    /// The number in the body, in either format.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` if there is none, `OUT_OF_RANGE` if it exceeds 64 bits.
     pub fn number(&self) -> Result<u64, Status> {
-        if self.defect == Some(Defect::Section) {
-            return Err(Status::new(
-                Code::InvalidArgument,
-                "the body is an AMQP 1.0 section that is not understood: send a data section, a string or an integer",
-            ));
-        }
-        if let Some(Defect::Body(size)) = self.defect {
-            return Err(Status::new(
-                Code::InvalidArgument,
-                format!(
-                    "the body of {} is larger than server.max_request_bytes allows",
-                    text::count(size, "byte")
-                ),
-            ));
-        }
-        match self.format {
-            Format::Text => number::from_text(&self.body),
-            Format::Json => number::from_json(&self.body),
-        }
+        let message = match (&self.defect, self.format) {
+            (Some(Defect::Section), _) => {
+                "the body is an AMQP 1.0 section that is not understood: send a data section, a string or an integer".into()
+            }
+            (Some(Defect::Body(size)), _) => format!(
+                "the body of {} is larger than server.max_request_bytes allows",
+                text::count(*size, "byte")
+            ),
+            (_, Format::Text) => return number::from_text(&self.body),
+            (_, Format::Json) => return number::from_json(&self.body),
+        };
+        Err(Status::new(Code::InvalidArgument, message))
     }
 
-    /// How long the caller still waits at `now_ms`, in Unix milliseconds, [`CLOCK_SKEW_MS`] included;
-    /// `None`: for ever.
+    /// The time until the deadline at `now_ms` (Unix milliseconds), plus [`CLOCK_SKEW_MS`]; `None`: no
+    /// deadline.
     pub fn time_left(&self, now_ms: i64) -> Option<Duration> {
         let end = self.deadline_ms?.saturating_add(CLOCK_SKEW_MS);
         let left = u64::try_from(end.saturating_sub(now_ms)).unwrap_or(0);
         Some(Duration::from_millis(left))
     }
 
-    /// Whether the caller has stopped waiting at `now_ms`, in Unix milliseconds, even if its clock is
-    /// [`CLOCK_SKEW_MS`] behind. Never without a deadline.
+    /// Whether the deadline has passed at `now_ms` (Unix milliseconds), even if the caller's clock is
+    /// [`CLOCK_SKEW_MS`] behind. Never true without a deadline.
     pub fn expired(&self, now_ms: i64) -> bool {
         self.deadline_ms
             .is_some_and(|deadline| now_ms > deadline.saturating_add(CLOCK_SKEW_MS))
     }
 
-    /// The refusal of a request that has [expired](Self::expired) when it arrives, at `now_ms`. The deadline is a
-    /// time of the caller's clock and is compared with ours; it says by how much it was missed, and whose
-    /// fault that can be.
+    /// The status of a request that had [expired](Self::expired) when it arrived at `now_ms`: by how much it missed its
+    /// deadline, and the likely cause. The deadline was set by the caller's clock and is compared with ours.
     pub fn too_late(&self, now_ms: i64) -> Status {
         let late = now_ms.saturating_sub(self.deadline_ms.unwrap_or(now_ms));
         let late = Duration::from_millis(u64::try_from(late).unwrap_or(0));
         let hint = if late > IMPLAUSIBLY_LATE {
             "; is fibrpc-deadline in milliseconds of Unix time, and are the clocks of both machines right?"
         } else if self.expires {
-            // The broker drops what waits in the queue for longer than the caller does.
+            // The broker drops an expired request from the queue, so it cannot have waited there.
             "; do the clocks of both machines agree?"
         } else {
             "; it waited in the queue for too long, or the clocks of both machines do not agree"
@@ -183,20 +177,19 @@ impl Request {
     }
 }
 
-/// When a message was sent whose time to live is `expiration`, decimal milliseconds, and ends at
+/// When a message was sent whose time to live, `expiration` (decimal milliseconds), ends at
 /// `deadline_ms`.
 fn sent_ms(deadline_ms: Option<i64>, expiration: Option<&str>) -> Option<i64> {
-    let lifetime: u32 = expiration?.parse().ok()?; // AMQP brokers take no more than 32 bits
+    let lifetime: u32 = expiration?.parse().ok()?; // brokers accept at most 32 bits
     let sent = deadline_ms?.checked_sub(i64::from(lifetime))?;
     (sent > 0).then_some(sent)
 }
 
-/// The message that asks for `n` (plain text), as `fibrpc` sends it. `id` becomes both
-/// `correlation_id` and `message_id`; `timeout_ms` the expiration; `deadline_ms` the header, as decimal text,
-/// since an integer would have to be one of 64 bits, and not every AMQP library knows those.
+/// The request for `n` (plain text) as `fibrpc` sends it. `id` becomes both `correlation_id` and
+/// `message_id`, `timeout_ms` the expiration, and `deadline_ms` the header, as decimal text: it would need 64 bits as an
+/// integer, which not every AMQP library supports.
 ///
-/// The expiration is at most `u32::MAX` (49 days), the most that RabbitMQ takes; a longer one would
-/// close the channel.
+/// The expiration is capped at `u32::MAX` (49 days), RabbitMQ's maximum; a longer one would close the channel.
 pub fn write(n: &str, id: &[u8], reply_to: &str, timeout_ms: u64, deadline_ms: i64) -> Message {
     Message {
         body: n.as_bytes().to_vec(),
@@ -212,8 +205,8 @@ pub fn write(n: &str, id: &[u8], reply_to: &str, timeout_ms: u64, deadline_ms: i
     }
 }
 
-/// The message that asks for `n` as the clients of RabbitMQ's tutorial send it, with nothing that the
-/// reply could do without.
+/// The request for `n` as the clients of RabbitMQ's tutorial send it, with only the properties that the
+/// reply needs.
 pub fn write_plain(n: &str, id: &[u8], reply_to: &str) -> Message {
     Message {
         body: n.as_bytes().to_vec(),

@@ -1,29 +1,29 @@
-//! Status codes: how a call ended, in gRPC's names, with exit status and whether to ask again.
+//! Status codes: how a call ended, by gRPC's names, with the exit status and whether to retry.
 //!
-//! The table of `PROTOCOL.md` as code. Holds no state.
+//! The table of `PROTOCOL.md` in code. Holds no state.
 
 use std::fmt;
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Code {
-    /// It went well.
+    /// Success.
     Ok,
-    /// Not an integer, negative, malformed JSON, not UTF-8 where text is due.
+    /// Not an integer, negative, malformed JSON, or text that is not UTF-8.
     InvalidArgument,
     /// n above `max_n`, or the reply would not fit.
     OutOfRange,
-    /// The client's time is over.
+    /// The caller's deadline has passed.
     DeadlineExceeded,
     /// Too busy to answer in time.
     ResourceExhausted,
     /// No broker, no such queue, no server on it, draining.
     Unavailable,
-    /// The broker refuses the credentials or the operation.
+    /// The broker refused the credentials or the operation.
     PermissionDenied,
     /// A fault of the server.
     Internal,
-    /// A reply that is neither success nor a typed error.
+    /// A reply that is neither a success nor a typed error.
     Unknown,
 }
 
@@ -41,7 +41,7 @@ impl Code {
         Self::Unknown,
     ];
 
-    /// The name on the wire, such as `INVALID_ARGUMENT`.
+    /// The name on the wire, for example `INVALID_ARGUMENT`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -56,12 +56,12 @@ impl Code {
         }
     }
 
-    /// The code with this name on the wire; upper case only, as gRPC writes them.
+    /// The code with this name; upper case only, as in gRPC.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.name() == name)
     }
 
-    /// Whether asking again may help.
+    /// Whether a retry may help.
     pub const fn retryable(self) -> bool {
         matches!(
             self,
@@ -89,11 +89,11 @@ impl fmt::Display for Code {
     }
 }
 
-/// A code other than `OK`, with one line that says what is wrong and what to do.
+/// Why a call failed: a code other than `OK`, and one line that says what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Status {
-    /// What kind of failure.
+    /// The kind of failure.
     pub code: Code,
     /// One line, lower case, without the code's name.
     pub message: String,
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_protocols_table() {
+    fn codes_match_the_table_of_the_protocol() {
         let table = [
             (Code::Ok, "OK", false, 0),
             (Code::InvalidArgument, "INVALID_ARGUMENT", false, 65),
@@ -136,14 +136,14 @@ mod tests {
     }
 
     #[test]
-    fn other_names_are_no_codes() {
+    fn unknown_names_are_not_codes() {
         for name in ["", "ok", "Ok", "NOT_FOUND", "OK ", "UNKNOWN\0"] {
             assert_eq!(Code::from_name(name), None, "{name:?}");
         }
     }
 
     #[test]
-    fn shown_as_code_and_message() {
+    fn displayed_as_code_and_message() {
         let status = Status::new(Code::OutOfRange, "n is too large");
         assert_eq!(status.to_string(), "OUT_OF_RANGE: n is too large");
         assert_eq!(format!("{:<5}|{:>4}", Code::Ok, Code::Ok), "OK   |  OK");

@@ -1,4 +1,4 @@
-//! What is read of a request, from every kind of message.
+//! Reading requests from all kinds of messages.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn request(properties: Properties) -> Request {
 }
 
 #[test]
-fn a_bare_message_asks_in_plain_text() {
+fn a_message_without_properties_is_a_text_request() {
     let expected = Request {
         body: b"30".to_vec(),
         format: Format::Text,
@@ -31,7 +31,7 @@ fn a_bare_message_asks_in_plain_text() {
 }
 
 #[test]
-fn formats() {
+fn the_content_type_selects_the_format() {
     let table = [
         (None, Format::Text),
         (Some(""), Format::Text),
@@ -53,7 +53,7 @@ fn formats() {
 }
 
 #[test]
-fn the_format_decides_how_the_body_is_read() {
+fn the_format_selects_the_parser_of_the_body() {
     let message = |content_type: &str| Message {
         body: br#"{"n": 30}"#.to_vec(),
         properties: Properties {
@@ -67,7 +67,7 @@ fn the_format_decides_how_the_body_is_read() {
 }
 
 #[test]
-fn the_correlation_id_goes_before_the_message_id() {
+fn the_correlation_id_takes_precedence_over_the_message_id() {
     let bytes = |id: &[u8]| Some(id.to_vec());
     let raw: &[u8] = &[0, 255, 128, 7, b'\n'];
     let table = [
@@ -88,7 +88,7 @@ fn the_correlation_id_goes_before_the_message_id() {
 }
 
 #[test]
-fn reply_addresses() {
+fn an_empty_reply_address_is_none() {
     for (reply_to, expected) in [(None, None), (Some(""), None), (Some("q"), Some("q"))] {
         let read = request(Properties {
             reply_to: reply_to.map(Into::into),
@@ -99,7 +99,7 @@ fn reply_addresses() {
 }
 
 #[test]
-fn headers_of_the_right_type_are_read() {
+fn headers_of_unexpected_types_are_ignored() {
     let read = request(Properties {
         headers: vec![
             (header::DEADLINE, HeaderValue::Int(1_800_000_000_000)),
@@ -127,7 +127,7 @@ fn headers_of_the_right_type_are_read() {
 }
 
 #[test]
-fn deadlines_of_every_type() {
+fn deadlines_are_read_from_every_type() {
     let text = |text: &str| HeaderValue::Text(text.into());
     let table = [
         (HeaderValue::Int(1_800_000_000_000), Some(1_800_000_000_000)),
@@ -155,7 +155,7 @@ fn deadlines_of_every_type() {
 }
 
 #[test]
-fn the_time_of_sending_is_the_deadline_less_the_expiration() {
+fn the_send_time_is_the_deadline_minus_the_expiration() {
     let table = [
         (Some(10_000), Some("4000"), Some(6_000)),
         (Some(10_000), Some("0"), Some(10_000)),
@@ -204,7 +204,7 @@ fn deadlines_allow_a_second_of_skew() {
 }
 
 #[test]
-fn a_refusal_says_by_how_much_the_deadline_was_missed_and_why_that_can_be() {
+fn a_late_request_is_told_by_how_much_and_the_likely_cause() {
     let clocks = "; do the clocks of both machines agree?";
     let queue =
         "; it waited in the queue for too long, or the clocks of both machines do not agree";
@@ -238,7 +238,7 @@ fn a_refusal_says_by_how_much_the_deadline_was_missed_and_why_that_can_be() {
 }
 
 #[test]
-fn defects() {
+fn an_oversized_body_is_refused_and_a_bad_reply_address_is_kept() {
     let with = |defect| {
         request(Properties {
             defect: Some(defect),
@@ -260,7 +260,7 @@ fn defects() {
 }
 
 #[test]
-fn what_the_client_writes_the_server_reads() {
+fn written_requests_are_read_back() {
     let message = write("30", b"id-1", "amq.gen-x", 5_000, 1_800_000_005_000);
     assert_eq!(message.properties.message_id.as_deref(), Some(&b"id-1"[..]));
     assert_eq!(message.properties.expiration.as_deref(), Some("5000"));
@@ -287,7 +287,7 @@ fn what_the_client_writes_the_server_reads() {
 }
 
 #[test]
-fn addresses_of_amqp_1_0_are_those_of_queues() {
+fn queue_addresses_of_amqp_1_0_are_resolved() {
     let table = [
         ("/queues/amq.gen%2Dx", Some("amq.gen-x"), None),
         ("/queue/rpc_queue", Some("rpc_queue"), None),
@@ -309,7 +309,7 @@ fn addresses_of_amqp_1_0_are_those_of_queues() {
 }
 
 #[test]
-fn bodies_of_amqp_1_0_are_values() {
+fn value_sections_of_amqp_1_0_are_read_as_bodies() {
     let read = |kind: &str, body: &[u8], defect| {
         Request::read(Message {
             body: body.to_vec(),
@@ -326,7 +326,7 @@ fn bodies_of_amqp_1_0_are_values() {
     let status = section.unwrap_err();
     assert_eq!(status.code, Code::InvalidArgument);
     assert!(status.message.contains("send a data section"), "{status}");
-    // Bytes are bytes to everybody else, and what was dropped was.
+    // Only that type selects decoding, and a dropped body stays dropped.
     assert!(read("other", value, None).number().is_err());
     let dropped = read("amqp-1.0", b"", Some(Defect::Body(7))).number();
     assert!(dropped.unwrap_err().message.contains("7 bytes"));
