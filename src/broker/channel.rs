@@ -9,7 +9,6 @@ use super::link::Link;
 use super::mailbox::Mailbox;
 use crate::config::QueueKind;
 use crate::protocol::{Message, Properties};
-use crate::text::duration;
 use lapin::options::{
     BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
     QueueBindOptions, QueueDeclareOptions,

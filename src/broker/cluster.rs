@@ -2,7 +2,8 @@
 //! can lead them to different ones: a reply published at one does not reach a caller at the other.
 
 use super::connection::Connection;
-use super::error::{Error, Kind, one_line};
+use super::error::{Error, Kind};
+use crate::text::safe;
 
 /// An error of [`Kind::Split`] if both brokers name their clusters and the names differ.
 pub fn compare(one: &Connection, other: &Connection) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use super::codec::method::Reason;
 use crate::config::{FileFault, Shortage};
 use crate::protocol::{Code, Status};
+use crate::text::safe;
 
 /// What kind of failure; decides how soon to try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl Error {
 
     /// The broker closed the channel or connection for this reason while `what` was being done.
     pub(super) fn closed(what: &str, Reason { code, text }: &Reason) -> Self {
-        let line = one_line(text);
+        let line = safe(text);
         match kind_of(*code, text) {
             Some(kind) => Self::new(kind, format!("{what}: {line}")),
             None => Self::new(Kind::Lost, format!("{what}: {code} {line}")),

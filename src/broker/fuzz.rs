@@ -6,7 +6,7 @@
 )]
 
 use super::codec::content;
-use super::reader::{Reader, Intake};
+use super::reader::{Intake, Reader};
 
 /// The limit of bodies: small enough for inputs to exceed it.
 const MAX_BODY: u64 = 64;

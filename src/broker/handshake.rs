@@ -3,7 +3,7 @@
 //! If neither shows the cause, the broker is quoted and nothing is guessed.
 
 use super::ending::Ending;
-use super::error::{Error, Kind, one_line};
+use super::error::{Error, Kind};
 use super::progress::{MIN_FRAME_MAX, Progress, Step};
 use super::reader::ANOTHER_VERSION;
 use super::tls;
@@ -79,7 +79,8 @@ pub(super) fn late(url: &BrokerUrl, limit: Duration, key: &str, progress: &Progr
     Error::new(
         Kind::Timeout,
         format!(
-            "broker {address} did not complete the handshake within {limit:?}{key}: {place}; {hint}"
+            "broker {address} did not complete the handshake within {}{key}: {place}; {hint}",
+            duration(limit)
         ),
     )
 }

@@ -9,7 +9,6 @@ use super::certificate::Certificate;
 use super::error::Error;
 use super::tls;
 use crate::config::{BrokerUrl, Shortage, Tls};
-use crate::text::duration;
 use futures_util::future::join_all;
 use std::io;
 use std::net::SocketAddr;

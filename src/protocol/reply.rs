@@ -186,7 +186,8 @@ fn trailer(properties: &Properties) -> Trailer {
         u64::try_from(micros).ok().map(Duration::from_micros)
     };
     Trailer {
-        server: (properties.text_header(header::SERVER)).map(|name| text::excerpt(name, 100).into_owned()),
+        server: (properties.text_header(header::SERVER))
+            .map(|name| text::excerpt(name, 100).into_owned()),
         queued: time(header::QUEUED_US),
         compute: time(header::COMPUTE_US),
     }

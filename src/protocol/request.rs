@@ -5,8 +5,8 @@
 
 use super::message::{Defect, HeaderValue, Message, Properties, header};
 use super::status::{Code, Status};
-use crate::text;
 use super::{amqp10, number};
+use crate::text;
 use std::time::Duration;
 
 /// The tolerance for differing clocks when a deadline is checked, in milliseconds.

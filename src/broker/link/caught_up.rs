@@ -6,6 +6,7 @@
 
 use super::state::Link;
 use crate::broker::error::{Error, Kind};
+use crate::text::duration;
 use futures_util::future::BoxFuture;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -88,7 +89,10 @@ impl Link {
         if vital {
             self.kill();
         }
-        let message = format!("{what}: no answer from the broker within {limit:?}");
+        let message = format!(
+            "{what}: no answer from the broker within {}",
+            duration(limit)
+        );
         Err(Error::new(Kind::Timeout, message))
     }
 }

@@ -2,7 +2,8 @@
 //! connections), and how its operations fail.
 
 use super::state::Link;
-use crate::broker::error::{Error, Kind, one_line};
+use crate::broker::error::{Error, Kind};
+use crate::text::safe;
 use lapin::ErrorKind;
 use std::io;
 use std::net::SocketAddr;
@@ -38,7 +39,7 @@ pub(in crate::broker) fn refusal_text(error: &lapin::Error) -> String {
     match error.kind() {
         ErrorKind::InvalidChannelState(..) => "the channel is already closed".to_owned(),
         ErrorKind::InvalidConnectionState(_) => "the connection is already closed".to_owned(),
-        _ => one_line(&error.to_string()),
+        _ => safe(&error.to_string()).into_owned(),
     }
 }
 
