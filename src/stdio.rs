@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_descriptor_is_waited_for() {
+    fn writes_wait_for_a_full_descriptor() {
         let (reader, writer) = io::pipe().unwrap();
         all_arrives(reader, writer);
         let (reader, writer) = UnixStream::pair().unwrap();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_leaves_ends_the_wait() {
+    fn a_closed_reader_ends_the_wait() {
         let (mut reader, writer) = io::pipe().unwrap();
         let flags = fcntl_getfl(&writer).unwrap() | OFlags::NONBLOCK;
         fcntl_setfl(&writer, flags).unwrap();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn ways_to_standard_input_are_known() {
+    fn paths_to_standard_input_are_recognized() {
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("link");
         std::os::unix::fs::symlink("/dev/stdin", &link).unwrap();

@@ -173,7 +173,7 @@ const MAX_SHOWN: usize = 40;
 
 /// A line of `--json`. Fields are added to it, never renamed.
 #[derive(Serialize)]
-struct Record<'a> {
+struct JsonLine<'a> {
     n: serde_json::Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
@@ -202,7 +202,7 @@ fn json(item: &Item, outcome: &Result<Reply, CallError>) -> String {
     };
     let reply = outcome.as_ref().ok();
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    let record = Record {
+    let record = JsonLine {
         // A number if it is one, otherwise the text.
         n: item
             .text

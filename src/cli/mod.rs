@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_of_the_log_is_one_safe_line() {
+    fn a_log_record_is_one_safe_line() {
         for (record, line) in [
             ("DEBUG connected\n", "DEBUG connected\n"),
             (

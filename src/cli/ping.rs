@@ -145,7 +145,7 @@ struct Tally {
 
 /// A line of `--json`. Fields are added to it, never renamed.
 #[derive(Serialize)]
-struct Record<'a> {
+struct JsonLine<'a> {
     seq: u64,
     round_trip_us: u64,
     /// Whether the server supports pings.
@@ -164,7 +164,7 @@ struct Lost<'a> {
 
 /// The last line of `--json`.
 #[derive(Serialize)]
-struct Summary {
+struct JsonSummary {
     sent: u64,
     received: u64,
     loss_percent: f64,
@@ -219,7 +219,7 @@ impl Tally {
 
     fn line(&self, seq: u64, pong: &Pong) -> String {
         if self.json {
-            return line_of(&Record {
+            return line_of(&JsonLine {
                 seq,
                 round_trip_us: micros(pong.round_trip),
                 fibrpc: matches!(pong.from, Answerer::Server(_)),
@@ -248,7 +248,7 @@ impl Tally {
             .and_then(|n| self.sum.checked_div(n));
         let times = average.map(|average| [self.min, average, p99, self.max]);
         if self.json {
-            return line_of(&Summary {
+            return line_of(&JsonSummary {
                 sent,
                 received,
                 loss_percent,

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn ready_without_a_broker_after_a_while_but_never_while_leaving() {
+    fn ready_without_a_broker_after_a_while_but_not_while_stopping() {
         let now = Instant::now();
         let counters = Counters::default();
         let waiting = State::Connecting {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_reload_stays_in_status_until_one_is_not() {
+    fn a_refused_reload_stays_in_status_until_one_succeeds() {
         let now = Instant::now();
         let counters = Counters::default();
         let mut notify = notify(None, now);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_watchdog_hears_of_us_only_while_we_beat() {
+    fn the_watchdog_is_fed_only_while_there_are_beats() {
         let start = Instant::now();
         let counters = Counters::default();
         let mut notify = notify(Some(Duration::from_secs(3)), start);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn more_time_is_asked_for_only_where_the_unit_allows_less() {
+    fn more_time_is_requested_only_if_the_unit_allows_less() {
         for (drain, expect) in [
             (0, &["STOPPING=1"][..]),
             (30, &["STOPPING=1"]),

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_is_the_first_and_how_many_more() {
+    fn a_summary_has_the_first_problem_and_a_count() {
         for (problems, expect) in [
             (&["a"][..], "a"),
             (&["a", "b", "c"], "a (and 2 more, see the log)"),

@@ -5,10 +5,10 @@
 
 mod assertion;
 mod check;
+mod json;
 mod load;
 mod mix;
 mod pacer;
-mod record;
 mod report;
 mod schedule;
 mod summary;
@@ -27,9 +27,9 @@ use crate::stdio;
 use crate::text;
 use assertion::Assertion;
 use clap::ValueHint;
+use json::JsonReport;
 use load::Generator;
 use mix::Mix;
-use record::Record;
 use schedule::Pace;
 use std::time::Duration;
 use summary::{Clients, Load, Summary};
@@ -239,7 +239,7 @@ async fn print_report(
         .map(|assertion| assertion.check(summary))
         .collect();
     let lines = if common.json {
-        vec![line_of(&Record::new(summary, &verdicts, interrupted))]
+        vec![line_of(&JsonReport::new(summary, &verdicts, interrupted))]
     } else {
         report::lines(summary, &verdicts)
     };

@@ -201,7 +201,7 @@ assertion holds: p99<20ms: measured 990µs";
     }
 
     #[test]
-    fn what_went_wrong_is_in_the_report() {
+    fn failures_are_in_the_report() {
         let mut summary = summary(1000, 250);
         summary.load.target_rate = Some(5000.0);
         summary.load.connections = 2;
@@ -244,7 +244,7 @@ assertion holds: p99<20ms: measured 990µs";
     }
 
     #[test]
-    fn nothing_measured_has_no_latencies() {
+    fn without_measurements_there_are_no_latencies() {
         let mut summary = summary(0, 0);
         summary.processor = None;
         let report = lines(&summary, &[]).join("\n");

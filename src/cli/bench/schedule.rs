@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_open_loop_owes_what_was_due() {
+    fn the_open_loop_catches_up_after_a_stall() {
         let pace = pace(Some(1000.0), 2, Some(4), None);
         let all = [
             (0, false),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missed_is_known_at_any_moment() {
+    fn missed_requests_are_counted_at_any_time() {
         let start = Instant::now();
         for (warm_up, requests, missed) in [
             (0, None, [0, 2, 5, 7, 7]),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_closed_loop_asks_while_there_is_room() {
+    fn the_closed_loop_sends_while_there_is_room() {
         let all = [(0, false), (0, false), (3, true), (3, true)];
         let looks = [0, 3, 5, 9];
         assert_eq!(

@@ -36,7 +36,7 @@ pub(super) struct Load {
 
 /// All requests that failed with one code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Failure {
+pub(super) struct FailureCount {
     /// The code's name, or [`WRONG_VALUE`](super::tally::WRONG_VALUE).
     pub(super) code: &'static str,
     pub(super) count: u64,
@@ -59,7 +59,7 @@ pub(super) struct Summary {
     /// Processor time of this process per request, in microseconds.
     pub(super) processor: Option<f64>,
     pub(super) latency: Option<Latency>,
-    pub(super) failures: Vec<Failure>,
+    pub(super) failures: Vec<FailureCount>,
     /// The code of the first failure.
     pub(super) first_failure: Option<Code>,
     pub(super) punctuality: Punctuality,
@@ -190,7 +190,7 @@ pub(crate) mod tests {
 
     /// Figures for which the n-th answer took n microseconds.
     pub(crate) fn summary(answered: u64, errors: u64) -> Summary {
-        let failure = Failure {
+        let failure = FailureCount {
             code: "UNAVAILABLE",
             count: errors,
             message: "no server".into(),
@@ -224,7 +224,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn percentiles_are_good_to_a_thousandth() {
+    fn percentiles_are_accurate_to_a_thousandth() {
         let latency = latency((1..=100_000).map(|n| n * 10)).unwrap();
         for (percent, expected) in [(50.0, 5e5), (99.0, 9.9e5), (99.9, 9.99e5), (99.99, 9.999e5)] {
             let value: f64 = latency.percentile(percent);

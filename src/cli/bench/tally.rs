@@ -5,7 +5,7 @@
 
 use super::check::is_fibonacci;
 use super::schedule::Due;
-use super::summary::{Clients, Failure, Latency, Load, Punctuality, Summary};
+use super::summary::{Clients, FailureCount, Latency, Load, Punctuality, Summary};
 use super::units::time;
 use crate::client::{CallError, Reply};
 use crate::protocol::Code;
@@ -38,7 +38,7 @@ pub(super) struct Ended {
 pub(super) struct Tally {
     sent: u64,
     answered: u64,
-    failures: BTreeMap<&'static str, Failure>,
+    failures: BTreeMap<&'static str, FailureCount>,
     first_failure: Option<Code>,
     latencies: Histogram<u64>,
     sum: Duration,
@@ -130,7 +130,7 @@ impl Tally {
         self.first_failure.get_or_insert(status);
         let failures = self.failures.entry(code);
         failures
-            .or_insert(Failure {
+            .or_insert(FailureCount {
                 code,
                 count: 0,
                 message,

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_is_taken_at_half_of_the_round_trip() {
+    fn the_clock_is_compared_at_half_of_the_round_trip() {
         const NONE: Duration = Duration::ZERO;
         const MS: Duration = Duration::from_millis(1);
         let timeout = Duration::from_secs(5);

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn as_configured_is_well() {
+    fn as_configured_is_ok() {
         let findings = judged(Declaration::configured(&queue()), "3.10.8");
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].verdict, Verdict::Ok);

@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_depends_on_a_problem_is_skipped() {
+    fn checks_that_depend_on_a_problem_are_skipped() {
         let mut findings = vec![Check::Config.ok(""), Check::Dns.problem("", "")];
         skip_the_rest(&mut findings, &[Check::Config, Check::Dns, Check::Tcp]);
         assert_eq!(findings.len(), 3);

@@ -63,18 +63,18 @@ pub(super) async fn run(common: &Common, stop: &CancellationToken) -> u8 {
     let brokers = loaded
         .as_ref()
         .map_or(0, |loaded| loaded.config.broker.url.len());
-    let mut report = Report {
+    let mut report = Findings {
         output: Output::start(Style::default()),
         json: common.json,
         color: stdout_has_color(),
         several_brokers: brokers > 1,
-        findings: Vec::new(),
+        all: Vec::new(),
     };
     let examining = Box::pin(examine(&mut report, common, &loaded));
     // If the reader is gone, there is nothing left to print.
     let _ = stop.run_until_cancelled(examining).await;
     let _ = report.rest().await;
-    let findings = report.findings.iter();
+    let findings = report.all.iter();
     let worst = findings.map(|finding| finding.verdict).max();
     match report.output.finish().await {
         0 => worst.unwrap_or(Verdict::Ok).exit_status(),
@@ -83,15 +83,15 @@ pub(super) async fn run(common: &Common, stop: &CancellationToken) -> u8 {
 }
 
 /// The findings so far, printed as they are added.
-struct Report {
+struct Findings {
     output: Output,
     json: bool,
     color: bool,
     several_brokers: bool,
-    findings: Vec<Finding>,
+    all: Vec<Finding>,
 }
 
-impl Report {
+impl Findings {
     async fn add(&mut self, findings: impl IntoIterator<Item = Finding>) -> Result<(), Closed> {
         for finding in findings {
             let line = if self.json {
@@ -99,7 +99,7 @@ impl Report {
             } else {
                 finding.line(self.several_brokers, self.color)
             };
-            self.findings.push(finding);
+            self.all.push(finding);
             self.output.line(line).await?;
         }
         Ok(())
@@ -107,23 +107,23 @@ impl Report {
 
     /// Adds the checks that were skipped.
     async fn rest(&mut self) -> Result<(), Closed> {
-        let mut findings = std::mem::take(&mut self.findings);
+        let mut findings = std::mem::take(&mut self.all);
         let known = findings.len();
         skip_the_rest(&mut findings, &Check::ALL);
         let rest = findings.split_off(known);
-        self.findings = findings;
+        self.all = findings;
         self.add(rest).await
     }
 
     fn has_problem(&self) -> bool {
         let is_problem = |finding: &Finding| finding.verdict == Verdict::Problem;
-        self.findings.iter().any(is_problem)
+        self.all.iter().any(is_problem)
     }
 }
 
 /// Checks step by step, up to the first problem.
 async fn examine(
-    report: &mut Report,
+    report: &mut Findings,
     common: &Common,
     loaded: &Result<Loaded, Vec<Problem>>,
 ) -> Result<(), Closed> {
@@ -176,7 +176,7 @@ async fn usable(approaches: Vec<ConnectReport>) -> Option<(BrokerUrl, Connection
 
 /// Makes real round trips.
 async fn ask(
-    report: &mut Report,
+    report: &mut Findings,
     common: &Common,
     config: &Config,
     settings: Settings,

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_by_what_was_seen() {
+    fn verdicts_by_observation() {
         type Change = fn(&mut QueueReport);
         let changes: [(Change, &str); 18] = [
             (|_| {}, "oooooo"),

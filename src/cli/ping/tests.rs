@@ -61,7 +61,7 @@ fn lines_and_summary() {
 }
 
 #[test]
-fn no_percentile_is_below_the_least() {
+fn no_percentile_is_below_the_minimum() {
     let mut tally = Tally::new(false);
     tally.sent = 1;
     // The histogram knows whole microseconds, of which 1.035 ms is shown as 1.03.

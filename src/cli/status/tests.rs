@@ -106,7 +106,7 @@ fn the_state_is_colored_if_colors_are_on() {
 }
 
 #[test]
-fn words_for_who_is_missing() {
+fn messages_about_silent_consumers() {
     let unseen = Overview {
         queue: Err(denied()),
         ..view(0, vec![])

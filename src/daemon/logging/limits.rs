@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_flood_ten_are_written_and_then_the_last() {
+    fn ten_of_a_flood_are_written_and_then_the_last() {
         let (queue, records) = mpsc::sync_channel(1000);
         let capture = Capture::new(queue, Arc::default());
         let limits = capture.limits.clone();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_one_that_is_written_counts_those_before_it() {
+    fn the_next_record_counts_those_left_out_before() {
         let (queue, records) = mpsc::sync_channel(1000);
         let capture = Capture::new(queue, Arc::default());
         let limits = capture.limits.clone();

@@ -70,7 +70,7 @@ fn certificates_are_renewed_in_time() {
 }
 
 #[test]
-fn every_address_is_told() {
+fn every_address_is_listed() {
     let address = |last: u8| SocketAddr::from(([10, 0, 0, last], 5672));
     let connected = || Dial::Connected(Duration::from_micros(1_500));
     let silent = || Dial::Silent(Duration::from_secs(5));

@@ -1,7 +1,9 @@
 //! The figures of a run as the object of `--json`. Pure.
 
 use super::assertion::Checked;
-use super::summary::{Bar, Clients, Failure, Latency, Load, PERCENTILES, Punctuality, Summary};
+use super::summary::{
+    Bar, Clients, FailureCount, Latency, Load, PERCENTILES, Punctuality, Summary,
+};
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
 
@@ -20,7 +22,7 @@ impl Serialize for Latency {
 
 /// The object of `--json`. Fields are added, never renamed.
 #[derive(Serialize)]
-pub(super) struct Record<'a> {
+pub(super) struct JsonReport<'a> {
     #[serde(flatten)]
     load: &'a Load,
     elapsed_s: f64,
@@ -33,7 +35,7 @@ pub(super) struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_us: Option<&'a Latency>,
     histogram: Vec<Bar>,
-    failures: &'a [Failure],
+    failures: &'a [FailureCount],
     late: u64,
     latest_us: f64,
     missed: u64,
@@ -53,7 +55,7 @@ struct Asserted<'a> {
     holds: bool,
 }
 
-impl<'a> Record<'a> {
+impl<'a> JsonReport<'a> {
     pub(super) fn new(summary: &'a Summary, verdicts: &[Checked<'a>], interrupted: bool) -> Self {
         let asserted = |verdict: &Checked<'a>| Asserted {
             assertion: verdict.assertion,
@@ -113,8 +115,8 @@ mod tests {
     fn the_object_of_json() {
         let summary = summary(1000, 1);
         let assertion: Assertion = "errors==0".parse().unwrap();
-        let record = Record::new(&summary, &[assertion.check(&summary)], true);
-        let mut value = serde_json::to_value(record).unwrap();
+        let report = JsonReport::new(&summary, &[assertion.check(&summary)], true);
+        let mut value = serde_json::to_value(report).unwrap();
         let manual = include_str!("../../../man/fibrpc.1");
         for name in value.as_object().unwrap().keys() {
             let documented = [
