@@ -159,7 +159,7 @@ mod units {
         let line = keys
             .lines()
             .find(|line| line.contains("\"server.concurrency\""));
-        let largest = line.and_then(|line| line.split("0..=").nth(1)?.split(')').next());
+        let largest = line.and_then(|line| line.split("0..=").nth(1)?.split('_').next());
         let largest: u32 = largest.unwrap().parse().unwrap();
         // Threads that look up names, up to 512, the runtime, and the check of a reload.
         let wanted = largest + 512 + 100;

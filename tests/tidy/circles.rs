@@ -158,6 +158,8 @@ fn paths<'a>(tokens: &[Token<'a>]) -> Vec<Path<'a>> {
                 let inside = tokens[at..].iter().take_while(|token| token.text != ")");
                 at += inside.count();
             }
+            // A method with a type parameter is no path.
+            (".", method) if is_name(method) => at += 2,
             (first, "::") if is_name(first) => {
                 let line = tokens[at].line;
                 let mut segments = vec![first];
@@ -296,7 +298,10 @@ mod tests {
     fn declarations_tests_visibility_and_comments_are_no_needs() {
         let files = [
             ("lib.rs", "mod a;"),
-            ("a.rs", "mod b; fn f() -> impl Fn() + use<> { b::f }"),
+            (
+                "a.rs",
+                "mod b; fn f() -> impl Fn() + use<> { \"1\".b::<u8>() }",
+            ),
             (
                 "a/b.rs",
                 "//! See crate::a::f.\npub(super) fn f() { let _ = \"super::f\"; }\npub(in crate::a) fn g() {}\n\

@@ -214,13 +214,13 @@ fn login_and_vhost_are_distinguished() {
             Kind::Denied,
             "NOT_ALLOWED - access to vhost '/' refused: user 'guest' can only connect via localhost",
             Check::Login,
-            "own machine only; make another user",
+            "own machine only; create another user",
         ),
         (
             Kind::Timeout,
             "too late",
             Check::Login,
-            "too late; that is the port of the management",
+            "too late; that is the management port",
         ),
     ] {
         let findings = refused(&url, "user \"guest\"", &Error::new(kind, message));
