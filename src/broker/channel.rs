@@ -119,17 +119,8 @@ impl Channel {
         kind: QueueKind,
         durable: bool,
     ) -> Result<QueueStatus, Error> {
-        let options = QueueDeclareOptions {
-            durable,
-            ..QueueDeclareOptions::default()
-        };
-        let mut arguments = FieldTable::default();
-        arguments.insert(
-            "x-queue-type".into(),
-            AMQPValue::LongString(LongString::from(kind.name())),
-        );
-        self.queue_declare(name, options, arguments, "cannot declare")
-            .await
+        let arguments = table([("x-queue-type", text(kind.name()))]);
+        self.declare_with(name, durable, false, arguments).await
     }
 
     /// Declares a queue with any arguments, to learn from the refusal how it is declared.
@@ -157,9 +148,7 @@ impl Channel {
             auto_delete: true,
             ..QueueDeclareOptions::default()
         };
-        let mut arguments = FieldTable::default();
-        let max_length = AMQPValue::LongInt(max_length.into());
-        arguments.insert("x-max-length".into(), max_length);
+        let arguments = table([("x-max-length", AMQPValue::LongInt(max_length.into()))]);
         self.queue_declare("", options, arguments, "cannot declare exclusive")
             .await
     }
@@ -326,6 +315,20 @@ fn check_properties(properties: &Properties) -> Result<(), Error> {
         check_short(what, length)?;
     }
     Ok(())
+}
+
+/// The arguments of a declare or consumer.
+pub(super) fn table<'a>(entries: impl IntoIterator<Item = (&'a str, AMQPValue)>) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in entries {
+        table.insert(name.into(), value);
+    }
+    table
+}
+
+/// A text as the value of an argument.
+pub(super) fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(LongString::from(value))
 }
 
 /// A name in the AMQP library's type, or an error that names what is too long.

@@ -133,17 +133,17 @@ impl Connection {
         let opening =
             lapin::Connection::connector(uri, link::runtime(link.clone()), connect, properties);
         let inner = link.or_failed(Box::pin(opening)).await.map_err(|refusal| {
+            let ending = link.ending().unwrap_or_else(|| {
+                let cause = refusal.map_or_else(String::new, |error| link::refusal_text(&error));
+                Ending::GivenUp { cause }
+            });
             let attempt = Attempt {
                 url,
                 settings,
                 login: &login,
                 progress: &link.progress(),
             };
-            let ending = link.ending().unwrap_or_else(|| {
-                let cause = refusal.map_or_else(String::new, |error| link::refusal_text(&error));
-                Ending::GivenUp { cause }
-            });
-            handshake::refused(&attempt, &ending)
+            attempt.refused(&ending)
         })?;
         cut.disarm();
         let frame_max = match inner.configuration().frame_max() {
@@ -200,13 +200,13 @@ impl Connection {
 
     /// The broker's product and version, for example `("RabbitMQ", "3.10.8")`; empty if it does not name them.
     pub fn broker_version(&self) -> (String, String) {
-        let property = |name| self.channels.link.server_property(name).unwrap_or_default();
-        (property("product"), property("version"))
+        let greeting = self.channels.link.progress().greeting;
+        (greeting.product, greeting.version)
     }
 
     /// The name of the broker's cluster, which a single broker has as well; `None` if it does not name it (`LavinMQ`).
     pub fn cluster_name(&self) -> Option<String> {
-        let name = self.channels.link.server_property("cluster_name")?;
+        let name = self.channels.link.progress().greeting.cluster_name;
         (!name.is_empty()).then_some(name)
     }
 

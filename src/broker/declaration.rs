@@ -10,11 +10,12 @@
 
 pub mod costs;
 
+use super::channel::{table, text};
 use super::connection::Connection;
 use super::error::{Error, Kind};
 use super::topology::{self, Difference};
 use crate::config::Queue;
-use lapin::types::{AMQPValue, FieldTable, LongString};
+use lapin::types::{AMQPValue, FieldTable};
 use std::collections::BTreeMap;
 
 /// An argument with a value that `RabbitMQ` refuses for a queue of any type. It compares the arguments of an existing
@@ -125,23 +126,19 @@ struct Guess {
 
 impl Guess {
     fn new(queue: &Queue) -> Self {
-        let kind = AMQPValue::LongString(LongString::from(queue.kind.name()));
         Self {
             durable: true,
             auto_delete: false,
-            arguments: BTreeMap::from([("x-queue-type".to_owned(), kind)]),
+            arguments: BTreeMap::from([("x-queue-type".to_owned(), text(queue.kind.name()))]),
             learned: Vec::new(),
         }
     }
 
     fn arguments(&self) -> FieldTable {
-        let mut table = FieldTable::default();
-        for (name, value) in &self.arguments {
-            table.insert(name.as_str().into(), value.clone());
-        }
+        let learned = self.arguments.iter();
+        let learned = learned.map(|(name, value)| (name.as_str(), value.clone()));
         let (name, value) = IMPOSSIBLE;
-        table.insert(name.into(), AMQPValue::LongString(LongString::from(value)));
-        table
+        table(learned.chain([(name, text(value))]))
     }
 
     /// Adopts the queue's value; `false` if that does not help: the same argument twice means that its value could not be
@@ -178,7 +175,7 @@ impl Guess {
         let mut arguments: BTreeMap<_, _> = self
             .arguments
             .iter()
-            .map(|(name, value)| (name.clone(), text(value)))
+            .map(|(name, value)| (name.clone(), shown(value)))
             .collect();
         let named = arguments.remove("x-queue-type");
         // Queues of brokers that know no other types have no type.
@@ -207,14 +204,14 @@ impl Guess {
 /// A value in a refusal; its type is named unless it is that of the value it is compared with, which is text.
 fn value(current: &str, kind: Option<&str>) -> Option<AMQPValue> {
     match kind {
-        None | Some("longstr") => Some(AMQPValue::LongString(LongString::from(current))),
+        None | Some("longstr") => Some(text(current)),
         Some("bool") => current.parse().ok().map(AMQPValue::Boolean),
         // Brokers compare integers of all widths by their values.
         Some(_) => current.parse().ok().map(AMQPValue::LongLongInt),
     }
 }
 
-fn text(value: &AMQPValue) -> String {
+fn shown(value: &AMQPValue) -> String {
     match value {
         AMQPValue::LongString(text) => String::from_utf8_lossy(text.as_bytes()).into_owned(),
         AMQPValue::Boolean(value) => value.to_string(),

@@ -1,5 +1,7 @@
 //! How far a connection has got, and what was learned of the broker until then. Pure.
 
+use super::codec::method::Greeting;
+
 /// How far a connection has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum Step {
@@ -23,30 +25,32 @@ pub(super) enum Step {
 pub(super) struct Progress {
     /// How far it got.
     pub(super) step: Step,
-    /// What the broker offers for the login, separated by blanks; empty before it has greeted.
-    pub(super) mechanisms: String,
-    /// The broker's product and version; empty if it does not name them.
-    pub(super) product: String,
-    pub(super) version: String,
+    /// Empty before the broker has greeted.
+    pub(super) greeting: Greeting,
     /// The payload of the frame with the login, in bytes; 0 before there is one.
     pub(super) login_size: u64,
 }
 
 impl Progress {
+    /// The handshake has reached this step.
+    pub(super) fn reach(&mut self, step: Step) {
+        self.step = self.step.max(step);
+    }
+
     /// Whether the broker has offered mechanisms, and not this one.
     pub(super) fn lacks(&self, mechanism: &str) -> bool {
-        let mut offered = self.mechanisms.split_whitespace();
+        let mut offered = self.greeting.mechanisms.split_whitespace();
         self.step >= Step::Login && !offered.any(|offered| offered == mechanism)
     }
 
     /// The largest payload that the broker is known to accept before it knows the user. `RabbitMQ` 4.1 made it a
     /// setting (`initial_frame_max`).
     fn login_max(&self) -> Option<u64> {
-        let mut parts = self.version.split('.').map(str::parse::<u32>);
+        let mut parts = self.greeting.version.split('.').map(str::parse::<u32>);
         let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
             return None;
         };
-        (self.product == "RabbitMQ" && (major, minor) < (4, 1)).then_some(MIN_FRAME_MAX)
+        (self.greeting.product == "RabbitMQ" && (major, minor) < (4, 1)).then_some(MIN_FRAME_MAX)
     }
 
     /// Whether the login is larger than the broker accepts.

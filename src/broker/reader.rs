@@ -12,7 +12,7 @@
 
 use super::codec::content::{self, FIXED};
 use super::codec::frame::{BODY, END, HEAD, HEADER, HEARTBEAT, Head, METHOD};
-use super::codec::method::{self, Method, Reason};
+use super::codec::method::{self, Greeting, Method, Reason};
 use super::mailbox::{Arrival, Delivery, Returned};
 use crate::protocol::{Defect, Message};
 
@@ -26,15 +26,6 @@ const MAX_METHOD_FRAME: usize = 32 * 1024;
 
 /// The most memory that is reserved for a body before any of it has arrived, in bytes.
 const MAX_RESERVED_BODY: u64 = 64 * 1024;
-
-/// How a broker begins the conversation.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Greeting {
-    /// Its properties (product, version, ...): the contents of a table.
-    pub(super) properties: Vec<u8>,
-    /// The login mechanisms that it offers, separated by blanks.
-    pub(super) mechanisms: String,
-}
 
 /// What one read has brought.
 #[derive(Debug, Default)]
@@ -280,13 +271,7 @@ impl Reader {
             Method::ConnectionCloseOk => Some(Control::CloseConfirmed),
             Method::Blocked(reason) => Some(Control::Blocked(reason)),
             Method::Unblocked => Some(Control::Unblocked),
-            Method::Start {
-                properties,
-                mechanisms,
-            } => Some(Control::Greeting(Greeting {
-                properties,
-                mechanisms,
-            })),
+            Method::Start(greeting) => Some(Control::Greeting(greeting)),
             Method::Tune => Some(Control::LoggedIn),
             Method::Other => None,
         };

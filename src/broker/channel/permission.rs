@@ -1,9 +1,8 @@
 //! Whether the user may consume from a queue, checked without a side effect.
 
-use super::{Channel, short};
+use super::{Channel, short, table, text};
 use crate::broker::error::{Error, Kind};
 use lapin::options::BasicConsumeOptions;
-use lapin::types::{AMQPValue, FieldTable, LongString};
 
 impl Channel {
     /// Whether the user may consume from the queue: if not, an error of [`Kind::Denied`].
@@ -11,14 +10,11 @@ impl Channel {
     /// Tries to consume with an invalid argument. RabbitMQ and `LavinMQ` check the permission first and then
     /// refuse the argument; not for brokers that may ignore it. Closes the channel.
     pub async fn may_consume(&self, queue: &str) -> Result<(), Error> {
-        let mut arguments = FieldTable::default();
-        let not_a_number = AMQPValue::LongString(LongString::from("none"));
-        arguments.insert("x-priority".into(), not_a_number);
         let consume = self.inner.library.basic_consume(
             short("the queue's name", queue)?,
             "".into(),
             BasicConsumeOptions::default(),
-            arguments,
+            table([("x-priority", text("not a number"))]),
         );
         let what = format!("cannot consume from queue {queue:?}");
         match self.bounded(&what, consume).await {

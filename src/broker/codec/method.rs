@@ -3,7 +3,7 @@
 use super::content::{self, BASIC};
 use super::frame::{self, BODY, HEADER, METHOD, OVERHEAD, append_short};
 use super::frame::{long_extent, short, short_extent, u16_at, u64_at};
-use super::table::{self, Entries};
+use super::table::{self, Entries, Entry};
 use crate::protocol::Message;
 
 /// `basic.publish`.
@@ -52,16 +52,23 @@ pub(crate) enum Method {
     Unblocked,
     /// It confirms that we close the connection.
     ConnectionCloseOk,
-    /// It begins the conversation: its properties as a table, and the login mechanisms that it offers, separated by
-    /// blanks.
-    Start {
-        properties: Vec<u8>,
-        mechanisms: String,
-    },
+    /// It begins the conversation.
+    Start(Greeting),
     /// It has accepted the login.
     Tune,
     /// Anything else.
     Other,
+}
+
+/// How a broker begins the conversation. What it does not name is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Greeting {
+    pub(crate) product: String,
+    pub(crate) version: String,
+    /// Which a single broker has as well.
+    pub(crate) cluster_name: String,
+    /// The login mechanisms that it offers, separated by blanks.
+    pub(crate) mechanisms: String,
 }
 
 /// Why a channel or connection is closed.
@@ -107,10 +114,21 @@ pub(crate) fn read(payload: &[u8]) -> Option<Method> {
             let (properties, rest) = rest.split_at(long_extent(rest)?);
             let properties = &properties[4..];
             let mechanisms = &rest[4..long_extent(rest)?];
-            table::is_shallow(properties).then(|| Method::Start {
-                properties: properties.to_owned(),
+            if !table::is_shallow(properties) {
+                return None;
+            }
+            let property = |name: &str| {
+                let mut entries = Entries::new(properties);
+                let entry = entries.find(|entry| entry.key == name.as_bytes());
+                let text = entry.as_ref().and_then(Entry::text);
+                text.unwrap_or_default().to_owned()
+            };
+            Method::Start(Greeting {
+                product: property("product"),
+                version: property("version"),
+                cluster_name: property("cluster_name"),
                 mechanisms: lossy(mechanisms),
-            })?
+            })
         }
         (10, 30) => Method::Tune,
         // Methods with tables that only clients send: connection.start-ok, exchange.declare, bind, unbind,
@@ -140,13 +158,6 @@ pub(crate) fn make_decodable(payload: &mut [u8]) {
     if let Some(extent) = short_extent(string) {
         replace_invalid_utf8(&mut string[1..extent]);
     }
-}
-
-/// A text of the server properties in `connection.start`.
-pub(crate) fn server_property(properties: &[u8], name: &str) -> Option<String> {
-    let mut entries = Entries::new(properties);
-    let entry = entries.find(|entry| entry.key == name.as_bytes())?;
-    entry.text().map(str::to_owned)
 }
 
 /// Appends the frames that publish a message; none is larger than `frame_max`. Exchange, key and the short

@@ -75,7 +75,7 @@ fn every_guess_holds_what_no_queue_is_made_with() {
     ] {
         let table = guess.arguments();
         let value = table.inner().get(IMPOSSIBLE.0);
-        assert_eq!(value.map(text).as_deref(), Some(IMPOSSIBLE.1));
+        assert_eq!(value.map(shown).as_deref(), Some(IMPOSSIBLE.1));
         assert!(guess.learn(&difference(refusal)));
     }
 }

@@ -1,7 +1,7 @@
 //! Tables: what is known of an attempt, and what is said of its end.
 
 use super::*;
-use crate::broker::codec::method::Reason;
+use crate::broker::codec::method::{Greeting, Reason};
 use crate::config::{Password, Secret, Tls};
 
 fn password(source: Source) -> Login {
@@ -15,9 +15,12 @@ fn password(source: Source) -> Login {
 fn progress(step: Step) -> Progress {
     Progress {
         step,
-        mechanisms: "PLAIN AMQPLAIN".into(),
-        product: "RabbitMQ".into(),
-        version: "3.10.8".into(),
+        greeting: Greeting {
+            product: "RabbitMQ".into(),
+            version: "3.10.8".into(),
+            cluster_name: String::new(),
+            mechanisms: "PLAIN AMQPLAIN".into(),
+        },
         login_size: 400,
     }
 }
@@ -32,7 +35,7 @@ fn refusal(login: &Login, progress: &Progress, ending: &Ending) -> Error {
         login,
         progress,
     };
-    refused(&attempt, ending)
+    attempt.refused(ending)
 }
 
 fn lost() -> Ending {
@@ -101,7 +104,7 @@ fn a_client_certificate_may_be_what_is_missing() {
             login: &password(Source::Default),
             progress: &progress,
         };
-        let text = refused(&attempt, &lost()).message;
+        let text = attempt.refused(&lost()).message;
         assert_eq!(text.contains("(broker.tls.cert_file)"), named, "{text}");
     }
 }
@@ -109,7 +112,7 @@ fn a_client_certificate_may_be_what_is_missing() {
 #[test]
 fn a_futile_login_is_explained() {
     let mut lacks = progress(Step::Login);
-    lacks.mechanisms = "AMQPLAIN EX\u{1b}TERNAL".into();
+    lacks.greeting.mechanisms = "AMQPLAIN EX\u{1b}TERNAL".into();
     let error = refusal(&password(Source::Url), &lacks, &Ending::FutileLogin);
     assert_eq!(error.kind, Kind::Credentials);
     let text = error.message;
@@ -143,7 +146,7 @@ fn a_futile_login_is_explained() {
         ("RabbitMQ", "5"),
         ("LavinMQ", "2.0.0"),
     ] {
-        (large.product, large.version) = (product.into(), version.into());
+        (large.greeting.product, large.greeting.version) = (product.into(), version.into());
         assert!(!large.login_is_too_large());
         let error = refusal(&password(Source::Url), &large, &lost());
         assert_eq!(error.kind, Kind::Lost);
@@ -155,7 +158,7 @@ fn a_futile_login_is_explained() {
         );
     }
     large.login_size = 4_096;
-    (large.product, large.version) = ("RabbitMQ".into(), "4.0.5".into());
+    (large.greeting.product, large.greeting.version) = ("RabbitMQ".into(), "4.0.5".into());
     assert!(!large.login_is_too_large());
 }
 
@@ -190,7 +193,7 @@ fn a_refused_login_names_the_source_of_the_password() {
         assert!(text.contains(words) && !text.contains("k4nary"), "{text}");
     }
     let mut external = progress(Step::Login);
-    external.mechanisms = "EXTERNAL".into();
+    external.greeting.mechanisms = "EXTERNAL".into();
     let error = refusal(&Login::Certificate, &external, &closed(403, REFUSED));
     assert!(
         error.message.contains("check broker.tls.cert_file"),

@@ -7,7 +7,7 @@ use crate::broker::ending::Ending;
 use crate::broker::error::Error;
 use crate::broker::mailbox::{Arrival, ConnectionEvent, Mailbox, MailboxSender};
 use crate::broker::progress::{Progress, Step};
-use crate::broker::reader::{Control, Greeting, Intake, MAX_CHANNEL};
+use crate::broker::reader::{Control, Intake, MAX_CHANNEL};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -52,12 +52,9 @@ pub(super) struct State {
     /// By number. Channel 0 is the connection itself: `events`.
     channels: [Option<ChannelState>; MAX_CHANNEL as usize + 1],
     events: Arc<MailboxSender<ConnectionEvent>>,
-    /// The progress of the handshake, the mechanism that we log in with, and the broker's greeting.
-    step: Step,
+    progress: Progress,
+    /// The mechanism that we log in with.
     mechanism: Option<&'static str>,
-    greeting: Greeting,
-    /// The payload of the frame with the login, in bytes.
-    login_size: u64,
     /// Why the connection has failed. From then on nothing waits for it, but an orderly end may still be under way.
     ending: Option<Ending>,
     /// The connection is over: nothing more is read or written.
@@ -127,8 +124,7 @@ impl Link {
 
     /// The handshake has reached this step.
     pub(in crate::broker) fn reached(&self, step: Step) {
-        let mut state = self.state();
-        state.step = state.step.max(step);
+        self.state().progress.reach(step);
     }
 
     /// We log in with this mechanism: if the broker does not offer it, the connection ends before the login is sent.
@@ -138,12 +134,7 @@ impl Link {
 
     /// The progress of the handshake, and what is known of the broker.
     pub(in crate::broker) fn progress(&self) -> Progress {
-        self.state().progress()
-    }
-
-    /// A text among the broker's properties.
-    pub(in crate::broker) fn server_property(&self, name: &str) -> Option<String> {
-        self.state().server_property(name)
+        self.state().progress.clone()
     }
 
     /// From now on bodies larger than this are dropped.
@@ -241,10 +232,10 @@ impl Link {
     fn control(&self, state: &mut State, control: Control) {
         match control {
             Control::Greeting(greeting) => {
-                state.greeting = greeting;
-                state.step = state.step.max(Step::Login);
+                state.progress.greeting = greeting;
+                state.progress.reach(Step::Login);
             }
-            Control::LoggedIn => state.step = state.step.max(Step::Opening),
+            Control::LoggedIn => state.progress.reach(Step::Opening),
             Control::Blocked(reason) => state.events.put(ConnectionEvent::Blocked(reason)),
             Control::Unblocked => state.events.put(ConnectionEvent::Unblocked),
             Control::ChannelClosed(channel, reason) => {
@@ -280,27 +271,15 @@ impl Link {
 }
 
 impl State {
-    fn progress(&self) -> Progress {
-        Progress {
-            step: self.step,
-            mechanisms: self.greeting.mechanisms.clone(),
-            product: self.server_property("product").unwrap_or_default(),
-            version: self.server_property("version").unwrap_or_default(),
-            login_size: self.login_size,
-        }
-    }
-
     /// Whether the broker has greeted and cannot accept our login.
     fn login_is_futile(&self) -> bool {
-        self.step == Step::Login && {
-            let progress = self.progress();
-            let lacking = self.mechanism.is_some_and(|wanted| progress.lacks(wanted));
-            lacking || progress.login_is_too_large()
-        }
-    }
-
-    fn server_property(&self, name: &str) -> Option<String> {
-        method::server_property(&self.greeting.properties, name)
+        let Self {
+            progress,
+            mechanism,
+            ..
+        } = self;
+        let lacking = || mechanism.is_some_and(|wanted| progress.lacks(wanted));
+        progress.step == Step::Login && (lacking() || progress.login_is_too_large())
     }
 
     fn channel(&mut self, channel: u16) -> Option<&mut ChannelState> {
@@ -334,7 +313,7 @@ impl State {
                     if let Some(payload) = rest[..length].get(HEAD..)
                         && method::is_login(payload)
                     {
-                        self.login_size = payload.len() as u64 - 1;
+                        self.progress.login_size = payload.len() as u64 - 1;
                     }
                     whole += length;
                 }

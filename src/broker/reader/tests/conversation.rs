@@ -1,12 +1,12 @@
 //! What becomes of everything else: confirms, ends, the greeting, and what cannot be read.
 
-use super::super::{Broken, Control, Greeting, MAX_CHANNEL};
+use super::super::{Broken, Control, MAX_CHANNEL};
 use super::support::{
     CORRELATION_ID, MESSAGE_ID, body, deliver, entry, framed, header, long, method, nested, parsed,
     short, taken,
 };
 use crate::broker::codec::frame::{A_HEARTBEAT, BODY, HEADER, METHOD};
-use crate::broker::codec::method::Reason;
+use crate::broker::codec::method::{Greeting, Reason};
 use crate::broker::mailbox::{Arrival, Returned};
 
 #[test]
@@ -114,8 +114,9 @@ fn a_harmless_greeting_is_read() {
     let (intake, outcome) = taken(None, &start(&shallow));
     assert_eq!(outcome, Ok(()));
     let greeting = Greeting {
-        properties: shallow.clone(),
+        product: "RabbitMQ".into(),
         mechanisms: "PLAIN".into(),
+        ..Greeting::default()
     };
     assert_eq!(intake.control, [Control::Greeting(greeting)]);
     assert_eq!(intake.library, start(&shallow));
