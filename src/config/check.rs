@@ -1,7 +1,7 @@
 //! Rules over more than one key: values that contradict each other, and what deserves a warning.
 
 use super::environment::Environment;
-use super::keys::Broker;
+use super::keys::{Broker, Reconnect, Tls};
 use super::loaded::Loaded;
 use super::login::shows_certificate;
 use super::password::{CREDENTIAL, is_denied};
@@ -10,14 +10,15 @@ use super::units::format_duration;
 use super::url::{BrokerUrl, Scheme};
 use super::words::QueueKind;
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::MetadataExt as _;
 
 /// What the rules are about.
 struct Facts<'a> {
     loaded: &'a Loaded,
     broker: &'a Broker,
+    urls: &'a [BrokerUrl],
     /// Where `broker.url` came from.
-    url_origin: &'a str,
+    origin: &'a str,
     /// Where the password is, unless it is in the URLs.
     password: Option<&'static str>,
 }
@@ -48,25 +49,21 @@ pub(super) fn check(
     wrong: &[&str],
     environment: &Environment,
 ) -> (Vec<Problem>, Vec<String>) {
+    let broker = &loaded.config.broker;
     let facts = Facts {
         loaded,
-        broker: &loaded.config.broker,
-        url_origin: loaded.origin("broker.url"),
-        password: password_elsewhere(&loaded.config.broker, environment),
+        broker,
+        urls: &broker.url,
+        origin: loaded.origin("broker.url"),
+        password: password_elsewhere(broker, environment),
     };
-    let found = |rules: &[Rule]| {
-        let sound = |(keys, _): &&Rule| !keys.iter().any(|key| wrong.contains(key));
-        let found = rules
-            .iter()
-            .filter(sound)
-            .filter_map(|(_, rule)| rule(&facts));
-        found.collect::<Vec<_>>()
+    let apply = |(keys, rule): &Rule| {
+        let is_right = !keys.iter().any(|key| wrong.contains(key));
+        is_right.then(|| rule(&facts)).flatten()
     };
-    let problems = found(&PROBLEMS)
-        .iter()
-        .map(|text| Problem::new(text))
-        .collect();
-    (problems, found(&WARNINGS))
+    let problems = PROBLEMS.iter().filter_map(apply);
+    let problems = problems.map(|text| Problem::new(&text)).collect();
+    (problems, WARNINGS.iter().filter_map(apply).collect())
 }
 
 /// Where the password is, unless it is in the URLs.
@@ -79,15 +76,17 @@ fn password_elsewhere(broker: &Broker, environment: &Environment) -> Option<&'st
 }
 
 fn reconnect(facts: &Facts<'_>) -> Option<String> {
-    let reconnect = facts.broker.reconnect;
-    (reconnect.initial > reconnect.max).then(|| {
+    let Reconnect { initial, max } = facts.broker.reconnect;
+    let shown = |value, key| {
+        let origin = facts.loaded.origin(key);
+        format!("\"{}\" ({origin})", format_duration(value))
+    };
+    (initial > max).then(|| {
         format!(
-            "broker.reconnect.initial: must not be above broker.reconnect.max, \
-             is \"{}\" ({}) with a max of \"{}\" ({}); lower it or raise max",
-            format_duration(reconnect.initial),
-            facts.loaded.origin("broker.reconnect.initial"),
-            format_duration(reconnect.max),
-            facts.loaded.origin("broker.reconnect.max"),
+            "broker.reconnect.initial: must not be above broker.reconnect.max, is {} with a max of {}; \
+             lower it or raise max",
+            shown(initial, "broker.reconnect.initial"),
+            shown(max, "broker.reconnect.max"),
         )
     })
 }
@@ -107,25 +106,19 @@ fn certificate(facts: &Facts<'_>) -> Option<String> {
 
 fn quorum(facts: &Facts<'_>) -> Option<String> {
     let queue = &facts.loaded.config.queue;
+    let origin = facts.loaded.origin("queue.durable");
     (queue.kind == QueueKind::Quorum && !queue.durable).then(|| {
         format!(
-            "queue.durable: must be true for a quorum queue, is false ({}); \
-             remove it or set queue.type to \"classic\"",
-            facts.loaded.origin("queue.durable")
+            "queue.durable: must be true for a quorum queue, is false ({origin}); \
+             remove it or set queue.type to \"classic\""
         )
     })
 }
 
 fn unused_tls(facts: &Facts<'_>) -> Option<String> {
-    let tls = &facts.broker.tls;
-    let files = [&tls.ca_file, &tls.cert_file, &tls.key_file];
-    let is_set = files.iter().any(|file| file.is_some()) || tls.server_name.is_some();
-    let is_used = facts
-        .broker
-        .url
-        .iter()
-        .any(|url| url.scheme == Scheme::Amqps);
-    let origin = facts.url_origin;
+    let is_set = facts.broker.tls != Tls::default();
+    let is_used = facts.urls.iter().any(|url| url.scheme == Scheme::Amqps);
+    let origin = facts.origin;
     (is_set && !is_used).then(|| {
         format!("broker.tls: is not used, no URL in broker.url starts with amqps:// ({origin})")
     })
@@ -133,59 +126,56 @@ fn unused_tls(facts: &Facts<'_>) -> Option<String> {
 
 fn twice(facts: &Facts<'_>) -> Option<String> {
     let mut seen = BTreeSet::new();
-    let mut urls = facts.broker.url.iter().map(BrokerUrl::redacted);
+    let mut urls = facts.urls.iter().map(BrokerUrl::redacted);
     let again = urls.find(|url| !seen.insert(url.clone()))?;
-    Some(format!(
-        "broker.url: names {again} twice ({})",
-        facts.url_origin
-    ))
+    let origin = facts.origin;
+    Some(format!("broker.url: names {again} twice ({origin})"))
 }
 
 fn readable_password(facts: &Facts<'_>) -> Option<String> {
     let is_secret = |url: &BrokerUrl| url.password.is_some() && url.user != "guest";
-    let file = facts.loaded.file("broker.url")?;
-    let mode = file.metadata().ok()?.permissions().mode();
-    (mode & 0o004 != 0 && facts.broker.url.iter().any(is_secret)).then(|| {
+    let mode = facts.loaded.file("broker.url")?.metadata().ok()?.mode();
+    let origin = facts.origin;
+    (mode & 0o004 != 0 && facts.urls.iter().any(is_secret)).then(|| {
         format!(
-            "broker.url: contains a password, and everyone can read the file ({}); \
-             put the password into its own file and set broker.password_file",
-            facts.url_origin
+            "broker.url: contains a password, and everyone can read the file ({origin}); \
+             put the password into its own file and set broker.password_file"
         )
     })
 }
 
+/// The first URL that names a user without a password, if there is no password elsewhere either.
+fn without_password<'a>(facts: &Facts<'a>, certificate: bool) -> Option<&'a BrokerUrl> {
+    let is_lacking = |url: &&BrokerUrl| {
+        url.password.is_none() && shows_certificate(facts.broker, url) == certificate
+    };
+    let url = facts.urls.iter().find(is_lacking);
+    url.filter(|_| facts.password.is_none())
+}
+
 fn no_password(facts: &Facts<'_>) -> Option<String> {
-    let is_lacking =
-        |url: &&BrokerUrl| url.password.is_none() && !shows_certificate(facts.broker, url);
-    let url = facts.broker.url.iter().find(is_lacking)?;
-    facts.password.is_none().then(|| {
-        format!(
-            "broker.url: has no password for user {:?} at {url} ({}), and the credential {CREDENTIAL} does \
-             not exist here; set broker.password_file, unless the service has that credential",
-            url.user, facts.url_origin
-        )
-    })
+    let url = without_password(facts, false)?;
+    let (user, origin) = (&url.user, facts.origin);
+    Some(format!(
+        "broker.url: has no password for user {user:?} at {url} ({origin}), and the credential {CREDENTIAL} does \
+         not exist here; set broker.password_file, unless the service has that credential"
+    ))
 }
 
 fn unused_password(facts: &Facts<'_>) -> Option<String> {
     let is_given = |url: &&BrokerUrl| url.password.is_some() && !url.default_login;
-    let url = facts.broker.url.iter().find(is_given)?;
+    let url = facts.urls.iter().find(is_given)?;
+    let (used, origin) = (facts.password?, facts.origin);
     Some(format!(
-        "broker.url: its password for {url} is not used, {} takes precedence ({}); remove one of them",
-        facts.password?, facts.url_origin
+        "broker.url: its password for {url} is not used, {used} takes precedence ({origin}); remove one of them"
     ))
 }
 
 fn unused_user(facts: &Facts<'_>) -> Option<String> {
-    let is_named = |url: &&BrokerUrl| {
-        url.password.is_none() && !url.default_login && shows_certificate(facts.broker, url)
-    };
-    let url = facts.broker.url.iter().find(is_named)?;
-    facts.password.is_none().then(|| {
-        format!(
-            "broker.url: user {:?} at {url} is not used: without a password the certificate in \
-             broker.tls.cert_file determines the user ({}); remove the user, or set broker.password_file",
-            url.user, facts.url_origin
-        )
-    })
+    let url = without_password(facts, true)?;
+    let (user, origin) = (&url.user, facts.origin);
+    Some(format!(
+        "broker.url: user {user:?} at {url} is not used: without a password the certificate in \
+         broker.tls.cert_file determines the user ({origin}); remove the user, or set broker.password_file"
+    ))
 }

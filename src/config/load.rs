@@ -3,6 +3,7 @@
 use super::check;
 use super::environment::{CONFIG_VARIABLE, Environment};
 use super::exposure::exposed_key;
+use super::fault::Fault;
 use super::file::{ReadError, read_text};
 use super::keys::{Config, keys};
 use super::loaded::Loaded;
@@ -44,23 +45,23 @@ pub fn load_from(
     overrides: &Overrides,
     environment: &Environment,
 ) -> Result<Loaded, Vec<Problem>> {
-    let mut layers = Layers::default();
+    let mut settings = Settings::default();
     let named = overrides.config.clone();
     if let Some(path) = named.or_else(|| environment.path(CONFIG_VARIABLE)) {
-        layers.file_and_drop_ins(&path, Need::Required);
+        add_file_and_drop_ins(&mut settings, &path, Need::Required);
     } else {
         let need = match program {
             Program::Daemon => Need::IfPresent,
             Program::Client => Need::IfReadable,
         };
-        layers.file_and_drop_ins(environment.system_file(), need);
+        add_file_and_drop_ins(&mut settings, environment.system_file(), need);
         if let (Program::Client, Some(path)) = (program, environment.user_file()) {
-            layers.file(&path, Need::IfPresent);
+            add_file(&mut settings, &path, Need::IfPresent);
         }
     }
-    layers.settings.add_environment(environment);
-    layers.settings.add_flags(&overrides.values);
-    layers.finish(program, environment)
+    settings.add_environment(environment);
+    settings.add_flags(&overrides.values);
+    finish(settings, program, environment)
 }
 
 /// What it means if a file is not there or cannot be read.
@@ -74,105 +75,84 @@ enum Need {
     IfReadable,
 }
 
-#[derive(Default)]
-struct Layers {
-    settings: Settings,
-    files: Vec<PathBuf>,
+fn add_file(settings: &mut Settings, path: &Path, need: Need) {
+    match read_text(path, MAX_FILE) {
+        Ok(text) => settings.add_toml(path, &text),
+        Err(error) => unreadable(settings, path, &error, need),
+    }
 }
 
-impl Layers {
-    fn file(&mut self, path: &Path, need: Need) {
-        match read_text(path, MAX_FILE) {
-            Ok(text) => {
-                self.files.push(path.to_owned());
-                self.settings.add_toml(path, &text);
-            }
-            Err(error) => self.unreadable(path, &error, need),
+/// A file, and the files in `PATH.d` sorted by name: `*.toml`, without hidden ones.
+fn add_file_and_drop_ins(settings: &mut Settings, path: &Path, need: Need) {
+    add_file(settings, path, need);
+    let mut folder = OsString::from(path);
+    folder.push(".d");
+    let folder = PathBuf::from(folder);
+    let name = |entry: std::io::Result<fs::DirEntry>| Ok(entry?.file_name());
+    let names = fs::read_dir(&folder).and_then(|entries| entries.map(name).collect());
+    let mut names: Vec<OsString> = match names.map_err(ReadError::from) {
+        Ok(names) => names,
+        Err(ReadError::Missing(_)) => return,
+        Err(error) => return unreadable(settings, &folder, &error, need),
+    };
+    let is_drop_in = |name: &[u8]| name.ends_with(b".toml") && !name.starts_with(b".");
+    names.retain(|name| is_drop_in(name.as_encoded_bytes()));
+    names.sort();
+    for name in names {
+        add_file(settings, &folder.join(name), need);
+    }
+}
+
+fn unreadable(settings: &mut Settings, path: &Path, error: &ReadError, need: Need) {
+    let what = format!("cannot read {}: {error}", path.display());
+    let help = |help| format!("{what}; {help}");
+    match (need, error) {
+        (Need::IfPresent | Need::IfReadable, ReadError::Missing(_)) => {}
+        (Need::IfReadable, _) => settings.warnings.push(one_line(&help("skipped"))),
+        _ => {
+            let text = error.help().map_or_else(|| what.clone(), help);
+            settings.problems.push(Problem::new(&text));
         }
     }
+}
 
-    /// A file, and the files in `PATH.d` sorted by name: `*.toml`, without hidden ones.
-    fn file_and_drop_ins(&mut self, path: &Path, need: Need) {
-        self.file(path, need);
-        let mut folder = OsString::from(path);
-        folder.push(".d");
-        let folder = PathBuf::from(folder);
-        let name = |entry: std::io::Result<fs::DirEntry>| Ok(entry?.file_name());
-        match fs::read_dir(&folder).and_then(|entries| entries.map(name).collect()) {
-            Ok(names) => {
-                let mut names: Vec<OsString> = names;
-                let is_drop_in = |name: &[u8]| name.ends_with(b".toml") && !name.starts_with(b".");
-                names.retain(|name| is_drop_in(name.as_encoded_bytes()));
-                names.sort();
-                for name in names {
-                    self.file(&folder.join(name), need);
-                }
-            }
-            Err(error) => match ReadError::from(error) {
-                ReadError::Missing(_) => {}
-                failed => self.unreadable(&folder, &failed, need),
-            },
-        }
-    }
-
-    fn unreadable(&mut self, path: &Path, error: &ReadError, need: Need) {
-        let what = format!("cannot read {}: {error}", path.display());
-        match (need, error) {
-            (Need::IfPresent | Need::IfReadable, ReadError::Missing(_)) => {}
-            (Need::IfReadable, _) => {
-                self.settings
-                    .warnings
-                    .push(one_line(&format!("{what}; skipped")));
-            }
-            _ => self
-                .settings
-                .problems
-                .push(Problem::new(&match error.help() {
-                    Some(help) => format!("{what}; {help}"),
-                    None => what,
-                })),
-        }
-    }
-
-    fn finish(self, program: Program, environment: &Environment) -> Result<Loaded, Vec<Problem>> {
-        let Settings {
-            values,
-            merged,
-            warnings,
-            mut problems,
-        } = self.settings;
-        let mut loaded = Loaded {
-            config: Config::default(),
-            files: self.files,
-            warnings,
-            origins: merged,
+/// Reads the values that won, and applies the rules over several keys.
+fn finish(
+    settings: Settings,
+    program: Program,
+    environment: &Environment,
+) -> Result<Loaded, Vec<Problem>> {
+    let mut problems = settings.problems;
+    let mut loaded = Loaded {
+        config: Config::default(),
+        files: settings.files,
+        warnings: settings.warnings,
+        origins: settings.merged,
+    };
+    let mut wrong = Vec::new();
+    for key in keys() {
+        // An error here only means that no source sets the key.
+        let Ok(place) = loaded.origins.extract_inner::<usize>(key.name) else {
+            continue;
         };
-        let mut wrong = Vec::new();
-        for key in keys() {
-            // An error here only means that no layer sets the key.
-            let Ok(place) = loaded.origins.extract_inner::<usize>(key.name) else {
-                continue;
-            };
-            if let Err(fault) = (key.read)(&mut loaded.config, &values[place]) {
-                let origin = loaded.origin(key.name);
-                problems.push(Problem::new(&format!(
-                    "{}: {}, is {} ({origin}); {}",
-                    key.name, fault.what, fault.shown, fault.help
-                )));
-                wrong.push(key.name);
-            }
+        if let Err(fault) = (key.read)(&mut loaded.config, &settings.values[place]) {
+            let (name, origin) = (key.name, loaded.origin(key.name));
+            let Fault { what, shown, help } = fault;
+            let text = format!("{name}: {what}, is {shown} ({origin}); {help}");
+            problems.push(Problem::new(&text));
+            wrong.push(name);
         }
-        let (faults, warnings) = check::check(&loaded, &wrong, environment);
-        problems.extend(faults);
-        loaded.warnings.extend(warnings);
-        // At each call of the client it would be in the way; its checks ask for it.
-        if program == Program::Daemon {
-            loaded.warnings.extend(exposed_key(&loaded.config.broker));
-        }
-        if problems.is_empty() {
-            Ok(loaded)
-        } else {
-            Err(problems)
-        }
+    }
+    let (contradictions, warnings) = check::check(&loaded, &wrong, environment);
+    problems.extend(contradictions);
+    loaded.warnings.extend(warnings);
+    // Not at each call of the client; its checks ask for it.
+    if program == Program::Daemon {
+        loaded.warnings.extend(exposed_key(&loaded.config.broker));
+    }
+    if problems.is_empty() {
+        Ok(loaded)
+    } else {
+        Err(problems)
     }
 }

@@ -11,7 +11,7 @@ use super::unknown::{not_a_setting, unknown_key, unknown_variable};
 use figment::value::{Dict, Map};
 use figment::{Figment, Metadata, Profile, Provider};
 use serde::Deserialize as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::Value;
 use toml::de::{DeTable, DeValue, Error, ValueDeserializer};
 
@@ -22,6 +22,8 @@ pub(super) struct Settings {
     pub(super) values: Vec<Value>,
     /// For each key that is set, the place in `values`, with its origin as metadata.
     pub(super) merged: Figment,
+    /// The files that were read, in order.
+    pub(super) files: Vec<PathBuf>,
     pub(super) problems: Vec<Problem>,
     /// One line each.
     pub(super) warnings: Vec<String>,
@@ -67,6 +69,7 @@ impl Settings {
 
     /// Adds the settings of a TOML file's text.
     pub(super) fn add_toml(&mut self, path: &Path, text: &str) {
+        self.files.push(path.to_owned());
         let newlines = text.match_indices('\n').map(|(at, _)| at).collect();
         let mut walk = Walk {
             path,
