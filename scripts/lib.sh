@@ -72,14 +72,14 @@ need() {
 	install_without_services "${packages[@]}"
 }
 
-# want THING...: installs what is missing if that is possible.
+# want THING...: installs what is missing, if possible.
 want() {
-	(need "$@") || say 'going on without'
+	(need "$@") || say 'continuing without it'
 }
 
-# Debian starts a service when its package is installed. The system's RabbitMQ is not wanted here, only
-# its program: a policy that says no to every start is put in place meanwhile, unless there is one already,
-# and a unit that came with this is not left enabled for the next boot either.
+# install_without_services PACKAGE...: Debian starts a service when its package is installed. Only the program of
+# RabbitMQ is wanted here: a policy that denies every start is put in place meanwhile, unless there is one already,
+# and its unit is not left enabled for the next boot.
 install_without_services() {
 	local policy=/usr/sbin/policy-rc.d own_policy='' status=0
 	if [ ! -e $policy ]; then
