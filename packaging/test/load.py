@@ -16,8 +16,8 @@ import time
 
 import pika
 
-LONGEST = 120  # seconds to wait for the last answer
-LONGEST_LOAD = 240  # seconds to go on without being told to end
+MAX_WAIT = 120  # seconds, for the last answer
+MAX_LOAD = 240  # seconds, if nothing ends the load
 
 
 class Load:
@@ -73,12 +73,12 @@ def main():
     for _ in range(count):
         load.send()
     print("sent", flush=True)
-    end = time.monotonic() + LONGEST_LOAD
+    end = time.monotonic() + MAX_LOAD
     while until and not os.path.exists(until) and time.monotonic() < end:
         load.listen(0.1)
         for _ in range(count - len(load.open)):
             load.send()
-    end = time.monotonic() + LONGEST
+    end = time.monotonic() + MAX_WAIT
     while load.open and time.monotonic() < end:
         load.listen(0.2)
     # A duplicate would arrive soon after.
