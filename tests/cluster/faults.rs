@@ -13,7 +13,7 @@ const FAILOVER: Duration = Duration::from_secs(2);
 const OURS: Duration = Duration::from_millis(1500);
 /// From when on all calls are answered after the end of a node of an older release, for which no gap is promised.
 const SETTLED: Duration = Duration::from_secs(3);
-/// The longest from a cut until those are served again who know a node on the healthy side.
+/// The longest time from a cut until the callers that know a node on the healthy side are served again.
 const SERVED_AFTER_CUT: Duration = Duration::from_secs(15);
 /// How long nodes are frozen and cut off.
 const LONG: Duration = Duration::from_secs(30);
@@ -129,7 +129,7 @@ pub fn cut(cluster: &Cluster) -> Row {
     cut_off("cut", cluster, places, 1)
 }
 
-/// The node of both daemons and a caller is cut off: the daemons are healthy in their own eyes, and serve nobody.
+/// The node of both daemons and a caller is cut off: the daemons consider themselves healthy, and serve nobody.
 pub fn cut_daemons(cluster: &Cluster) -> Row {
     let places = Places {
         leader: 0,

@@ -21,12 +21,12 @@ const ONE_SHOTS: Duration = Duration::from_millis(500);
 /// What ending may take: the time of the calls that are left, and more.
 const END: Duration = Duration::from_secs(60);
 
-/// Ends a thread when it is told to, and when it is dropped.
+/// Ends a thread on request, and when it is dropped.
 #[derive(Debug, Default)]
 pub struct Stopped(Arc<AtomicBool>);
 
 impl Stopped {
-    /// Tells the thread.
+    /// Asks the thread to end.
     pub fn stop(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -67,7 +67,7 @@ pub fn heal(node: usize) {
     nft(Some(node), "delete table inet cut");
 }
 
-/// While this lives, clients that connect reach one node alone: the others refuse. Connections that are there stay.
+/// While this exists, new connections reach one node only: the others refuse. Existing connections stay.
 pub struct Only(());
 
 impl Only {

@@ -71,7 +71,7 @@ impl Node {
         *process = Some(Process::start(&mut command, b""));
     }
 
-    /// Waits until it has started and knows of all others that it is told to know of.
+    /// Waits until it has started and knows all nodes that are named here.
     pub fn wait_until_up(&self, nodes: usize) {
         let up = format!(
             "(catch rabbit:is_running()) =:= true andalso length(nodes()) + 1 >= {nodes} \
@@ -105,7 +105,7 @@ impl Node {
 
     /// `rabbitmq-upgrade drain`: the node closes its connections and gives up what it leads.
     pub fn drain(&self) {
-        // It fails when a connection that it is about to close ends by itself.
+        // It fails if a connection that it is about to close ends by itself.
         until(LIMIT, "a drain that meets no connection at its end", || {
             self.inside(&["rabbitmq-upgrade", "-q", "drain"]).ok()
         });

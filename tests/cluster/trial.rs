@@ -16,7 +16,7 @@ pub const AFTER: Duration = Duration::from_secs(6);
 /// The longest that confirmed requests may wait for their answers after the load has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(45);
 
-/// Who is at which node before the fault.
+/// Which program is at which node before the fault.
 #[derive(Debug, Clone, Copy)]
 pub struct Places {
     /// Leads the request queue.

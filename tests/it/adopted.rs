@@ -76,7 +76,7 @@ fn what_costs_requests_is_served_and_warned_of_once() {
         });
         assert!(found.is_some(), "{property}: {of_type:#?}");
 
-        // A session later nothing is said again.
+        // The next session does not repeat the warning.
         broker.close_connections(&vhost);
         until(SOON, "the next session", || {
             (matching(&daemon, "consuming rpc_queue") == 2).then_some(())

@@ -31,7 +31,7 @@ fn prepare(client: &mut Client, proxy: &Proxy, ledger: &mut Ledger, count: u64) 
         client
             .request(QUEUE, request, n.to_string().as_bytes())
             .unwrap();
-        // Nobody waits for this one, so that an ack is all that it takes.
+        // This one needs no reply, only an ack.
         client.publish(QUEUE, &Properties::new(), b"30").unwrap();
     }
     client.wait_for_confirms(SOON).unwrap();
@@ -104,7 +104,7 @@ fn a_memory_alarm_is_ridden_out() {
     proxy.assert_clean();
 }
 
-/// More replies than the sockets hold: the broker leaves them there, which is no fault of the network.
+/// More replies than the sockets hold: the broker does not read them, which is not a fault of the network.
 #[test]
 fn a_memory_alarm_with_large_replies_is_ridden_out() {
     let broker = Broker::exclusive();
@@ -128,7 +128,7 @@ fn a_memory_alarm_with_large_replies_is_ridden_out() {
     server.wait_for_line("blocked by the broker", SOON);
     broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked >= 39);
     let began = Instant::now();
-    // Longer than a network that takes nothing is put up with.
+    // Longer than a network that accepts nothing would be tolerated.
     while began.elapsed() < duration() + Duration::from_secs(4) {
         let depth = broker.depth(&vhost, QUEUE).unwrap();
         assert!(depth.unacked >= 39, "{depth:?}: {:?}", server.stderr());

@@ -147,8 +147,8 @@ fn an_open_loop_shows_a_stall_of_the_server() {
         (&0.into(), &0.into())
     );
     assert_eq!(report["answered"], 2500);
-    // Who asked just then waited for all of the second, as two in a hundred did for most of it; a loop
-    // that waits for answers would have asked nobody.
+    // A request sent just then waited for all of the second, and two in a hundred waited for most of it; a loop that
+    // waits for answers would have sent none.
     assert!(latency(&report, "p99.9") >= 900.0, "{report}");
     assert!(latency(&report, "p99") >= 800.0, "{report}");
     assert!(
@@ -168,7 +168,7 @@ fn a_rate_that_cannot_be_kept_is_told_and_the_end_is_bounded() {
     let (process, _folder) = bench.start();
     let first = server.request();
     server.reply(&first, b"832040");
-    // Nobody answers any more: five wait at a time.
+    // No more answers: five wait at a time.
     let output = process.output(SOON);
     assert_eq!((output.code(), output.stderr.as_str()), (75, ""));
     // Asked one group after the other, all of the 200 would have waited in vain.

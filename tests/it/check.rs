@@ -20,7 +20,7 @@ fn lines(stderr: &[u8]) -> Vec<String> {
 fn a_good_configuration_is_one_line_on_stderr() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("good.toml");
-    // Nothing listens there, and nobody asks.
+    // Nothing listens there, and it is not contacted.
     fs::write(&file, "broker.url = \"amqp://127.0.0.1:1\"\n").unwrap();
     let file = file.to_str().unwrap();
     for flag in ["--check", "-t"] {

@@ -175,7 +175,7 @@ fn a_plain_request_says_no_more_than_the_tutorials() {
             ..wire::Properties::new()
         };
         assert_eq!((&request.body[..], properties), (&b"10"[..], transient));
-        // The queue goes with its server; a request that finds none comes back.
+        // The queue is deleted with its server; a request that is routed to no queue is returned.
         drop(server);
         until(SOON, "the queue's end", || {
             broker.depth(&vhost, "rpc_queue").is_none().then_some(())

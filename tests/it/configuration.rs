@@ -150,7 +150,7 @@ fn both_programs_look_into_the_files_with_the_password_and_for_tls() {
                 "broker.tls.cert_file: cannot use certificate.pem: its first certificate does not belong to the key in other-key.pem",
             ),
         ),
-        // Nobody will need it.
+        // Nothing will need it.
         (
             "broker = { url = \"amqp://u:p@h\", tls = { server_name = \"h\" } }".into(),
             None,
@@ -210,7 +210,7 @@ fn what_this_user_may_not_read_is_a_problem_of_the_daemon_and_a_warning_to_a_use
 #[test]
 fn the_users_own_file_is_checked_and_cannot_hide_the_daemons() {
     let own = ".config/fibrpc/fibrpc.toml";
-    // What the user's own file says is nothing to the daemon, and what it says wrong is told as well.
+    // The daemon ignores the user's own file; mistakes in it are reported as well.
     let folder = folder(&[(own, "client.timeout = \"7s\"\n")]);
     let (code, stdout, _) = run(FIBRPC, &folder, &["config", "check"]);
     assert_eq!(code, Some(0));
@@ -222,7 +222,7 @@ fn the_users_own_file_is_checked_and_cannot_hide_the_daemons() {
         stderr,
         format!("fibrpc: client.timeuot: unknown key ({own}:1); did you mean client.timeout?\n")
     );
-    // A wrong flag is wrong usage; both programs find it, and it is told once.
+    // A wrong flag is a usage error; it concerns both programs, and is reported once.
     let (code, _, stderr) = run(
         FIBRPC,
         &folder,

@@ -178,7 +178,7 @@ fn a_plain_server_is_shown_as_such() {
     let line = "reply from a plain server (no fibrpcd, or an old one): seq=1 time=";
     assert!(output.stdout.starts_with(line), "{output:?}");
 
-    // Nobody listens for status requests, so there is nothing to wait for.
+    // There is no control queue, so there is nothing to wait for.
     let output = fibrpc(&settings, &["status"]);
     assert_eq!(output.code(), 0);
     assert_eq!(
@@ -188,7 +188,7 @@ fn a_plain_server_is_shown_as_such() {
          one without server.control or permission for it, or one too busy\n"
     );
 
-    // A daemon beside it: it is shown, and it knows what its broker calls that queue.
+    // A daemon beside it: it is shown, and it knows the type of the queue.
     let _daemon = Daemon::start(&settings.clone().set("server.instance", "blue"));
     broker.wait_for_consumers(&vhost, "rpc_queue", 2);
     let status = status_of(&settings, 1);

@@ -142,7 +142,7 @@ fn a_server_whose_clock_is_wrong() {
         "clock",
         &["1 day ahead", "every request for late", "set the clocks"],
     );
-    // That it was answered nevertheless is no contradiction: by a server that does not look at deadlines.
+    // It was answered nevertheless, by a server that does not check deadlines.
     assert_eq!((report.verdict("answer"), report.output.code()), ("ok", 2));
 }
 
@@ -169,7 +169,7 @@ fn a_queue_without_consumers_and_no_queue() {
     let message = report.of("queue")[0]["message"].as_str().unwrap();
     assert!(message.contains("3 messages waiting"), "{message}");
     assert_eq!(report.verdict("read"), "ok");
-    // Nobody has touched them.
+    // They were not touched.
     for _ in 0..3 {
         assert!(!client.get("rpc_queue", true).unwrap().unwrap().redelivered);
     }

@@ -91,7 +91,7 @@ impl<'a> Bench<'a> {
 fn callers_at_a_node_that_is_gone_stop_nobody() {
     for count in [5, 20, 200] {
         let mut bench = Bench::new(Broker::shared());
-        // All of them wait when the daemon comes, among others who are there.
+        // All of them wait when the daemon starts, among requests of callers that are alive.
         let mut live = 0;
         for process in 0..count {
             if process % 4 == 1 {
@@ -109,7 +109,7 @@ fn callers_at_a_node_that_is_gone_stop_nobody() {
             answered += 1;
         }
         let report = bench.settled(&mut daemon);
-        // The first death may accuse nobody, the second one is by one reply alone; a session serves on.
+        // The first session may blame nothing, the second one ends by one reply alone; a third one continues to serve.
         let sessions = report["sessions"].as_u64().unwrap();
         assert!(sessions <= 3, "{count}: {report}");
         let log = daemon.stderr().join("\n");
@@ -122,7 +122,7 @@ fn callers_at_a_node_that_is_gone_stop_nobody() {
     }
 }
 
-/// Each node is found out by itself, and what one is called says nothing of its next start.
+/// Each dead node is identified by itself, and a later start of a node with the same name is another node.
 #[test]
 fn several_nodes_that_are_gone_are_told_apart() {
     let mut bench = Bench::new(Broker::shared());

@@ -117,7 +117,7 @@ fn broker_keeps_port_and_data_through_every_kind_of_end() {
     client.declare("q", &Declare::passive()).unwrap();
     broker.memory_alarm(true);
     until(SOON, "connection.blocked", || {
-        // The alarm reaches the connection a moment later, and is told with the next publish after that.
+        // The alarm reaches the connection a moment later, and is reported at the next publish after that.
         client.publish("q", &Properties::new(), b"2").unwrap();
         client.listen(Duration::from_millis(50)).unwrap();
         client.blocked.clone()

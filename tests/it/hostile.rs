@@ -125,7 +125,7 @@ impl<'a> Bench<'a> {
                 !line.contains('\u{1b}') && !line.contains("5e1f\\n"),
                 "{line}"
             );
-            // An address that is refused is named; nothing else of a request is shown.
+            // A refused address is shown; nothing else of a request is.
             let address = ["reply_to=", "refused a reply address"];
             let shown = line.contains(CANARY) && !address.iter().any(|text| line.contains(text));
             assert!(!shown && line.len() < 1_000, "{line}");

@@ -71,7 +71,7 @@ fn what_expired_while_it_was_prefetched_is_not_computed() {
         let request = until_ms(&id.to_string(), deadline);
         client.request(QUEUE, request, LARGE.as_bytes()).unwrap();
     }
-    // As many as a daemon takes that does not know yet what they cost.
+    // As many as a daemon takes while it does not know their cost yet.
     broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked > 1);
     let over = deadline + i64::try_from(SKEW.as_millis()).unwrap();
     until(SOON, "the deadline", || (unix_ms() > over).then_some(()));

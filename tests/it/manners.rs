@@ -112,7 +112,7 @@ fn numbers_can_be_typed() {
         output.stdout.ends_with("fibrpc: 2 answered, 1 failed\r\n"),
         "{output:?}"
     );
-    // Nobody watches a bar while they type.
+    // No progress bar while somebody types.
     assert!(!output.stdout.contains(" done, "), "{output:?}");
 }
 
@@ -191,7 +191,7 @@ fn a_wait_of_a_second_is_explained_on_a_terminal() {
     assert!(!output.stdout.contains("waiting"), "{output:?}");
     assert_eq!(fibrpc(&settings, &["30"]).stderr.lines().count(), 1);
 
-    // A pipe to which nobody writes, and then one without a further number.
+    // A pipe that nobody writes to, and then one without a further number.
     let folder = tempfile::tempdir().unwrap();
     let fifo = folder.path().join("fifo");
     assert!(
@@ -207,7 +207,7 @@ fn a_wait_of_a_second_is_explained_on_a_terminal() {
     let output = on_terminal(terminal, &settings, &["--file", file]);
     assert_eq!(output.code(), 130, "{output:?}");
 
-    // It listens, and says nothing.
+    // It listens, and never answers.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = mute.local_addr().unwrap();
     let settings = Settings::at(&format!("amqp://{address}")).set("client.timeout", "1500ms");

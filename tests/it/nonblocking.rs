@@ -40,7 +40,7 @@ fn read_late(script: &str, arguments: &[&str]) -> (String, Output) {
     (written, process.output(SOON))
 }
 
-/// A file with lines that are no numbers, about which nobody needs to be asked.
+/// A file with lines that are not numbers, for which no server is needed.
 fn bad_numbers(folder: &Path) -> String {
     let file = folder.join("bad");
     let lines: Vec<String> = (0..3000)

@@ -69,7 +69,7 @@ fn the_watchdog_is_fed_while_the_broker_is_down() {
     assert_eq!(daemon.wait(SOON).code(), Some(0));
 }
 
-/// A broker that does not answer is no hang, whatever the session is asking it for.
+/// A broker that does not answer must not look like a hang of the daemon, whatever the session waits for.
 #[test]
 fn the_watchdog_is_fed_while_a_frozen_broker_is_asked_for_something() {
     let broker = Broker::shared();

@@ -90,7 +90,7 @@ fn two_brokers_behind_one_address_are_not_served() {
     let consuming = |line: &String| line.contains("consuming");
     assert!(!daemon.stderr().iter().any(consuming));
 
-    // The doctor's two connections are as a daemon's.
+    // The doctor opens two connections, like a daemon.
     doctor(&settings).assert_problem(
         "broker",
         &["reached two brokers", "broker.url must name one"],

@@ -196,7 +196,7 @@ fn a_broker_where_nobody_serves_is_left_for_one_where_somebody_does() {
     leaves(&cut_off, &settings, &["30", "31"], "832040\n1346269\n");
 }
 
-/// A broker that cannot reach the queue's leader does not know who serves: looks there prove nothing, or have no end.
+/// A broker that cannot reach the queue's leader does not know the consumers: passive declares prove nothing, or hang.
 #[test]
 fn a_broker_that_does_not_know_who_serves_is_left_for_one_that_does() {
     let broker = Broker::shared();
@@ -213,7 +213,7 @@ fn a_broker_that_does_not_know_who_serves_is_left_for_one_that_does() {
         })
     });
     cut_off.set(|faults| faults.answer = Some(silent));
-    // Less than broker.confirm_timeout, after which a look has failed.
+    // Less than broker.confirm_timeout, after which the passive declare has failed.
     let settings = at(&[cut_off.url(&vhost), broker.url(&vhost)]).set("client.timeout", "20s");
     leaves(&cut_off, &settings, &["30", "31"], "832040\n1346269\n");
 }
@@ -225,7 +225,7 @@ fn a_look_goes_to_a_broker_where_somebody_serves() {
     let vhost = broker.vhost();
     let other_vhost = broker.vhost();
     let _daemon = daemon(broker, &vhost);
-    // A broker of its own, as it were, where there is the queue and nobody on it.
+    // Another broker, in effect, that has the queue and no consumer on it.
     let mut idle = wire::Client::connect(broker.port(), &other_vhost).unwrap();
     idle.declare("rpc_queue", &Declare::classic()).unwrap();
     let cut_off = Proxy::new(broker.port());
@@ -356,7 +356,7 @@ fn what_was_published_before_is_not_called_unavailable() {
     let failure = std::thread::scope(|scope| {
         scope.spawn(|| {
             assert_eq!(server.request().body, b"30");
-            // The queue goes with its server.
+            // The queue is deleted with its server.
             assert_eq!(broker.close_connections(&vhost), 2);
         });
         let failed = runtime.block_on(client.call("30", 10 * SOON));

@@ -19,7 +19,7 @@ fn desert(proxy: &Proxy) {
     proxy.set(|faults| faults.answer = Some(nobody));
 }
 
-/// A daemon with two ways to the broker, and which of them it took.
+/// A daemon with two addresses of the broker, the one that it uses first.
 fn scene(broker: &Broker, vhost: &str) -> (Daemon, [Proxy; 2]) {
     let mut proxies = [Proxy::new(broker.port()), Proxy::new(broker.port())];
     let urls = proxies.each_ref().map(|proxy| proxy.url(vhost));

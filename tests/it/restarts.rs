@@ -13,7 +13,7 @@ use crate::support::{Broker, Daemon, Fibrpc, Process, SOON, Settings, example, u
 
 const QUEUE: &str = "rpc_queue";
 
-/// A server whose jobs are asleep for as many milliseconds as a request says, one at a time.
+/// A server whose jobs sleep for as many milliseconds as a request says, one at a time.
 fn sleeper(broker: &Broker, vhost: &str, instance: &str) -> Process {
     let mut command = example("sleep");
     command
@@ -43,7 +43,7 @@ fn most_deliveries(broker: &Broker, vhost: &str) -> (usize, u64) {
 #[test]
 fn clean_restarts_cost_no_request() {
     let (restarts, requests) = (times(10, 50), times(60, 200));
-    // So long that some still wait at the end: each stop goes on with what it has for a second.
+    // Long enough that some still wait at the end: each stop continues with what it has for a second.
     let job = times(300, 450).to_string();
     let broker = Broker::shared();
     let vhost = broker.vhost();
@@ -163,7 +163,7 @@ fn a_reload_of_the_prefetch_fails_no_call() {
                 while !over.load(Ordering::Relaxed) {
                     let began = Instant::now();
                     let (_, _, consumers) = client.declare(QUEUE, &Declare::passive()).unwrap();
-                    // A quorum queue whose leader is busy is said to have none, after a quarter of a second.
+                    // A quorum queue whose leader is busy is reported to have none, after a quarter of a second.
                     let busy = began.elapsed() > Duration::from_millis(200);
                     assert!(consumers > 0 || busy, "no consumer at look {looks}");
                     looks += 1;

@@ -355,7 +355,7 @@ fn a_caller_that_stopped_waiting_is_not_computed_for() {
     );
 }
 
-/// More than the system takes as an interval of keepalives.
+/// More than the system accepts as a keepalive interval.
 #[test]
 fn the_longest_heartbeat_works() {
     let broker = Broker::shared();

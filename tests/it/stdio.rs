@@ -72,7 +72,7 @@ fn a_standard_output_that_cannot_be_written_is_an_error() {
                 "{command} {redirection}"
             );
         }
-        // Nobody can be told.
+        // There is nowhere to report it.
         for redirection in [">&- 2>&-", "<&- >&- 2>&-"] {
             assert_eq!(redirected(command, redirection).code(), 74, "{command}");
         }
@@ -121,7 +121,7 @@ fn a_discarded_standard_output_is_no_error() {
 #[test]
 fn a_reader_who_leaves_early_is_no_error() {
     for command in ["fibrpc completions bash", "fibrpcd --help"] {
-        // Nobody has the other end any more when it starts.
+        // The other end is closed before it starts.
         let script = script(command, "").replacen("exec", "exec 3> >(:); wait $!; exec", 1);
         let output = sh(&format!("{script} >&3"), &[FIBRPC, FIBRPCD]);
         assert_eq!(

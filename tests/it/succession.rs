@@ -161,7 +161,7 @@ fn settings_that_do_not_work_leave_the_old_session_in_service() {
     ask(&mut client);
     assert_eq!(client.report(QUEUE, SOON).unwrap()["sessions"], 1);
 
-    // The old session dies: there is no going back to it.
+    // The old session dies and cannot be kept.
     server.reload(&wrong.text());
     server.notify.wait_for_status(unused, SOON);
     let seen = server.notify.all().len();

@@ -315,7 +315,7 @@ fn mandoc_finds_nothing_wrong() {
     for page in [DAEMON, CLIENT, CONFIGURATION] {
         let path = root().join(page);
         if let Some(output) = tool("mandoc", &["-T", "lint", path.to_str().unwrap()]) {
-            // Which other pages a machine has says nothing about this one.
+            // Which other pages are installed does not matter.
             let elsewhere = |line: &&str| {
                 !line.contains("referenced manual not found") && !line.contains("mandoc.db")
             };

@@ -153,7 +153,7 @@ fn paths<'a>(tokens: &[Token<'a>]) -> Vec<Path<'a>> {
             ("use", next) if next != "<" => {
                 at = import(tokens, at + 1, &[], &mut imports);
             }
-            // Who may see an item says nothing of whom it needs.
+            // The visibility of an item is no dependency.
             ("pub", "(") => {
                 let inside = tokens[at..].iter().take_while(|token| token.text != ")");
                 at += inside.count();

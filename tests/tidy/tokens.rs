@@ -1,4 +1,4 @@
-//! Rust code as words and signs, without comments, literals and test items: enough to see who names whom.
+//! Rust code as words and signs, without comments, literals and test items: enough to find the paths in it.
 
 /// An identifier, `::`, or a single sign, with the line that it is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

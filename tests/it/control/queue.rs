@@ -179,7 +179,7 @@ fn opening_the_control_queue_during_an_alarm_costs_no_session_and_is_tried_again
     let impatient = settings.clone().set("broker.confirm_timeout", "500ms");
     let (daemon, reload) = reloadable(&impatient.clone().set("server.control", false));
     broker.wait_for_consumers(&vhost, "rpc_queue", 1);
-    // Brokers block a connection when it publishes: the reply has to come after the alarm.
+    // A broker blocks a connection when it publishes: the reply must follow the alarm.
     daemon.signal("STOP");
     let mut client = wire::Client::connect(broker.port(), &vhost).unwrap();
     let (mine, ..) = client.declare("", &Declare::exclusive()).unwrap();

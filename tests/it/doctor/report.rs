@@ -83,7 +83,7 @@ impl Report {
         assert_eq!((self.verdict("answer"), self.output.code()), ("skipped", 2));
     }
 
-    /// There is no problem, and the first warning is this one.
+    /// There is no problem, and this is the first warning.
     #[track_caller]
     pub fn assert_warning(&self, check: &str, words: &[&str]) {
         self.assert_first("warning", check, words);

@@ -51,7 +51,7 @@ fn a_broker_short_of_memory_or_frozen_or_stopped() {
     );
 }
 
-/// Drops every SYN, as a firewall would: nobody accepts, and there is no room for one more who waits.
+/// Drops every SYN, as a firewall would: nobody accepts, and the backlog is full.
 struct Deaf {
     address: SocketAddr,
     _socket: Socket,

@@ -201,13 +201,13 @@ fn a_password_may_change_without_a_restart() {
         .set("broker.reconnect.max", "1s");
     let notify = Notify::new();
     let mut daemon = Daemon::start_notifying(&settings, &notify);
-    // There is no queue before that, and the broker drops what is sent to none.
+    // There is no queue before that, and the broker drops messages that are routed to no queue.
     notify.wait_for_status_from(0, CONSUMING, SOON);
     let load = Load::start(broker.port(), &vhost);
     load.wait_for_answers(20, SOON);
 
     broker.ctl(&["change_password", &user, "new"]);
-    load.wait_for_answers(20, SOON); // those who are in stay in
+    load.wait_for_answers(20, SOON); // existing connections stay
     proxy.reset(None);
     let (told, text) = notify.wait_for_status_from(0, "or its password", SOON);
     assert!(text.contains("broker.password_file"), "{text}");

@@ -73,7 +73,7 @@ impl Scene {
     fn with(broker: &Broker, change: impl FnOnce(Settings) -> Settings) -> Self {
         let vhost = broker.vhost();
         let proxy = Proxy::new(broker.port());
-        // Of a quorum queue the broker tells the depth seconds late.
+        // The broker reports the depth of a quorum queue seconds late.
         let settings = Settings::at(&proxy.url(&vhost))
             .set("server.prefetch", prefetch())
             .set("queue.type", "classic");

@@ -83,7 +83,7 @@ fn a_full_reply_queue_affects_only_its_owner() {
     broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
         depth.ready + depth.unacked == 0
     });
-    // A reply is a method, a header and a body; one was taken, the others were offered three times. Those that were refused
+    // A reply is a method, a header and a body; one was accepted, the others were offered three times. Those that were refused
     // before the queue was known to be full, up to four times more, each on a channel of its own (open, select, close).
     let offered = (frames() - before) / 3;
     let most = 1 + (REQUESTS - 1) * (3 + 4 * 2);
@@ -92,7 +92,7 @@ fn a_full_reply_queue_affects_only_its_owner() {
     let full = "refused a reply address: `rpc.reply.full` takes no reply: the reply queue is full";
     daemon.wait_for_line(full, SOON);
 
-    // All slots of the window are free: so many replies can wait for their confirms at once.
+    // All slots of the window are free: as many replies can wait for their confirms at once.
     proxy.set(|faults| faults.confirms = Confirms::Hold);
     for index in 0..2 * PREFETCH {
         let id = format!("after-{index}");
@@ -222,7 +222,7 @@ fn a_caller_that_has_gone_is_no_error() {
 fn a_drain_hands_back_what_it_does_not_begin_soon() {
     const REQUESTS: u64 = 300;
     let broker = Broker::shared();
-    // The second drain lasts: what will not be begun within a second is not kept until its end.
+    // The second drain takes long: requests that cannot be begun within a second are handed back before its end.
     for (name, first) in [("quick", 1), ("lasting", 4_000)] {
         let vhost = broker.vhost();
         let proxy = Proxy::new(broker.port());

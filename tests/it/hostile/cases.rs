@@ -265,7 +265,7 @@ pub fn addresses() -> Vec<Case> {
         .map(|(name, address)| around(format!("reply_to is {name}"), to(address), Silence))
         .collect();
     cases.push(around("no reply_to", plain(), Silence));
-    // It stands for the sender itself, who does not listen here: the broker refuses the message.
+    // It stands for the sender itself, which has no consumer: the broker refuses the message.
     let bare = to(b"amq.rabbitmq.reply-to");
     cases.push(around("reply_to is the bare name", bare, Fate::Broker));
     cases

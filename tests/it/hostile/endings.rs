@@ -51,7 +51,7 @@ fn an_address_that_ends_the_connection_is_found_out() {
             answers.values().max()
         );
         assert_eq!(report["poisoned"], 0, "{report}");
-        // The first that accuses nobody, one with the reply alone, and the one that serves on.
+        // The first, which blames nothing, one with the reply alone, and the one that continues to serve.
         assert!(report["sessions"].as_u64().unwrap() <= 3, "{report}");
         assert!(answers.values().all(|count| *count <= 3), "{answers:?}");
         broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
@@ -166,7 +166,7 @@ fn requests_whose_acks_were_lost_hide_no_culprit() {
         client.request(QUEUE, request, b"30").unwrap();
         assert_eq!(client.next_delivery(SOON).unwrap().text(), "832040");
     }
-    // Two that arrive together: which of them it was cannot be told.
+    // Two that arrive together: which of them it was is not known.
     let other = STRANGE_NODE.replace("QAAAAI=", "QAAAAM=");
     ask_from(STRANGE_NODE, &mut client);
     ask_from(&other, &mut client);
@@ -190,7 +190,7 @@ fn requests_whose_acks_were_lost_hide_no_culprit() {
         (log.matches("does not reach the node").count() == 2).then_some(())
     });
     let report = client.report(QUEUE, SOON).unwrap();
-    // The first may accuse nobody, one more for each of the two, and the one that serves on.
+    // The first, which may blame nothing, one more for each of the two, and the one that continues to serve.
     assert!(report["sessions"].as_u64().unwrap() <= 4, "{report}");
     assert!(daemon.is_running());
 }

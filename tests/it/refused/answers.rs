@@ -10,7 +10,7 @@ use super::{ask, assert_says};
 
 const DOWN: &str = "NOT_FOUND - home node 'rabbit@b' of durable queue 'rpc_queue' in vhost '/' is down or inaccessible";
 
-/// A queue that is there and cannot be used is not missing: nobody is sent to start a server.
+/// A queue that exists and cannot be used is not missing: there is no advice to start a server.
 #[test]
 fn a_queue_that_is_down_is_not_missing() {
     let broker = Broker::shared();

@@ -89,7 +89,7 @@ fn a_login_that_fits_no_frame_is_told() {
         ))
     };
     let largest = broker.generation().largest_login();
-    // The client says something of itself, too.
+    // The client sends its own properties as well.
     assert_says(&ask(largest - 400), 77, &["refused user"], &["k4nary"]);
     // It cannot be known any more since it is a setting.
     let (code, words) = if largest == 4_096 {

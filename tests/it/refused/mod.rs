@@ -19,7 +19,7 @@ fn ask(settings: &Settings) -> Output {
     Fibrpc::new(settings).args(["30"]).run(SOON)
 }
 
-/// The client ends with this status, says all of `words`, and none of `guesses`.
+/// The client exits with this status; its message contains all of `words` and none of `guesses`.
 #[track_caller]
 fn assert_says(output: &Output, code: i32, words: &[&str], guesses: &[&str]) {
     assert_eq!(output.code(), code, "{output:?}");
@@ -89,7 +89,7 @@ fn another_protocol_is_named() {
     }
 }
 
-/// How far it got is told, and what the broker has not said is not guessed.
+/// The message says how far the handshake got, and does not guess what the broker has not said.
 #[test]
 fn an_end_within_the_handshake_is_told_by_its_place() {
     let broker = Broker::shared();
@@ -120,7 +120,7 @@ fn an_end_within_the_handshake_is_told_by_its_place() {
         "did not answer the login",
     ];
     assert_says(&ask(&settings), 69, &words, &[]);
-    // A caller that waits for less is told the same, and not of a setting that is not to blame.
+    // A caller with a shorter timeout gets the same message, and none about a setting that is not to blame.
     let settings = Settings::at(&proxy.url(&vhost)).set("client.timeout", "1s");
     let words = ["within 1s: it did not answer the login"];
     assert_says(&ask(&settings), 69, &words, &["broker.connect_timeout"]);

@@ -74,7 +74,7 @@ fn a_broker_that_comes_late_is_waited_for() {
     let broker = Broker::exclusive();
     let vhost = broker.vhost();
     broker.stop();
-    // The broker takes seconds to start, in which the pauses would grow to half a minute.
+    // The broker takes seconds to start, in which the backoff would grow to half a minute.
     let settings = Settings::new(&broker, &vhost)
         .set("broker.reconnect.max", "2s")
         .set("client.timeout", "10m");

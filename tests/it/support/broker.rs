@@ -206,7 +206,7 @@ impl Broker {
 
     /// Closes every connection to a virtual host from the broker's side; returns how many there were.
     pub fn close_connections(&self, vhost: &str) -> usize {
-        // One that is ending already is none to close.
+        // One that is ending already need not be closed.
         let count = self.eval(&format!(
             r#"length([Pid || [{{pid, Pid}}, {{vhost, <<"{vhost}">>}}]
                 <- rabbit_networking:connection_info_all([pid, vhost]),
@@ -253,7 +253,8 @@ impl Broker {
 
     /// Starts the node, again with the data it had, and waits until it answers.
     pub fn start(&self) {
-        assert!(!self.is_running(), "the broker runs already");
+        let none_yet = self.server.lock().unwrap().is_none();
+        assert!(none_yet, "the broker runs already");
         let child = Command::new(SCRIPT)
             .arg("run")
             .arg(&self.folder)

@@ -15,7 +15,7 @@ pub struct Identity {
 }
 
 impl Authority {
-    /// A new one, which nobody trusts yet.
+    /// A new one, not trusted yet.
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().expect("keys are generated");
         let mut wanted = CertificateParams::default();

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::process::{Output, Process};
 
-/// A session in the making.
+/// A scripted terminal session.
 pub struct Terminal {
     files: Vec<String>,
     steps: Vec<String>,
 }
 
 impl Terminal {
-    /// Nobody types anything yet.
+    /// A script without steps.
     pub fn new() -> Self {
         Self {
             files: Vec::new(),

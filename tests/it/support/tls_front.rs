@@ -36,7 +36,7 @@ pub enum Versions {
 }
 
 impl TlsFront {
-    /// In front of `port` of this machine. With `clients`, who connects needs a certificate of that authority.
+    /// In front of `port` of this machine. With `clients`, a client needs a certificate of that authority.
     pub fn new(port: u16, identity: &Identity, clients: Option<&Authority>) -> Self {
         Self::speaking(Versions::Tls13, port, identity, clients)
     }
@@ -115,7 +115,7 @@ async fn accept(listener: std::net::TcpListener, acceptor: TlsAcceptor, port: u1
     while let Ok((client, _)) = listener.accept().await {
         let acceptor = acceptor.clone();
         tokio::spawn(async move {
-            // A handshake that fails ends the connection; the client is told by an alert.
+            // A handshake that fails ends the connection; the client gets an alert.
             let mut client = acceptor.accept(client).await.ok()?;
             let mut broker = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok()?;
             let copied = tokio::io::copy_bidirectional(&mut client, &mut broker).await;

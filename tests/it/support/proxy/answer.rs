@@ -17,7 +17,7 @@ pub enum Instead {
     /// It goes no further, and this is the answer to its sender. A program's channel that is closed in this way is
     /// closed at the broker as well.
     Answer(Frame),
-    /// It goes no further, and nobody answers.
+    /// It is not forwarded, and not answered.
     Nothing,
     /// It goes no further, and the connection ends (FIN).
     End,

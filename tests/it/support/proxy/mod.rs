@@ -62,7 +62,7 @@ pub enum Confirms {
     Swallow,
 }
 
-/// A connection's end in the making.
+/// A cut of a connection, to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cut {
     /// Which connection; `None` for the next one of any role.

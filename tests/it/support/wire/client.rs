@@ -69,7 +69,7 @@ impl Client {
         Self::login(stream, LIMIT, user, password, vhost)
     }
 
-    /// Connects as `guest` to the virtual host `/` of a broker anywhere, none of whose answers may take longer than `limit`.
+    /// Connects as `guest` to the virtual host `/` of a broker anywhere; each of its answers may take at most `limit`.
     pub fn connect_at(address: SocketAddr, limit: Duration) -> Result<Self> {
         let stream = TcpStream::connect_timeout(&address, limit)?;
         Self::login(stream, limit, "guest", "guest", "/")
@@ -287,7 +287,7 @@ impl Client {
         }
     }
 
-    /// Sends a request with direct reply-to; [`Client::next_delivery`] brings the reply.
+    /// Sends a request with direct reply-to; [`Client::next_delivery`] returns the reply.
     pub fn request(&mut self, queue: &str, properties: Properties, body: &[u8]) -> Result<u64> {
         if !self.replies {
             self.consume(DIRECT_REPLY_TO, true)?;

@@ -39,7 +39,7 @@ impl Properties {
         Self::default()
     }
 
-    /// Of a request that wants a reply.
+    /// Of a request that expects a reply.
     pub fn request(reply_to: impl AsRef<[u8]>, correlation_id: impl AsRef<[u8]>) -> Self {
         Self::new()
             .reply_to(reply_to)
