@@ -17,6 +17,7 @@
 //!     type Job = usize;
 //!
 //!     fn admit(&self, request: &Request) -> Result<(usize, Cost), Status> {
+//!         // No cost is stated, so the job runs on the thread pool.
 //!         Ok((request.body.len(), Cost::default()))
 //!     }
 //!

@@ -15,16 +15,16 @@ pub trait Service: Send + Sync + 'static {
     /// session's own task, so it must be quick.
     fn admit(&self, request: &Request) -> Result<(Self::Job, Cost), Status>;
 
-    /// Does the work. Cheap jobs run on the session's task, dear ones (see [`Cost`]) on a pool of
-    /// threads. A long computation asks `cancel` now and then, and may return any status once it
+    /// Does the work. Jobs that are known to be cheap run on the session's task, all others (see [`Cost`]) on a
+    /// pool of threads. A long computation asks `cancel` now and then, and may return any status once it
     /// says yes. A panic becomes `INTERNAL` for this request alone.
     fn run(&self, job: Self::Job, cancel: &Cancel) -> Result<Answer, Status>;
 }
 
-/// What a job costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The estimated cost of a job. The default states nothing: the job runs on the thread pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
-    /// Rough computing time; from [`Cost::POOL_FROM`] on the job runs on the pool.
+    /// Rough computing time; from [`Cost::POOL_FROM`] on the job runs on the thread pool.
     pub time: Duration,
     /// Size of the reply's body in bytes, at least roughly.
     pub reply_bytes: u64,
@@ -35,6 +35,16 @@ pub struct Cost {
 impl Cost {
     /// Jobs that take at least this long run on the pool.
     pub const POOL_FROM: Duration = Duration::from_micros(100);
+}
+
+impl Default for Cost {
+    fn default() -> Self {
+        Self {
+            time: Self::POOL_FROM,
+            reply_bytes: 0,
+            memory: 0,
+        }
+    }
 }
 
 /// Says whether a computation should stop: nobody waits for it any more, or the server leaves.
