@@ -1,14 +1,15 @@
 //! The server: [`Server::run`] answers requests with a [`Service`], session after session, until
-//! told to stop.
+//! it is stopped.
 //!
-//! Here is what outlives a session. The supervisor (`supervisor.rs`) opens sessions, one after another; a session
-//! (`session.rs`) is never repaired: on any fault it is dropped whole, and a new one is made.
+//! The supervisor (`supervisor.rs`) opens one session after another. A session (`session.rs`) is never repaired: on any
+//! fault it is dropped as a whole, and a new one is opened.
 
 mod acks;
 mod admission;
 mod adoption;
 mod beats;
 mod brokers;
+mod context;
 mod control;
 mod credit;
 pub mod events;
@@ -26,9 +27,10 @@ mod trace;
 mod undeliverable;
 
 pub use service::{Cancel, Cost, Service};
-pub use state::{Counters, State, Stop};
+pub use state::{Counters, Outcome, State, Stop};
 
 use crate::config::Config;
+use context::Context;
 use isolation::Isolation;
 use memory::Memory;
 use nodes::GoneNodes;
@@ -38,14 +40,7 @@ use std::sync::atomic::AtomicU64;
 use supervisor::Supervisor;
 use tokio::sync::watch;
 
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Outcome {
-    /// Requests that were begun and given back because the drain time was over.
-    pub abandoned: u64,
-}
-
-/// A server: a service, and what it takes to run it.
+/// A server that is ready to run a service.
 #[derive(Debug)]
 pub struct Server<S> {
     service: Arc<S>,
@@ -56,7 +51,7 @@ pub struct Server<S> {
     state_directory: Option<PathBuf>,
 }
 
-/// The other end of a [`Server`]: watches it and tells it what to do, from wherever it is held.
+/// Controls and observes a [`Server`], from any task.
 #[derive(Debug)]
 pub struct Handle {
     config: watch::Sender<Arc<Config>>,
@@ -66,7 +61,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Stops the server. Can be made more urgent by another call, never less.
+    /// Stops the server. Another call can make that more urgent, not less.
     pub fn stop(&self, how: Stop) {
         self.stop.send_if_modified(|stop| {
             let urgent = how > *stop;
@@ -77,68 +72,25 @@ impl Handle {
         });
     }
 
-    /// Changes the configuration: limits at once, broker and queue by a change of session. The old session serves until
-    /// the new one does, and then finishes what it has in hand beside it.
+    /// Changes the configuration: limits at once, broker and queue by another session. The old session serves until the
+    /// new one does, and then finishes its requests in parallel.
     pub fn reconfigure(&self, config: Config) {
         self.config.send_replace(Arc::new(config));
     }
 
-    /// What the server is doing; the one place that says so.
+    /// The server's state, which is published nowhere else.
     pub fn state(&self) -> watch::Receiver<State> {
         self.state.clone()
     }
 
-    /// Numbers since the start.
+    /// Counters since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 }
 
-/// What sessions work with and none owns. Each has a clone; what changes in it is shared, except what is
-/// the session's own: the configuration and the order to stop that it has seen, and its request in isolation.
-struct Context<S> {
-    service: Arc<S>,
-    config: watch::Receiver<Arc<Config>>,
-    stop: watch::Receiver<Stop>,
-    state: watch::Sender<State>,
-    counters: Arc<Counters>,
-    isolation: Isolation,
-    nodes: GoneNodes,
-    memory: Memory,
-    instance: String,
-    /// Our own id of the next reply, which is its `message_id`; no two replies of a process share one. All sessions run
-    /// on one task.
-    next_reply: Arc<AtomicU64>,
-    /// In bytes, as far as the broker has said so.
-    largest_reply: Arc<AtomicU64>,
-    /// Why the session that the configuration asks for cannot be opened while another one serves.
-    unopened: watch::Sender<Option<String>>,
-    reporter: report::Reporter,
-}
-
-/// Not derived, since services need not be `Clone`.
-impl<S> Clone for Context<S> {
-    fn clone(&self) -> Self {
-        Self {
-            service: self.service.clone(),
-            config: self.config.clone(),
-            stop: self.stop.clone(),
-            state: self.state.clone(),
-            counters: self.counters.clone(),
-            isolation: self.isolation.clone(),
-            nodes: self.nodes.clone(),
-            memory: self.memory.clone(),
-            instance: self.instance.clone(),
-            next_reply: self.next_reply.clone(),
-            largest_reply: self.largest_reply.clone(),
-            unopened: self.unopened.clone(),
-            reporter: self.reporter.clone(),
-        }
-    }
-}
-
 impl<S: Service> Server<S> {
-    /// A server that is ready to [`run`](Self::run), and the handle to it.
+    /// A server that is ready to [`run`](Self::run), and its handle.
     pub fn new(service: S, config: Config) -> (Self, Handle) {
         let (config_sender, config) = watch::channel(Arc::new(config));
         let (stop_sender, stop) = watch::channel(Stop::No);
@@ -164,8 +116,8 @@ impl<S: Service> Server<S> {
         )
     }
 
-    /// Keeps a trace in `directory` (systemd's `StateDirectory=`) that survives the death of the
-    /// process, so that a request that kills it is found out.
+    /// Keeps a trace in `directory` (systemd's `StateDirectory=`), by which the next process detects a
+    /// request that kills this one.
     #[must_use]
     pub fn with_state_directory(self, directory: PathBuf) -> Self {
         Self {
@@ -174,10 +126,10 @@ impl<S: Service> Server<S> {
         }
     }
 
-    /// Answers requests until told to stop.
+    /// Answers requests until the server is stopped.
     ///
-    /// Needs a tokio runtime with timers and I/O; a current-thread one serves best. Dropping the
-    /// future is like a crash: connections are cut, and the broker delivers again what was not
+    /// Needs a tokio runtime with timers and I/O, preferably a current-thread one. Dropping the
+    /// future is like a crash: connections are cut, and the broker redelivers what was not
     /// acknowledged.
     pub async fn run(self) -> Outcome {
         let prefetch = self.config.borrow().server.prefetch.into();
@@ -204,7 +156,7 @@ impl<S: Service> Server<S> {
     }
 }
 
-/// The configured name, else host name and process id.
+/// The configured instance name, else host name and process id.
 fn instance(configured: &str) -> String {
     if !configured.is_empty() {
         return configured.to_owned();
@@ -235,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_without_a_handle_serves_all_the_same() {
+    async fn a_server_without_a_handle_serves() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut config = Config::default();

@@ -19,6 +19,7 @@ use offers::{FullQueues, Offer};
 
 use super::acks::AckWindow;
 use super::beats::{self, Beats};
+use super::context::Context;
 use super::control::Control;
 use super::credit::Credit;
 use super::isolation::Poison;
@@ -26,8 +27,8 @@ use super::pool::{self, Pool};
 use super::reach::{self, Reach};
 use super::service::Service;
 use super::state::{Counters, InFlight, State, Stop};
-use super::{Context, adoption, events};
-use crate::broker::{Channel, Connection, ConnectionEvent, Error, Mailbox, Options, Unconfirmed};
+use super::{adoption, events};
+use crate::broker::{Channel, Connection, Error, Event, Inbox, Options, Unconfirmed};
 use crate::config::{BrokerUrl, Config};
 use crate::protocol::Message;
 use crate::protocol::reply_to::{Address, Policy};

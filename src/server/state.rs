@@ -64,6 +64,13 @@ pub enum State {
     Stopped,
 }
 
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outcome {
+    /// Requests that were begun and handed back because the drain time was over.
+    pub abandoned: u64,
+}
+
 /// Counters since the start, written by the server and readable at any time.
 #[derive(Debug, Default)]
 pub struct Counters {

@@ -8,11 +8,13 @@
 
 use super::beats::{self, Beats};
 use super::brokers::{Brokers, HEALTHY, is_refusal};
+use super::context::Context;
+use super::events;
 use super::service::Service;
 use super::session::{End, Failure, Session};
+use super::state::Outcome;
 use super::state::{Counters, State, Stop};
 use super::undeliverable::Undeliverable;
-use super::{Context, Outcome, events};
 use crate::broker::{Error, Kind};
 use crate::config::Config;
 use std::pin::Pin;
