@@ -36,7 +36,10 @@ pub(super) async fn prepare(
         Ok(Err(error)) => error.message,
         Err(_) => format!("no answer within {READ_TIMEOUT:?}"),
     };
-    tracing::debug!("cannot read the declaration of queue {:?}: {error}", queue.name);
+    tracing::debug!(
+        "cannot read the declaration of queue {:?}: {error}",
+        queue.name
+    );
     Ok(())
 }
 

@@ -1,8 +1,7 @@
-//! Which broker is tried next, and when: the state of one `[broker]` section, from one attempt to the next.
+//! Which broker is tried next, and when: the state of one `[broker]` section between attempts.
 //!
-//! Owns the order of the URLs, the backoff and the number of the attempt. Promises that a new section starts afresh,
-//! that a session which worked makes the next delays short again, and that no delay follows a failure that another
-//! attempt at the same broker makes good.
+//! Owns the order of the URLs, the backoff and the number of the attempt. A changed section starts over, a useful session
+//! resets the delays, and a failure that another attempt at the same broker avoids is retried without a delay.
 
 use super::reach;
 use crate::broker::Error;
@@ -11,7 +10,7 @@ use crate::broker::endpoint::Endpoints;
 use crate::config::{self, BrokerUrl};
 use std::time::Duration;
 
-/// A session that lived so long was healthy, and the delay starts afresh.
+/// After a session of this length the delays start over.
 pub(super) const HEALTHY: Duration = Duration::from_secs(60);
 
 /// The brokers of a configuration.
@@ -20,15 +19,15 @@ pub(super) struct Brokers {
     settings: config::Broker,
     endpoints: Endpoints,
     backoff: Backoff,
-    /// The number of the attempt that is made or comes next; counts from 1.
+    /// The number of the current or next attempt; counts from 1.
     attempt: u32,
     last: Option<BrokerUrl>,
-    /// Whether the next attempt goes to the last URL again.
+    /// Whether the next attempt uses the last URL again.
     again: bool,
 }
 
 impl Brokers {
-    /// Those of this section, none tried yet.
+    /// The brokers of this section, not tried yet.
     pub(super) fn new(settings: &config::Broker) -> Self {
         Self {
             settings: settings.clone(),
@@ -40,7 +39,7 @@ impl Brokers {
         }
     }
 
-    /// Starts afresh if the section has changed; returns whether it has.
+    /// Starts over if the section has changed; returns whether it has.
     pub(super) fn adopt(&mut self, settings: &config::Broker) -> bool {
         let changed = self.settings != *settings;
         if changed {
@@ -49,17 +48,17 @@ impl Brokers {
         changed
     }
 
-    /// The number of the attempt that is made or comes next.
+    /// The number of the current or next attempt.
     pub(super) fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// How long its consumer may take to begin; `None`: as long as any operation.
+    /// How long the consumer may take to begin in this attempt; `None`: as long as any operation.
     pub(super) fn time_to_begin(&self) -> Option<Duration> {
         reach::time_to_begin(self.settings.url.len(), self.attempt)
     }
 
-    /// Where the next attempt goes.
+    /// The URL for the next attempt.
     pub(super) fn next_url(&mut self) -> BrokerUrl {
         let url = match self.last.take() {
             Some(last) if self.again => last,
@@ -70,14 +69,14 @@ impl Brokers {
         url
     }
 
-    /// A session was of use: what fails next is retried soon.
+    /// Resets the delays after a useful session.
     pub(super) fn worked(&mut self) {
         self.backoff.reset();
         self.attempt = 1;
     }
 
-    /// How long to wait after a failure. The other brokers of the list are tried without a delay; what only an operator
-    /// can mend is tried less often, as it persists.
+    /// The delay after a failure. The other brokers of the list are tried without one; refusals that only an operator can
+    /// resolve are retried ever less often.
     pub(super) fn delay(&mut self, error: &Error) -> Duration {
         self.attempt += 1;
         if !self.endpoints.at_start_of_round() {
@@ -89,8 +88,8 @@ impl Brokers {
         }
     }
 
-    /// The same for a session that a request has ended, and from which something was learnt that keeps the next one from
-    /// ending like it: the same broker at once, since what was learnt was learnt there, and nothing is wrong with it.
+    /// The delay after a session that a request ended, if the next session knows how to avoid that: none, and at the same
+    /// broker, which has no fault and which that knowledge is about.
     pub(super) fn at_once(&mut self) -> Duration {
         self.attempt += 1;
         self.again = true;
@@ -98,7 +97,7 @@ impl Brokers {
     }
 }
 
-/// Whether the broker or a file says no, and will until somebody changes something.
+/// Whether the broker refuses, or a file is unusable, until somebody changes something.
 pub(super) fn is_refusal(error: &Error) -> bool {
     error.needs_operator() && !error.blames_a_message()
 }
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_retried_soon_and_less_often_as_it_persists() {
+    fn a_refusal_is_retried_after_a_second_and_then_less_often() {
         let mut brokers = Brokers::new(&of_ports(1..=1));
         for _ in 0..20 {
             let mut longest = Duration::from_secs(1);
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_others_are_tried_at_once_and_then_the_round_waits() {
+    fn only_a_complete_round_is_followed_by_a_delay() {
         let mut brokers = Brokers::new(&of_ports(1..=3));
         for attempt in 1..=9 {
             assert_eq!(brokers.attempt(), attempt);
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_learnt_at_a_broker_is_used_there() {
+    fn an_avoidable_failure_is_retried_at_once_at_the_same_broker() {
         let mut brokers = Brokers::new(&of_ports(1..=3));
         let url = brokers.next_url();
         for _ in 0..3 {
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn another_section_starts_afresh() {
+    fn a_changed_section_starts_over() {
         let mut brokers = Brokers::new(&of_ports(1..=1));
         brokers.delay(&error(Kind::Lost));
         assert!(!brokers.adopt(&of_ports(1..=1)));

@@ -1,10 +1,10 @@
-//! The control queue, on which a session hears status requests: a queue of its own, bound to an exchange
-//! that every broker has, under a key that all servers of a request queue share.
+//! The control queue, on which a session receives status requests: an exclusive queue, bound to a predeclared exchange
+//! with a key that all servers of a request queue share.
 //!
-//! Best effort, on a channel that the session can do without: if the broker refuses it, ends it or does not
-//! answer, the server says so once, serves on, and opens it again after a while, whatever the fault was. The channel is one of the publishing connection, since
-//! a broker short of memory stops reading from connections that publish, and the other one has to ack. An
-//! answer to an address that ends the connection ends the session; no request is blamed for that.
+//! Best effort, on a channel whose loss does not end the session: if the broker refuses or closes it or does not answer,
+//! the server logs that once, keeps serving, and tries again after a delay. The channel belongs to the publishing
+//! connection: a broker short of memory stops reading from connections that publish, and the other connection must be able
+//! to ack. If a reply address makes the broker close the connection, the session ends, and no request is blamed.
 
 use super::admission;
 use super::events;
@@ -19,20 +19,19 @@ use crate::protocol::{Message, Request};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-/// Status requests that are answered at once; the others wait in the queue.
+/// Status requests answered at a time; the others wait in the queue.
 const PREFETCH: u16 = 16;
 
-/// Status requests that wait, before the oldest are dropped: their senders have long given up.
+/// Status requests that may wait; above it the broker drops the oldest, whose senders no longer wait.
 const MAX_WAITING: u16 = 64;
 
-/// The least bound of the time before it is opened again.
-const FIRST_RETRY: Duration = Duration::from_millis(250);
+/// Bounds of the delay before the next attempt to open it. A refusal that only an operator can resolve costs the broker a
+/// line in its log each time.
+const MIN_RETRY: Duration = Duration::from_millis(250);
+const MAX_RETRY: Duration = Duration::from_secs(60);
 
-/// The greatest. A refusal that only an operator can mend costs the broker a line in its log each time.
-const LAST_RETRY: Duration = Duration::from_secs(60);
-
-/// A queue that was heard for so long was well, and the delays start afresh.
-const HEALTHY: Duration = LAST_RETRY;
+/// After it has been open for this long, the delays start over.
+const HEALTHY: Duration = MAX_RETRY;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -47,18 +46,18 @@ pub(super) struct Asked {
 pub(super) struct Control {
     queue: String,
     stage: Stage,
-    /// The type of the request queue, as the broker says.
+    /// The type of the request queue, according to the broker.
     queue_type: Option<&'static str>,
     backoff: Backoff,
     warned: bool,
-    /// Whether answers were on their way when it ended.
+    /// Whether replies were unconfirmed when the channel ended.
     lost_answers: bool,
 }
 
 enum Stage {
-    /// Switched off.
+    /// Disabled.
     Off,
-    /// Until it is opened again.
+    /// Closed until then.
     Waiting(Instant),
     Opening(Boxed<(Option<&'static str>, Result<Listening, Error>)>),
     Listening(Box<Listening>),
@@ -69,18 +68,18 @@ struct Listening {
     inbox: Mailbox,
     _requests: Subscription,
     since: Instant,
-    /// The requests whose answers are on their way, by their delivery tags.
+    /// The delivery tags of the requests whose replies are unconfirmed.
     answered: Unconfirmed<u64>,
 }
 
 impl Control {
-    /// Begins to open it; [`Control::next`] goes on with that. Switched off, it never asks.
+    /// Begins to open it, unless it is disabled; [`Control::next`] drives that.
     pub(super) fn start(connection: &Connection, config: &Config) -> Self {
         let mut control = Self {
             queue: config.queue.name.clone(),
             stage: Stage::Off,
             queue_type: None,
-            backoff: Backoff::new(FIRST_RETRY, LAST_RETRY),
+            backoff: Backoff::new(MIN_RETRY, MAX_RETRY),
             warned: false,
             lost_answers: false,
         };
@@ -90,7 +89,7 @@ impl Control {
         control
     }
 
-    /// Opens it at once if it waits for that: it may succeed now.
+    /// Opens it now instead of after the delay, because it may succeed.
     pub(super) fn try_again(&mut self, connection: &Connection, config: &Config) {
         if matches!(self.stage, Stage::Waiting(_)) {
             self.open(connection, config);
@@ -104,8 +103,8 @@ impl Control {
         self.stage = Stage::Opening(Box::pin(opening));
     }
 
-    /// The next status request; `None` when it is time to [`try_again`](Self::try_again). Pends for ever if it is
-    /// switched off. Loses nothing when it is dropped unfinished.
+    /// The next status request; `None` when it is time to [`try_again`](Self::try_again). Never ready if disabled.
+    /// Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Asked> {
         loop {
             let error = match &mut self.stage {
@@ -137,11 +136,11 @@ impl Control {
         }
     }
 
-    /// It ended, or could not be opened.
+    /// Closes it for a while, because it ended or could not be opened.
     fn wait(&mut self, error: &Error) {
         self.lost_answers = match &self.stage {
             Stage::Listening(listening) => !listening.answered.is_empty(),
-            // The connection has ended, and the session has not noticed yet.
+            // If the connection has ended, the session has not noticed yet.
             _ => self.lost_answers && error.kind == Kind::Lost,
         };
         if let Stage::Listening(listening) = &self.stage
@@ -155,15 +154,15 @@ impl Control {
             self.backoff.next_delay()
         };
         self.stage = Stage::Waiting(Instant::now() + delay);
-        // A lost connection is the session's to report.
+        // The session reports a lost connection.
         if error.kind != Kind::Lost && !self.warned {
             self.warned = true;
             events::control_off(&self.queue, &error.message);
         }
     }
 
-    /// Whether answers are on their way, or were when the channel ended: if the connection has ended, it may be
-    /// for the address of one of them.
+    /// Whether replies are unconfirmed, or were when the channel ended: one of their addresses may be why the connection
+    /// has ended.
     pub(super) fn has_answered(&self) -> bool {
         match &self.stage {
             Stage::Listening(listening) => !listening.answered.is_empty(),
@@ -171,13 +170,13 @@ impl Control {
         }
     }
 
-    /// Adds to a report what is known here.
+    /// Adds the type of the request queue to a report.
     pub(super) fn complete(&self, mut report: Report) -> Report {
         report.queue_type = self.queue_type.map(str::to_owned);
         report
     }
 
-    /// Answers a status request, if its reply address is allowed; drops what is no such request.
+    /// Answers a status request if its reply address is allowed. Drops other messages.
     pub(super) fn answer(
         &mut self,
         asked: &Asked,
@@ -212,12 +211,12 @@ impl Listening {
                 Arrival::Confirmed {
                     number, multiple, ..
                 } => {
-                    // Whether the broker took the answer or not, its caller is served.
+                    // Nothing more is done for the caller, even if the broker refused the reply.
                     while let Some(tag) = self.answered.confirm(number, multiple) {
                         self.channel.ack(tag, false);
                     }
                 }
-                // Its caller has gone.
+                // The caller has gone.
                 Arrival::Returned(_) => {}
                 Arrival::Cancelled(_) => {
                     return Err(Error::new(Kind::Cancelled, "the broker ended its consumer"));
@@ -227,14 +226,14 @@ impl Listening {
         }
     }
 
-    /// Acknowledges a request, after its answer where there is one, so that the prefetch bounds the answers
-    /// on their way.
+    /// Acknowledges a request, after the confirm of its reply if there is one, so that the prefetch bounds unconfirmed
+    /// replies.
     fn settle(&mut self, tag: u64, answer: Option<(&str, Message)>) {
-        // Never returned, since it does not matter whether the caller is still there.
+        // Not mandatory: it does not matter whether the caller still exists.
         let published = answer.map(|(to, message)| self.channel.publish(to, false, &message));
         match published {
             Some(Ok(number)) => self.answered.add(number, tag),
-            // No answer, or one that cannot be sent.
+            // No reply, or one that cannot be sent.
             Some(Err(_)) | None => self.channel.ack(tag, false),
         }
     }

@@ -1,15 +1,15 @@
-//! The events that an operator looks for: one function each, so that level, words, fields and
-//! `MESSAGE_ID` are decided here and nowhere else.
+//! The log events for operators: one function each, which decides level, text, fields and
+//! `MESSAGE_ID`.
 //!
-//! The message says everything in one sentence, since that is what `journalctl` and a terminal
-//! show; the fields repeat it for machines. Fields named `fibrpc_x` become `FIBRPC_X` in the journal
+//! The message says everything in one sentence, because `journalctl` and a terminal show only that;
+//! the fields repeat it for machines. Fields named `fibrpc_x` become `FIBRPC_X` in the journal
 //! and `message_id` becomes `MESSAGE_ID`. The ids never change: people filter by them, and the
-//! catalog (`packaging/systemd/fibrpcd.catalog`) explains cause and cure of each.
+//! catalog (`packaging/systemd/fibrpcd.catalog`) explains the cause and remedy of each.
 //!
-//! Foreign text may be passed as it is; the log writer escapes what does not belong on a line.
+//! Untrusted text may be passed as it is; the log writer escapes it.
 //!
-//! Events that others can cause again and again have an empty field `fibrpc_left_out`. Whoever writes
-//! them may leave some out, and says there how many; `fibrpcd` writes ten a minute of each.
+//! Events that can be triggered repeatedly from outside have an empty field `fibrpc_left_out`. The log
+//! writer may drop some of them and puts their number there; `fibrpcd` writes ten of each per minute.
 
 use crate::protocol::reply_to::Refused;
 use crate::text;
@@ -20,48 +20,46 @@ use tracing::{error, info, warn};
 
 /// The fixed `MESSAGE_ID` of each event, 128 random bits in hex.
 pub mod id {
-    /// The daemon runs.
+    /// The daemon has started.
     pub const STARTED: &str = "148f8c7be36749b5aad921d65b0024d8";
-    /// It consumes.
+    /// A session consumes.
     pub const CONNECTED: &str = "46642ac6820d4923b17b44943eef139c";
     /// An attempt to connect failed, or a session ended.
     pub const DISCONNECTED: &str = "81c4371d87ee4cd3a51c9a678d581563";
-    /// The broker takes no publishes.
+    /// The broker blocks publishes.
     pub const BLOCKED: &str = "d003cf74204b4c9b94d4b243c6f77b38";
-    /// It takes them again.
+    /// The broker accepts publishes again.
     pub const UNBLOCKED: &str = "629e8366666e4d909c86771148065f77";
-    /// The broker ended the consumer.
+    /// The broker cancelled the consumer.
     pub const CANCELLED: &str = "bc2f566f007048e6b33989ad0a250642";
-    /// A request was rejected for good.
+    /// A request was rejected without requeue.
     pub const POISONED: &str = "679d5063a8e545e79a8b672ff463aa53";
     /// A reply address was refused.
     pub const REPLY_REFUSED: &str = "8ba39e85e6484d719c2cae7e4c3a82cf";
     /// A new configuration is in force.
     pub const RELOADED: &str = "54a211eee0624d47b6c626eb5f88d1d5";
-    /// A new configuration was refused, the old one stays.
+    /// A new configuration was refused; the old one stays in force.
     pub const RELOAD_REFUSED: &str = "a87d35e58b6b4db297ac9b5bee837fc1";
-    /// Shutdown begun.
+    /// Shutdown has begun.
     pub const DRAINING: &str = "661783b683f44c2e9fd1e7be232b1f67";
-    /// Shutdown done.
+    /// Shutdown is complete.
     pub const DRAINED: &str = "0f6de8c071ed41f48ce1f3734b80b10b";
-    /// Shutdown gave requests back.
+    /// Shutdown handed requests back.
     pub const ABANDONED: &str = "ff41f04fff2540cfb9e49fb3eab94d6a";
-
-    /// Status requests are not heard.
+    /// The control queue is unavailable.
     pub const CONTROL_OFF: &str = "19378457421a58c3e7e8b19772a8f153";
-    /// They are heard again.
+    /// The control queue is available again.
     pub const CONTROL_ON: &str = "95819cbdc555445d828420bf0edb902a";
-
-    /// The next session cannot be opened, and the one before serves on.
+    /// No session with the new settings can be opened; the old one keeps serving.
     pub const KEPT: &str = "65537535f4ad678419b677c62f0a6d94";
-    /// A node of the broker's cluster does not run, and its callers' requests are not answered.
+    /// A node of the broker's cluster is down, and requests of its callers are not answered.
     pub const NODE_GONE: &str = "c4065179f163116688ccb34a0e80b6dd";
-    /// The trace of requests in hand cannot be written.
+    /// The trace file cannot be used.
     pub const TRACE_OFF: &str = "de9496ca349c4d1b448bd7c5e8217065";
-    /// The queue that was adopted has a property that costs requests.
+    /// The existing queue has a property that costs requests.
     pub const ADOPTED: &str = "b133b25f10adc9b3cbb32850346416e5";
 
-    /// All of them.
+    /// All ids.
     pub const ALL: &[&str] = &[
         STARTED,
         CONNECTED,
@@ -85,7 +83,7 @@ pub mod id {
     ];
 }
 
-/// The daemon runs; `files` are the configuration files that were read, in words.
+/// The daemon has started; `files` are the configuration files that were read.
 pub fn started(version: &str, files: &str) {
     info!(
         message_id = id::STARTED,
@@ -95,7 +93,7 @@ pub fn started(version: &str, files: &str) {
     );
 }
 
-/// A session is established and the consumer registered. `broker` is the broker's version.
+/// A session consumes. `broker` is the broker's product and version.
 pub fn connected(endpoint: &str, queue: &str, broker: &str) {
     info!(
         message_id = id::CONNECTED,
@@ -107,7 +105,7 @@ pub fn connected(endpoint: &str, queue: &str, broker: &str) {
     );
 }
 
-/// The queue was there and is used as it is; its `argument` has a consequence for requests.
+/// The queue existed and is used as it is; its `argument` has a consequence for requests.
 pub fn adopted(queue: &str, argument: &str, what: &str, consequence: &str) {
     warn!(
         message_id = id::ADOPTED,
@@ -118,8 +116,8 @@ pub fn adopted(queue: &str, argument: &str, what: &str, consequence: &str) {
     );
 }
 
-/// An attempt failed or a session ended; attempt number `attempt` follows after `next_try`. `refused`: for a reason that
-/// somebody has to change, and may not want to wait then.
+/// An attempt failed or a session ended; attempt number `attempt` follows after `next_try`. `refused`: an operator has to
+/// resolve the cause, and may want to retry at once.
 pub fn disconnected(endpoint: &str, error: &str, next_try: Duration, attempt: u32, refused: bool) {
     warn!(
         message_id = id::DISCONNECTED,
@@ -134,8 +132,8 @@ pub fn disconnected(endpoint: &str, error: &str, next_try: Duration, attempt: u3
     );
 }
 
-/// The session that a changed configuration asks for cannot be opened at `endpoint`. The one on the broker `serving`
-/// serves on, and attempt number `attempt` follows after `next_try`.
+/// No session with the changed settings can be opened at `endpoint`. The old one keeps serving at `serving`, and attempt
+/// number `attempt` follows after `next_try`.
 pub fn kept(
     serving: &str,
     endpoint: &str,
@@ -158,7 +156,7 @@ pub fn kept(
     );
 }
 
-/// When the next attempt follows, and how not to wait for it.
+/// When the next attempt follows, and how to make it now.
 fn next(attempt: u32, next_try: Duration, refused: bool) -> String {
     let hint = if refused && !next_try.is_zero() {
         "; systemctl reload (SIGHUP) tries at once"
@@ -168,7 +166,7 @@ fn next(attempt: u32, next_try: Duration, refused: bool) -> String {
     format!("try {attempt} in {}{hint}", text::duration(next_try))
 }
 
-/// A session ended that was giving way to the next one, before it was done.
+/// A session that was being replaced ended before it had finished.
 pub fn cut_short(endpoint: &str, error: &str) {
     warn!(
         fibrpc_endpoint = endpoint,
@@ -179,8 +177,8 @@ pub fn cut_short(endpoint: &str, error: &str) {
     );
 }
 
-/// The broker at `endpoint` ends a connection that replies to a caller at this node of its cluster: for so long their
-/// requests are taken and not answered.
+/// The broker at `endpoint` closes a connection that replies to a caller at this node of its cluster. Requests of these
+/// callers are acknowledged without a reply for the duration `lasts`.
 pub fn node_gone(endpoint: &str, node: &str, lasts: Duration) {
     warn!(
         message_id = id::NODE_GONE,
@@ -193,7 +191,7 @@ pub fn node_gone(endpoint: &str, node: &str, lasts: Duration) {
     );
 }
 
-/// The broker takes no publishes for now.
+/// The broker blocks publishes.
 pub fn blocked(endpoint: &str, reason: &str) {
     warn!(
         message_id = id::BLOCKED,
@@ -204,7 +202,7 @@ pub fn blocked(endpoint: &str, reason: &str) {
     );
 }
 
-/// The broker takes publishes again, after `lasted`.
+/// The broker accepts publishes again, after `lasted`.
 pub fn unblocked(endpoint: &str, lasted: Duration) {
     info!(
         message_id = id::UNBLOCKED,
@@ -216,7 +214,7 @@ pub fn unblocked(endpoint: &str, lasted: Duration) {
     );
 }
 
-/// The broker ended the consumer: the queue is gone, or moves.
+/// The broker cancelled the consumer: the queue was deleted, or is moving.
 pub fn cancelled(endpoint: &str, queue: &str) {
     warn!(
         message_id = id::CANCELLED,
@@ -227,8 +225,8 @@ pub fn cancelled(endpoint: &str, queue: &str) {
     );
 }
 
-/// A request was rejected for good because it took the session down `strikes` times. Its
-/// `fingerprint` identifies it without showing what is in it.
+/// A request was rejected without requeue because it ended `strikes` sessions. Its `fingerprint`
+/// identifies it without revealing its content.
 pub fn poisoned(fingerprint: u64, strikes: u32, reason: &str) {
     let fingerprint = format!("{fingerprint:016x}");
     error!(
@@ -241,7 +239,7 @@ pub fn poisoned(fingerprint: u64, strikes: u32, reason: &str) {
     );
 }
 
-/// A request asked for its reply at an address that is not allowed, or at a full queue.
+/// The reply address of a request is not allowed, or is a full queue.
 pub fn reply_refused(refused: &Refused) {
     warn!(
         message_id = id::REPLY_REFUSED,
@@ -266,7 +264,7 @@ pub fn reloaded(keys: &[String]) {
     );
 }
 
-/// A new configuration was refused for this problem, one event for each; the old one stays.
+/// A new configuration was refused because of this problem (one event each); the old one stays in force.
 pub fn reload_refused(problem: &dyn Display) {
     error!(
         message_id = id::RELOAD_REFUSED,
@@ -286,7 +284,7 @@ pub fn draining(in_flight: u64, timeout: Duration) {
     );
 }
 
-/// Shutdown is done and nothing was given back, `took` after it had begun.
+/// Shutdown is complete and no begun request was handed back, `took` after it had begun.
 pub fn drained(took: Duration) {
     info!(
         message_id = id::DRAINED,
@@ -296,7 +294,7 @@ pub fn drained(took: Duration) {
     );
 }
 
-/// Shutdown gave `count` requests back to the broker that had been begun.
+/// Shutdown handed back `count` requests that had been begun.
 pub fn abandoned(count: u64) {
     warn!(
         message_id = id::ABANDONED,
@@ -307,7 +305,7 @@ pub fn abandoned(count: u64) {
     );
 }
 
-/// An error without the words that name the broker, for a line that has named it already.
+/// An error without the prefix that names the broker, for a line that already names it.
 pub fn cause<'a>(error: &'a str, endpoint: &str) -> &'a str {
     error
         .strip_prefix("cannot reach broker ")
@@ -315,7 +313,7 @@ pub fn cause<'a>(error: &'a str, endpoint: &str) -> &'a str {
         .unwrap_or(error)
 }
 
-/// There is no control queue: `fibrpc status` will not show this server. It serves on.
+/// The control queue is unavailable: `fibrpc status` does not show this server, which keeps serving.
 pub fn control_off(queue: &str, error: &str) {
     warn!(
         message_id = id::CONTROL_OFF,
@@ -326,7 +324,7 @@ pub fn control_off(queue: &str, error: &str) {
     );
 }
 
-/// The control queue is there, after it had been missed.
+/// The control queue is available again.
 pub fn control_on(queue: &str) {
     info!(
         message_id = id::CONTROL_ON,
@@ -336,7 +334,7 @@ pub fn control_on(queue: &str) {
     );
 }
 
-/// What the next process has to know if this one dies cannot be written, or what the last one wrote cannot be read.
+/// The trace file cannot be written or read: a request that kills this process is not detected.
 pub fn trace_off(file: &dyn Display, error: &dyn Display) {
     warn!(
         message_id = id::TRACE_OFF,
@@ -346,12 +344,28 @@ pub fn trace_off(file: &dyn Display, error: &dyn Display) {
     );
 }
 
-/// It can again.
+/// The trace file can be written again.
 pub fn trace_on(file: &dyn Display) {
     info!(
         fibrpc_file = %file,
         "{file} can be written again: a request that kills this process is found out"
     );
+}
+
+/// A duration for people: `250 ms`, `2.5 s`, `12 s`.
+struct Span(Duration);
+
+impl Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        if seconds < 0.9995 {
+            write!(f, "{:.0} ms", seconds * 1e3)
+        } else if seconds < 9.95 {
+            write!(f, "{seconds:.1} s")
+        } else {
+            write!(f, "{seconds:.0} s")
+        }
+    }
 }
 
 fn millis(duration: Duration) -> u64 {

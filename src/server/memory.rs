@@ -110,11 +110,17 @@ mod tests {
         assert!(!next.fits(&cost(MAX_SHARE, 1)));
         assert!(next.fits(&cost(WORK_BUDGET - MAX_SHARE, 1)));
         next.take(&cost(1, REPLY_BUDGET));
-        assert!(!leaving.fits(&cost(1, 1)), "replies are counted together as well");
+        assert!(
+            !leaving.fits(&cost(1, 1)),
+            "replies are counted together as well"
+        );
         next.end(&cost(1, REPLY_BUDGET));
         next.release(REPLY_BUDGET);
         assert!(leaving.fits(&cost(1, 1)));
         drop(leaving);
-        assert!(next.fits(&cost(MAX_SHARE, REPLY_BUDGET + 1)), "a single reply may exceed the limit");
+        assert!(
+            next.fits(&cost(MAX_SHARE, REPLY_BUDGET + 1)),
+            "a single reply may exceed the limit"
+        );
     }
 }

@@ -1,8 +1,8 @@
-//! The pool for large computations: so many at once, the others in line, in order.
+//! The thread pool for large computations: a bounded number runs, the others wait in order.
 //!
-//! Owns the jobs in line and the threads at work. Promises an outcome for every job that began (a
-//! panic is one too), that the memory of its jobs and of their replies stays within a budget, and that a
-//! stopped job ends soon if its service asks now and then.
+//! Owns the waiting jobs and the running threads. Guarantees an outcome for every job that began (also if it panics),
+//! that the memory of jobs and replies stays within the limits, and that a cancelled job ends soon if its service checks
+//! for that.
 
 use super::memory::{MAX_SHARE, Memory, Share};
 use super::service::{Cancel, Cost, Service};
@@ -16,26 +16,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// The priority of computing threads against those that serve (nice(2)): small requests, heartbeats
-/// and acks come first where the processor is short.
+/// The nice value of computing threads (nice(2)): small requests, heartbeats and acks come first if the processor is
+/// busy.
 const NICE: i32 = 10;
 
-/// A request with what it takes to answer it.
+/// An admitted request that waits for the pool.
 #[derive(Debug)]
 pub(super) struct Task<J> {
     pub(super) tag: u64,
     pub(super) request: Request,
-    /// Where the reply may go, as it was decided when the request was admitted.
+    /// The kind of its reply address, as checked at admission.
     pub(super) address: Address,
     pub(super) job: J,
     pub(super) cost: Cost,
-    /// When it was taken from the queue.
+    /// When it was delivered.
     pub(super) since: Instant,
-    /// When the caller stops waiting.
+    /// The caller's deadline.
     pub(super) deadline: Option<Instant>,
 }
 
-/// A job that ended.
+/// A computed request.
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) tag: u64,
@@ -46,21 +46,21 @@ pub(super) struct Done {
     pub(super) compute: Duration,
 }
 
-/// The jobs.
+/// The pool.
 pub(super) struct Pool<S: Service> {
     service: Arc<S>,
     counters: Arc<Counters>,
     concurrency: usize,
     waiting: VecDeque<Task<S::Job>>,
     running: JoinSet<Done>,
-    /// How to stop a running job, what it was expected to cost, and when it began.
+    /// By delivery tag: how to cancel the running job, its estimated cost, and when it began.
     at_work: HashMap<u64, (Cancel, Cost, Instant)>,
     memory: Share,
-    /// Estimated computing time of all jobs, in line and at work.
+    /// Estimated computing time of all jobs, waiting and running.
     load: Duration,
-    /// That of the jobs in line.
+    /// Estimated computing time of the waiting jobs.
     in_line: Duration,
-    /// Reply bytes that are accounted to each delivery until its reply is confirmed.
+    /// Reply bytes that count for each delivery tag until the reply is confirmed.
     held: HashMap<u64, u64>,
 }
 
@@ -87,13 +87,13 @@ impl<S: Service> Pool<S> {
         pool
     }
 
-    /// See [`workers`].
+    /// Sets the number of threads; see [`workers`].
     pub(super) fn set_concurrency(&mut self, concurrency: usize) {
         self.concurrency = workers(concurrency);
         self.start();
     }
 
-    /// Estimated time that the last job in line waits behind the others there; those at work are not counted.
+    /// Estimated time that the last waiting job waits for those before it; running jobs are not counted.
     pub(super) fn line(&self) -> Duration {
         if self.in_line.is_zero() {
             return Duration::ZERO;
@@ -101,7 +101,7 @@ impl<S: Service> Pool<S> {
         self.in_line / self.workers()
     }
 
-    /// Estimated time until a job that comes now would begin.
+    /// Estimated time until a job pushed now would begin.
     pub(super) fn wait(&self) -> Duration {
         if self.waiting.is_empty() && self.running.len() < self.concurrency {
             return Duration::ZERO;
@@ -113,7 +113,7 @@ impl<S: Service> Pool<S> {
         u32::try_from(self.concurrency).unwrap_or(u32::MAX)
     }
 
-    /// Puts a job in line.
+    /// Adds a job, which begins at once if there is a free thread and memory.
     pub(super) fn push(&mut self, mut task: Task<S::Job>) {
         task.cost.memory = task.cost.memory.min(MAX_SHARE);
         self.load += task.cost.time;
@@ -122,15 +122,15 @@ impl<S: Service> Pool<S> {
         self.start();
     }
 
-    /// Whether jobs are at work.
+    /// Whether jobs are running.
     pub(super) fn is_working(&self) -> bool {
         !self.running.is_empty()
     }
 
-    /// The next job to end. Pends for ever where none is at work.
+    /// The next job to end. Never ready if none is running.
     pub(super) async fn next(&mut self) -> Done {
         while let Some(joined) = self.running.join_next().await {
-            // Jobs catch their panics and are never aborted, so a join cannot fail.
+            // Cannot fail: jobs catch their panics and are never aborted.
             if let Ok(done) = joined {
                 if let Some((_, cost, _)) = self.at_work.remove(&done.tag) {
                     self.load = self.load.saturating_sub(cost.time);
@@ -144,7 +144,7 @@ impl<S: Service> Pool<S> {
         std::future::pending().await
     }
 
-    /// The reply to this delivery is out of memory.
+    /// Frees the memory of the reply to this delivery.
     pub(super) fn release(&mut self, tag: u64) {
         if let Some(bytes) = self.held.remove(&tag) {
             self.memory.release(bytes);
@@ -152,7 +152,7 @@ impl<S: Service> Pool<S> {
         }
     }
 
-    /// Takes those jobs out of the line that will probably not begin within `limit`; all if that is zero. Their tags.
+    /// Removes the waiting jobs that will probably not begin within `limit` (zero: all of them). Returns their tags.
     pub(super) fn shorten(&mut self, limit: Duration) -> Vec<u64> {
         let now = Instant::now();
         let left = |(_, cost, began): &(Cancel, Cost, Instant)| {
@@ -174,15 +174,15 @@ impl<S: Service> Pool<S> {
         leave.into_iter().map(|task| task.tag).collect()
     }
 
-    /// Tells all jobs at work to stop.
+    /// Cancels all running jobs.
     pub(super) fn cancel(&self) {
         self.at_work
             .values()
             .for_each(|(cancel, ..)| cancel.cancel());
     }
 
-    /// Called once a second: a pool with room for another job is well; one without shows that it is
-    /// by its jobs asking whether to go on. Jobs that wait for memory begin if another session has given some back.
+    /// To be called once a second. A free thread counts as progress; if there is none, the running jobs show progress by
+    /// checking for cancellation. Also begins jobs that waited for memory, in case another session has freed some.
     pub(super) fn beat(&mut self) {
         self.start();
         if self.running.len() < self.concurrency {
@@ -231,13 +231,13 @@ impl<S: Service> Pool<S> {
 
 impl<S: Service> Drop for Pool<S> {
     fn drop(&mut self) {
-        // Threads cannot be aborted; they end soon after this.
+        // Threads cannot be aborted; they end soon after being cancelled.
         self.cancel();
     }
 }
 
-/// Jobs at once for `server.concurrency`; 0 means one for each core but one. Where all cores compute, who serves may have
-/// to wait for the kernel's next tick to get one of them back, whatever the priorities.
+/// The number of threads for `server.concurrency`; 0 means one less than there are cores. If all cores computed, the
+/// session might have to wait for the kernel's next tick to get one, whatever the priorities.
 pub(super) fn workers(concurrency: usize) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     match concurrency {
@@ -246,8 +246,7 @@ pub(super) fn workers(concurrency: usize) -> usize {
     }
 }
 
-/// Runs a job of a request that was taken at `since`; a panic, or a stop before the end, becomes the status that says
-/// so.
+/// Runs the job of a request that was delivered at `since`. A panic and a cancelled job become a status.
 pub(super) fn compute<S: Service>(
     service: &S,
     job: S::Job,
@@ -269,7 +268,7 @@ pub(super) fn compute<S: Service>(
     }
 }
 
-/// The status of a request whose caller has stopped waiting, since the answer takes too long.
+/// The status of a request whose deadline has passed here.
 fn expired(meanwhile: &str, since: Instant) -> Status {
     let took = duration(since.elapsed());
     Status::new(
@@ -278,7 +277,7 @@ fn expired(meanwhile: &str, since: Instant) -> Status {
     )
 }
 
-/// Best effort: a sandbox may forbid it, and then all threads are equal.
+/// Lowers the thread's priority, unless a sandbox forbids it.
 fn lower_priority() {
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
 }

@@ -1,4 +1,4 @@
-//! Events, their ids, and the catalog that explains them.
+//! Log events, their ids, and the catalog that explains them.
 
 use super::*;
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ fn the_catalog_explains_each_event_and_no_other() {
 }
 
 #[test]
-fn ids_are_as_the_journal_wants_them() {
+fn ids_have_the_form_of_message_ids() {
     let unique: BTreeSet<&&str> = id::ALL.iter().collect();
     assert_eq!(unique.len(), id::ALL.len());
     for id in id::ALL {
@@ -31,7 +31,7 @@ fn ids_are_as_the_journal_wants_them() {
 }
 
 #[test]
-fn a_line_names_the_broker_once() {
+fn a_cause_does_not_repeat_the_broker() {
     for (error, expect) in [
         ("cannot reach broker mq1:5672: timed out", "timed out"),
         (
@@ -41,5 +41,21 @@ fn a_line_names_the_broker_once() {
         ("connection reset", "connection reset"),
     ] {
         assert_eq!(cause(error, "mq1:5672"), expect);
+    }
+}
+
+#[test]
+fn durations_are_rounded() {
+    for (millis, expect) in [
+        (0, "0 ms"),
+        (250, "250 ms"),
+        (999, "999 ms"),
+        (1_000, "1.0 s"),
+        (2_510, "2.5 s"),
+        (9_940, "9.9 s"),
+        (9_990, "10 s"),
+        (30_000, "30 s"),
+    ] {
+        assert_eq!(Span(Duration::from_millis(millis)).to_string(), expect);
     }
 }

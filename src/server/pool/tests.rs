@@ -1,11 +1,11 @@
-//! What the pool promises of signs of life, of memory, and of its line.
+//! Progress, memory limits and the line of waiting jobs.
 
 use super::*;
 use crate::server::memory::WORK_BUDGET;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-/// Jobs that hang: they ask whether to go on each time that they are told to, and end with the test.
+/// Jobs that hang: they check for cancellation each time the test asks for it, and end with the test.
 struct Hang(Mutex<Receiver<()>>);
 
 impl Service for Hang {
@@ -54,7 +54,7 @@ fn task_of(tag: u64, memory: u64) -> Task<()> {
 }
 
 #[tokio::test]
-async fn a_pool_whose_threads_all_hang_gives_no_sign_of_life() {
+async fn a_pool_whose_threads_all_hang_shows_no_progress() {
     let counters = Arc::new(Counters::default());
     let beats = || Counters::get(&counters.pool_beats);
     let (mut pool, tell) = hanging(&counters);
@@ -62,14 +62,14 @@ async fn a_pool_whose_threads_all_hang_gives_no_sign_of_life() {
     assert_eq!(beats(), 1, "it has room");
     pool.push(task());
     pool.beat();
-    assert_eq!(beats(), 1, "its one thread is taken and says nothing");
+    assert_eq!(beats(), 1, "its only thread hangs");
     tell.send(()).unwrap();
     let end = Instant::now() + Duration::from_secs(20);
     while beats() == 1 {
-        assert!(Instant::now() < end, "a job that asks is a sign of life");
+        assert!(Instant::now() < end, "a job that checks shows progress");
         std::thread::sleep(Duration::from_millis(1));
     }
-    // With room for another job it is well again, whatever the first one does.
+    // A free thread is progress, whatever the first job does.
     pool.set_concurrency(2);
     let before = beats();
     pool.beat();
@@ -78,9 +78,9 @@ async fn a_pool_whose_threads_all_hang_gives_no_sign_of_life() {
     assert!(pool.next().await.outcome.is_err());
 }
 
-/// What runs at once is bounded by memory, too; and whatever a job takes, it runs when it is alone.
+/// Memory bounds how many jobs run together, but a single job runs whatever it takes.
 #[tokio::test]
-async fn jobs_that_would_not_fit_in_memory_together_wait_for_each_other() {
+async fn jobs_wait_for_memory() {
     let (mut pool, tell) = hanging(&Arc::default());
     pool.set_concurrency(8);
     for (tag, part) in [(1, 4), (2, 2), (3, 4), (4, 4), (5, 1)] {
@@ -100,19 +100,19 @@ async fn jobs_that_would_not_fit_in_memory_together_wait_for_each_other() {
         assert!(pool.memory.work() <= WORK_BUDGET, "{:?}", working(&pool));
     }
     ended.sort_unstable();
-    assert_eq!(ended, [1, 2, 3, 4, 5, 6], "none waits for ever");
+    assert_eq!(ended, [1, 2, 3, 4, 5, 6], "every job runs");
     assert_eq!(pool.memory.work(), 0);
 }
 
 #[tokio::test]
-async fn a_line_is_cut_where_it_is_too_long() {
+async fn jobs_that_will_not_begin_in_time_are_removed() {
     let (mut pool, _tell) = hanging(&Arc::default());
     let second = Duration::from_secs(1);
     for mut task in (1..=5).map(|tag| task_of(tag, 0)) {
         task.cost.time = second;
         pool.push(task);
     }
-    assert_eq!(pool.line(), 4 * second, "the first one is at work");
+    assert_eq!(pool.line(), 4 * second, "the first one is running");
     assert_eq!(pool.shorten(second * 5 / 2), [4, 5]);
     assert_eq!(pool.line(), 2 * second);
     assert_eq!(pool.shorten(Duration::ZERO), [2, 3]);
