@@ -122,11 +122,6 @@ impl<S: Service> Pool<S> {
         self.start();
     }
 
-    /// Whether jobs are running.
-    pub(super) fn is_working(&self) -> bool {
-        !self.running.is_empty()
-    }
-
     /// The next job to end. Never ready if none is running.
     pub(super) async fn next(&mut self) -> Done {
         while let Some(joined) = self.running.join_next().await {

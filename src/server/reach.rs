@@ -143,11 +143,6 @@ impl Reach {
         }
     }
 
-    /// Whether there is something to wait for.
-    pub(super) fn is_looking(&self) -> bool {
-        self.look.is_some()
-    }
-
     /// Ends with the look: why the session is of no use any more, if it is not. Pends for ever if there is none; loses
     /// nothing when it is dropped unfinished.
     pub(super) async fn looked(&mut self) -> Result<(), Error> {

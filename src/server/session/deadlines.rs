@@ -1,6 +1,6 @@
-//! Deadlines of a session, and what is read before they are judged.
+//! What a session checks once a second, and what it reads before a deadline counts as missed.
 
-use super::{Pending, Session};
+use super::open::Session;
 use crate::broker::{Error, Kind};
 use crate::server::beats;
 use crate::server::service::Service;
@@ -10,26 +10,31 @@ use futures_util::future::FutureExt as _;
 use std::time::Instant;
 
 impl<S: Service> Session<S> {
-    /// Once a second: signs of life, the deadline of confirms, and acks that have waited for others.
+    /// Once a second: progress, the prefetch, the queue's reachability, the deadline of confirms, and acks that waited for
+    /// others.
     pub(super) async fn on_tick(&mut self) -> Result<(), Error> {
-        self.flush_acks();
+        self.requests.flush_acks();
         Counters::add(&self.context.counters.loop_beats);
-        self.pool.beat();
-        self.review_prefetch_at_rest();
+        self.requests.pool.beat();
+        let window = &self.requests.window;
+        self.prefetch.consumer.forget_earlier(window);
+        if self.phase.is_serving() {
+            self.prefetch.review_at_rest(window);
+        }
         let now = Instant::now();
         if now - self.ticked > 2 * beats::INTERVAL {
-            // The process was stopped. What it was to send then may not even have been sent.
-            self.confirming_since = now;
+            // The process was stopped.
+            self.replies.resume(now);
             self.reach.proven();
         }
         self.ticked = now;
         self.review_reach()?;
-        if self.confirms_are_late() {
+        let limit = self.settings.broker.confirm_timeout;
+        if self.replies.are_late(limit) {
             self.catch_up().await?;
         }
-        if self.confirms_are_late() {
-            self.publishing.kill();
-            let limit = self.settings.broker.confirm_timeout;
+        if self.replies.are_late(limit) {
+            self.replies.connection.kill();
             let message = format!(
                 "the broker did not confirm a reply within {} (broker.confirm_timeout)",
                 duration(limit)
@@ -39,21 +44,31 @@ impl<S: Service> Session<S> {
         Ok(())
     }
 
-    fn confirms_are_late(&self) -> bool {
-        let limit = self.settings.broker.confirm_timeout;
-        let since = |pending: &Pending| pending.since.max(self.confirming_since);
-        let mut late = (self.pending.iter()).map(|pending| since(pending).elapsed() > limit);
-        self.blocked_since.is_none() && late.any(|late| late)
+    /// Checks whether the broker still reaches the queue. Looking is not enough: a leader that is cut off from the other members
+    /// keeps showing its consumers. Replacing a consumer is a change, which takes a majority of them.
+    fn review_reach(&mut self) -> Result<(), Error> {
+        if !self.phase.is_serving() {
+            return Ok(());
+        }
+        self.reach.tick();
+        match self.prefetch.consumer.stalled() {
+            Some(stalled) => self.reach.judge(stalled),
+            None if self.reach.is_silent() => {
+                self.prefetch.renew();
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
-    /// Reads what the broker has said of replies, before a deadline that has passed is taken at its word.
+    /// Reads what has arrived about replies, before a deadline counts as missed.
     pub(super) async fn catch_up(&mut self) -> Result<(), Error> {
-        self.publishing.caught_up().await;
-        while let Some(event) = self.publishing.event().now_or_never() {
+        self.replies.connection.caught_up().await;
+        while let Some(event) = self.replies.connection.event().now_or_never() {
             self.on_event(event)?;
         }
-        while let Some(confirm) = self.confirms.try_next() {
-            self.on_confirm(confirm)?;
+        while let Some(arrival) = self.replies.inbox.try_next() {
+            self.on_confirm(arrival)?;
         }
         Ok(())
     }

@@ -1,0 +1,103 @@
+//! What a session does when the broker confirms, refuses or returns replies.
+
+use super::open::Session;
+use super::replies::{Reply, Retry};
+use crate::broker::{Arrival, Error, Kind, Returned};
+use crate::protocol::reply_to::{Refusal, Refused};
+use crate::server::events;
+use crate::server::service::Service;
+use crate::server::state::Counters;
+
+impl<S: Service> Session<S> {
+    /// Handles what the broker says about replies.
+    pub(super) fn on_confirm(&mut self, arrival: Arrival) -> Result<(), Error> {
+        match arrival {
+            Arrival::Confirmed {
+                number,
+                multiple,
+                taken,
+            } => {
+                while let Some(reply) = self.replies.unconfirmed.confirm(number, multiple) {
+                    if taken {
+                        self.confirmed(&reply);
+                    } else {
+                        self.refused(reply);
+                    }
+                }
+            }
+            Arrival::Returned(returned) => self.on_returned(&returned),
+            Arrival::Failed(error) => return Err(error),
+            // Nothing is consumed on this channel.
+            Arrival::Delivered(_) | Arrival::Cancelled(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Continues with a reply that was refused.
+    pub(super) fn on_retry(&mut self, retry: Retry) -> Result<(), Error> {
+        let (reply, taken) = match retry {
+            Retry::Due(reply) => return self.replies.publish(reply),
+            Retry::Made(reply, taken) => (reply, taken),
+        };
+        match taken {
+            Ok(true) => {
+                self.confirmed(&reply);
+                self.requests.flush_acks();
+                let message = format!(
+                    "the broker refuses replies to queue {:?} on one channel and takes them on another, as one does whose \
+                     cluster has lost a node",
+                    reply.to
+                );
+                return Err(Error::new(Kind::Lost, message));
+            }
+            Ok(false) => Counters::add(&self.context.counters.nacked),
+            Err(_) => {}
+        }
+        if let Some(reply) = self.replies.retry_again(reply, taken.is_ok()) {
+            self.give_up(&reply);
+        }
+        Ok(())
+    }
+
+    /// Allows a request to be acknowledged.
+    pub(super) fn settle(&mut self, tag: u64) {
+        self.requests.settle(tag);
+        if self.context.isolation.active() {
+            self.context.isolation.settled();
+        }
+    }
+
+    fn confirmed(&mut self, reply: &Reply) {
+        match reply.poison {
+            Some(poison) => self.reject_poison(reply.tag, poison),
+            None => self.settle(reply.tag),
+        }
+    }
+
+    fn refused(&mut self, reply: Reply) {
+        Counters::add(&self.context.counters.nacked);
+        if let Some(reply) = self.replies.retry(reply) {
+            self.give_up(&reply);
+        }
+    }
+
+    /// The caller cannot be told, so the request is rejected, and goes where the queue's owner wants rejected requests.
+    fn give_up(&mut self, reply: &Reply) {
+        events::reply_refused(&Refused::new(reply.to.as_bytes(), Refusal::Full));
+        match reply.poison {
+            Some(poison) => self.reject_poison(reply.tag, poison),
+            None => self.requests.reject(reply.tag),
+        }
+    }
+
+    /// The broker returned a reply because its caller has gone, which is not an error. Its confirm follows. It is matched by
+    /// its `message_id`.
+    fn on_returned(&mut self, returned: &Returned) {
+        let id = returned.message_id.as_deref();
+        let id = id.and_then(|id| std::str::from_utf8(id).ok()?.parse::<u64>().ok());
+        if id.is_some_and(|id| id < self.next_reply()) {
+            Counters::add(&self.context.counters.returned);
+            tracing::debug!(fibrpc_reply_to = %returned.routing_key, "the caller has gone");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! How a session handles a request: from its delivery to the publish of its reply.
+//!
+//! The order is the guarantee: a request is settled by the confirm of its reply (`confirms.rs`), or if nobody expects one.
+
+use super::consumer::generation_of;
+use super::open::Session;
+use super::replies::Reply;
+use crate::broker::{Arrival, Delivery, Error, Kind};
+use crate::protocol::control::Question;
+use crate::protocol::reply_to::Address;
+use crate::protocol::{Answer, Code, Message, Request, Status, reply};
+use crate::server::admission::{self, Admitted};
+use crate::server::events;
+use crate::server::isolation::{self, Poison, Verdict};
+use crate::server::pool::{Done, Task, compute};
+use crate::server::service::{Cancel, Service};
+use crate::server::state::Counters;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+impl<S: Service> Session<S> {
+    /// Handles a delivery, or the end of them.
+    pub(super) fn on_delivery(&mut self, arrival: Arrival) -> Result<(), Error> {
+        let Delivery {
+            consumer,
+            tag,
+            redelivered,
+            message,
+        } = match arrival {
+            Arrival::Delivered(delivery) => delivery,
+            Arrival::Failed(error) => return Err(error),
+            // Nothing is published on this channel.
+            Arrival::Confirmed { .. } | Arrival::Returned(_) => return Ok(()),
+            Arrival::Cancelled(tag) => return self.on_cancelled(&tag),
+        };
+        let counters = &self.context.counters;
+        Counters::add(&counters.received);
+        if redelivered {
+            Counters::add(&counters.redelivered);
+        }
+        self.requests.window.open(tag, generation_of(consumer));
+        let request = Request::read(message);
+        if self.prefetch.is_isolated() && self.context.isolation.active() {
+            let fingerprint = isolation::fingerprint(&request);
+            match self.context.isolation.begin(fingerprint) {
+                Verdict::Innocent => {}
+                Verdict::Answer(poison) => return self.condemn(tag, &request, poison),
+                Verdict::Reject(poison) => {
+                    self.reject_poison(tag, poison);
+                    return Ok(());
+                }
+            }
+        }
+        self.on_request(tag, request)
+    }
+
+    /// Handles all deliveries that have arrived.
+    pub(super) fn take_deliveries(&mut self) -> Result<(), Error> {
+        while let Some(delivery) = self.requests.inbox.try_next() {
+            self.on_delivery(delivery)?;
+        }
+        Ok(())
+    }
+
+    /// The broker cancelled a consumer.
+    fn on_cancelled(&mut self, tag: &str) -> Result<(), Error> {
+        let consumer = &mut self.prefetch.consumer;
+        consumer.forget_earlier(&self.requests.window);
+        if !consumer.knows(tag) {
+            return Ok(());
+        }
+        let queue = &self.settings.queue.name;
+        events::cancelled(&self.endpoint, queue);
+        let message = format!(
+            "the broker cancelled the consumer of queue {queue:?}: deleted, moved, or a request took too long"
+        );
+        Err(Error::new(Kind::Cancelled, message))
+    }
+
+    /// Tells the caller that its request is rejected, and rejects it then; at once if the caller cannot be told.
+    fn condemn(&mut self, tag: u64, request: &Request, poison: Poison) -> Result<(), Error> {
+        let Some(address) = self.address(request) else {
+            self.reject_poison(tag, poison);
+            return Ok(());
+        };
+        let message = format!(
+            "the request took the server down {} times; rejected",
+            poison.strikes
+        );
+        let outcome = Err(Status::new(Code::Internal, message));
+        let message = self.reply_message(request, outcome, None);
+        self.send(tag, request, address, message, Some(poison))
+    }
+
+    /// Rejects a request that ended sessions repeatedly.
+    pub(super) fn reject_poison(&mut self, tag: u64, poison: Poison) {
+        let Poison {
+            fingerprint,
+            strikes,
+        } = poison;
+        Counters::add(&self.context.counters.poisoned);
+        events::poisoned(
+            fingerprint,
+            strikes,
+            "each of its deliveries ended the session",
+        );
+        self.requests.reject(tag);
+        self.context.isolation.rejected(fingerprint);
+    }
+
+    /// Checks the reply address; `None`: the request cannot be answered, which is counted.
+    fn address(&self, request: &Request) -> Option<Address> {
+        let counters = &self.context.counters;
+        match admission::address(request, &self.policy) {
+            Ok(Some(address)) if !self.is_gone(address, request) => return Some(address),
+            Ok(Some(_)) => tracing::debug!("a caller at a node that is down"),
+            Ok(None) => tracing::debug!("a request without a reply address"),
+            Err(refused) => {
+                Counters::add(&counters.refused);
+                events::reply_refused(&refused);
+            }
+        }
+        Counters::add(&counters.unanswerable);
+        None
+    }
+
+    /// Whether the caller was connected to a cluster node that is down.
+    fn is_gone(&self, address: Address, request: &Request) -> bool {
+        let nodes = &self.context.nodes;
+        let made = |to| nodes.made(&self.endpoint, to);
+        !nodes.is_empty()
+            && address == Address::Direct
+            && request.reply_to.as_deref().is_some_and(made)
+    }
+
+    /// Admits a request and answers it, now or by the pool.
+    fn on_request(&mut self, tag: u64, request: Request) -> Result<(), Error> {
+        let Some(address) = self.address(&request) else {
+            self.settle(tag);
+            return Ok(());
+        };
+        if Question::of(&request) == Some(Question::Ping) {
+            let message = self.pong(&request);
+            return self.send(tag, &request, address, message, None);
+        }
+        let service = self.context.service.clone();
+        let since = Instant::now();
+        let limits = &self.settings.server;
+        match admission::admit(
+            service.as_ref(),
+            &request,
+            limits,
+            self.requests.pool.wait(),
+        ) {
+            Err(status) => self.reply(tag, &request, address, Err(status), None),
+            Ok(Admitted::Cheap(job, deadline)) => {
+                let began = Instant::now();
+                let cancel = Cancel::new(deadline, None);
+                let outcome = compute(service.as_ref(), job, &cancel, since);
+                let now = Instant::now();
+                self.context.reporter.times.record(now, now - since);
+                self.reply(tag, &request, address, outcome, Some(now - began))
+            }
+            Ok(Admitted::Dear(job, cost, deadline)) => {
+                self.requests.pool.push(Task {
+                    tag,
+                    request,
+                    address,
+                    job,
+                    cost,
+                    since,
+                    deadline,
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// Replies to a request that the pool has computed.
+    pub(super) fn on_computed(&mut self, done: Done) -> Result<(), Error> {
+        let Done {
+            tag,
+            request,
+            address,
+            outcome,
+            since,
+            compute,
+        } = done;
+        let now = Instant::now();
+        self.context.reporter.times.record(now, now - since);
+        self.reply(tag, &request, address, outcome, Some(compute))
+    }
+
+    fn reply(
+        &mut self,
+        tag: u64,
+        request: &Request,
+        address: Address,
+        outcome: Result<Answer, Status>,
+        compute: Option<Duration>,
+    ) -> Result<(), Error> {
+        let message = self.reply_message(request, outcome, compute);
+        self.send(tag, request, address, message, None)
+    }
+
+    /// The reply to a request, which is counted.
+    fn reply_message(
+        &self,
+        request: &Request,
+        outcome: Result<Answer, Status>,
+        compute: Option<Duration>,
+    ) -> Message {
+        let outcome = admission::fitting(outcome, &self.settings.server);
+        let code = outcome
+            .as_ref()
+            .map_or_else(|status| status.code, |_| Code::Ok);
+        tracing::debug!(
+            fibrpc_code = code.name(),
+            fibrpc_reply_to = request.reply_to.as_deref(),
+            fibrpc_correlation_id = request
+                .correlation_id
+                .as_deref()
+                .map(String::from_utf8_lossy)
+                .as_deref(),
+            fibrpc_compute_us = compute.map(|time| time.as_micros()),
+            "answered"
+        );
+        let counters = &self.context.counters;
+        match code {
+            Code::Ok => Counters::add(&counters.served),
+            _ => Counters::add(&counters.failed),
+        }
+        if code == Code::DeadlineExceeded {
+            Counters::add(&counters.expired);
+        }
+        let trailer = reply::Trailer {
+            server: Some(self.context.instance.clone()),
+            queued: admission::queued(request),
+            compute,
+        };
+        reply::write(request, outcome, &trailer, self.next_reply())
+    }
+
+    /// The id of the next reply.
+    pub(super) fn next_reply(&self) -> u64 {
+        self.context.next_reply.load(Ordering::Relaxed)
+    }
+
+    fn send(
+        &mut self,
+        tag: u64,
+        request: &Request,
+        address: Address,
+        message: Message,
+        poison: Option<Poison>,
+    ) -> Result<(), Error> {
+        self.context.next_reply.fetch_add(1, Ordering::Relaxed);
+        self.replies.publish(Reply {
+            tag,
+            to: request.reply_to.clone().unwrap_or_default(),
+            address,
+            message,
+            since: Instant::now(),
+            attempts: 0,
+            poison,
+        })
+    }
+}

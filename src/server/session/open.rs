@@ -1,0 +1,170 @@
+//! A session and how it is opened.
+
+use super::phase::Phase;
+use super::prefetch::Prefetch;
+use super::replies::Replies;
+use super::requests::Requests;
+use crate::broker::{Connection, Error, Options};
+use crate::config::{BrokerUrl, Config};
+use crate::protocol::reply_to::Policy;
+use crate::server::adoption;
+use crate::server::context::Context;
+use crate::server::control::Control;
+use crate::server::pool::Pool;
+use crate::server::reach::{self, Reach};
+use crate::server::service::Service;
+use crate::server::state::{InFlight, State, Stop};
+use futures_util::future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// An established session.
+pub(in crate::server) struct Session<S: Service> {
+    pub(super) context: Context<S>,
+    /// Becomes true when the next session has taken over.
+    pub(super) retired: watch::Receiver<bool>,
+    /// The settings in force here: broker and queue as at the start, everything else as configured last.
+    pub(super) settings: Arc<Config>,
+    pub(super) policy: Policy,
+    /// `host:port` of the broker.
+    pub(super) endpoint: String,
+    pub(super) phase: Phase,
+    pub(super) requests: Requests<S>,
+    pub(super) prefetch: Prefetch,
+    pub(super) replies: Replies,
+    pub(super) control: Control,
+    pub(super) reach: Reach,
+    pub(super) ticked: Instant,
+}
+
+impl<S: Service> Session<S> {
+    /// Connects, finds or declares the queue, and starts to consume. `retired` becomes true when the session is to leave.
+    /// `time_to_begin` limits how long the consumer may take to begin.
+    pub(in crate::server) async fn open(
+        context: Context<S>,
+        url: BrokerUrl,
+        settings: Arc<Config>,
+        retired: watch::Receiver<bool>,
+        time_to_begin: Option<Duration>,
+    ) -> Result<Self, Error> {
+        let settings = within(context.largest_reply.load(Ordering::Relaxed), settings);
+        let (limits, queue) = (&settings.server, &settings.queue);
+        let options = |role: &str| Options {
+            name: format!("fibrpcd {} {role}", context.instance),
+            operation_timeout: settings.broker.confirm_timeout,
+            max_body: Some(limits.max_request_bytes),
+            patience: None,
+        };
+        let (consuming, publishing) = future::try_join(
+            Connection::open(&url, &settings.broker, options("consume")),
+            Connection::open(&url, &settings.broker, options("publish")),
+        )
+        .await?;
+        adoption::prepare(&consuming, &publishing, &url.vhost, queue).await?;
+        let (incoming, outgoing) =
+            future::try_join(consuming.channel(), publishing.channel()).await?;
+        outgoing.0.confirm_select().await?;
+        let endpoint = url.address();
+        let isolated = context.isolation.active();
+        let starting = Prefetch::start(&incoming.0, &queue.name, limits, isolated);
+        let prefetch = match time_to_begin {
+            Some(limit) => tokio::time::timeout(limit, starting)
+                .await
+                .unwrap_or_else(|_| Err(reach::not_begun(&queue.name, &endpoint, limit)))?,
+            None => starting.await?,
+        };
+        let pool = Pool::new(
+            context.service.clone(),
+            context.counters.clone(),
+            &context.memory,
+            limits.concurrency,
+        );
+        let urls = settings.broker.url.len();
+        Ok(Self {
+            policy: Policy::new(&queue.name, &limits.reply_to_allow),
+            phase: Phase::Serving,
+            control: Control::start(&publishing, &settings),
+            reach: Reach::new(&consuming, endpoint.clone(), &queue.name, urls),
+            requests: Requests::new(consuming, incoming, pool, InFlight::new(&context.counters)),
+            prefetch,
+            replies: Replies::new(publishing, outgoing),
+            ticked: Instant::now(),
+            context,
+            retired,
+            settings,
+            endpoint,
+        })
+    }
+
+    /// Applies a changed configuration, except for the broker and queue settings, which take another session.
+    pub(super) fn reconfigure(&mut self) {
+        let mut next = Config::clone(&self.context.config.borrow_and_update());
+        next.broker = self.settings.broker.clone();
+        next.queue = self.settings.queue.clone();
+        let largest_reply = self.context.largest_reply.load(Ordering::Relaxed);
+        let next = within(largest_reply, Arc::new(next));
+        let last = std::mem::replace(&mut self.settings, next);
+        let limits = &self.settings.server;
+        if last.server.concurrency != limits.concurrency {
+            self.requests.pool.set_concurrency(limits.concurrency);
+        }
+        for connection in [&self.requests.connection, &self.replies.connection] {
+            connection.limit_bodies(limits.max_request_bytes);
+        }
+        self.policy = Policy::new(&self.settings.queue.name, &limits.reply_to_allow);
+        if last.server.control == limits.control {
+            self.retry_control();
+        } else {
+            self.control = Control::start(&self.replies.connection, &self.settings);
+        }
+        self.prefetch.limit(&self.settings.server);
+        self.review_prefetch();
+    }
+
+    /// Opens the control queue again, if it waits for that.
+    pub(super) fn retry_control(&mut self) {
+        let connection = &self.replies.connection;
+        self.control.try_again(connection, &self.settings);
+    }
+
+    /// Replaces the consumer if its prefetch no longer fits.
+    pub(super) fn review_prefetch(&mut self) {
+        if self.phase.is_serving() {
+            self.prefetch.review(
+                &self.requests.window,
+                self.requests.pool.line(),
+                self.context.isolation.active(),
+            );
+        }
+    }
+
+    /// Publishes the server's state, unless that is another session's.
+    pub(super) fn publish_state(&self, state: impl FnOnce(String) -> State) {
+        if !*self.retired.borrow() && *self.context.stop.borrow() == Stop::No {
+            self.context
+                .state
+                .send_replace(state(self.endpoint.clone()));
+        }
+    }
+
+    /// Publishes that the session consumes.
+    pub(super) fn publish_consuming(&self) {
+        self.publish_state(|endpoint| State::Consuming {
+            endpoint,
+            queue: self.settings.queue.name.clone(),
+            unopened: self.context.unopened.borrow().clone(),
+        });
+    }
+}
+
+/// The settings with a limit for replies that the broker accepts.
+fn within(largest_reply: u64, settings: Arc<Config>) -> Arc<Config> {
+    if settings.server.max_reply_bytes <= largest_reply {
+        return settings;
+    }
+    let mut settings = Arc::unwrap_or_clone(settings);
+    settings.server.max_reply_bytes = largest_reply;
+    Arc::new(settings)
+}

@@ -1,0 +1,233 @@
+//! The replies of a session, from their publish to their confirm.
+//!
+//! Owns the publishing connection, the unconfirmed replies, and those that the broker has refused with `basic.nack`: they are
+//! published again before their queue is considered full.
+//!
+//! A full queue refuses every channel. But a single channel may be refused as well: if its first publish to a quorum queue
+//! meets a leader that has just died, RabbitMQ 3.10 refuses everything that the channel publishes to that queue until the
+//! leader's node is back (`rabbit_fifo_client:enqueue`). So the last attempts use new channels, for longer than an election
+//! takes. If one of them succeeds, the session's own channel is broken, and the session ends: the next one has a new channel.
+//! Queues that were found to be full are not given as much time again.
+
+use crate::broker::{Arrival, Channel, Connection, Error, Inbox, Kind, Unconfirmed};
+use crate::protocol::Message;
+use crate::protocol::reply_to::Address;
+use crate::server::isolation::Poison;
+use futures_util::stream::FuturesUnordered;
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+/// Attempts to publish a reply on the session's own channel.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// Further attempts, each on a new channel.
+const MAX_FRESH_ATTEMPTS: u32 = 4;
+
+/// How long the broker may take to confirm or refuse an attempt on a new channel.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a queue is considered full.
+const FULL_FOR: Duration = Duration::from_secs(60);
+
+/// How many full queues are remembered.
+const MAX_FULL_QUEUES: usize = 1000;
+
+/// A reply on its way.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// The request's delivery tag.
+    pub(super) tag: u64,
+    pub(super) to: String,
+    pub(super) address: Address,
+    pub(super) message: Message,
+    /// When it was published last.
+    pub(super) since: Instant,
+    /// How often it was published.
+    pub(super) attempts: u32,
+    /// Set if the request is to be rejected once the reply is confirmed.
+    pub(super) poison: Option<Poison>,
+}
+
+/// The result of a pause after a refusal.
+#[derive(Debug)]
+pub(super) enum Retry {
+    /// The reply is to be published on the session's own channel again.
+    Due(Reply),
+    /// The reply was published on a new channel: whether the broker confirmed it, or an error if that is not known.
+    Made(Reply, Result<bool, Error>),
+}
+
+/// The replies of a session.
+pub(super) struct Replies {
+    pub(super) connection: Connection,
+    pub(super) channel: Channel,
+    pub(super) inbox: Inbox,
+    pub(super) unconfirmed: Unconfirmed<Reply>,
+    /// Replies that the broker has refused and that are published again.
+    pub(super) retries: FuturesUnordered<Pin<Box<dyn Future<Output = Retry> + Send>>>,
+    full: FullQueues,
+    blocked_since: Option<Instant>,
+    /// Since when the broker has been able to confirm replies: it was not blocked, and this process ran.
+    confirmable_since: Instant,
+}
+
+impl Replies {
+    pub(super) fn new(connection: Connection, (channel, inbox): (Channel, Inbox)) -> Self {
+        Self {
+            connection,
+            channel,
+            inbox,
+            unconfirmed: Unconfirmed::default(),
+            retries: FuturesUnordered::new(),
+            full: FullQueues::default(),
+            blocked_since: None,
+            confirmable_since: Instant::now(),
+        }
+    }
+
+    /// Publishes a reply, for the first time or again.
+    pub(super) fn publish(&mut self, mut reply: Reply) -> Result<(), Error> {
+        reply.since = Instant::now();
+        reply.attempts += 1;
+        let mandatory = reply.address == Address::Queue;
+        let number = self.channel.publish(&reply.to, mandatory, &reply.message)?;
+        self.unconfirmed.add(number, reply);
+        Ok(())
+    }
+
+    /// Whether confirms are about to arrive.
+    pub(super) fn expects_confirms(&self) -> bool {
+        !self.unconfirmed.is_empty() && !self.is_blocked()
+    }
+
+    /// Whether the oldest unconfirmed reply has waited for longer than `limit`.
+    pub(super) fn are_late(&self, limit: Duration) -> bool {
+        let since = |reply: &Reply| reply.since.max(self.confirmable_since);
+        !self.is_blocked() && (self.unconfirmed.iter()).any(|reply| since(reply).elapsed() > limit)
+    }
+
+    /// Whether the broker blocks publishes.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked_since.is_some()
+    }
+
+    /// The broker blocks publishes from now on.
+    pub(super) fn block(&mut self) {
+        self.blocked_since = Some(Instant::now());
+    }
+
+    /// The broker accepts publishes again; for how long it did not.
+    pub(super) fn unblock(&mut self) -> Option<Duration> {
+        self.confirmable_since = Instant::now();
+        self.blocked_since.take().map(|since| since.elapsed())
+    }
+
+    /// This process was stopped and continues now: what it was about to send may not even have been sent.
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.confirmable_since = now;
+    }
+
+    /// Schedules another attempt after the broker refused a reply on the session's channel. Returns the reply if there is to
+    /// be none.
+    pub(super) fn retry(&mut self, reply: Reply) -> Option<Reply> {
+        if reply.attempts < MAX_ATTEMPTS {
+            let delay = Duration::from_millis(100) * reply.attempts;
+            self.retries.push(Box::pin(async move {
+                tokio::time::sleep(delay).await;
+                Retry::Due(reply)
+            }));
+            None
+        } else if self.full.contains(&reply.to, Instant::now()) {
+            Some(reply)
+        } else {
+            self.retry_afresh(reply);
+            None
+        }
+    }
+
+    /// The same after an attempt on a new channel that was refused, or whose result is not known.
+    pub(super) fn retry_again(&mut self, mut reply: Reply, refused: bool) -> Option<Reply> {
+        // A broker that is short of memory answers later.
+        if refused || !self.is_blocked() {
+            reply.attempts += 1;
+        }
+        if reply.attempts < MAX_ATTEMPTS + MAX_FRESH_ATTEMPTS {
+            self.retry_afresh(reply);
+            return None;
+        }
+        self.full.add(&reply.to, Instant::now());
+        Some(reply)
+    }
+
+    /// Schedules an attempt on a new channel.
+    fn retry_afresh(&mut self, reply: Reply) {
+        let delay = Duration::from_millis(200) * (1 << (reply.attempts - MAX_ATTEMPTS).min(2));
+        let channels = self.connection.channels();
+        self.retries.push(Box::pin(async move {
+            tokio::time::sleep(delay).await;
+            let attempt = async {
+                let (channel, inbox) = channels.open(false).await?;
+                attempt(&channel, inbox, &reply).await
+            };
+            let late = Error::new(Kind::Timeout, "no answer");
+            let taken = tokio::time::timeout(ATTEMPT_TIMEOUT, attempt).await;
+            Retry::Made(reply, taken.unwrap_or(Err(late)))
+        }));
+    }
+}
+
+/// Publishes a reply on this channel; whether the broker confirmed it.
+async fn attempt(channel: &Channel, mut inbox: Inbox, reply: &Reply) -> Result<bool, Error> {
+    channel.confirm_select().await?;
+    let mandatory = reply.address == Address::Queue;
+    channel.publish(&reply.to, mandatory, &reply.message)?;
+    loop {
+        match inbox.next().await {
+            Arrival::Confirmed { taken, .. } => return Ok(taken),
+            Arrival::Failed(error) => return Err(error),
+            // A returned reply is confirmed afterwards: its caller has gone.
+            Arrival::Returned(_) | Arrival::Delivered(_) | Arrival::Cancelled(_) => {}
+        }
+    }
+}
+
+/// The queues that were found to be full, and until when they are considered so.
+#[derive(Debug, Default)]
+struct FullQueues(HashMap<String, Instant>);
+
+impl FullQueues {
+    fn contains(&self, queue: &str, now: Instant) -> bool {
+        self.0.get(queue).is_some_and(|until| now < *until)
+    }
+
+    fn add(&mut self, queue: &str, now: Instant) {
+        if self.0.len() >= MAX_FULL_QUEUES {
+            self.0.retain(|_, until| *until > now);
+        }
+        if self.0.len() < MAX_FULL_QUEUES {
+            self.0.insert(queue.to_owned(), now + FULL_FOR);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_queues_are_bounded_and_expire() {
+        let mut full = FullQueues::default();
+        let start = Instant::now();
+        for index in 0..=MAX_FULL_QUEUES {
+            full.add(&index.to_string(), start);
+        }
+        assert!(full.contains("0", start));
+        assert!(!full.contains(&MAX_FULL_QUEUES.to_string(), start));
+        let later = start + FULL_FOR;
+        assert!(!full.contains("0", later));
+        full.add("again", later);
+        assert!(full.contains("again", later));
+        assert_eq!(full.0.len(), 1);
+    }
+}
