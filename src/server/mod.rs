@@ -7,7 +7,6 @@
 mod acks;
 mod admission;
 mod adoption;
-mod beats;
 mod brokers;
 mod context;
 mod control;
@@ -25,6 +24,7 @@ pub mod state;
 mod supervisor;
 mod trace;
 mod undeliverable;
+mod waiting;
 
 pub use service::{Cancel, Cost, Service};
 pub use state::{Counters, Outcome, State, Stop};

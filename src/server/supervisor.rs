@@ -6,7 +6,6 @@
 //! successor. If the successor cannot be opened, the attempts go on and the current session with the old settings serves
 //! as before. So a change of session is no gap, and a long computation keeps nobody waiting.
 
-use super::beats::{self, Beats};
 use super::brokers::{Brokers, HEALTHY, is_refusal};
 use super::context::Context;
 use super::events;
@@ -15,6 +14,7 @@ use super::session::{End, Failure, Session};
 use super::state::Outcome;
 use super::state::{Counters, State, Stop};
 use super::undeliverable::Undeliverable;
+use super::waiting::Waiting;
 use crate::broker::{Error, Kind};
 use crate::config::Config;
 use std::pin::Pin;
@@ -45,7 +45,7 @@ pub(super) struct Supervisor<'a, S: Service> {
     next: Next<S>,
     undeliverable: Undeliverable,
     /// Signs of life while no session gives any.
-    waiting: beats::Waiting,
+    waiting: Waiting,
     /// When the server was told to drain.
     draining: Option<Instant>,
     /// Requests that sessions had begun and not finished.
@@ -126,7 +126,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
             current: None,
             next: Next::Nothing,
             undeliverable: Undeliverable::default(),
-            waiting: Beats::new(&context.counters, Duration::ZERO).begin(),
+            waiting: Waiting::begin(&context.counters, Duration::ZERO),
             draining: None,
             abandoned: 0,
         }
@@ -178,8 +178,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
         let mut context = self.context.clone();
         context.config = self.config.clone();
         let (retire, retired) = watch::channel(false);
-        let beats = Beats::of_operations(&context.counters, &place.settings.broker);
-        self.waiting = beats.begin();
+        self.waiting = Waiting::for_operations(&context.counters, &place.settings.broker);
         let time = self.brokers.time_to_begin();
         let opening = Session::open(context, url, place.settings.clone(), retired, time);
         self.next = Next::Opening(Opening {
@@ -248,7 +247,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
                 self.set_unopened(Some(message.clone()));
             }
         }
-        self.waiting = Beats::new(&self.context.counters, delay).begin();
+        self.waiting = Waiting::begin(&self.context.counters, delay);
         self.next = Next::Waiting(Box::pin(tokio::time::sleep(delay)));
     }
 

@@ -2,10 +2,9 @@
 
 use super::open::Session;
 use crate::broker::{Error, Kind};
-use crate::server::beats;
 use crate::server::service::Service;
 use crate::server::state::Counters;
-use crate::text::duration;
+use crate::server::waiting::INTERVAL;
 use futures_util::future::FutureExt as _;
 use std::time::Instant;
 
@@ -22,7 +21,7 @@ impl<S: Service> Session<S> {
             self.prefetch.review_at_rest(window);
         }
         let now = Instant::now();
-        if now - self.ticked > 2 * beats::INTERVAL {
+        if now - self.ticked > 2 * INTERVAL {
             // The process was stopped.
             self.replies.resume(now);
             self.reach.proven();

@@ -4,10 +4,10 @@ use super::ending::End;
 use super::open::Session;
 use super::phase::Phase;
 use crate::broker::{Error, Event};
-use crate::server::beats;
 use crate::server::events;
 use crate::server::service::Service;
 use crate::server::state::{Counters, State, Stop};
+use crate::server::waiting::INTERVAL;
 use futures_util::stream::StreamExt as _;
 use std::time::Instant;
 use tokio::time::MissedTickBehavior;
@@ -46,7 +46,7 @@ impl<S: Service> Session<S> {
     }
 
     async fn run(&mut self) -> Result<End, Error> {
-        let mut tick = tokio::time::interval(beats::INTERVAL);
+        let mut tick = tokio::time::interval(INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if self.acks_are_due() {
