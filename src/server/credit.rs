@@ -1,25 +1,24 @@
-//! How many requests a session asks the broker for: enough to keep it busy, and no more large ones than are begun soon.
+//! The choice of the prefetch: enough requests to keep the session busy, and no more large ones than will begin soon.
 //!
-//! Owns the prefetch of the session's consumer and what it takes to choose the next one. Pure; the session applies it
-//! (`session/consumer.rs`).
+//! Owns the current prefetch and what the next choice depends on. Pure; the session applies it (`session/prefetch.rs`).
 //!
-//! What is held in line here cannot be taken by an idle server, and each request that a clean stop hands back is one
-//! more delivery of it, of which RabbitMQ 4.0 allows 20. So the prefetch begins narrow, follows the work, and never
-//! promises more than [`LINE`] of it to each worker.
+//! Requests that wait here are not available to an idle server, and each one that a clean stop hands back is another
+//! delivery, of which RabbitMQ 4.0 allows 20. So the prefetch starts narrow, follows the load, and keeps the estimated line
+//! below [`LINE`] per worker.
 
 use std::time::Duration;
 
-/// Estimated work that may wait here for each worker. It bounds what a stop finishes or hands back, and what an idle
-/// server beside this one cannot take.
+/// Estimated computing time that may wait per worker. It bounds what a stop finishes or hands back, and what is not
+/// available to an idle server.
 pub(super) const LINE: Duration = Duration::from_secs(1);
 
-/// How much wider the next prefetch is at most: it is chosen before it is known what the next requests cost.
-const GROWTH: usize = 4;
+/// The maximum growth factor of the prefetch, since the cost of the next requests is not known.
+const MAX_GROWTH: usize = 4;
 
-/// A prefetch of which less than one in so many is used is too wide.
+/// The prefetch is too wide if less than one in this many is used.
 const UNUSED: usize = 4;
 
-/// Looks (one per second) for which it has to be too wide before it becomes narrow again.
+/// Checks in a row (one per second) that must find it too wide before it is narrowed.
 const QUIET: u32 = 2;
 
 /// The prefetch of a session's consumer.
@@ -29,25 +28,25 @@ pub(super) struct Credit {
     limit: usize,
     workers: usize,
     window: usize,
-    /// The most that was held since the last look.
+    /// The maximum held since the last check.
     peak: usize,
-    /// Looks at which the window was too wide, in a row.
+    /// Checks in a row that found the window too wide.
     quiet: u32,
 }
 
-/// What a session has in hand.
+/// The requests that a session holds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Held {
-    /// Requests that are not settled.
+    /// Unsettled requests.
     pub(super) all: usize,
-    /// Those of them that came by consumers which are no more: they do not count against the prefetch of this one.
+    /// Those delivered to earlier consumers, which do not count against the present prefetch.
     pub(super) older: usize,
-    /// Estimated time until the last one in line begins.
+    /// Estimated time until the last waiting one begins.
     pub(super) line: Duration,
 }
 
 impl Credit {
-    /// For a session that begins.
+    /// The choice for a new session.
     pub(super) fn new(limit: u16, workers: usize) -> Self {
         let mut credit = Self {
             limit: limit.into(),
@@ -60,31 +59,31 @@ impl Credit {
         credit
     }
 
-    /// New settings. [`Credit::wanted`] says what follows from them.
+    /// Applies new settings, which [`Credit::wanted`] takes into account.
     pub(super) fn set(&mut self, limit: u16, workers: usize) {
         self.limit = limit.into();
         self.workers = workers;
     }
 
-    /// The prefetch.
+    /// The current prefetch.
     pub(super) fn window(&self) -> u16 {
         u16::try_from(self.window).unwrap_or(u16::MAX)
     }
 
-    /// A request for each worker, and one more for when it is done.
+    /// The narrow prefetch: a request for each worker, and one more.
     pub(super) fn narrow(&self) -> usize {
         (self.workers + 1).max(2).min(self.limit)
     }
 
-    /// Takes note of how much is held. Whether [`Credit::wanted`] is worth asking: all of the window is taken and
-    /// could be wider, or it is too wide.
+    /// Records how much is held. Returns whether [`Credit::wanted`] may give another prefetch: the window is full and could
+    /// be wider, or it is too wide.
     pub(super) fn is_questionable(&mut self, held: usize, line: Duration) -> bool {
         self.peak = self.peak.max(held);
         let full = held >= self.window && self.window < self.limit;
         full || (line > LINE && self.window > self.narrow()) || self.window > self.limit
     }
 
-    /// The prefetch that should take the place of this one.
+    /// The prefetch that should replace the current one.
     pub(super) fn wanted(&self, held: Held) -> Option<usize> {
         let narrow = self.narrow();
         if self.window > self.limit {
@@ -98,11 +97,11 @@ impl Credit {
         if held.all - held.older.min(held.all) < self.window {
             return None;
         }
-        // Each consumer has its own prefetch: what is held when one takes over stays on top of what it gets.
+        // Each consumer has its own prefetch: what is held when the next one begins stays in addition to its prefetch.
         let most = self.limit.saturating_sub(held.all);
-        let next = self.window * GROWTH;
-        // The last step is the one that comes nearest to the limit, so it is taken from a window that is not wide yet.
-        let next = if next * GROWTH >= self.limit {
+        let next = self.window * MAX_GROWTH;
+        // The last step is the one that comes nearest to the limit, so it is taken while the window is not wide yet.
+        let next = if next * MAX_GROWTH >= self.limit {
             most
         } else {
             next.min(most)
@@ -115,8 +114,8 @@ impl Credit {
         worth_it.then_some(next.min(fitting))
     }
 
-    /// Once a second: the prefetch that should take the place of one that is hardly used. A burst of large requests
-    /// is then shared with other servers.
+    /// To be called once a second: the prefetch that should replace one that is hardly used, so that the next burst of large
+    /// requests is shared with other servers.
     pub(super) fn wanted_at_rest(&mut self, held: usize) -> Option<usize> {
         let peak = std::mem::replace(&mut self.peak, held).max(held);
         let narrow = self.narrow();
@@ -128,14 +127,14 @@ impl Credit {
         (self.quiet >= QUIET).then_some(narrow)
     }
 
-    /// A consumer with this prefetch takes over.
+    /// Notes that the current consumer has this prefetch.
     pub(super) fn begin(&mut self, window: usize) {
         self.window = window;
         self.peak = 0;
         self.quiet = 0;
     }
 
-    /// How many requests like those at hand make a line of [`LINE`]: those at work are not in it.
+    /// How many requests like those held make a line of [`LINE`], running ones not counted.
     fn fitting(&self, held: Held) -> usize {
         if held.line.is_zero() {
             return self.limit;
@@ -155,7 +154,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// All that is held is one kind of job, and waits for a worker unless it is at work.
+    /// Jobs of the same kind, which wait for a worker unless they are running.
     fn jobs(all: usize, each: Duration, workers: usize) -> Held {
         let waiting = u32::try_from(all.saturating_sub(workers)).unwrap();
         Held {
@@ -165,7 +164,7 @@ mod tests {
         }
     }
 
-    /// So many small ones, all of them by this consumer.
+    /// Small requests, all delivered to this consumer.
     fn small(all: usize) -> Held {
         Held {
             all,

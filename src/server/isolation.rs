@@ -1,14 +1,13 @@
-//! Which request takes sessions down: after a death without a clean close, deliveries are taken one
-//! at a time, so that a death can be laid at one request's door.
+//! Finds the request that ends sessions: after a session or process has died, deliveries are taken one at a time, so that the
+//! next death can be attributed to one request.
 //!
-//! Until one settles, if the death can have no message for its cause. Else until as many have settled
-//! as may come again (acks sent shortly before a death may be lost with it): were the others let in again after the first, each of those ahead of the culprit
-//! would cost a death of its own, and the others a delivery each time, of which a queue may allow few.
+//! This lasts until one request settles, if no message can have caused the death. Otherwise it lasts until as many have
+//! settled as may be redelivered (acks sent shortly before a death may be lost). If it ended with the first, each request
+//! ahead of the culprit would cost another death, and each of the others a delivery, of which a queue may allow few.
 //!
-//! Owns the strikes, across sessions in memory and across processes in a small file in the state
-//! directory (systemd's `StateDirectory=`), where there is one. Without one, the death of the process
-//! itself leaves no trace and only deaths of sessions count. Each session has a clone, which knows the request
-//! that it has in hand; all else they share.
+//! Owns the strikes: across sessions in memory, across processes in a small file in the state directory (systemd's
+//! `StateDirectory=`), if there is one. Without it, the death of the process leaves no trace, and only deaths of sessions
+//! count. Each session has a clone, which knows the session's current request; everything else is shared.
 
 use super::trace::Trace;
 use crate::protocol::Request;
@@ -19,42 +18,42 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A request that was there at so many deaths is rejected.
+/// A request is rejected after this many deaths.
 pub(super) const STRIKES: u32 = 3;
 
 /// Identifies a request across redeliveries.
 pub(super) type Fingerprint = u64;
 
-/// The fingerprint of a request: ids are not unique in the tutorial's clients, so the address and the
-/// body belong to it.
+/// The fingerprint of a request. It includes the reply address and the body, because the tutorial's clients do not use
+/// unique ids.
 pub(super) fn fingerprint(request: &Request) -> Fingerprint {
     let mut hasher = DefaultHasher::new();
     (&request.correlation_id, &request.reply_to, &request.body).hash(&mut hasher);
     hasher.finish()
 }
 
-/// What becomes of a request that is about to be worked on.
+/// What is to be done with a request in isolation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is worked on.
+    /// Compute it.
     Innocent,
-    /// It is rejected, and its caller is told before: no work on it, only its answer.
+    /// Reject it without computing it, after telling its caller.
     Answer(Poison),
-    /// It is rejected without an answer, which is what ends the session, or has ended it just now.
+    /// Reject it without a reply, because the reply may be what ends the session.
     Reject(Poison),
 }
 
-/// A request that has taken the server down too often.
+/// A request that has ended sessions too often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Poison {
     pub(super) fingerprint: Fingerprint,
     pub(super) strikes: u32,
 }
 
-/// What is known of deaths.
+/// The isolation of one session.
 #[derive(Debug, Default)]
 pub(super) struct Isolation {
-    /// The request that this session has in hand, alone.
+    /// The session's current request.
     current: Option<Fingerprint>,
     /// How many requests are still to be taken one at a time. Changed under the lock, and read without it, since it is
     /// asked for each request.
@@ -65,15 +64,15 @@ pub(super) struct Isolation {
 #[derive(Debug, Default)]
 struct Shared {
     strikes: HashMap<Fingerprint, u32>,
-    /// Those that had the session end, and not the process. All that a session sends for a request is its answer,
-    /// so that another one would end the next session as well.
-    deadly_answers: HashSet<Fingerprint>,
-    /// The current ones of all sessions.
+    /// Those that ended a session and not the process. Since all that a session sends for a request is its reply, another
+    /// reply would end the next session as well.
+    deadly_replies: HashSet<Fingerprint>,
+    /// The current requests of all sessions.
     in_hand: Vec<Fingerprint>,
     trace: Trace,
 }
 
-/// For another session, which has nothing in hand yet.
+/// For another session, which has no current request yet.
 impl Clone for Isolation {
     fn clone(&self) -> Self {
         Self {
@@ -85,8 +84,8 @@ impl Clone for Isolation {
 }
 
 impl Isolation {
-    /// Picks up what the process before left in `directory`: a clean end leaves nothing. `suspects`:
-    /// how many requests it can have had in flight.
+    /// Reads what the previous process left in `directory`; a clean end leaves nothing. `suspects`: how many requests it
+    /// can have had in flight.
     pub(super) fn load(directory: Option<&Path>, suspects: u64) -> Self {
         let (trace, left) = directory.map(Trace::open).unwrap_or_default();
         let mut shared = Shared {
@@ -112,7 +111,7 @@ impl Isolation {
         self.suspects() > 0
     }
 
-    /// A request is about to be worked on, alone, unless it has had too many strikes.
+    /// Makes a request the current one, unless it has too many strikes, and decides what to do with it.
     pub(super) fn begin(&mut self, request: Fingerprint) -> Verdict {
         let mut shared = lock(&self.shared);
         let strikes = shared.strikes.get(&request).copied().unwrap_or(0);
@@ -120,7 +119,7 @@ impl Isolation {
             fingerprint: request,
             strikes: strikes.min(STRIKES),
         };
-        if strikes > STRIKES || (strikes == STRIKES && shared.deadly_answers.contains(&request)) {
+        if strikes > STRIKES || (strikes == STRIKES && shared.deadly_replies.contains(&request)) {
             return Verdict::Reject(poison);
         }
         shared.put_down(&mut self.current);
@@ -134,7 +133,7 @@ impl Isolation {
         }
     }
 
-    /// A request was settled, so it is no suspect.
+    /// Clears the current request, which was settled.
     pub(super) fn settled(&mut self) {
         let mut shared = lock(&self.shared);
         if let Some(request) = shared.put_down(&mut self.current) {
@@ -144,7 +143,7 @@ impl Isolation {
         shared.save();
     }
 
-    /// A request was rejected; its strikes are served. The next one that settles ends the isolation.
+    /// Forgets a request that was rejected. The next one that settles ends the isolation.
     pub(super) fn rejected(&mut self, request: Fingerprint) {
         let mut shared = lock(&self.shared);
         shared.put_down(&mut self.current);
@@ -153,8 +152,8 @@ impl Isolation {
         shared.save();
     }
 
-    /// The session died, and so many requests may come again. `culpable`: of something that a message can
-    /// cause. Returns whether anything was learnt from it: who is suspected, which may end all deaths like it.
+    /// The session died, and up to `returning` requests may be redelivered. `culpable`: a message can be the cause. Returns
+    /// whether this narrows the suspects down.
     pub(super) fn died(&mut self, culpable: bool, returning: u64) -> bool {
         let mut shared = lock(&self.shared);
         let last = self.suspects();
@@ -163,13 +162,13 @@ impl Isolation {
         let accused = shared.put_down(&mut self.current).filter(|_| culpable);
         if let Some(request) = accused {
             *shared.strikes.entry(request).or_insert(0) += 1;
-            shared.deadly_answers.insert(request);
+            shared.deadly_replies.insert(request);
         }
         shared.save();
         culpable && (accused.is_some() || last == 0)
     }
 
-    /// The session ends in order, and what it had in hand with it.
+    /// The session ends in order, so its current request is not suspected.
     pub(super) fn left(&mut self) {
         let mut shared = lock(&self.shared);
         if shared.put_down(&mut self.current).is_some() {
@@ -177,7 +176,7 @@ impl Isolation {
         }
     }
 
-    /// The process ends in order.
+    /// The process ends in order, and leaves no trace.
     pub(super) fn ended(&mut self) {
         lock(&self.shared).trace.remove();
     }
@@ -191,13 +190,13 @@ impl Isolation {
     }
 }
 
-/// Nothing that panics is done under the lock.
+/// The data is valid even if the lock is poisoned: nothing panics while holding it.
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
-    /// A session has nothing in hand any more; what it had.
+    /// Clears a session's current request, and returns it.
     fn put_down(&mut self, current: &mut Option<Fingerprint>) -> Option<Fingerprint> {
         let request = current.take()?;
         if let Some(index) = self.in_hand.iter().position(|one| *one == request) {
@@ -208,10 +207,10 @@ impl Shared {
 
     fn forget(&mut self, request: Fingerprint) {
         self.strikes.remove(&request);
-        self.deadly_answers.remove(&request);
+        self.deadly_replies.remove(&request);
     }
 
-    /// Writes what the next process has to know if this one dies now.
+    /// Writes what the next process needs if this one dies now.
     fn save(&mut self) {
         let mut text = String::from("running\n");
         for (request, strikes) in &self.strikes {

@@ -7,6 +7,7 @@
 mod acks;
 mod admission;
 mod adoption;
+mod broker_wait;
 mod brokers;
 mod context;
 mod control;
@@ -24,7 +25,6 @@ pub mod state;
 mod supervisor;
 mod trace;
 mod undeliverable;
-mod waiting;
 
 pub use service::{Cancel, Cost, Service};
 pub use state::{Counters, Outcome, State, Stop};

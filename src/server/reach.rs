@@ -1,17 +1,16 @@
-//! Whether the broker of a session still reaches the request queue, found out by looking at it and by changing it.
+//! Checks whether the session's broker still reaches the request queue: by passive declares, and by a change.
 //!
-//! A node that is cut off from the rest of its cluster keeps its clients: it answers heartbeats, and deliveries merely stop,
-//! as they do when nobody asks. But whoever consumes from a queue knows how many consumers it has, at least one, and such
-//! a node says none: a quorum queue answers a passive declare with 0 consumers if its leader does not answer
-//! (`rabbit_quorum_queue:stat/2`), and a classic queue of another node is "down" or gets no answer.
+//! A node that is cut off from its cluster keeps its clients: it answers heartbeats, and deliveries merely stop, as they do
+//! without load. But a consumer knows that its queue has at least one consumer, and such a node reports none: a quorum queue
+//! answers a passive declare with 0 consumers if its leader does not answer (`rabbit_quorum_queue:stat/2`), and a classic
+//! queue on another node is "down" or does not answer.
 //!
-//! A leader that is cut off together with its clients is harder to find out, since it goes on to show its consumers. It cannot
-//! change them: that takes most of the queue's members. So if nothing has come for a while, and there is another broker to
-//! go to, another consumer takes the place of the session's (`session/consumer.rs`), and what that does not get done in time
-//! is out of reach as well.
+//! A leader that is cut off together with its clients keeps reporting its consumers. But it cannot change them, which takes a
+//! majority of the queue's members. So if nothing was delivered for a while, and there is another broker to use, the session
+//! replaces its consumer (`session/prefetch.rs`). If that does not succeed in time, the queue is out of reach as well.
 //!
-//! Owns one look at a time, on a channel that the session can do without. A verdict takes looks that agree for a while, since
-//! elections and busy leaders look the same, and no delivery meanwhile.
+//! Owns one check at a time, on a channel whose loss does not end the session. The queue counts as out of reach if checks agree
+//! for a while, because elections and busy leaders have the same symptoms, and if there was no delivery meanwhile.
 
 use crate::broker::{Channel, Channels, Connection, Error, Kind, Mailbox};
 use crate::text::duration;
@@ -19,68 +18,68 @@ use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// The time between two looks while all is well. Looks that do not find our consumer follow one another.
+/// The interval between checks. A check that does not find our consumer is followed by the next at once.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// How long a look may take. A broker needs a quarter of a second to find out that a leader does not answer.
+/// How long a check may take. A broker notices within a quarter of a second that a leader does not answer.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// For how long looks have to agree if there is another broker to go to: longer than an election takes.
+/// How long checks have to agree if there is another broker to use: longer than an election takes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long nothing may come before a proof is wanted that the queue is within reach.
+/// How long the queue may show no activity before it has to be proved that it is within reach.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// How long a consumer may take to begin if there is another broker to go to.
+/// How long a consumer may take to begin if there is another broker to use.
 const STALLED: Duration = Duration::from_secs(3);
 
-/// The same, if there is only the address that is connected already. Behind it may be another node.
+/// How long checks have to agree if there is only one URL. Another node may be behind it.
 const PATIENCE_WITH_ONE_URL: Duration = Duration::from_secs(30);
 
-/// A channel for looks; nothing arrives in its inbox but its end.
-type Side = (Channel, Mailbox);
+/// A channel for checks; its inbox receives only its end.
+type Side = (Channel, Inbox);
 
 type Looking = Pin<Box<dyn Future<Output = (Sight, Option<Side>)> + Send>>;
 
-/// The looks of one session.
+/// The checks of one session.
 pub(super) struct Reach {
     channels: Channels,
     queue: String,
     broker: String,
     doubts: Doubts,
     next: Instant,
-    /// When the broker last did something for which it needs the queue, to a second.
+    /// When the broker last did something that needs the queue, with a precision of a second.
     heard: Instant,
-    /// Whether it has done so since the last [`Reach::tick`]: deliveries are too many to read the clock for each.
+    /// Whether it has delivered since the last [`Reach::tick`], because reading the clock for each delivery is too expensive.
     delivered: bool,
-    /// What the last look was made with, kept for the next one.
+    /// The channel of the last check, for the next one.
     channel: Option<Side>,
     look: Option<Looking>,
 }
 
-/// What one look has shown.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sight {
     /// The queue has a consumer.
     Consumer,
-    /// It has none, or is out of the broker's reach.
+    /// The queue has none, or is out of the broker's reach.
     None,
     /// The broker did not answer.
     Silence,
-    /// Nothing: looking is not allowed.
+    /// The check is not permitted, and shows nothing.
     Refused,
 }
 
-/// Since when looks have not found our consumer. Pure.
+/// Since when checks have not found our consumer. Pure.
 #[derive(Debug)]
 struct Doubts {
-    /// Whether there is another broker to go to.
+    /// Whether there is another broker to use.
     alternative: bool,
     since: Option<Instant>,
 }
 
 impl Reach {
-    /// Looks at `queue` by way of this connection. `urls`: how many brokers the configuration names.
+    /// Checks `queue` over this connection. `urls`: the number of configured brokers.
     pub(super) fn new(connection: &Connection, broker: String, queue: &str, urls: usize) -> Self {
         Self {
             channels: connection.channels(),
@@ -98,7 +97,7 @@ impl Reach {
         }
     }
 
-    /// A delivery has come, so the queue is within reach.
+    /// Notes a delivery, so the queue is within reach.
     pub(super) fn delivered(&mut self) {
         self.delivered = true;
     }
@@ -110,18 +109,18 @@ impl Reach {
         }
     }
 
-    /// Another consumer has taken over, which most members of the queue have agreed on; or nothing is known, since the process
-    /// was stopped.
+    /// Notes that another consumer has begun, which took a majority of the queue's members; or that nothing is known because
+    /// the process was stopped.
     pub(super) fn proven(&mut self) {
         self.heard = Instant::now();
     }
 
-    /// Whether nothing has shown for a while that the queue is within reach, and there is another broker to go to.
+    /// Whether the queue has shown no activity for a while, and there is another broker to use.
     pub(super) fn is_silent(&self) -> bool {
         self.doubts.alternative && self.heard.elapsed() >= SILENCE
     }
 
-    /// A consumer has tried to take over for so long.
+    /// Fails if the consumer has been being replaced for too long.
     pub(super) fn judge(&self, stalled: Duration) -> Result<(), Error> {
         if self.doubts.alternative && stalled >= STALLED && self.heard.elapsed() >= STALLED {
             Err(not_begun(&self.queue, &self.broker, STALLED))
@@ -130,7 +129,7 @@ impl Reach {
         }
     }
 
-    /// Called once a second: begins the next look when its time has come.
+    /// To be called once a second: begins the next check if it is due.
     pub(super) fn tick(&mut self) {
         self.take_note();
         if self.look.is_none() && Instant::now() >= self.next {
@@ -143,8 +142,8 @@ impl Reach {
         }
     }
 
-    /// Ends with the look: why the session is of no use any more, if it is not. Pends for ever if there is none; loses
-    /// nothing when it is dropped unfinished.
+    /// Completes with the running check; an error if the queue is out of reach. Never ready if no check is running. Cancel
+    /// safe.
     pub(super) async fn looked(&mut self) -> Result<(), Error> {
         let Some(look) = &mut self.look else {
             return std::future::pending().await;
@@ -156,7 +155,7 @@ impl Reach {
         let now = Instant::now();
         let patience = self.doubts.add(sight, now);
         self.next = match sight {
-            // It stays so as long as the session.
+            // Permissions last as long as the session.
             Sight::Refused => now + Duration::from_secs(86_400),
             _ if self.doubts.since.is_some() => now,
             _ => now + EVERY,
@@ -168,9 +167,9 @@ impl Reach {
     }
 }
 
-/// How long the consumer of a new session may take to begin: this attempt of several at so many brokers. `None`: as long as
-/// any operation. A broker asks the leader that it knows, and waits for it even if another one has been elected meanwhile.
-/// Longer in each round, since a cluster may merely be slow.
+/// How long the consumer of a new session may take to begin, in this attempt, if so many URLs are configured. `None`: as long
+/// as any operation. A broker asks the leader that it knows, and waits for it even if another one has been elected. The limit
+/// doubles with each round, because the cluster may merely be slow.
 pub(super) fn time_to_begin(urls: usize, attempt: u32) -> Option<Duration> {
     let rounds = usize::try_from(attempt)
         .unwrap_or(usize::MAX)
@@ -179,7 +178,7 @@ pub(super) fn time_to_begin(urls: usize, attempt: u32) -> Option<Duration> {
     (urls > 1).then(|| STALLED * (1 << rounds.min(4)))
 }
 
-/// A consumer did not begin in time.
+/// The error of a consumer that did not begin in time.
 pub(super) fn not_begun(queue: &str, broker: &str, limit: Duration) -> Error {
     out_of_reach(queue, broker, "has not let a consumer begin", limit)
 }
@@ -194,12 +193,12 @@ fn out_of_reach(queue: &str, broker: &str, what: &str, limit: Duration) -> Error
 }
 
 impl Doubts {
-    /// Takes a look into account that ended now; for how long looks have agreed, if that is enough.
+    /// Adds the result of a check; returns for how long checks have agreed, if that is enough.
     fn add(&mut self, sight: Sight, now: Instant) -> Option<Duration> {
         let doubtful = match sight {
             Sight::Consumer | Sight::Refused => false,
             Sight::None => true,
-            // A broker that says nothing at all is for heartbeats to judge, unless there is a better one.
+            // Heartbeats detect a silent broker, unless there is another one to use.
             Sight::Silence => self.alternative,
         };
         if !doubtful {
@@ -216,8 +215,8 @@ impl Doubts {
     }
 }
 
-/// Looks once, on a channel that the session can do without. Gives it back if it can be used again: the broker closes it if
-/// it does not find the queue.
+/// Checks once, on a channel whose loss does not end the session. Returns the channel if it is still usable: the broker closes
+/// it if it does not find the queue.
 async fn look(channels: Channels, channel: Option<Side>, queue: String) -> (Sight, Option<Side>) {
     let looking = async {
         let side = match channel {
@@ -233,7 +232,7 @@ async fn look(channels: Channels, channel: Option<Side>, queue: String) -> (Sigh
         Ok(Err(error)) => match error.kind {
             Kind::QueueDown => (Sight::None, None),
             Kind::Timeout => (Sight::Silence, None),
-            // A queue that is gone and a connection that is lost are told to the session in other ways.
+            // The session notices a deleted queue and a lost connection in other ways.
             _ => (Sight::Refused, None),
         },
         Err(_) => (Sight::Silence, None),
@@ -254,7 +253,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn looks_have_to_agree_for_a_while() {
+    fn checks_have_to_agree_for_a_while() {
         let mut doubts = doubts(true);
         let start = Instant::now();
         assert_eq!(doubts.add(Sight::None, start), None);
@@ -262,12 +261,12 @@ mod tests {
         assert_eq!(
             doubts.add(Sight::None, start + PATIENCE),
             Some(PATIENCE),
-            "silence agrees with none"
+            "silence counts as no consumer"
         );
     }
 
     #[test]
-    fn a_slow_cluster_is_given_more_time_in_each_round() {
+    fn the_time_to_begin_doubles_with_each_round() {
         let times = [1, 3, 4, 6, 7, 100].map(|attempt| time_to_begin(3, attempt));
         let expected = [1, 1, 2, 2, 4, 16].map(|factor| Some(STALLED * factor));
         assert_eq!(times, expected);
@@ -275,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn one_consumer_ends_all_doubts() {
+    fn finding_a_consumer_resets_the_doubts() {
         let mut doubts = doubts(true);
         let start = Instant::now();
         assert_eq!(doubts.add(Sight::None, start), None);
@@ -285,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn without_another_broker_patience_is_longer_and_silence_is_nothing() {
+    fn with_one_broker_checks_agree_for_longer_and_silence_does_not_count() {
         let mut doubts = doubts(false);
         let start = Instant::now();
         assert_eq!(doubts.add(Sight::None, start), None);
@@ -295,7 +294,7 @@ mod tests {
         assert_eq!(
             doubts.add(Sight::None, end),
             None,
-            "the silence began it anew"
+            "silence resets the doubts"
         );
         assert!(
             doubts

@@ -1,8 +1,6 @@
-//! What the server says about itself when it is asked: [`Reporter`] makes the
-//! [`Report`] of its counters, its state and the times of its recent
-//! requests.
+//! The server's [`Report`] about itself: its counters, its state and the times of recent requests.
 //!
-//! Owns these times. Recording one costs a few nanoseconds and never allocates.
+//! Owns these times. Recording one takes a few nanoseconds and never allocates.
 
 use super::state::{Counters, State};
 use crate::broker::clock::unix_ms;
@@ -12,17 +10,17 @@ use hdrhistogram::Histogram;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a histogram is written before the next one takes over.
+/// How long a histogram is used before the next one.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// The longest time that is told from longer ones, in microseconds: an hour.
-const LONGEST_US: u64 = 3_600_000_000;
+/// Longer times count as this one, in microseconds: an hour.
+const MAX_US: u64 = 3_600_000_000;
 
-/// How long requests took of late. Clones share it.
+/// The times of recent requests. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Times(Arc<Mutex<Recorded>>);
 
-/// In this period and in the one before.
+/// The times of this period and the previous one.
 #[derive(Debug)]
 struct Recorded {
     current: Histogram<u32>,
@@ -39,13 +37,12 @@ impl Times {
         })))
     }
 
-    /// Takes note of one request, at `now`.
+    /// Records a request that took this long, at `now`.
     pub(super) fn record(&self, now: Instant, took: Duration) {
         self.recorded().record(now, took);
     }
 
-    /// The times, in microseconds, within which these shares of the requests were done; `None`
-    /// without requests.
+    /// Quantiles of the times in microseconds; `None` if there were no requests.
     fn quantiles<const N: usize>(&self, now: Instant, shares: [f64; N]) -> Option<[u64; N]> {
         self.recorded().quantiles(now, shares)
     }
@@ -65,7 +62,7 @@ impl Recorded {
     fn quantiles<const N: usize>(&mut self, now: Instant, shares: [f64; N]) -> Option<[u64; N]> {
         self.turn(now);
         let mut all = self.current.clone();
-        // Both have the same bounds, so adding cannot fail.
+        // Cannot fail: both have the same bounds.
         let _ = all.add(&self.last);
         (!all.is_empty()).then(|| shares.map(|share| all.value_at_quantile(share)))
     }
@@ -90,10 +87,10 @@ fn histogram() -> Histogram<u32> {
         clippy::expect_used,
         reason = "fails for bad bounds only, and these are constants"
     )]
-    Histogram::new_with_bounds(1, LONGEST_US, 2).expect("good bounds")
+    Histogram::new_with_bounds(1, MAX_US, 2).expect("good bounds")
 }
 
-/// Makes reports.
+/// Creates reports.
 #[derive(Debug, Clone)]
 pub(super) struct Reporter {
     instance: String,
@@ -102,7 +99,7 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    /// The reporter of the server of this name, which starts now.
+    /// The reporter of a server with this instance name, which starts now.
     pub(super) fn new(instance: &str) -> Self {
         let now = Instant::now();
         Self {
@@ -112,7 +109,7 @@ impl Reporter {
         }
     }
 
-    /// The report at this moment.
+    /// The current report.
     pub(super) fn report(&self, config: &Config, counters: &Counters, state: &State) -> Report {
         let now = Instant::now();
         let [p50_us, p99_us] = self
@@ -151,7 +148,7 @@ impl Reporter {
     }
 }
 
-/// The host's name.
+/// The host name.
 pub(super) fn host() -> String {
     let system = rustix::system::uname();
     system.nodename().to_string_lossy().into_owned()
@@ -196,7 +193,7 @@ mod tests {
     #[test]
     fn the_extremes_are_recorded_too() {
         let now = Instant::now();
-        for (took, expected) in [(Duration::ZERO, 0), (Duration::MAX, LONGEST_US)] {
+        for (took, expected) in [(Duration::ZERO, 0), (Duration::MAX, MAX_US)] {
             let times = Times::new(now);
             times.record(now, took);
             let [p50, _] = times.quantiles(now, SHARES).unwrap();

@@ -1,11 +1,12 @@
-//! The supervisor: opens sessions, one after another, for as long as the server runs.
+//! The supervisor opens sessions, one after another, for as long as the server runs.
 //!
-//! Owns the sessions that run, each a task that ends with it, and the attempt at the next one. There is one current
-//! session, or none while brokers are tried. When broker or queue settings change, the current session serves on
-//! until the next one consumes; then it leaves: it takes nothing more, and finishes what it has in hand beside its
-//! successor. If the successor cannot be opened, the attempts go on and the current session with the old settings serves
-//! as before. So a change of session is no gap, and a long computation keeps nobody waiting.
+//! Owns the running sessions, each a task that ends with it, and the attempt to open the next one. There is one current
+//! session, or none while brokers are tried. If broker or queue settings change, the current session serves until the next
+//! one consumes. Then it drains in parallel with its successor: it takes no further requests and finishes those it has. If
+//! the successor cannot be opened, attempts continue while the current session serves with the old settings. So changing
+//! sessions leaves no gap, and no request waits for a long computation of the old session.
 
+use super::broker_wait::BrokerWait;
 use super::brokers::{Brokers, HEALTHY, is_refusal};
 use super::context::Context;
 use super::events;
@@ -14,7 +15,6 @@ use super::session::{End, Failure, Session};
 use super::state::Outcome;
 use super::state::{Counters, State, Stop};
 use super::undeliverable::Undeliverable;
-use super::waiting::Waiting;
 use crate::broker::{Error, Kind};
 use crate::config::Config;
 use std::pin::Pin;
@@ -28,7 +28,7 @@ use tokio::time::Sleep;
 /// A session, or why there is none.
 type Opened<S> = Result<Box<Session<S>>, Error>;
 
-/// Why a change of session waits.
+/// Why the next session has to wait.
 const STILL_LEAVING: &str = "the session before the current one still has requests in hand";
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -38,34 +38,34 @@ pub(super) struct Supervisor<'a, S: Service> {
     context: &'a Context<S>,
     config: watch::Receiver<Arc<Config>>,
     brokers: Brokers,
-    /// The current session and those that leave. As tasks, since nothing here is to be polled for each of their messages.
+    /// The current session and those that drain. They are tasks, so that the supervisor is not polled for each message.
     sessions: JoinSet<Ended>,
-    /// The session that consumes.
+    /// The session that consumes, if there is one.
     current: Option<Current>,
     next: Next<S>,
     undeliverable: Undeliverable,
-    /// Signs of life while no session gives any.
-    waiting: Waiting,
-    /// When the server was told to drain.
+    /// Counts as progress while there is no session.
+    waiting: BrokerWait,
+    /// When the server began to drain.
     draining: Option<Instant>,
-    /// Requests that sessions had begun and not finished.
+    /// Requests that ended sessions had begun and not finished.
     abandoned: u64,
 }
 
-/// A session that consumes, as it is known from outside.
+/// The session that consumes, as seen by the supervisor.
 struct Current {
     place: Place,
-    /// Tells it to leave.
+    /// Makes it drain.
     retire: watch::Sender<bool>,
 }
 
-/// Which session, and when it was begun.
+/// Identifies a session.
 #[derive(Clone)]
 struct Place {
     settings: Arc<Config>,
     endpoint: String,
     began: Instant,
-    /// Requests that had been received by then.
+    /// Requests received by the server before it.
     received: u64,
 }
 
@@ -77,13 +77,13 @@ struct Ended {
     useful: bool,
 }
 
-/// How the next session comes about.
+/// The next session.
 enum Next<S: Service> {
-    /// Not at all: there is one that the configuration wants, or the server stops.
+    /// None is wanted: the current one has the configured settings, or the server stops.
     Nothing,
     /// It is being opened.
     Opening(Opening<S>),
-    /// It is opened after a delay.
+    /// It will be opened after a delay.
     Waiting(Pin<Box<Sleep>>),
 }
 
@@ -93,14 +93,14 @@ struct Opening<S: Service> {
     opened: Boxed<Opened<S>>,
 }
 
-/// What happened to the next session.
+/// Progress of the next session.
 enum Step<S: Service> {
     Opened(Opened<S>),
     Waited,
 }
 
 impl<S: Service> Next<S> {
-    /// Pends for ever if there is nothing to be done. Loses nothing when it is dropped unfinished.
+    /// Never ready if no session is wanted. Cancel safe.
     async fn step(&mut self) -> Step<S> {
         match self {
             Self::Nothing => std::future::pending().await,
@@ -114,7 +114,7 @@ impl<S: Service> Next<S> {
 }
 
 impl<'a, S: Service> Supervisor<'a, S> {
-    /// Ready to run; nothing is begun.
+    /// A supervisor that is ready to run.
     pub(super) fn new(context: &'a Context<S>) -> Self {
         let config = context.config.clone();
         let brokers = Brokers::new(&config.borrow().broker);
@@ -126,13 +126,13 @@ impl<'a, S: Service> Supervisor<'a, S> {
             current: None,
             next: Next::Nothing,
             undeliverable: Undeliverable::default(),
-            waiting: Waiting::begin(&context.counters, Duration::ZERO),
+            waiting: BrokerWait::begin(&context.counters, Duration::ZERO),
             draining: None,
             abandoned: 0,
         }
     }
 
-    /// Until the server is told to stop, and all sessions have ended.
+    /// Runs until the server stops and all sessions have ended.
     pub(super) async fn run(mut self) -> Outcome {
         let mut stop = self.context.stop.clone();
         if *stop.borrow_and_update() == Stop::No {
@@ -164,7 +164,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
         *self.context.stop.borrow() != Stop::No
     }
 
-    /// Begins to open a session as the configuration now wants it.
+    /// Begins to open a session with the current configuration.
     fn attempt(&mut self) {
         let settings = self.config.borrow_and_update().clone();
         self.adopt(&settings);
@@ -178,7 +178,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
         let mut context = self.context.clone();
         context.config = self.config.clone();
         let (retire, retired) = watch::channel(false);
-        self.waiting = Waiting::for_operations(&context.counters, &place.settings.broker);
+        self.waiting = BrokerWait::for_operations(&context.counters, &place.settings.broker);
         let time = self.brokers.time_to_begin();
         let opening = Session::open(context, url, place.settings.clone(), retired, time);
         self.next = Next::Opening(Opening {
@@ -189,7 +189,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
         self.publish();
     }
 
-    /// Takes note of the section about brokers; another one starts afresh.
+    /// Adopts the `[broker]` section; a changed one starts over.
     fn adopt(&mut self, settings: &Config) {
         if self.brokers.adopt(&settings.broker) {
             self.context
@@ -198,7 +198,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
         }
     }
 
-    /// The next session consumes: the one before leaves.
+    /// The next session consumes, so the current one drains.
     fn on_opened(&mut self, session: Box<Session<S>>) {
         let Next::Opening(Opening { place, retire, .. }) =
             std::mem::replace(&mut self.next, Next::Nothing)
@@ -227,7 +227,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
         self.wait(endpoint, &error, delay);
     }
 
-    /// Waits before the next attempt; a new configuration ends the wait.
+    /// Waits before the next attempt; a reloaded configuration ends the wait.
     fn wait(&mut self, endpoint: String, error: &Error, delay: Duration) {
         let (attempt, refused) = (self.brokers.attempt(), is_refusal(error));
         let message = &error.message;
@@ -247,25 +247,25 @@ impl<'a, S: Service> Supervisor<'a, S> {
                 self.set_unopened(Some(message.clone()));
             }
         }
-        self.waiting = Waiting::begin(&self.context.counters, delay);
+        self.waiting = BrokerWait::begin(&self.context.counters, delay);
         self.next = Next::Waiting(Box::pin(tokio::time::sleep(delay)));
     }
 
-    /// The configuration was read again, and may be the same.
+    /// The configuration was reloaded, possibly without a change.
     fn on_configuration(&mut self) {
         let config = self.config.borrow_and_update().clone();
         let wanted = |place: &Place| {
             place.settings.broker == config.broker && place.settings.queue == config.queue
         };
         match (&self.current, &self.next) {
-            // The session applies itself what else has changed. A successor may have been asked for before.
+            // The session applies the other changes itself. An earlier change may have asked for a successor.
             (Some(current), _) if wanted(&current.place) => {
                 self.next = Next::Nothing;
                 self.adopt(&config);
                 self.set_unopened(None);
             }
             (_, Next::Opening(opening)) if wanted(&opening.place) => {}
-            // One leaves at a time, since each may have large computations in hand.
+            // Only one drains at a time, because each may have large computations.
             (Some(_), _) if self.sessions.len() > 1 => {
                 self.next = Next::Nothing;
                 self.set_unopened(Some(STILL_LEAVING.to_owned()));
@@ -283,13 +283,13 @@ impl<'a, S: Service> Supervisor<'a, S> {
             End::Failed(failure) if current.is_some() => self.on_death(&place, failure, useful),
             End::Failed(failure) => events::cut_short(&place.endpoint, &failure.error.message),
         }
-        // A change may have waited for it.
+        // A changed configuration may have waited for this.
         if self.current.is_some() && matches!(self.next, Next::Nothing) && !self.is_stopping() {
             self.on_configuration();
         }
     }
 
-    /// The current session died.
+    /// A fault ended the current session.
     fn on_death(&mut self, place: &Place, failure: Failure, useful: bool) {
         let Failure {
             error,
@@ -310,7 +310,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
         if self.is_stopping() {
             return;
         }
-        // An answer to a status request may have ended it as well.
+        // A reply to a status request may have ended it as well.
         let received = Counters::get(&self.context.counters.received);
         let delivered = !culpable || received != place.received;
         let queue = &place.settings.queue.name;
@@ -323,7 +323,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
             };
             self.wait(place.endpoint.clone(), &error, delay);
         } else {
-            // The successor is on its way, and now is what all wait for.
+            // A successor was to be opened anyway, and is now urgent.
             events::disconnected(
                 &place.endpoint,
                 &error.message,
@@ -338,7 +338,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
         }
     }
 
-    /// Told to stop, or to be quicker about it. The sessions see that for themselves.
+    /// The server is to stop, or to stop faster. The sessions observe that themselves.
     fn on_stop(&mut self, stop: Stop) {
         if stop == Stop::Drain && !self.sessions.is_empty() {
             let limit = self.config.borrow().server.drain_timeout;
@@ -363,7 +363,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
         Outcome { abandoned }
     }
 
-    /// Says that a broker is tried, unless a session serves.
+    /// Publishes that a broker is tried, unless a session serves.
     fn publish(&self) {
         if let (None, Next::Opening(opening)) = (&self.current, &self.next) {
             self.context.state.send_replace(State::Connecting {
@@ -373,7 +373,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
         }
     }
 
-    /// Says why the session that the configuration wants is not there, while another one serves.
+    /// Publishes why no session with the new settings could be opened while another one serves.
     fn set_unopened(&self, why: Option<String>) {
         self.context.unopened.send_replace(why.clone());
         self.context.state.send_if_modified(|state| match state {
@@ -386,7 +386,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
     }
 }
 
-/// A session's task did not end by itself. Nobody cancels it while the supervisor runs, so it panicked.
+/// Passes on the panic of a session's task. It cannot have been cancelled while the supervisor runs.
 fn panicked(error: JoinError) -> Ended {
     std::panic::resume_unwind(error.into_panic())
 }

@@ -1,33 +1,33 @@
-//! The file in which a process leaves what the next one has to know if it dies: which requests were in hand, and how many
-//! deaths each has been there at.
+//! The file by which the next process learns about requests if this one dies: the current requests, and how many deaths each
+//! of them was involved in.
 //!
-//! Best effort, since a full disk must not stop the service: a write that fails is said once, and made good by the next one
-//! that does not. At each moment the file is whole, since a process may die at each. A clean end leaves no file.
+//! Best effort, because a full disk must not stop the service: a failed write is logged once, and the next successful one
+//! repairs it. The file is complete at any moment, because the process may die at any moment. A clean end removes it.
 
 use super::events;
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// The name of the file. An instance of the service has its state in a folder of its name beside it; no instance can be
-/// called that, since systemd has no `+` in the names of units.
+/// The file's name. Instances of the service have state folders of their names beside it; none can have this name, because
+/// systemd allows no `+` in unit names.
 const NAME: &str = "+requests";
 
-/// Where its next content is written, to take its place when it is whole.
+/// Receives the next content, and replaces the file when it is complete.
 const NEXT_NAME: &str = "+requests.new";
 
-/// What it was called in version 0.1.0, where `fibrpcd@session` has its folder.
+/// The file's name in version 0.1.0, now the folder of `fibrpcd@session`.
 const OLD_NAME: &str = "session";
 
-/// The file, if there is a state directory.
+/// The trace file, if there is a state directory.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     file: Option<PathBuf>,
-    /// Whether the last attempt to use it failed.
+    /// Whether the last access failed.
     broken: bool,
 }
 
 impl Trace {
-    /// The trace in `directory`, and what the process before has left there.
+    /// The trace in `directory`, and what the previous process left there.
     pub(super) fn open(directory: &Path) -> (Self, Option<String>) {
         let mut trace = Self {
             file: Some(directory.join(NAME)),
@@ -54,7 +54,7 @@ impl Trace {
         }
     }
 
-    /// Leaves this text for the next process.
+    /// Writes this text for the next process.
     pub(super) fn write(&mut self, text: &str) {
         if let Some(file) = &self.file {
             let file = file.clone();
@@ -67,11 +67,11 @@ impl Trace {
         }
     }
 
-    /// Leaves nothing, from now on.
+    /// Removes the file, for good.
     pub(super) fn remove(&mut self) {
         if let Some(file) = self.file.take() {
             match std::fs::remove_file(&file) {
-                // Gone with its directory, or never written: there is nothing that says anything wrong.
+                // If it is gone with its directory or was never written, it cannot mislead anybody.
                 Err(error) if error.kind() != ErrorKind::NotFound => self.judge(Err(error), &file),
                 _ => {}
             }
@@ -95,7 +95,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn what_a_process_leaves_is_read_by_the_next() {
+    fn the_next_process_reads_what_was_written() {
         let directory = tempfile::tempdir().unwrap();
         let (mut trace, left) = Trace::open(directory.path());
         assert_eq!(left, None);
@@ -114,7 +114,7 @@ mod tests {
         fs::write(directory.path().join(OLD_NAME), "old").unwrap();
         assert_eq!(Trace::open(directory.path()).1.as_deref(), Some("old"));
         assert_eq!(Trace::open(directory.path()).1, None);
-        // The state of an instance of that name.
+        // The state folder of an instance with that name.
         fs::create_dir(directory.path().join(OLD_NAME)).unwrap();
         let (mut trace, left) = Trace::open(directory.path());
         assert_eq!((left, trace.broken), (None, false));
@@ -123,9 +123,9 @@ mod tests {
         assert!(directory.path().join(OLD_NAME).is_dir());
     }
 
-    /// Whoever reads it while it is written, as the next process does, finds one text or the other.
+    /// A reader sees either the old or the new text.
     #[test]
-    fn the_file_is_whole_at_each_moment() {
+    fn the_file_is_complete_at_any_moment() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(NAME);
         let (mut trace, _) = Trace::open(directory.path());
@@ -161,9 +161,9 @@ mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap(), "two");
     }
 
-    /// As systemd has it: letters, digits, and these.
+    /// systemd allows letters, digits, and these.
     #[test]
-    fn no_instance_can_have_the_name() {
+    fn no_instance_can_have_this_name() {
         let in_unit_names = |char: char| char.is_ascii_alphanumeric() || ":-_.\\@".contains(char);
         assert!(!NAME.chars().all(in_unit_names));
     }

@@ -1,4 +1,4 @@
-//! Deaths, and whom they accuse.
+//! Which requests are suspected, rejected and cleared.
 
 use super::*;
 
@@ -8,10 +8,10 @@ const POISON: Poison = Poison {
 };
 
 #[test]
-fn three_deaths_in_isolation_condemn_a_request() {
+fn a_request_is_rejected_after_three_deaths_in_isolation() {
     let mut isolation = Isolation::default();
     isolation.died(true, 1);
-    assert!(isolation.active(), "the first death accuses nobody");
+    assert!(isolation.active(), "the first death is not attributed");
     for _ in 0..STRIKES {
         assert_eq!(isolation.begin(7), Verdict::Innocent);
         isolation.died(true, 1);
@@ -21,7 +21,7 @@ fn three_deaths_in_isolation_condemn_a_request() {
     assert_eq!(
         isolation.begin(7),
         Verdict::Innocent,
-        "a verdict is carried out once"
+        "it is forgotten once rejected"
     );
 }
 
@@ -39,7 +39,7 @@ fn a_settled_request_ends_isolation_and_its_strikes() {
         assert_eq!(
             isolation.begin(7),
             Verdict::Innocent,
-            "counting starts afresh"
+            "counting starts over"
         );
         isolation.died(true, 1);
     }
@@ -47,7 +47,7 @@ fn a_settled_request_ends_isolation_and_its_strikes() {
 }
 
 #[test]
-fn all_that_were_in_flight_are_taken_one_at_a_time() {
+fn all_requests_that_were_in_flight_are_taken_one_at_a_time() {
     let mut isolation = Isolation::default();
     isolation.died(true, 3);
     for _ in 0..3 {
@@ -58,14 +58,17 @@ fn all_that_were_in_flight_are_taken_one_at_a_time() {
     isolation.died(true, 64);
     isolation.died(true, 1);
     isolation.settled();
-    assert!(isolation.active(), "a later death clears nobody");
+    assert!(
+        isolation.active(),
+        "a later death does not shorten isolation"
+    );
     isolation.rejected(7);
     isolation.settled();
     assert!(!isolation.active(), "the culprit was found");
 }
 
 #[test]
-fn a_lost_network_is_nobodys_fault() {
+fn a_network_failure_is_not_attributed() {
     let mut isolation = Isolation::default();
     for _ in 0..10 {
         assert_eq!(isolation.begin(7), Verdict::Innocent);
@@ -80,10 +83,10 @@ fn strikes_survive_the_death_of_the_process_but_not_a_clean_end() {
     let directory = tempfile::tempdir().unwrap();
     let load = || Isolation::load(Some(directory.path()), 1);
     let mut first = load();
-    assert!(!first.active(), "nothing is known of a process before");
+    assert!(!first.active(), "there was no process before");
     assert_eq!(first.begin(7), Verdict::Innocent);
     for _ in 1..STRIKES {
-        // Each of these is dropped without a word, as `kill -9` does.
+        // Each of these is dropped without notice, as by `kill -9`.
         let mut next = load();
         assert!(next.active());
         assert_eq!(next.begin(7), Verdict::Innocent);
@@ -97,9 +100,9 @@ fn strikes_survive_the_death_of_the_process_but_not_a_clean_end() {
     assert_eq!(clean.begin(7), Verdict::Innocent);
 }
 
-/// As where the answer is what the process dies of.
+/// The process dies of the reply.
 #[test]
-fn who_dies_of_the_last_answer_rejects_without_one() {
+fn a_request_whose_last_reply_is_fatal_is_rejected_without_one() {
     let directory = tempfile::tempdir().unwrap();
     let load = || Isolation::load(Some(directory.path()), 1);
     let mut first = load();
@@ -115,7 +118,7 @@ fn who_dies_of_the_last_answer_rejects_without_one() {
 }
 
 #[test]
-fn a_lost_network_does_not_cost_the_last_answer() {
+fn a_network_failure_does_not_cost_the_last_reply() {
     let directory = tempfile::tempdir().unwrap();
     let load = || Isolation::load(Some(directory.path()), 1);
     for _ in 0..STRIKES {
@@ -128,9 +131,9 @@ fn a_lost_network_does_not_cost_the_last_answer() {
     }
 }
 
-/// As while a session gives way to the next.
+/// While one session replaces another.
 #[test]
-fn sessions_side_by_side_have_each_its_own_request_in_hand() {
+fn each_session_has_its_own_current_request() {
     let directory = tempfile::tempdir().unwrap();
     let load = || Isolation::load(Some(directory.path()), 1);
     load();
@@ -141,7 +144,10 @@ fn sessions_side_by_side_have_each_its_own_request_in_hand() {
     assert!(new.died(true, 1));
     assert_eq!(new.begin(8), Verdict::Innocent);
     new.settled();
-    assert!(old.died(true, 1), "8 is innocent, which says nothing of 7");
+    assert!(
+        old.died(true, 1),
+        "that 8 was cleared shows nothing about 7"
+    );
     let strikes = |isolation: &Isolation| lock(&isolation.shared).strikes.clone();
     assert_eq!(strikes(&old), HashMap::from([(7, 1)]));
     assert_eq!(old.begin(7), Verdict::Innocent);
@@ -152,20 +158,20 @@ fn sessions_side_by_side_have_each_its_own_request_in_hand() {
 }
 
 #[test]
-fn a_death_that_teaches_nothing_is_told_from_one_that_does() {
+fn a_death_may_narrow_the_suspects_down() {
     let mut isolation = Isolation::default();
     assert!(!isolation.died(false, 1));
     isolation.settled();
-    assert!(isolation.died(true, 2), "they are taken one at a time now");
-    assert!(!isolation.died(true, 2), "none had been begun");
+    assert!(isolation.died(true, 2), "isolation begins");
+    assert!(!isolation.died(true, 2), "there was no current request");
     isolation.begin(7);
-    assert!(isolation.died(true, 2), "it has a strike now");
+    assert!(isolation.died(true, 2), "7 has a strike");
     isolation.begin(7);
     assert!(!isolation.died(false, 2));
 }
 
 #[test]
-fn another_body_under_the_same_id_is_another_request() {
+fn requests_with_the_same_id_differ_by_their_body() {
     let request = |body: &str| {
         fingerprint(&Request::read(crate::protocol::Message {
             body: body.into(),

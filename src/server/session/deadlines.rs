@@ -2,9 +2,9 @@
 
 use super::open::Session;
 use crate::broker::{Error, Kind};
+use crate::server::broker_wait::INTERVAL;
 use crate::server::service::Service;
 use crate::server::state::Counters;
-use crate::server::waiting::INTERVAL;
 use futures_util::future::FutureExt as _;
 use std::time::Instant;
 

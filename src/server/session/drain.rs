@@ -9,9 +9,9 @@
 use super::ending::End;
 use super::open::Session;
 use crate::broker::Error;
+use crate::server::broker_wait::BrokerWait;
 use crate::server::credit::LINE;
 use crate::server::service::Service;
-use crate::server::waiting::Waiting;
 use futures_util::future;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ impl<S: Service> Session<S> {
         if !self.phase.drain(stopping, Instant::now(), limit) {
             return Ok(());
         }
-        let waiting = Waiting::for_operations(&self.context.counters, &self.settings.broker);
+        let waiting = BrokerWait::for_operations(&self.context.counters, &self.settings.broker);
         let stopped = waiting.during(self.prefetch.consumer.stop());
         if let Ok(stopped) = tokio::time::timeout(limit, stopped).await {
             stopped?;

@@ -16,13 +16,13 @@ pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 const OPERATIONS: u32 = 10;
 
 /// A wait that has begun.
-pub(super) struct Waiting {
+pub(super) struct BrokerWait {
     counters: Arc<Counters>,
     end: Instant,
     tick: Interval,
 }
 
-impl Waiting {
+impl BrokerWait {
     /// A wait of at most `limit`.
     pub(super) fn begin(counters: &Arc<Counters>, limit: Duration) -> Self {
         Self {
@@ -78,10 +78,10 @@ mod tests {
         let counters = Arc::new(Counters::default());
         let limit = Duration::from_secs(5);
         let earliest = Instant::now() + limit;
-        let waiting = Waiting::begin(&counters, limit);
-        waiting.count(earliest);
+        let wait = BrokerWait::begin(&counters, limit);
+        wait.count(earliest);
         assert_eq!(beats(&counters), [1, 1]);
-        waiting.count(Instant::now() + limit + INTERVAL);
+        wait.count(Instant::now() + limit + INTERVAL);
         assert_eq!(beats(&counters), [1, 1]);
     }
 
@@ -93,7 +93,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        Waiting::begin(&counters, Duration::ZERO)
+        BrokerWait::begin(&counters, Duration::ZERO)
             .during(counted)
             .await;
     }
