@@ -16,7 +16,7 @@ mod watchdog;
 
 use crate::broker::config_check::{Denied, check};
 use crate::config::{self, Loaded, Overrides, Problem, Program};
-use crate::server::events;
+use crate::server::log;
 use crate::stdio;
 use crate::text::{MAX_LINE, excerpt};
 use args::Args;
@@ -119,8 +119,8 @@ fn start(loaded: Loaded, overrides: Overrides) -> Exit {
             return Exit::Internal;
         }
     };
-    events::started(env!("CARGO_PKG_VERSION"), &loaded.sources());
-    // A panic that gets here was logged by the hook; the process ends with it.
+    log::started(env!("CARGO_PKG_VERSION"), &loaded.sources());
+    // A panic that gets here was logged by the hook. What it left half done ends with the process.
     let exit = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(process::serve(loaded, overrides, &logging))
     }))

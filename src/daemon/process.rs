@@ -10,7 +10,7 @@ use super::notify::Notify;
 use super::reload;
 use super::signals::{Signal, Signals};
 use crate::config::{Config, Loaded, Overrides};
-use crate::server::{Handle, Outcome, Server, Stop, events};
+use crate::server::{Handle, Outcome, Server, Stop, log};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -128,7 +128,7 @@ impl Process<'_> {
             }
             Err(problems) => {
                 for problem in &problems {
-                    events::reload_refused(problem);
+                    log::reload_refused(problem);
                 }
                 Some(reload::summary(&problems))
             }
@@ -144,7 +144,7 @@ impl Process<'_> {
         self.handle.reconfigure(config.clone());
         self.config = config;
         warn(&accepted.warnings);
-        events::reloaded(&accepted.changes);
+        log::reloaded(&accepted.changes);
     }
 
     fn notify_systemd(&mut self) {

@@ -1,6 +1,7 @@
 //! What the daemon is doing, in one line, for systemd's STATUS. Pure.
 
-use crate::server::events::cause;
+use super::text::one_line;
+use crate::server::log::cause;
 use crate::server::{Counters, State};
 use crate::text::{duration, safe};
 use std::time::{Duration, Instant};

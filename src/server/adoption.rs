@@ -3,7 +3,7 @@
 //! Holds no state. Reading the declaration is best effort, within a deadline of its own; a queue that turns out to be a
 //! stream is refused. Each warning about a queue is given once per process.
 
-use super::events;
+use super::log;
 use crate::broker::declaration::{self, Declaration};
 use crate::broker::topology::Origin;
 use crate::broker::warned::WARNED;
@@ -50,8 +50,8 @@ fn warn(declaration: &Declaration, vhost: &str, queue: &Queue) -> Result<(), Err
     }
     for cost in declaration.costs(queue) {
         let subject = format!("queue {vhost:?} {:?} {}", queue.name, cost.what);
-        if WARNED.is_new(&subject) {
-            events::adopted(&queue.name, cost.argument, &cost.what, &cost.consequence);
+        if SAID.is_new(&subject) {
+            log::adopted(&queue.name, cost.argument, &cost.what, &cost.consequence);
         }
     }
     Ok(())

@@ -7,7 +7,7 @@
 //! to ack. If a reply address makes the broker close the connection, the session ends, and no request is blamed.
 
 use super::admission;
-use super::events;
+use super::log;
 use crate::broker::backoff::Backoff;
 use crate::broker::{
     Arrival, Channel, Connection, Error, Kind, Mailbox, Subscription, Unconfirmed, topology,
@@ -120,7 +120,7 @@ impl Control {
                         Ok(listening) => {
                             self.stage = Stage::Listening(Box::new(listening));
                             if std::mem::take(&mut self.warned) {
-                                events::control_on(&self.queue);
+                                log::control_on(&self.queue);
                             }
                             continue;
                         }
@@ -157,7 +157,7 @@ impl Control {
         // The session reports a lost connection.
         if error.kind != Kind::Lost && !self.warned {
             self.warned = true;
-            events::control_off(&self.queue, &error.message);
+            log::control_off(&self.queue, &error.message);
         }
     }
 

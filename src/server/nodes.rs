@@ -9,7 +9,7 @@
 //! names, so an entry expires after [`EXPIRY`], and as soon as a connection to that broker ends for another reason. If the
 //! node is still down then, that costs one more session.
 
-use super::events;
+use super::log;
 use crate::protocol::direct_reply_to::Node;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +35,7 @@ struct Shared {
 impl GoneNodes {
     /// Adds a node, after the broker at `endpoint` ended a session because of a reply to a caller there.
     pub(super) fn learn(&self, endpoint: &str, node: Node) {
-        events::node_gone(endpoint, &node.to_string(), EXPIRY);
+        log::node_gone(endpoint, &node.to_string(), EXPIRY);
         let now = Instant::now();
         let mut known = self.known();
         known.retain(|_, until| *until > now);

@@ -9,7 +9,7 @@
 use super::broker_wait::BrokerWait;
 use super::brokers::{Brokers, HEALTHY, is_refusal};
 use super::context::Context;
-use super::events;
+use super::log;
 use super::service::Service;
 use super::session::{End, Failure, Session};
 use super::state::Outcome;
@@ -233,7 +233,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
         let message = &error.message;
         match &self.current {
             None => {
-                events::disconnected(&endpoint, message, delay, attempt, refused);
+                log::disconnected(&endpoint, message, delay, attempt, refused);
                 self.context.state.send_replace(State::Waiting {
                     endpoint,
                     attempt,
@@ -243,7 +243,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
             }
             Some(current) => {
                 let serving = &current.place.endpoint;
-                events::kept(serving, &endpoint, message, delay, attempt, refused);
+                log::kept(serving, &endpoint, message, delay, attempt, refused);
                 self.set_unopened(Some(message.clone()));
             }
         }
@@ -281,7 +281,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
             End::Stopped { abandoned } => self.abandoned += abandoned,
             End::Left => {}
             End::Failed(failure) if current.is_some() => self.on_death(&place, failure, useful),
-            End::Failed(failure) => events::cut_short(&place.endpoint, &failure.error.message),
+            End::Failed(failure) => log::cut_short(&place.endpoint, &failure.error.message),
         }
         // A changed configuration may have waited for this.
         if self.current.is_some() && matches!(self.next, Next::Nothing) && !self.is_stopping() {
@@ -324,7 +324,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
             self.wait(place.endpoint.clone(), &error, delay);
         } else {
             // A successor was to be opened anyway, and is now urgent.
-            events::disconnected(
+            log::disconnected(
                 &place.endpoint,
                 &error.message,
                 Duration::ZERO,
@@ -343,7 +343,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
         if stop == Stop::Drain && !self.sessions.is_empty() {
             let limit = self.config.borrow().server.drain_timeout;
             let in_flight = Counters::get(&self.context.counters.in_flight);
-            events::draining(in_flight, limit);
+            log::draining(in_flight, limit);
             let now = Instant::now();
             self.draining = Some(now);
             self.context
@@ -356,9 +356,9 @@ impl<'a, S: Service> Supervisor<'a, S> {
     fn conclude(&self) -> Outcome {
         let abandoned = self.abandoned;
         if abandoned > 0 {
-            events::abandoned(abandoned);
+            log::abandoned(abandoned);
         } else if let Some(since) = self.draining {
-            events::drained(since.elapsed());
+            log::drained(since.elapsed());
         }
         Outcome { abandoned }
     }

@@ -4,7 +4,7 @@
 //! Best effort, because a full disk must not stop the service: a failed write is logged once, and the next successful one
 //! repairs it. The file is complete at any moment, because the process may die at any moment. A clean end removes it.
 
-use super::events;
+use super::log;
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -81,8 +81,8 @@ impl Trace {
     fn judge(&mut self, result: Result<(), Error>, file: &Path) {
         let broke = result.is_err();
         match result {
-            Err(error) if !self.broken => events::trace_off(&file.display(), &error),
-            Ok(()) if self.broken => events::trace_on(&file.display()),
+            Err(error) if !self.broken => log::trace_off(&file.display(), &error),
+            Ok(()) if self.broken => log::trace_on(&file.display()),
             _ => {}
         }
         self.broken = broke;

@@ -115,7 +115,7 @@ mod tests {
     fn only_our_own_records_pass() {
         for (level, target, severity, expect) in [
             (Level::Info, "fibrpc", Severity::INFO, true),
-            (Level::Info, "fibrpc::server::events", Severity::WARN, true),
+            (Level::Info, "fibrpc::server::log", Severity::WARN, true),
             (Level::Info, "fibrpc::server", Severity::DEBUG, false),
             (Level::Debug, "fibrpc::server", Severity::DEBUG, true),
             (Level::Error, "fibrpc::server", Severity::WARN, false),

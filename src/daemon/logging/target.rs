@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn lines_are_for_people() {
         let records = records(|| {
-            crate::server::events::cancelled("mq1:5672", "evil\nqueue");
+            crate::server::log::cancelled("mq1:5672", "evil\nqueue");
             tracing::debug!(fibrpc_n = 30, why = "no reason", "answered");
             tracing::error!("{}", "x\u{1b}[2J");
         });
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_replayed_event_is_the_event() {
-        let original = records(|| crate::server::events::blocked("mq1:5672", "low on memory"));
+        let original = records(|| crate::server::log::blocked("mq1:5672", "low on memory"));
         let (queue, replayed) = mpsc::sync_channel(100);
         let subscriber = Registry::default().with(Capture::new(queue, Arc::default()));
         replay(&original[0], &subscriber);
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(replayed.value("fibrpc_reason"), Some("low on memory"));
         assert_eq!(
             replayed.value("message_id"),
-            Some(crate::server::events::id::BLOCKED)
+            Some(crate::server::log::id::BLOCKED)
         );
     }
 

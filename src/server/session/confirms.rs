@@ -4,7 +4,7 @@ use super::open::Session;
 use super::replies::{Reply, Retry};
 use crate::broker::{Arrival, Error, Kind, Returned};
 use crate::protocol::reply_to::{Refusal, Refused};
-use crate::server::events;
+use crate::server::log;
 use crate::server::service::Service;
 use crate::server::state::Counters;
 
@@ -83,7 +83,7 @@ impl<S: Service> Session<S> {
 
     /// The caller cannot be told, so the request is rejected, and goes where the queue's owner wants rejected requests.
     fn give_up(&mut self, reply: &Reply) {
-        events::reply_refused(&Refused::new(reply.to.as_bytes(), Refusal::Full));
+        log::reply_refused(&Refused::new(reply.to.as_bytes(), Refusal::Full));
         match reply.poison {
             Some(poison) => self.reject_poison(reply.tag, poison),
             None => self.requests.reject(reply.tag),

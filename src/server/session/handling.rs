@@ -10,8 +10,8 @@ use crate::protocol::control::Question;
 use crate::protocol::reply_to::Address;
 use crate::protocol::{Answer, Code, Message, Request, Status, reply};
 use crate::server::admission::{self, Admitted};
-use crate::server::events;
 use crate::server::isolation::{self, Poison, Verdict};
+use crate::server::log;
 use crate::server::pool::{Done, Task, compute};
 use crate::server::service::{Cancel, Service};
 use crate::server::state::Counters;
@@ -70,7 +70,7 @@ impl<S: Service> Session<S> {
             return Ok(());
         }
         let queue = &self.settings.queue.name;
-        events::cancelled(&self.endpoint, queue);
+        log::cancelled(&self.endpoint, queue);
         let message = format!(
             "the broker cancelled the consumer of queue {queue:?}: deleted, moved, or a request took too long"
         );
@@ -99,7 +99,7 @@ impl<S: Service> Session<S> {
             strikes,
         } = poison;
         Counters::add(&self.context.counters.poisoned);
-        events::poisoned(
+        log::poisoned(
             fingerprint,
             strikes,
             "each of its deliveries ended the session",
@@ -117,7 +117,7 @@ impl<S: Service> Session<S> {
             Ok(None) => tracing::debug!("a request without a reply address"),
             Err(refused) => {
                 Counters::add(&counters.refused);
-                events::reply_refused(&refused);
+                log::reply_refused(&refused);
             }
         }
         Counters::add(&counters.unanswerable);

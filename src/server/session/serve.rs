@@ -5,7 +5,7 @@ use super::open::Session;
 use super::phase::Phase;
 use crate::broker::{Error, Event};
 use crate::server::broker_wait::INTERVAL;
-use crate::server::events;
+use crate::server::log;
 use crate::server::service::Service;
 use crate::server::state::{Counters, State, Stop};
 use futures_util::stream::StreamExt as _;
@@ -108,7 +108,7 @@ impl<S: Service> Session<S> {
     fn announce(&self) {
         let (product, version) = self.requests.connection.broker_version();
         let broker = format!("{product} {version}");
-        events::connected(&self.endpoint, &self.settings.queue.name, broker.trim());
+        log::connected(&self.endpoint, &self.settings.queue.name, broker.trim());
         Counters::add(&self.context.counters.sessions);
         self.publish_consuming();
     }
@@ -116,13 +116,13 @@ impl<S: Service> Session<S> {
     pub(super) fn on_event(&mut self, event: Event) -> Result<(), Error> {
         match event {
             Event::Blocked(reason) => {
-                events::blocked(&self.endpoint, &reason);
+                log::blocked(&self.endpoint, &reason);
                 self.replies.block();
                 self.publish_state(|endpoint| State::Blocked { endpoint, reason });
             }
             Event::Unblocked => {
                 if let Some(lasted) = self.replies.unblock() {
-                    events::unblocked(&self.endpoint, lasted);
+                    log::unblocked(&self.endpoint, lasted);
                 }
                 self.retry_control();
                 self.publish_consuming();

@@ -5,7 +5,7 @@ use crate::protocol::control::{Report, pong};
 use crate::protocol::{Message, Request};
 use crate::server::context::Context;
 use crate::server::control::Asked;
-use crate::server::events;
+use crate::server::log;
 use crate::server::service::Service;
 use crate::server::state::Counters;
 
@@ -24,7 +24,7 @@ impl<S: Service> Session<S> {
         let report = self.report();
         if let Err(refused) = self.control.answer(&asked, &self.policy, &report) {
             Counters::add(&self.context.counters.refused);
-            events::reply_refused(&refused);
+            log::reply_refused(&refused);
         }
     }
 
