@@ -23,7 +23,7 @@ enum Slot {
     /// To be acknowledged by the next flush.
     Settled,
     /// Acknowledged by a frame of its own, handed back or rejected.
-    Told,
+    Done,
 }
 
 /// The deliveries of one channel.
@@ -48,7 +48,7 @@ impl AckWindow {
         }
         // Tags count up by one. If the broker skips one, there is nothing to acknowledge for it.
         while self.first + (self.slots.len() as u64) < tag {
-            self.slots.push_back(Slot::Told);
+            self.slots.push_back(Slot::Done);
         }
         let consumer = consumer % CONSUMERS;
         self.slots.push_back(Slot::Open(consumer));
@@ -64,8 +64,8 @@ impl AckWindow {
     }
 
     /// Notes that the delivery was handed back or rejected by a frame of its own.
-    pub(super) fn told(&mut self, tag: u64) {
-        self.close(tag, Slot::Told);
+    pub(super) fn done(&mut self, tag: u64) {
+        self.close(tag, Slot::Done);
     }
 
     /// Deliveries that are settled and not acknowledged yet.
@@ -94,7 +94,7 @@ impl AckWindow {
             match slot {
                 Slot::Open(_) => break,
                 Slot::Settled => last = Some(self.first),
-                Slot::Told => {}
+                Slot::Done => {}
             }
             self.slots.pop_front();
             self.first += 1;
@@ -105,7 +105,7 @@ impl AckWindow {
         }));
         for tag in std::mem::take(&mut self.fresh) {
             if let Some(slot) = self.slot(tag) {
-                *slot = Slot::Told;
+                *slot = Slot::Done;
                 acks.push(Ack {
                     tag,
                     multiple: false,
@@ -191,10 +191,10 @@ mod tests {
     #[test]
     fn tags_that_were_handed_back_are_never_acked() {
         let mut window = window(1..=4);
-        window.told(2);
+        window.done(2);
         window.settle(2);
         window.settle(1);
-        window.told(3);
+        window.done(3);
         assert_eq!(window.flush(), [up_to(1)]);
         window.settle(4);
         assert_eq!(window.flush(), [up_to(4)]);
@@ -206,33 +206,33 @@ mod tests {
             actions in proptest::collection::vec((0u8..4, 1u64..40), 0..400),
         ) {
             let mut window = AckWindow::default();
-            let (mut next, mut settled, mut told, mut acked) =
+            let (mut next, mut settled, mut done, mut acked) =
                 (1u64, BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
             for (action, tag) in actions {
                 match action {
                     0 => { window.open(next, 0); next += 1; }
                     1 if tag < next => {
                         window.settle(tag);
-                        if !told.contains(&tag) { settled.insert(tag); }
+                        if !done.contains(&tag) { settled.insert(tag); }
                     }
                     2 if tag < next => {
-                        window.told(tag);
-                        if !settled.contains(&tag) { told.insert(tag); }
+                        window.done(tag);
+                        if !settled.contains(&tag) { done.insert(tag); }
                     }
                     _ => for ack in window.flush() {
                         let covered = if ack.multiple { 1..=ack.tag } else { ack.tag..=ack.tag };
-                        for tag in covered.filter(|tag| !told.contains(tag)) {
+                        for tag in covered.filter(|tag| !done.contains(tag)) {
                             proptest::prop_assert!(settled.contains(&tag), "{} acked early", tag);
                             let fresh = acked.insert(tag);
                             proptest::prop_assert!(fresh || ack.multiple, "{} acked twice", tag);
                         }
                     },
                 }
-                let closed = settled.len() + told.len();
+                let closed = settled.len() + done.len();
                 proptest::prop_assert_eq!((window.outstanding() + closed) as u64, next - 1);
             }
             window.flush().iter().for_each(|ack| {
-                if ack.multiple { acked.extend((1..=ack.tag).filter(|tag| !told.contains(tag))); }
+                if ack.multiple { acked.extend((1..=ack.tag).filter(|tag| !done.contains(tag))); }
                 else { acked.insert(ack.tag); }
             });
             proptest::prop_assert_eq!(acked, settled);
@@ -250,7 +250,7 @@ mod tests {
         for tag in [1, 3, 3] {
             window.settle(tag);
         }
-        window.told(4);
+        window.done(4);
         assert_eq!(counts(&window), [1, 1, 0]);
         window.flush();
         window.settle(2);

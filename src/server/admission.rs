@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) enum Admitted<J> {
     /// On the session's task.
-    Cheap(J, Option<Instant>),
+    Inline(J, Option<Instant>),
     /// On the thread pool.
-    Dear(J, Cost, Option<Instant>),
+    Pooled(J, Cost, Option<Instant>),
 }
 
 /// Checks the reply address; `None`: no reply is expected.
@@ -49,7 +49,7 @@ pub(super) fn admit<S: Service>(
     let left = request.time_left(now);
     let deadline = left.and_then(|left| Instant::now().checked_add(left));
     if cost.time < Cost::POOL_FROM {
-        return Ok(Admitted::Cheap(job, deadline));
+        return Ok(Admitted::Inline(job, deadline));
     }
     match left {
         Some(left) if wait > left => Err(Status::new(
@@ -59,7 +59,7 @@ pub(super) fn admit<S: Service>(
                 text::duration(wait)
             ),
         )),
-        _ => Ok(Admitted::Dear(job, cost, deadline)),
+        _ => Ok(Admitted::Pooled(job, cost, deadline)),
     }
 }
 
@@ -127,6 +127,6 @@ mod tests {
         let request = Request::read(Message::default());
         let limits = Config::default().server;
         let admitted = admit(&Unstated, &request, &limits, Duration::ZERO);
-        assert!(matches!(admitted, Ok(Admitted::Dear(..))), "{admitted:?}");
+        assert!(matches!(admitted, Ok(Admitted::Pooled(..))), "{admitted:?}");
     }
 }

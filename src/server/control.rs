@@ -37,7 +37,7 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A status request.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct StatusRequest {
     tag: u64,
     request: Request,
 }
@@ -105,7 +105,7 @@ impl Control {
 
     /// The next status request; `None` when it is time to [`try_again`](Self::try_again). Never ready if disabled.
     /// Cancel safe.
-    pub(super) async fn next(&mut self) -> Option<Asked> {
+    pub(super) async fn next(&mut self) -> Option<StatusRequest> {
         loop {
             let error = match &mut self.stage {
                 Stage::Off => std::future::pending().await,
@@ -179,14 +179,14 @@ impl Control {
     /// Answers a status request if its reply address is allowed. Drops other messages.
     pub(super) fn answer(
         &mut self,
-        asked: &Asked,
+        asked: &StatusRequest,
         policy: &Policy,
         report: &Report,
     ) -> Result<(), Refused> {
         let Stage::Listening(listening) = &mut self.stage else {
             return Ok(());
         };
-        let Asked { tag, request } = asked;
+        let StatusRequest { tag, request } = asked;
         let allowed = admission::address(request, policy);
         let wanted = Question::of(request) == Some(Question::Status);
         let answer = match (&allowed, &request.reply_to) {
@@ -199,11 +199,11 @@ impl Control {
 }
 
 impl Listening {
-    async fn next(&mut self) -> Result<Asked, Error> {
+    async fn next(&mut self) -> Result<StatusRequest, Error> {
         loop {
             match self.inbox.next().await {
                 Arrival::Delivered(delivery) => {
-                    return Ok(Asked {
+                    return Ok(StatusRequest {
                         tag: delivery.tag,
                         request: Request::read(delivery.message),
                     });

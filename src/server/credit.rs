@@ -4,13 +4,13 @@
 //!
 //! Requests that wait here are not available to an idle server, and each one that a clean stop hands back is another
 //! delivery, of which RabbitMQ 4.0 allows 20. So the prefetch starts narrow, follows the load, and keeps the estimated line
-//! below [`LINE`] per worker.
+//! below [`MAX_LINE`] per worker.
 
 use std::time::Duration;
 
 /// Estimated computing time that may wait per worker. It bounds what a stop finishes or hands back, and what is not
 /// available to an idle server.
-pub(super) const LINE: Duration = Duration::from_secs(1);
+pub(super) const MAX_LINE: Duration = Duration::from_secs(1);
 
 /// The maximum growth factor of the prefetch, since the cost of the next requests is not known.
 const MAX_GROWTH: usize = 4;
@@ -80,7 +80,7 @@ impl Credit {
     pub(super) fn is_questionable(&mut self, held: usize, line: Duration) -> bool {
         self.peak = self.peak.max(held);
         let full = held >= self.window && self.window < self.limit;
-        full || (line > LINE && self.window > self.narrow()) || self.window > self.limit
+        full || (line > MAX_LINE && self.window > self.narrow()) || self.window > self.limit
     }
 
     /// The prefetch that should replace the current one.
@@ -90,7 +90,7 @@ impl Credit {
             return Some(self.limit);
         }
         let fitting = self.fitting(held);
-        if held.line > LINE {
+        if held.line > MAX_LINE {
             return (fitting * 2 <= self.window && self.window > narrow)
                 .then(|| fitting.clamp(narrow, self.limit));
         }
@@ -134,13 +134,13 @@ impl Credit {
         self.quiet = 0;
     }
 
-    /// How many requests like those held make a line of [`LINE`], running ones not counted.
+    /// How many requests like those held make a line of [`MAX_LINE`], running ones not counted.
     fn fitting(&self, held: Held) -> usize {
         if held.line.is_zero() {
             return self.limit;
         }
         let behind = held.all.saturating_sub(self.workers);
-        let in_line = behind as u128 * LINE.as_nanos() / held.line.as_nanos();
+        let in_line = behind as u128 * MAX_LINE.as_nanos() / held.line.as_nanos();
         usize::try_from(in_line)
             .unwrap_or(usize::MAX)
             .saturating_add(self.workers)
@@ -269,7 +269,7 @@ mod tests {
                 let held = filled(&mut credit, each, workers);
                 let line = jobs(held, each, workers).line;
                 assert!(
-                    line <= LINE * 2 || held <= 2 * narrow,
+                    line <= MAX_LINE * 2 || held <= 2 * narrow,
                     "{workers} workers, {each:?}: {held} held, {line:?} in line"
                 );
                 assert!(held >= narrow);

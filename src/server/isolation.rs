@@ -34,9 +34,9 @@ pub(super) fn fingerprint(request: &Request) -> Fingerprint {
 
 /// What is to be done with a request in isolation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Decision {
     /// Compute it.
-    Innocent,
+    Proceed,
     /// Reject it without computing it, after telling its caller.
     Answer(Poison),
     /// Reject it without a reply, because the reply may be what ends the session.
@@ -112,7 +112,7 @@ impl Isolation {
     }
 
     /// Makes a request the current one, unless it has too many strikes, and decides what to do with it.
-    pub(super) fn begin(&mut self, request: Fingerprint) -> Verdict {
+    pub(super) fn begin(&mut self, request: Fingerprint) -> Decision {
         let mut shared = lock(&self.shared);
         let strikes = shared.strikes.get(&request).copied().unwrap_or(0);
         let poison = Poison {
@@ -120,16 +120,16 @@ impl Isolation {
             strikes: strikes.min(STRIKES),
         };
         if strikes > STRIKES || (strikes == STRIKES && shared.deadly_replies.contains(&request)) {
-            return Verdict::Reject(poison);
+            return Decision::Reject(poison);
         }
         shared.put_down(&mut self.current);
         self.current = Some(request);
         shared.in_hand.push(request);
         shared.save();
         if strikes == STRIKES {
-            Verdict::Answer(poison)
+            Decision::Answer(poison)
         } else {
-            Verdict::Innocent
+            Decision::Proceed
         }
     }
 

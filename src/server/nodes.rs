@@ -49,7 +49,7 @@ impl GoneNodes {
     }
 
     /// Whether publishing a reply to this address at `endpoint` would end the session.
-    pub(super) fn made(&self, endpoint: &str, reply_to: &str) -> bool {
+    pub(super) fn knows(&self, endpoint: &str, reply_to: &str) -> bool {
         Node::of(reply_to).is_some_and(|node| {
             let until = self.known().get(&(endpoint.to_owned(), node)).copied();
             until.is_some_and(|until| Instant::now() < until)
@@ -80,7 +80,7 @@ mod tests {
     ];
 
     fn judged(nodes: &GoneNodes, endpoint: &str) -> [bool; 3] {
-        NAMES.map(|name| nodes.made(endpoint, name))
+        NAMES.map(|name| nodes.knows(endpoint, name))
     }
 
     #[test]
@@ -91,7 +91,7 @@ mod tests {
         nodes.learn("mq1:5672", Node::of(NAMES[0]).unwrap());
         assert_eq!(judged(&nodes.clone(), "mq1:5672"), [true, true, false]);
         assert_eq!(judged(&nodes, "mq2:5672"), [false; 3]);
-        assert!(!nodes.made("mq1:5672", "amq.gen-x"));
+        assert!(!nodes.knows("mq1:5672", "amq.gen-x"));
         nodes.forget("mq2:5672");
         assert_eq!(judged(&nodes, "mq1:5672"), [true, true, false]);
         nodes.forget("mq1:5672");

@@ -148,7 +148,7 @@ impl<S: Service> Pool<S> {
     }
 
     /// Removes the waiting jobs that will probably not begin within `limit` (zero: all of them). Returns their tags.
-    pub(super) fn shorten(&mut self, limit: Duration) -> Vec<u64> {
+    pub(super) fn withdraw(&mut self, limit: Duration) -> Vec<u64> {
         let now = Instant::now();
         let left = |(_, cost, began): &(Cancel, Cost, Instant)| {
             cost.time

@@ -13,14 +13,14 @@ fn a_request_is_rejected_after_three_deaths_in_isolation() {
     isolation.died(true, 1);
     assert!(isolation.active(), "the first death is not attributed");
     for _ in 0..STRIKES {
-        assert_eq!(isolation.begin(7), Verdict::Innocent);
+        assert_eq!(isolation.begin(7), Decision::Proceed);
         isolation.died(true, 1);
     }
-    assert_eq!(isolation.begin(7), Verdict::Reject(POISON));
+    assert_eq!(isolation.begin(7), Decision::Reject(POISON));
     isolation.rejected(7);
     assert_eq!(
         isolation.begin(7),
-        Verdict::Innocent,
+        Decision::Proceed,
         "it is forgotten once rejected"
     );
 }
@@ -29,21 +29,21 @@ fn a_request_is_rejected_after_three_deaths_in_isolation() {
 fn a_settled_request_ends_isolation_and_its_strikes() {
     let mut isolation = Isolation::default();
     isolation.died(true, 1);
-    assert_eq!(isolation.begin(7), Verdict::Innocent);
+    assert_eq!(isolation.begin(7), Decision::Proceed);
     isolation.died(true, 1);
-    assert_eq!(isolation.begin(7), Verdict::Innocent);
+    assert_eq!(isolation.begin(7), Decision::Proceed);
     isolation.settled();
     assert!(!isolation.active());
     isolation.died(true, 1);
     for _ in 0..STRIKES {
         assert_eq!(
             isolation.begin(7),
-            Verdict::Innocent,
+            Decision::Proceed,
             "counting starts over"
         );
         isolation.died(true, 1);
     }
-    assert_eq!(isolation.begin(7), Verdict::Reject(POISON));
+    assert_eq!(isolation.begin(7), Decision::Reject(POISON));
 }
 
 #[test]
@@ -71,11 +71,11 @@ fn all_requests_that_were_in_flight_are_taken_one_at_a_time() {
 fn a_network_failure_is_not_attributed() {
     let mut isolation = Isolation::default();
     for _ in 0..10 {
-        assert_eq!(isolation.begin(7), Verdict::Innocent);
+        assert_eq!(isolation.begin(7), Decision::Proceed);
         isolation.died(false, 60);
     }
     assert!(isolation.active());
-    assert_eq!(isolation.begin(7), Verdict::Innocent);
+    assert_eq!(isolation.begin(7), Decision::Proceed);
 }
 
 #[test]
@@ -84,20 +84,20 @@ fn strikes_survive_the_death_of_the_process_but_not_a_clean_end() {
     let load = || Isolation::load(Some(directory.path()), 1);
     let mut first = load();
     assert!(!first.active(), "there was no process before");
-    assert_eq!(first.begin(7), Verdict::Innocent);
+    assert_eq!(first.begin(7), Decision::Proceed);
     for _ in 1..STRIKES {
         // Each of these is dropped without notice, as by `kill -9`.
         let mut next = load();
         assert!(next.active());
-        assert_eq!(next.begin(7), Verdict::Innocent);
+        assert_eq!(next.begin(7), Decision::Proceed);
     }
     let mut last = load();
-    assert_eq!(last.begin(7), Verdict::Answer(POISON));
+    assert_eq!(last.begin(7), Decision::Answer(POISON));
     last.rejected(7);
     last.ended();
     let mut clean = load();
     assert!(!clean.active());
-    assert_eq!(clean.begin(7), Verdict::Innocent);
+    assert_eq!(clean.begin(7), Decision::Proceed);
 }
 
 /// The process dies of the reply.
@@ -106,15 +106,15 @@ fn a_request_whose_last_reply_is_fatal_is_rejected_without_one() {
     let directory = tempfile::tempdir().unwrap();
     let load = || Isolation::load(Some(directory.path()), 1);
     let mut first = load();
-    assert_eq!(first.begin(7), Verdict::Innocent);
+    assert_eq!(first.begin(7), Decision::Proceed);
     for _ in 1..STRIKES {
-        assert_eq!(load().begin(7), Verdict::Innocent);
+        assert_eq!(load().begin(7), Decision::Proceed);
     }
-    assert_eq!(load().begin(7), Verdict::Answer(POISON));
+    assert_eq!(load().begin(7), Decision::Answer(POISON));
     let mut next = load();
-    assert_eq!(next.begin(7), Verdict::Reject(POISON));
+    assert_eq!(next.begin(7), Decision::Reject(POISON));
     next.rejected(7);
-    assert_eq!(next.begin(7), Verdict::Innocent);
+    assert_eq!(next.begin(7), Decision::Proceed);
 }
 
 #[test]
@@ -122,11 +122,11 @@ fn a_network_failure_does_not_cost_the_last_reply() {
     let directory = tempfile::tempdir().unwrap();
     let load = || Isolation::load(Some(directory.path()), 1);
     for _ in 0..STRIKES {
-        assert_eq!(load().begin(7), Verdict::Innocent);
+        assert_eq!(load().begin(7), Decision::Proceed);
     }
     let mut next = load();
     for _ in 0..3 {
-        assert_eq!(next.begin(7), Verdict::Answer(POISON));
+        assert_eq!(next.begin(7), Decision::Answer(POISON));
         next.died(false, 1);
     }
 }
@@ -139,10 +139,10 @@ fn each_session_has_its_own_current_request() {
     load();
     let mut old = load();
     let mut new = old.clone();
-    assert_eq!(old.begin(7), Verdict::Innocent);
-    assert_eq!(new.begin(8), Verdict::Innocent);
+    assert_eq!(old.begin(7), Decision::Proceed);
+    assert_eq!(new.begin(8), Decision::Proceed);
     assert!(new.died(true, 1));
-    assert_eq!(new.begin(8), Verdict::Innocent);
+    assert_eq!(new.begin(8), Decision::Proceed);
     new.settled();
     assert!(
         old.died(true, 1),
@@ -150,7 +150,7 @@ fn each_session_has_its_own_current_request() {
     );
     let strikes = |isolation: &Isolation| lock(&isolation.shared).strikes.clone();
     assert_eq!(strikes(&old), HashMap::from([(7, 1)]));
-    assert_eq!(old.begin(7), Verdict::Innocent);
+    assert_eq!(old.begin(7), Decision::Proceed);
     assert_eq!(strikes(&load()), HashMap::from([(7, 2)]));
     old.left();
     new.settled();

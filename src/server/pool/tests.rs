@@ -113,8 +113,8 @@ async fn jobs_that_will_not_begin_in_time_are_removed() {
         pool.push(task);
     }
     assert_eq!(pool.line(), 4 * second, "the first one is running");
-    assert_eq!(pool.shorten(second * 5 / 2), [4, 5]);
+    assert_eq!(pool.withdraw(second * 5 / 2), [4, 5]);
     assert_eq!(pool.line(), 2 * second);
-    assert_eq!(pool.shorten(Duration::ZERO), [2, 3]);
+    assert_eq!(pool.withdraw(Duration::ZERO), [2, 3]);
     assert_eq!((pool.line(), pool.wait()), (Duration::ZERO, second));
 }

@@ -3,14 +3,14 @@
 //!
 //! As little as possible is handed back: for RabbitMQ 4.0 that is a delivery, of which a request has 20 by default before
 //! it is deleted. Small requests that have arrived are answered. Large ones are begun for as long as the line that a session
-//! keeps ([`LINE`]). So each session finishes at least one of those delivered to it, and hands back less than a narrow
+//! keeps ([`MAX_LINE`]). So each session finishes at least one of those delivered to it, and hands back less than a narrow
 //! prefetch.
 
 use super::ending::End;
 use super::open::Session;
 use crate::broker::Error;
 use crate::server::broker_wait::BrokerWait;
-use crate::server::credit::LINE;
+use crate::server::credit::MAX_LINE;
 use crate::server::service::Service;
 use futures_util::future;
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ impl<S: Service> Session<S> {
             Duration::ZERO
         } else {
             self.take_deliveries()?;
-            LINE
+            MAX_LINE
         };
         self.requests.give_up_unbegun(begins);
         Ok(())

@@ -10,7 +10,7 @@ use crate::protocol::control::Question;
 use crate::protocol::reply_to::Address;
 use crate::protocol::{Answer, Code, Message, Request, Status, reply};
 use crate::server::admission::{self, Admitted};
-use crate::server::isolation::{self, Poison, Verdict};
+use crate::server::isolation::{self, Decision, Poison};
 use crate::server::log;
 use crate::server::pool::{Done, Task, compute};
 use crate::server::service::{Cancel, Service};
@@ -43,9 +43,9 @@ impl<S: Service> Session<S> {
         if self.prefetch.is_isolated() && self.context.isolation.active() {
             let fingerprint = isolation::fingerprint(&request);
             match self.context.isolation.begin(fingerprint) {
-                Verdict::Innocent => {}
-                Verdict::Answer(poison) => return self.condemn(tag, &request, poison),
-                Verdict::Reject(poison) => {
+                Decision::Proceed => {}
+                Decision::Answer(poison) => return self.condemn(tag, &request, poison),
+                Decision::Reject(poison) => {
                     self.reject_poison(tag, poison);
                     return Ok(());
                 }
@@ -127,7 +127,7 @@ impl<S: Service> Session<S> {
     /// Whether the caller was connected to a cluster node that is down.
     fn is_gone(&self, address: Address, request: &Request) -> bool {
         let nodes = &self.context.nodes;
-        let made = |to| nodes.made(&self.endpoint, to);
+        let made = |to| nodes.knows(&self.endpoint, to);
         !nodes.is_empty()
             && address == Address::Direct
             && request.reply_to.as_deref().is_some_and(made)
@@ -153,7 +153,7 @@ impl<S: Service> Session<S> {
             self.requests.pool.wait(),
         ) {
             Err(status) => self.reply(tag, &request, address, Err(status), None),
-            Ok(Admitted::Cheap(job, deadline)) => {
+            Ok(Admitted::Inline(job, deadline)) => {
                 let began = Instant::now();
                 let cancel = Cancel::new(deadline, None);
                 let outcome = compute(service.as_ref(), job, &cancel, since);
@@ -161,7 +161,7 @@ impl<S: Service> Session<S> {
                 self.context.reporter.times.record(now, now - since);
                 self.reply(tag, &request, address, outcome, Some(now - began))
             }
-            Ok(Admitted::Dear(job, cost, deadline)) => {
+            Ok(Admitted::Pooled(job, cost, deadline)) => {
                 self.requests.pool.push(Task {
                     tag,
                     request,

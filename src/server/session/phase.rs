@@ -3,7 +3,7 @@
 //! Decides when a drain hands back requests and when it ends; the session acts on that (`drain.rs`). Pure: the current time
 //! is an argument.
 
-use crate::server::credit::LINE;
+use crate::server::credit::MAX_LINE;
 use std::time::{Duration, Instant};
 
 /// How long requests that will not be begun are kept. Many drains are over by then, and one frame hands back all that is
@@ -42,7 +42,7 @@ impl Phase {
                 *self = Self::Draining(Drain {
                     until: now + limit,
                     hand_back_at: Some(now + HAND_BACK_DELAY),
-                    begin_until: now + LINE.min(limit),
+                    begin_until: now + MAX_LINE.min(limit),
                     stopping,
                 });
                 true
@@ -117,8 +117,8 @@ mod tests {
         assert!(phase.drain(true, start, MINUTE));
         let drain = drain(&mut phase);
         for (wakes, left) in [
-            (HAND_BACK_DELAY, Some(LINE - HAND_BACK_DELAY)),
-            (LINE, Some(Duration::ZERO)),
+            (HAND_BACK_DELAY, Some(MAX_LINE - HAND_BACK_DELAY)),
+            (MAX_LINE, Some(Duration::ZERO)),
             (MINUTE, None),
         ] {
             assert_eq!(drain.wakes(), start + wakes);

@@ -53,7 +53,7 @@ impl<S: Service> Requests<S> {
     /// Rejects a request without requeue.
     pub(super) fn reject(&mut self, tag: u64) {
         self.channel.reject(tag);
-        self.window.told(tag);
+        self.window.done(tag);
         self.pool.release(tag);
         self.settled += 1;
     }
@@ -67,7 +67,7 @@ impl<S: Service> Requests<S> {
 
     /// Gives up those that the pool will probably not begin within `limit`; they are handed back later.
     pub(super) fn give_up_unbegun(&mut self, limit: Duration) {
-        self.unbegun.extend(self.pool.shorten(limit));
+        self.unbegun.extend(self.pool.withdraw(limit));
     }
 
     /// Hands back those that were given up and those that were not looked at.
@@ -85,7 +85,7 @@ impl<S: Service> Requests<S> {
         }
         for tag in std::mem::take(&mut self.unbegun) {
             self.channel.requeue(tag);
-            self.window.told(tag);
+            self.window.done(tag);
         }
         Ok(())
     }

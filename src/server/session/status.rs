@@ -4,7 +4,7 @@ use super::open::Session;
 use crate::protocol::control::{Report, pong};
 use crate::protocol::{Message, Request};
 use crate::server::context::Context;
-use crate::server::control::Asked;
+use crate::server::control::StatusRequest;
 use crate::server::log;
 use crate::server::service::Service;
 use crate::server::state::Counters;
@@ -17,7 +17,7 @@ impl<S: Service> Session<S> {
     }
 
     /// Answers a status request, or opens the control queue again if it is time for that.
-    pub(super) fn on_status(&mut self, asked: Option<Asked>) {
+    pub(super) fn on_status(&mut self, asked: Option<StatusRequest>) {
         let Some(asked) = asked else {
             return self.retry_control();
         };
