@@ -3,7 +3,7 @@
 //! Owns the order of the URLs, the backoff and the number of the attempt. A changed section starts over, a useful session
 //! resets the delays, and a failure that another attempt at the same broker avoids is retried without a delay.
 
-use super::reach;
+use super::reachability;
 use crate::broker::Error;
 use crate::broker::backoff::Backoff;
 use crate::broker::endpoint::Endpoints;
@@ -55,7 +55,7 @@ impl Brokers {
 
     /// How long the consumer may take to begin in this attempt; `None`: as long as any operation.
     pub(super) fn time_to_begin(&self) -> Option<Duration> {
-        reach::time_to_begin(self.settings.url.len(), self.attempt)
+        reachability::time_to_begin(self.settings.url.len(), self.attempt)
     }
 
     /// The URL for the next attempt.

@@ -17,7 +17,7 @@ pub mod log;
 mod memory;
 mod nodes;
 mod pool;
-mod reach;
+mod reachability;
 mod report;
 pub mod service;
 mod session;

@@ -54,14 +54,14 @@ pub(super) struct Supervisor<'a, S: Service> {
 
 /// The session that consumes, as seen by the supervisor.
 struct Current {
-    place: Place,
+    info: SessionInfo,
     /// Makes it drain.
     retire: watch::Sender<bool>,
 }
 
 /// Identifies a session.
 #[derive(Clone)]
-struct Place {
+struct SessionInfo {
     settings: Arc<Config>,
     endpoint: String,
     began: Instant,
@@ -71,7 +71,7 @@ struct Place {
 
 /// A session that has ended.
 struct Ended {
-    place: Place,
+    info: SessionInfo,
     end: End,
     /// Whether it has settled anything.
     useful: bool,
@@ -88,7 +88,7 @@ enum Next<S: Service> {
 }
 
 struct Opening<S: Service> {
-    place: Place,
+    info: SessionInfo,
     retire: watch::Sender<bool>,
     opened: Boxed<Opened<S>>,
 }
@@ -169,7 +169,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
         let settings = self.config.borrow_and_update().clone();
         self.adopt(&settings);
         let url = self.brokers.next_url();
-        let place = Place {
+        let info = SessionInfo {
             settings,
             endpoint: url.address(),
             began: Instant::now(),
@@ -178,11 +178,11 @@ impl<'a, S: Service> Supervisor<'a, S> {
         let mut context = self.context.clone();
         context.config = self.config.clone();
         let (retire, retired) = watch::channel(false);
-        self.waiting = BrokerWait::for_operations(&context.counters, &place.settings.broker);
+        self.waiting = BrokerWait::for_operations(&context.counters, &info.settings.broker);
         let time = self.brokers.time_to_begin();
-        let opening = Session::open(context, url, place.settings.clone(), retired, time);
+        let opening = Session::open(context, url, info.settings.clone(), retired, time);
         self.next = Next::Opening(Opening {
-            place,
+            info,
             retire,
             opened: Box::pin(async { opening.await.map(Box::new) }),
         });
@@ -200,7 +200,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
 
     /// The next session consumes, so the current one drains.
     fn on_opened(&mut self, session: Box<Session<S>>) {
-        let Next::Opening(Opening { place, retire, .. }) =
+        let Next::Opening(Opening { info, retire, .. }) =
             std::mem::replace(&mut self.next, Next::Nothing)
         else {
             return;
@@ -210,18 +210,18 @@ impl<'a, S: Service> Supervisor<'a, S> {
         }
         self.context.unopened.send_replace(None);
         self.current = Some(Current {
-            place: place.clone(),
+            info: info.clone(),
             retire,
         });
-        self.sessions.spawn(serve(place, session));
+        self.sessions.spawn(serve(info, session));
     }
 
     fn on_unopened(&mut self, error: Error) {
-        let Next::Opening(Opening { place, .. }) = &self.next else {
+        let Next::Opening(Opening { info, .. }) = &self.next else {
             return;
         };
-        let endpoint = place.endpoint.clone();
-        let queue = &place.settings.queue.name;
+        let endpoint = info.endpoint.clone();
+        let queue = &info.settings.queue.name;
         let error = self.undeliverable.ended(error, queue, false);
         let delay = self.brokers.delay(&error);
         self.wait(endpoint, &error, delay);
@@ -242,7 +242,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
                 });
             }
             Some(current) => {
-                let serving = &current.place.endpoint;
+                let serving = &current.info.endpoint;
                 log::kept(serving, &endpoint, message, delay, attempt, refused);
                 self.set_unopened(Some(message.clone()));
             }
@@ -254,17 +254,17 @@ impl<'a, S: Service> Supervisor<'a, S> {
     /// The configuration was reloaded, possibly without a change.
     fn on_configuration(&mut self) {
         let config = self.config.borrow_and_update().clone();
-        let wanted = |place: &Place| {
-            place.settings.broker == config.broker && place.settings.queue == config.queue
+        let wanted = |info: &SessionInfo| {
+            info.settings.broker == config.broker && info.settings.queue == config.queue
         };
         match (&self.current, &self.next) {
             // The session applies the other changes itself. An earlier change may have asked for a successor.
-            (Some(current), _) if wanted(&current.place) => {
+            (Some(current), _) if wanted(&current.info) => {
                 self.next = Next::Nothing;
                 self.adopt(&config);
                 self.set_unopened(None);
             }
-            (_, Next::Opening(opening)) if wanted(&opening.place) => {}
+            (_, Next::Opening(opening)) if wanted(&opening.info) => {}
             // Only one drains at a time, because each may have large computations.
             (Some(_), _) if self.sessions.len() > 1 => {
                 self.next = Next::Nothing;
@@ -274,14 +274,14 @@ impl<'a, S: Service> Supervisor<'a, S> {
         }
     }
 
-    fn on_ended(&mut self, Ended { place, end, useful }: Ended) {
-        let is_current = |current: &mut Current| current.place.began == place.began;
+    fn on_ended(&mut self, Ended { info, end, useful }: Ended) {
+        let is_current = |current: &mut Current| current.info.began == info.began;
         let current = self.current.take_if(is_current);
         match end {
             End::Stopped { abandoned } => self.abandoned += abandoned,
             End::Left => {}
-            End::Failed(failure) if current.is_some() => self.on_death(&place, failure, useful),
-            End::Failed(failure) => log::cut_short(&place.endpoint, &failure.error.message),
+            End::Failed(failure) if current.is_some() => self.on_death(&info, failure, useful),
+            End::Failed(failure) => log::cut_short(&info.endpoint, &failure.error.message),
         }
         // A changed configuration may have waited for this.
         if self.current.is_some() && matches!(self.next, Next::Nothing) && !self.is_stopping() {
@@ -290,7 +290,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
     }
 
     /// A fault ended the current session.
-    fn on_death(&mut self, place: &Place, failure: Failure, useful: bool) {
+    fn on_death(&mut self, info: &SessionInfo, failure: Failure, useful: bool) {
         let Failure {
             error,
             culpable,
@@ -303,7 +303,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
                 .fetch_min(limit, Ordering::Relaxed);
             learnt |= limit < before;
         }
-        if place.began.elapsed() >= HEALTHY || (useful && !culpable) {
+        if info.began.elapsed() >= HEALTHY || (useful && !culpable) {
             self.brokers.worked();
         }
         self.context.unopened.send_replace(None);
@@ -312,8 +312,8 @@ impl<'a, S: Service> Supervisor<'a, S> {
         }
         // A reply to a status request may have ended it as well.
         let received = Counters::get(&self.context.counters.received);
-        let delivered = !culpable || received != place.received;
-        let queue = &place.settings.queue.name;
+        let delivered = !culpable || received != info.received;
+        let queue = &info.settings.queue.name;
         let error = self.undeliverable.ended(error, queue, delivered);
         if matches!(self.next, Next::Nothing) {
             let delay = if learnt {
@@ -321,11 +321,11 @@ impl<'a, S: Service> Supervisor<'a, S> {
             } else {
                 self.brokers.delay(&error)
             };
-            self.wait(place.endpoint.clone(), &error, delay);
+            self.wait(info.endpoint.clone(), &error, delay);
         } else {
             // A successor was to be opened anyway, and is now urgent.
             log::disconnected(
-                &place.endpoint,
+                &info.endpoint,
                 &error.message,
                 Duration::ZERO,
                 self.brokers.attempt(),
@@ -367,7 +367,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
     fn publish(&self) {
         if let (None, Next::Opening(opening)) = (&self.current, &self.next) {
             self.context.state.send_replace(State::Connecting {
-                endpoint: opening.place.endpoint.clone(),
+                endpoint: opening.info.endpoint.clone(),
                 attempt: self.brokers.attempt(),
             });
         }
@@ -392,12 +392,12 @@ fn panicked(error: JoinError) -> Ended {
 }
 
 /// Runs a session to its end.
-async fn serve<S: Service>(place: Place, mut session: Box<Session<S>>) -> Ended {
+async fn serve<S: Service>(info: SessionInfo, mut session: Box<Session<S>>) -> Ended {
     let end = session.serve().await;
     let useful = session.was_useful();
     match end {
         End::Stopped { abandoned: 0 } | End::Left => session.close().await,
         _ => drop(session),
     }
-    Ended { place, end, useful }
+    Ended { info, end, useful }
 }

@@ -24,10 +24,10 @@ impl<S: Service> Session<S> {
         if now - self.ticked > 2 * INTERVAL {
             // The process was stopped.
             self.replies.resume(now);
-            self.reach.proven();
+            self.reachability.proven();
         }
         self.ticked = now;
-        self.review_reach()?;
+        self.review_reachability()?;
         let limit = self.settings.broker.confirm_timeout;
         if self.replies.are_late(limit) {
             self.catch_up().await?;
@@ -45,14 +45,14 @@ impl<S: Service> Session<S> {
 
     /// Checks whether the broker still reaches the queue. Looking is not enough: a leader that is cut off from the other members
     /// keeps showing its consumers. Replacing a consumer is a change, which takes a majority of them.
-    fn review_reach(&mut self) -> Result<(), Error> {
+    fn review_reachability(&mut self) -> Result<(), Error> {
         if !self.phase.is_serving() {
             return Ok(());
         }
-        self.reach.tick();
+        self.reachability.tick();
         match self.prefetch.consumer.stalled() {
-            Some(stalled) => self.reach.judge(stalled),
-            None if self.reach.is_silent() => {
+            Some(stalled) => self.reachability.judge(stalled),
+            None if self.reachability.is_silent() => {
                 self.prefetch.renew();
                 Ok(())
             }

@@ -11,7 +11,7 @@ use crate::server::adoption;
 use crate::server::context::Context;
 use crate::server::control::Control;
 use crate::server::pool::Pool;
-use crate::server::reach::{self, Reach};
+use crate::server::reachability::{self, Reachability};
 use crate::server::service::Service;
 use crate::server::state::{InFlight, State, Stop};
 use futures_util::future;
@@ -35,7 +35,7 @@ pub(in crate::server) struct Session<S: Service> {
     pub(super) prefetch: Prefetch,
     pub(super) replies: Replies,
     pub(super) control: Control,
-    pub(super) reach: Reach,
+    pub(super) reachability: Reachability,
     pub(super) ticked: Instant,
 }
 
@@ -72,7 +72,7 @@ impl<S: Service> Session<S> {
         let prefetch = match time_to_begin {
             Some(limit) => tokio::time::timeout(limit, starting)
                 .await
-                .unwrap_or_else(|_| Err(reach::not_begun(&queue.name, &endpoint, limit)))?,
+                .unwrap_or_else(|_| Err(reachability::not_begun(&queue.name, &endpoint, limit)))?,
             None => starting.await?,
         };
         let pool = Pool::new(
@@ -86,7 +86,7 @@ impl<S: Service> Session<S> {
             policy: Policy::new(&queue.name, &limits.reply_to_allow),
             phase: Phase::Serving,
             control: Control::start(&publishing, &settings),
-            reach: Reach::new(&consuming, endpoint.clone(), &queue.name, urls),
+            reachability: Reachability::new(&consuming, endpoint.clone(), &queue.name, urls),
             requests: Requests::new(consuming, incoming, pool, InFlight::new(&context.counters)),
             prefetch,
             replies: Replies::new(publishing, outgoing),

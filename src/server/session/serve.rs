@@ -90,7 +90,7 @@ impl<S: Service> Session<S> {
                 // After a session was replaced, the next one answers for both.
                 asked = self.control.next(), if !self.phase.is_replaced() => self.on_status(asked),
                 delivery = self.requests.inbox.next(), if serving => {
-                    self.reach.delivered();
+                    self.reachability.delivered();
                     self.on_delivery(delivery)?;
                     self.take_deliveries()?;
                     self.review_prefetch();
@@ -99,7 +99,7 @@ impl<S: Service> Session<S> {
                     self.on_replaced(prefetch?)?;
                 }
                 _ = tick.tick() => self.on_tick().await?,
-                looked = self.reach.looked(), if serving => looked?,
+                checked = self.reachability.checked(), if serving => checked?,
             }
         }
     }
@@ -134,7 +134,7 @@ impl<S: Service> Session<S> {
 
     /// Another consumer has replaced the last one, with this prefetch.
     fn on_replaced(&mut self, prefetch: usize) -> Result<(), Error> {
-        self.reach.proven();
+        self.reachability.proven();
         // All deliveries to the last one have arrived.
         self.take_deliveries()?;
         self.prefetch.consumer.forget_earlier(&self.requests.window);

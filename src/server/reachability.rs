@@ -39,10 +39,10 @@ const PATIENCE_WITH_ONE_URL: Duration = Duration::from_secs(30);
 /// A channel for checks; its inbox receives only its end.
 type Side = (Channel, Inbox);
 
-type Looking = Pin<Box<dyn Future<Output = (Sight, Option<Side>)> + Send>>;
+type Checking = Pin<Box<dyn Future<Output = (Observation, Option<Side>)> + Send>>;
 
 /// The checks of one session.
-pub(super) struct Reach {
+pub(super) struct Reachability {
     channels: Channels,
     queue: String,
     broker: String,
@@ -50,16 +50,16 @@ pub(super) struct Reach {
     next: Instant,
     /// When the broker last did something that needs the queue, with a precision of a second.
     heard: Instant,
-    /// Whether it has delivered since the last [`Reach::tick`], because reading the clock for each delivery is too expensive.
+    /// Whether it has delivered since the last [`Reachability::tick`], because reading the clock for each delivery is too expensive.
     delivered: bool,
     /// The channel of the last check, for the next one.
     channel: Option<Side>,
-    look: Option<Looking>,
+    check: Option<Checking>,
 }
 
 /// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sight {
+enum Observation {
     /// The queue has a consumer.
     Consumer,
     /// The queue has none, or is out of the broker's reach.
@@ -78,7 +78,7 @@ struct Doubts {
     since: Option<Instant>,
 }
 
-impl Reach {
+impl Reachability {
     /// Checks `queue` over this connection. `urls`: the number of configured brokers.
     pub(super) fn new(connection: &Connection, broker: String, queue: &str, urls: usize) -> Self {
         Self {
@@ -93,7 +93,7 @@ impl Reach {
             heard: Instant::now(),
             delivered: false,
             channel: None,
-            look: None,
+            check: None,
         }
     }
 
@@ -132,31 +132,31 @@ impl Reach {
     /// To be called once a second: begins the next check if it is due.
     pub(super) fn tick(&mut self) {
         self.take_note();
-        if self.look.is_none() && Instant::now() >= self.next {
-            let look = look(
+        if self.check.is_none() && Instant::now() >= self.next {
+            let check = check(
                 self.channels.clone(),
                 self.channel.take(),
                 self.queue.clone(),
             );
-            self.look = Some(Box::pin(look));
+            self.check = Some(Box::pin(check));
         }
     }
 
     /// Completes with the running check; an error if the queue is out of reach. Never ready if no check is running. Cancel
     /// safe.
-    pub(super) async fn looked(&mut self) -> Result<(), Error> {
-        let Some(look) = &mut self.look else {
+    pub(super) async fn checked(&mut self) -> Result<(), Error> {
+        let Some(check) = &mut self.check else {
             return std::future::pending().await;
         };
-        let sight;
-        (sight, self.channel) = look.await;
-        self.look = None;
+        let observation;
+        (observation, self.channel) = check.await;
+        self.check = None;
         self.take_note();
         let now = Instant::now();
-        let patience = self.doubts.add(sight, now);
-        self.next = match sight {
+        let patience = self.doubts.add(observation, now);
+        self.next = match observation {
             // Permissions last as long as the session.
-            Sight::Refused => now + Duration::from_secs(86_400),
+            Observation::Refused => now + Duration::from_secs(86_400),
             _ if self.doubts.since.is_some() => now,
             _ => now + EVERY,
         };
@@ -194,12 +194,12 @@ fn out_of_reach(queue: &str, broker: &str, what: &str, limit: Duration) -> Error
 
 impl Doubts {
     /// Adds the result of a check; returns for how long checks have agreed, if that is enough.
-    fn add(&mut self, sight: Sight, now: Instant) -> Option<Duration> {
-        let doubtful = match sight {
-            Sight::Consumer | Sight::Refused => false,
-            Sight::None => true,
+    fn add(&mut self, observation: Observation, now: Instant) -> Option<Duration> {
+        let doubtful = match observation {
+            Observation::Consumer | Observation::Refused => false,
+            Observation::None => true,
             // Heartbeats detect a silent broker, unless there is another one to use.
-            Sight::Silence => self.alternative,
+            Observation::Silence => self.alternative,
         };
         if !doubtful {
             self.since = None;
@@ -217,8 +217,12 @@ impl Doubts {
 
 /// Checks once, on a channel whose loss does not end the session. Returns the channel if it is still usable: the broker closes
 /// it if it does not find the queue.
-async fn look(channels: Channels, channel: Option<Side>, queue: String) -> (Sight, Option<Side>) {
-    let looking = async {
+async fn check(
+    channels: Channels,
+    channel: Option<Side>,
+    queue: String,
+) -> (Observation, Option<Side>) {
+    let checking = async {
         let side = match channel {
             Some(side) => side,
             None => channels.open(false).await?,
@@ -226,16 +230,16 @@ async fn look(channels: Channels, channel: Option<Side>, queue: String) -> (Sigh
         let status = side.0.queue_status(&queue).await?;
         Ok::<_, Error>((status, side))
     };
-    match timeout(LIMIT, looking).await {
-        Ok(Ok((status, side))) if status.consumers > 0 => (Sight::Consumer, Some(side)),
-        Ok(Ok((_, side))) => (Sight::None, Some(side)),
+    match timeout(LIMIT, checking).await {
+        Ok(Ok((status, side))) if status.consumers > 0 => (Observation::Consumer, Some(side)),
+        Ok(Ok((_, side))) => (Observation::None, Some(side)),
         Ok(Err(error)) => match error.kind {
-            Kind::QueueDown => (Sight::None, None),
-            Kind::Timeout => (Sight::Silence, None),
+            Kind::QueueDown => (Observation::None, None),
+            Kind::Timeout => (Observation::Silence, None),
             // The session notices a deleted queue and a lost connection in other ways.
-            _ => (Sight::Refused, None),
+            _ => (Observation::Refused, None),
         },
-        Err(_) => (Sight::Silence, None),
+        Err(_) => (Observation::Silence, None),
     }
 }
 
@@ -256,10 +260,13 @@ mod tests {
     fn checks_have_to_agree_for_a_while() {
         let mut doubts = doubts(true);
         let start = Instant::now();
-        assert_eq!(doubts.add(Sight::None, start), None);
-        assert_eq!(doubts.add(Sight::Silence, start + PATIENCE - SECOND), None);
+        assert_eq!(doubts.add(Observation::None, start), None);
         assert_eq!(
-            doubts.add(Sight::None, start + PATIENCE),
+            doubts.add(Observation::Silence, start + PATIENCE - SECOND),
+            None
+        );
+        assert_eq!(
+            doubts.add(Observation::None, start + PATIENCE),
             Some(PATIENCE),
             "silence counts as no consumer"
         );
@@ -277,28 +284,32 @@ mod tests {
     fn finding_a_consumer_resets_the_doubts() {
         let mut doubts = doubts(true);
         let start = Instant::now();
-        assert_eq!(doubts.add(Sight::None, start), None);
-        assert_eq!(doubts.add(Sight::Consumer, start + SECOND), None);
-        assert_eq!(doubts.add(Sight::None, start + PATIENCE), None);
-        assert!(doubts.add(Sight::None, start + PATIENCE * 2).is_some());
+        assert_eq!(doubts.add(Observation::None, start), None);
+        assert_eq!(doubts.add(Observation::Consumer, start + SECOND), None);
+        assert_eq!(doubts.add(Observation::None, start + PATIENCE), None);
+        assert!(
+            doubts
+                .add(Observation::None, start + PATIENCE * 2)
+                .is_some()
+        );
     }
 
     #[test]
     fn with_one_broker_checks_agree_for_longer_and_silence_does_not_count() {
         let mut doubts = doubts(false);
         let start = Instant::now();
-        assert_eq!(doubts.add(Sight::None, start), None);
-        assert_eq!(doubts.add(Sight::None, start + PATIENCE), None);
+        assert_eq!(doubts.add(Observation::None, start), None);
+        assert_eq!(doubts.add(Observation::None, start + PATIENCE), None);
         let end = start + PATIENCE_WITH_ONE_URL;
-        assert_eq!(doubts.add(Sight::Silence, end - SECOND), None);
+        assert_eq!(doubts.add(Observation::Silence, end - SECOND), None);
         assert_eq!(
-            doubts.add(Sight::None, end),
+            doubts.add(Observation::None, end),
             None,
             "silence resets the doubts"
         );
         assert!(
             doubts
-                .add(Sight::None, end + PATIENCE_WITH_ONE_URL)
+                .add(Observation::None, end + PATIENCE_WITH_ONE_URL)
                 .is_some()
         );
     }
