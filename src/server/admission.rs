@@ -10,6 +10,16 @@ use crate::protocol::{Answer, Code, Defect, Request, Status};
 use crate::text;
 use std::time::{Duration, Instant};
 
+/// A delivered request whose reply address is allowed.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) tag: u64,
+    pub(super) request: Request,
+    pub(super) address: Address,
+    /// When it was delivered.
+    pub(super) since: Instant,
+}
+
 /// How an admitted request is computed, and until when.
 #[derive(Debug)]
 pub(super) enum Admitted<J> {

@@ -12,8 +12,8 @@ use tokio::sync::watch;
 
 /// What sessions work with and none owns. Each session has a clone. Clones share everything, except for the configuration
 /// and stop order that each session has seen, and its request in isolation.
-pub(super) struct Context<S> {
-    pub(super) service: Arc<S>,
+#[derive(Clone)]
+pub(super) struct Context {
     pub(super) config: watch::Receiver<Arc<Config>>,
     pub(super) stop: watch::Receiver<Stop>,
     pub(super) state: watch::Sender<State>,
@@ -29,25 +29,4 @@ pub(super) struct Context<S> {
     /// Why no session with the new settings can be opened while another one serves.
     pub(super) unopened: watch::Sender<Option<String>>,
     pub(super) reporter: Reporter,
-}
-
-/// Not derived, because services need not be `Clone`.
-impl<S> Clone for Context<S> {
-    fn clone(&self) -> Self {
-        Self {
-            service: self.service.clone(),
-            config: self.config.clone(),
-            stop: self.stop.clone(),
-            state: self.state.clone(),
-            counters: self.counters.clone(),
-            isolation: self.isolation.clone(),
-            nodes: self.nodes.clone(),
-            memory: self.memory.clone(),
-            instance: self.instance.clone(),
-            next_reply: self.next_reply.clone(),
-            largest_reply: self.largest_reply.clone(),
-            unopened: self.unopened.clone(),
-            reporter: self.reporter.clone(),
-        }
-    }
 }

@@ -135,7 +135,6 @@ impl<S: Service> Server<S> {
         let prefetch = self.config.borrow().server.prefetch.into();
         let instance = instance(&self.config.borrow().server.instance);
         let mut context = Context {
-            service: self.service,
             config: self.config,
             stop: self.stop,
             state: self.state,
@@ -149,7 +148,7 @@ impl<S: Service> Server<S> {
             unopened: watch::Sender::new(None),
             instance,
         };
-        let outcome = Box::pin(Supervisor::new(&context).run()).await;
+        let outcome = Box::pin(Supervisor::new(self.service, &context).run()).await;
         context.isolation.ended();
         context.state.send_replace(State::Stopped);
         outcome

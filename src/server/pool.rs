@@ -4,12 +4,11 @@
 //! that the memory of jobs and replies stays within the limits, and that a cancelled job ends soon if its service checks
 //! for that.
 
+use super::admission::Accepted;
 use super::memory::{MAX_SHARE, Memory, Share};
 use super::service::{Cancel, Cost, Service};
 use super::state::Counters;
-use crate::protocol::reply_to::Address;
-use crate::protocol::{Answer, Code, Request, Status};
-use crate::text::duration;
+use crate::protocol::{Answer, Code, Status};
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,14 +22,9 @@ const NICE: i32 = 10;
 /// An admitted request that waits for the pool.
 #[derive(Debug)]
 pub(super) struct Task<J> {
-    pub(super) tag: u64,
-    pub(super) request: Request,
-    /// The kind of its reply address, as checked at admission.
-    pub(super) address: Address,
+    pub(super) accepted: Accepted,
     pub(super) job: J,
     pub(super) cost: Cost,
-    /// When it was delivered.
-    pub(super) since: Instant,
     /// The caller's deadline.
     pub(super) deadline: Option<Instant>,
 }
@@ -38,17 +32,15 @@ pub(super) struct Task<J> {
 /// A computed request.
 #[derive(Debug)]
 pub(super) struct Done {
-    pub(super) tag: u64,
-    pub(super) request: Request,
-    pub(super) address: Address,
+    pub(super) accepted: Accepted,
     pub(super) outcome: Result<Answer, Status>,
-    pub(super) since: Instant,
+    /// The computing time.
     pub(super) compute: Duration,
 }
 
 /// The pool.
 pub(super) struct Pool<S: Service> {
-    service: Arc<S>,
+    pub(super) service: Arc<S>,
     counters: Arc<Counters>,
     concurrency: usize,
     waiting: VecDeque<Task<S::Job>>,
@@ -127,7 +119,7 @@ impl<S: Service> Pool<S> {
         while let Some(joined) = self.running.join_next().await {
             // Cannot fail: jobs catch their panics and are never aborted.
             if let Ok(done) = joined {
-                if let Some((_, cost, _)) = self.at_work.remove(&done.tag) {
+                if let Some((_, cost, _)) = self.at_work.remove(&done.accepted.tag) {
                     self.load = self.load.saturating_sub(cost.time);
                     self.memory.end(&cost);
                 }
@@ -166,7 +158,7 @@ impl<S: Service> Pool<S> {
             self.load = self.load.saturating_sub(task.cost.time);
             self.in_line = self.in_line.saturating_sub(task.cost.time);
         }
-        leave.into_iter().map(|task| task.tag).collect()
+        leave.into_iter().map(|task| task.accepted.tag).collect()
     }
 
     /// Cancels all running jobs.
@@ -193,30 +185,20 @@ impl<S: Service> Pool<S> {
         {
             let cancel = Cancel::new(task.deadline, Some(self.counters.clone()));
             let began = Instant::now();
-            self.at_work
-                .insert(task.tag, (cancel.clone(), task.cost, began));
+            let tag = task.accepted.tag;
+            self.at_work.insert(tag, (cancel.clone(), task.cost, began));
             self.in_line = self.in_line.saturating_sub(task.cost.time);
             self.memory.take(&task.cost);
-            self.held.insert(task.tag, task.cost.reply_bytes);
+            self.held.insert(tag, task.cost.reply_bytes);
             let service = self.service.clone();
             self.running.spawn_blocking(move || {
                 lower_priority();
                 let began = Instant::now();
-                let Task {
-                    tag,
-                    request,
-                    address,
-                    job,
-                    since,
-                    ..
-                } = task;
-                let outcome = compute(service.as_ref(), job, &cancel, since);
+                let Task { accepted, job, .. } = task;
+                let outcome = compute(service.as_ref(), job, &cancel, accepted.since);
                 Done {
-                    tag,
-                    request,
-                    address,
+                    accepted,
                     outcome,
-                    since,
                     compute: began.elapsed(),
                 }
             });

@@ -18,7 +18,6 @@ mod prefetch;
 mod replies;
 mod requests;
 mod serve;
-mod status;
 
 pub(super) use ending::{End, Failure};
 pub(super) use open::Session;

@@ -35,7 +35,8 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Runs the sessions.
 pub(super) struct Supervisor<'a, S: Service> {
-    context: &'a Context<S>,
+    service: Arc<S>,
+    context: &'a Context,
     config: watch::Receiver<Arc<Config>>,
     brokers: Brokers,
     /// The current session and those that drain. They are tasks, so that the supervisor is not polled for each message.
@@ -115,10 +116,11 @@ impl<S: Service> Next<S> {
 
 impl<'a, S: Service> Supervisor<'a, S> {
     /// A supervisor that is ready to run.
-    pub(super) fn new(context: &'a Context<S>) -> Self {
+    pub(super) fn new(service: Arc<S>, context: &'a Context) -> Self {
         let config = context.config.clone();
         let brokers = Brokers::new(&config.borrow().broker);
         Self {
+            service,
             context,
             config,
             brokers,
@@ -180,7 +182,14 @@ impl<'a, S: Service> Supervisor<'a, S> {
         let (retire, retired) = watch::channel(false);
         self.waiting = BrokerWait::for_operations(&context.counters, &info.settings.broker);
         let time = self.brokers.time_to_begin();
-        let opening = Session::open(context, url, info.settings.clone(), retired, time);
+        let opening = Session::open(
+            self.service.clone(),
+            context,
+            url,
+            info.settings.clone(),
+            retired,
+            time,
+        );
         self.next = Next::Opening(Opening {
             info,
             retire,

@@ -1,6 +1,7 @@
 //! Progress, memory limits and the line of waiting jobs.
 
 use super::*;
+use crate::protocol::Request;
 use crate::server::memory::WORK_BUDGET;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -40,15 +41,17 @@ fn task() -> Task<()> {
 
 fn task_of(tag: u64, memory: u64) -> Task<()> {
     Task {
-        tag,
-        request: Request::read(crate::protocol::Message::default()),
-        address: Address::Queue,
+        accepted: Accepted {
+            tag,
+            request: Request::read(crate::protocol::Message::default()),
+            address: crate::protocol::reply_to::Address::Queue,
+            since: Instant::now(),
+        },
         job: (),
         cost: Cost {
             memory,
             ..Cost::default()
         },
-        since: Instant::now(),
         deadline: None,
     }
 }
@@ -96,7 +99,7 @@ async fn jobs_wait_for_memory() {
     drop(tell);
     let mut ended = Vec::new();
     for _ in 0..6 {
-        ended.push(pool.next().await.tag);
+        ended.push(pool.next().await.accepted.tag);
         assert!(pool.memory.work() <= WORK_BUDGET, "{:?}", working(&pool));
     }
     ended.sort_unstable();

@@ -5,11 +5,13 @@
 use super::consumer::generation_of;
 use super::open::Session;
 use super::replies::Reply;
-use crate::broker::{Arrival, Delivery, Error, Kind};
-use crate::protocol::control::Question;
+use crate::broker::{Arrival, Error, Kind};
+use crate::protocol::control::{Question, Report, pong};
 use crate::protocol::reply_to::Address;
 use crate::protocol::{Answer, Code, Message, Request, Status, reply};
-use crate::server::admission::{self, Admitted};
+use crate::server::admission::{self, Accepted, Admitted};
+use crate::server::context::Context;
+use crate::server::control::StatusRequest;
 use crate::server::isolation::{self, Decision, Poison};
 use crate::server::log;
 use crate::server::pool::{Done, Task, compute};
@@ -21,12 +23,7 @@ use std::time::{Duration, Instant};
 impl<S: Service> Session<S> {
     /// Handles a delivery, or the end of them.
     pub(super) fn on_delivery(&mut self, arrival: Arrival) -> Result<(), Error> {
-        let Delivery {
-            consumer,
-            tag,
-            redelivered,
-            message,
-        } = match arrival {
+        let delivery = match arrival {
             Arrival::Delivered(delivery) => delivery,
             Arrival::Failed(error) => return Err(error),
             // Nothing is published on this channel.
@@ -35,23 +32,32 @@ impl<S: Service> Session<S> {
         };
         let counters = &self.context.counters;
         Counters::add(&counters.received);
-        if redelivered {
+        if delivery.redelivered {
             Counters::add(&counters.redelivered);
         }
-        self.requests.window.open(tag, generation_of(consumer));
-        let request = Request::read(message);
+        let tag = delivery.tag;
+        self.requests
+            .window
+            .open(tag, generation_of(delivery.consumer));
+        let request = Request::read(delivery.message);
         if self.prefetch.is_isolated() && self.context.isolation.active() {
             let fingerprint = isolation::fingerprint(&request);
             match self.context.isolation.begin(fingerprint) {
                 Decision::Proceed => {}
-                Decision::Answer(poison) => return self.condemn(tag, &request, poison),
+                Decision::Answer(poison) => return self.condemn(tag, request, poison),
                 Decision::Reject(poison) => {
                     self.reject_poison(tag, poison);
                     return Ok(());
                 }
             }
         }
-        self.on_request(tag, request)
+        match self.accept(tag, request) {
+            Some(accepted) => self.on_request(accepted),
+            None => {
+                self.settle(tag);
+                Ok(())
+            }
+        }
     }
 
     /// Handles all deliveries that have arrived.
@@ -78,8 +84,8 @@ impl<S: Service> Session<S> {
     }
 
     /// Tells the caller that its request is rejected, and rejects it then; at once if the caller cannot be told.
-    fn condemn(&mut self, tag: u64, request: &Request, poison: Poison) -> Result<(), Error> {
-        let Some(address) = self.address(request) else {
+    fn condemn(&mut self, tag: u64, request: Request, poison: Poison) -> Result<(), Error> {
+        let Some(accepted) = self.accept(tag, request) else {
             self.reject_poison(tag, poison);
             return Ok(());
         };
@@ -88,31 +94,32 @@ impl<S: Service> Session<S> {
             poison.strikes
         );
         let outcome = Err(Status::new(Code::Internal, message));
-        let message = self.reply_message(request, outcome, None);
-        self.send(tag, request, address, message, Some(poison))
+        let message = self.reply_message(&accepted.request, outcome, None);
+        self.send(accepted, message, Some(poison))
     }
 
     /// Rejects a request that ended sessions repeatedly.
     pub(super) fn reject_poison(&mut self, tag: u64, poison: Poison) {
-        let Poison {
-            fingerprint,
-            strikes,
-        } = poison;
         Counters::add(&self.context.counters.poisoned);
-        log::poisoned(
-            fingerprint,
-            strikes,
-            "each of its deliveries ended the session",
-        );
+        let reason = "each of its deliveries ended the session";
+        log::poisoned(poison.fingerprint, poison.strikes, reason);
         self.requests.reject(tag);
-        self.context.isolation.rejected(fingerprint);
+        self.context.isolation.rejected(poison.fingerprint);
     }
 
     /// Checks the reply address; `None`: the request cannot be answered, which is counted.
-    fn address(&self, request: &Request) -> Option<Address> {
+    fn accept(&self, tag: u64, request: Request) -> Option<Accepted> {
         let counters = &self.context.counters;
-        match admission::address(request, &self.policy) {
-            Ok(Some(address)) if !self.is_gone(address, request) => return Some(address),
+        match admission::address(&request, &self.policy) {
+            Ok(Some(address)) if !self.is_gone(address, &request) => {
+                let since = Instant::now();
+                return Some(Accepted {
+                    tag,
+                    request,
+                    address,
+                    since,
+                });
+            }
             Ok(Some(_)) => tracing::debug!("a caller at a node that is down"),
             Ok(None) => tracing::debug!("a request without a reply address"),
             Err(refused) => {
@@ -134,41 +141,30 @@ impl<S: Service> Session<S> {
     }
 
     /// Admits a request and answers it, now or by the pool.
-    fn on_request(&mut self, tag: u64, request: Request) -> Result<(), Error> {
-        let Some(address) = self.address(&request) else {
-            self.settle(tag);
-            return Ok(());
-        };
-        if Question::of(&request) == Some(Question::Ping) {
-            let message = self.pong(&request);
-            return self.send(tag, &request, address, message, None);
+    fn on_request(&mut self, accepted: Accepted) -> Result<(), Error> {
+        if Question::of(&accepted.request) == Some(Question::Ping) {
+            let message = self.pong(&accepted.request);
+            return self.send(accepted, message, None);
         }
-        let service = self.context.service.clone();
-        let since = Instant::now();
+        let pool = &mut self.requests.pool;
+        let service = pool.service.clone();
         let limits = &self.settings.server;
-        match admission::admit(
-            service.as_ref(),
-            &request,
-            limits,
-            self.requests.pool.wait(),
-        ) {
-            Err(status) => self.reply(tag, &request, address, Err(status), None),
+        match admission::admit(service.as_ref(), &accepted.request, limits, pool.wait()) {
+            Err(status) => self.reply(accepted, Err(status), None),
             Ok(Admitted::Inline(job, deadline)) => {
                 let began = Instant::now();
                 let cancel = Cancel::new(deadline, None);
-                let outcome = compute(service.as_ref(), job, &cancel, since);
+                let outcome = compute(service.as_ref(), job, &cancel, accepted.since);
                 let now = Instant::now();
-                self.context.reporter.times.record(now, now - since);
-                self.reply(tag, &request, address, outcome, Some(now - began))
+                let times = &self.context.reporter.times;
+                times.record(now, now - accepted.since);
+                self.reply(accepted, outcome, Some(now - began))
             }
             Ok(Admitted::Pooled(job, cost, deadline)) => {
-                self.requests.pool.push(Task {
-                    tag,
-                    request,
-                    address,
+                pool.push(Task {
+                    accepted,
                     job,
                     cost,
-                    since,
                     deadline,
                 });
                 Ok(())
@@ -178,29 +174,20 @@ impl<S: Service> Session<S> {
 
     /// Replies to a request that the pool has computed.
     pub(super) fn on_computed(&mut self, done: Done) -> Result<(), Error> {
-        let Done {
-            tag,
-            request,
-            address,
-            outcome,
-            since,
-            compute,
-        } = done;
         let now = Instant::now();
-        self.context.reporter.times.record(now, now - since);
-        self.reply(tag, &request, address, outcome, Some(compute))
+        let times = &self.context.reporter.times;
+        times.record(now, now - done.accepted.since);
+        self.reply(done.accepted, done.outcome, Some(done.compute))
     }
 
     fn reply(
         &mut self,
-        tag: u64,
-        request: &Request,
-        address: Address,
+        accepted: Accepted,
         outcome: Result<Answer, Status>,
         compute: Option<Duration>,
     ) -> Result<(), Error> {
-        let message = self.reply_message(request, outcome, compute);
-        self.send(tag, request, address, message, None)
+        let message = self.reply_message(&accepted.request, outcome, compute);
+        self.send(accepted, message, None)
     }
 
     /// The reply to a request, which is counted.
@@ -248,21 +235,54 @@ impl<S: Service> Session<S> {
 
     fn send(
         &mut self,
-        tag: u64,
-        request: &Request,
-        address: Address,
+        accepted: Accepted,
         message: Message,
         poison: Option<Poison>,
     ) -> Result<(), Error> {
         self.context.next_reply.fetch_add(1, Ordering::Relaxed);
         self.replies.publish(Reply {
-            tag,
-            to: request.reply_to.clone().unwrap_or_default(),
-            address,
+            tag: accepted.tag,
+            to: accepted.request.reply_to.unwrap_or_default(),
+            address: accepted.address,
             message,
             since: Instant::now(),
             attempts: 0,
             poison,
         })
+    }
+
+    /// The pong to a ping, which is counted.
+    pub(super) fn pong(&mut self, request: &Request) -> Message {
+        Counters::add(&self.context.counters.pinged);
+        pong(request, &self.report(), self.next_reply())
+    }
+
+    /// Answers a status request, or opens the control queue again if it is time for that.
+    pub(super) fn on_status(&mut self, asked: Option<StatusRequest>) {
+        let Some(asked) = asked else {
+            return self.retry_control();
+        };
+        let report = self.report();
+        if let Err(refused) = self.control.answer(&asked, &self.policy, &report) {
+            Counters::add(&self.context.counters.refused);
+            log::reply_refused(&refused);
+        }
+    }
+
+    fn report(&mut self) -> Report {
+        self.requests.update_gauge();
+        let Context {
+            reporter,
+            counters,
+            state,
+            ..
+        } = &self.context;
+        let report = reporter.report(&self.settings, counters, &state.borrow());
+        let mut report = self.control.complete(report);
+        let is_quorum = report.queue_type.as_deref() == Some("quorum");
+        let consumer = &mut self.prefetch.consumer;
+        consumer.forget_earlier(&self.requests.window);
+        report.consumers = consumer.count(is_quorum);
+        report
     }
 }

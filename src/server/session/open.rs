@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 /// An established session.
 pub(in crate::server) struct Session<S: Service> {
-    pub(super) context: Context<S>,
+    pub(super) context: Context,
     /// Becomes true when the next session has taken over.
     pub(super) retired: watch::Receiver<bool>,
     /// The settings in force here: broker and queue as at the start, everything else as configured last.
@@ -43,7 +43,8 @@ impl<S: Service> Session<S> {
     /// Connects, finds or declares the queue, and starts to consume. `retired` becomes true when the session is to leave.
     /// `time_to_begin` limits how long the consumer may take to begin.
     pub(in crate::server) async fn open(
-        context: Context<S>,
+        service: Arc<S>,
+        context: Context,
         url: BrokerUrl,
         settings: Arc<Config>,
         retired: watch::Receiver<bool>,
@@ -76,7 +77,7 @@ impl<S: Service> Session<S> {
             None => starting.await?,
         };
         let pool = Pool::new(
-            context.service.clone(),
+            service,
             context.counters.clone(),
             &context.memory,
             limits.concurrency,

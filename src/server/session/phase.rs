@@ -117,7 +117,10 @@ mod tests {
         assert!(phase.drain(true, start, MINUTE));
         let drain = drain(&mut phase);
         for (wakes, left) in [
-            (HAND_BACK_DELAY, Some(MAX_LINE.saturating_sub(HAND_BACK_DELAY))),
+            (
+                HAND_BACK_DELAY,
+                Some(MAX_LINE.saturating_sub(HAND_BACK_DELAY)),
+            ),
             (MAX_LINE, Some(Duration::ZERO)),
             (MINUTE, None),
         ] {
