@@ -7,7 +7,6 @@
 //! publish, and would not read our acks on them.
 
 mod confirms;
-mod consumer;
 mod deadlines;
 mod drain;
 mod ending;

@@ -2,8 +2,8 @@
 //!
 //! The order is the guarantee: a request is settled by the confirm of its reply (`confirms.rs`), or if nobody expects one.
 
-use super::consumer::generation_of;
 use super::open::Session;
+use super::prefetch::generation_of;
 use super::replies::Reply;
 use crate::broker::{Arrival, Error, Kind};
 use crate::protocol::control::{Question, Report, pong};

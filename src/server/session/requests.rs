@@ -2,7 +2,7 @@
 //!
 //! Owns the consuming connection, the ack window and the pool. Nothing is acknowledged before [`Requests::settle`].
 
-use super::consumer::generation_of;
+use super::prefetch::generation_of;
 use crate::broker::{Arrival, Channel, Connection, Error, Inbox};
 use crate::server::acks::AckWindow;
 use crate::server::pool::Pool;
