@@ -12,8 +12,7 @@ use super::context::Context;
 use super::log;
 use super::service::Service;
 use super::session::{End, Failure, Session};
-use super::state::Outcome;
-use super::state::{Counters, State, Stop};
+use super::state::{Counters, Outcome, State, Stop};
 use super::undeliverable::Undeliverable;
 use crate::broker::{Error, Kind};
 use crate::config::Config;
@@ -42,7 +41,7 @@ pub(super) struct Supervisor<'a, S: Service> {
     /// The current session and those that drain. They are tasks, so that the supervisor is not polled for each message.
     sessions: JoinSet<Ended>,
     /// The session that consumes, if there is one.
-    current: Option<Current>,
+    current: Option<SessionInfo>,
     next: Next<S>,
     undeliverable: Undeliverable,
     /// Counts as progress while there is no session.
@@ -53,14 +52,7 @@ pub(super) struct Supervisor<'a, S: Service> {
     abandoned: u64,
 }
 
-/// The session that consumes, as seen by the supervisor.
-struct Current {
-    info: SessionInfo,
-    /// Makes it drain.
-    retire: watch::Sender<bool>,
-}
-
-/// Identifies a session.
+/// A session as seen by the supervisor.
 #[derive(Clone)]
 struct SessionInfo {
     settings: Arc<Config>,
@@ -68,6 +60,8 @@ struct SessionInfo {
     began: Instant,
     /// Requests received by the server before it.
     received: u64,
+    /// Makes it drain.
+    retire: watch::Sender<bool>,
 }
 
 /// A session that has ended.
@@ -83,32 +77,20 @@ enum Next<S: Service> {
     /// None is wanted: the current one has the configured settings, or the server stops.
     Nothing,
     /// It is being opened.
-    Opening(Opening<S>),
+    Opening(SessionInfo, Boxed<Opened<S>>),
     /// It will be opened after a delay.
     Waiting(Pin<Box<Sleep>>),
 }
 
-struct Opening<S: Service> {
-    info: SessionInfo,
-    retire: watch::Sender<bool>,
-    opened: Boxed<Opened<S>>,
-}
-
-/// Progress of the next session.
-enum Step<S: Service> {
-    Opened(Opened<S>),
-    Waited,
-}
-
 impl<S: Service> Next<S> {
-    /// Never ready if no session is wanted. Cancel safe.
-    async fn step(&mut self) -> Step<S> {
+    /// The opened session; `None` after the delay. Never ready if no session is wanted. Cancel safe.
+    async fn step(&mut self) -> Option<Opened<S>> {
         match self {
             Self::Nothing => std::future::pending().await,
-            Self::Opening(opening) => Step::Opened(opening.opened.as_mut().await),
+            Self::Opening(_, opened) => Some(opened.await),
             Self::Waiting(sleep) => {
                 sleep.await;
-                Step::Waited
+                None
             }
         }
     }
@@ -153,9 +135,9 @@ impl<'a, S: Service> Supervisor<'a, S> {
                 Some(ended) = self.sessions.join_next() => self.on_ended(ended.unwrap_or_else(panicked)),
                 Ok(()) = self.config.changed() => self.on_configuration(),
                 step = self.next.step() => match step {
-                    Step::Opened(Ok(session)) => self.on_opened(session),
-                    Step::Opened(Err(error)) => self.on_unopened(error),
-                    Step::Waited => self.attempt(),
+                    Some(Ok(session)) => self.on_opened(session),
+                    Some(Err(error)) => self.on_unopened(error),
+                    None => self.attempt(),
                 },
                 () = self.waiting.beat(), if self.sessions.is_empty() => {}
             }
@@ -171,62 +153,46 @@ impl<'a, S: Service> Supervisor<'a, S> {
         let settings = self.config.borrow_and_update().clone();
         self.adopt(&settings);
         let url = self.brokers.next_url();
-        let info = SessionInfo {
-            settings,
-            endpoint: url.address(),
-            began: Instant::now(),
-            received: Counters::get(&self.context.counters.received),
-        };
         let mut context = self.context.clone();
         context.config = self.config.clone();
+        self.waiting = BrokerWait::for_operations(&context.counters, &settings.broker);
         let (retire, retired) = watch::channel(false);
-        self.waiting = BrokerWait::for_operations(&context.counters, &info.settings.broker);
-        let time = self.brokers.time_to_begin();
-        let opening = Session::open(
-            self.service.clone(),
-            context,
-            url,
-            info.settings.clone(),
-            retired,
-            time,
-        );
-        self.next = Next::Opening(Opening {
-            info,
+        let info = SessionInfo {
+            settings: settings.clone(),
+            endpoint: url.address(),
+            began: Instant::now(),
+            received: Counters::get(&context.counters.received),
             retire,
-            opened: Box::pin(async { opening.await.map(Box::new) }),
-        });
+        };
+        let (service, time) = (self.service.clone(), self.brokers.time_to_begin());
+        let opening = Session::open(service, context, url, settings, retired, time);
+        let opened = async { opening.await.map(Box::new) };
+        self.next = Next::Opening(info, Box::pin(opened));
         self.publish();
     }
 
     /// Adopts the `[broker]` section; a changed one starts over.
     fn adopt(&mut self, settings: &Config) {
         if self.brokers.adopt(&settings.broker) {
-            self.context
-                .largest_reply
-                .store(u64::MAX, Ordering::Relaxed);
+            let largest_reply = &self.context.largest_reply;
+            largest_reply.store(u64::MAX, Ordering::Relaxed);
         }
     }
 
     /// The next session consumes, so the current one drains.
     fn on_opened(&mut self, session: Box<Session<S>>) {
-        let Next::Opening(Opening { info, retire, .. }) =
-            std::mem::replace(&mut self.next, Next::Nothing)
-        else {
+        let Next::Opening(info, _) = std::mem::replace(&mut self.next, Next::Nothing) else {
             return;
         };
-        if let Some(last) = self.current.take() {
+        if let Some(last) = self.current.replace(info.clone()) {
             last.retire.send_replace(true);
         }
         self.context.unopened.send_replace(None);
-        self.current = Some(Current {
-            info: info.clone(),
-            retire,
-        });
         self.sessions.spawn(serve(info, session));
     }
 
     fn on_unopened(&mut self, error: Error) {
-        let Next::Opening(Opening { info, .. }) = &self.next else {
+        let Next::Opening(info, _) = &self.next else {
             return;
         };
         let endpoint = info.endpoint.clone();
@@ -251,7 +217,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
                 });
             }
             Some(current) => {
-                let serving = &current.info.endpoint;
+                let serving = &current.endpoint;
                 log::kept(serving, &endpoint, message, delay, attempt, refused);
                 self.set_unopened(Some(message.clone()));
             }
@@ -268,12 +234,12 @@ impl<'a, S: Service> Supervisor<'a, S> {
         };
         match (&self.current, &self.next) {
             // The session applies the other changes itself. An earlier change may have asked for a successor.
-            (Some(current), _) if wanted(&current.info) => {
+            (Some(current), _) if wanted(current) => {
                 self.next = Next::Nothing;
                 self.adopt(&config);
                 self.set_unopened(None);
             }
-            (_, Next::Opening(opening)) if wanted(&opening.info) => {}
+            (_, Next::Opening(info, _)) if wanted(info) => {}
             // Only one drains at a time, because each may have large computations.
             (Some(_), _) if self.sessions.len() > 1 => {
                 self.next = Next::Nothing;
@@ -284,7 +250,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
     }
 
     fn on_ended(&mut self, Ended { info, end, useful }: Ended) {
-        let is_current = |current: &mut Current| current.info.began == info.began;
+        let is_current = |current: &mut SessionInfo| current.began == info.began;
         let current = self.current.take_if(is_current);
         match end {
             End::Stopped { abandoned } => self.abandoned += abandoned,
@@ -306,11 +272,8 @@ impl<'a, S: Service> Supervisor<'a, S> {
             mut learnt,
         } = failure;
         if let Kind::TooLarge(limit) = error.kind {
-            let before = self
-                .context
-                .largest_reply
-                .fetch_min(limit, Ordering::Relaxed);
-            learnt |= limit < before;
+            let largest_reply = &self.context.largest_reply;
+            learnt |= limit < largest_reply.fetch_min(limit, Ordering::Relaxed);
         }
         if info.began.elapsed() >= HEALTHY || (useful && !culpable) {
             self.brokers.worked();
@@ -333,11 +296,12 @@ impl<'a, S: Service> Supervisor<'a, S> {
             self.wait(info.endpoint.clone(), &error, delay);
         } else {
             // A successor was to be opened anyway, and is now urgent.
+            let attempt = self.brokers.attempt();
             log::disconnected(
                 &info.endpoint,
                 &error.message,
                 Duration::ZERO,
-                self.brokers.attempt(),
+                attempt,
                 false,
             );
             if matches!(self.next, Next::Waiting(_)) {
@@ -355,9 +319,8 @@ impl<'a, S: Service> Supervisor<'a, S> {
             log::draining(in_flight, limit);
             let now = Instant::now();
             self.draining = Some(now);
-            self.context
-                .state
-                .send_replace(State::Draining { until: now + limit });
+            let until = now + limit;
+            self.context.state.send_replace(State::Draining { until });
         }
     }
 
@@ -374,9 +337,9 @@ impl<'a, S: Service> Supervisor<'a, S> {
 
     /// Publishes that a broker is tried, unless a session serves.
     fn publish(&self) {
-        if let (None, Next::Opening(opening)) = (&self.current, &self.next) {
+        if let (None, Next::Opening(info, _)) = (&self.current, &self.next) {
             self.context.state.send_replace(State::Connecting {
-                endpoint: opening.info.endpoint.clone(),
+                endpoint: info.endpoint.clone(),
                 attempt: self.brokers.attempt(),
             });
         }
