@@ -172,7 +172,7 @@ pub fn cut_short(endpoint: &str, error: &str) {
         fibrpc_endpoint = endpoint,
         fibrpc_error = error,
         fibrpc_left_out = Empty,
-        "the session on {endpoint} that was giving way ended early, the broker delivers what it had in flight again: {}",
+        "the session on {endpoint} that was being replaced ended early, the broker redelivers what it had in flight: {}",
         cause(error, endpoint)
     );
 }
@@ -340,7 +340,7 @@ pub fn trace_off(file: &dyn Display, error: &dyn Display) {
         message_id = id::TRACE_OFF,
         fibrpc_file = %file,
         fibrpc_error = %error,
-        "cannot use {file}: {error}; serving goes on, a request that kills this process is not found out"
+        "cannot use {file}: {error}; serving goes on, but a request that kills this process will not be detected"
     );
 }
 
@@ -348,7 +348,7 @@ pub fn trace_off(file: &dyn Display, error: &dyn Display) {
 pub fn trace_on(file: &dyn Display) {
     info!(
         fibrpc_file = %file,
-        "{file} can be written again: a request that kills this process is found out"
+        "{file} can be written again: a request that kills this process will be detected"
     );
 }
 

@@ -28,7 +28,7 @@ use tokio::time::Sleep;
 type Opened<S> = Result<Box<Session<S>>, Error>;
 
 /// Why the next session has to wait.
-const STILL_LEAVING: &str = "the session before the current one still has requests in hand";
+const STILL_LEAVING: &str = "the session before the current one still has requests in flight";
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

@@ -69,7 +69,10 @@ fn a_state_file_that_cannot_be_written_is_said_once_and_tried_again() {
         .env("FIBRPC_BROKER__URL", broker.url(&vhost))
         .env("STATE_DIRECTORY", state.path());
     let server = Process::start(&mut command, b"");
-    let line = server.wait_for_line("a request that kills this process is not found out", SOON);
+    let line = server.wait_for_line(
+        "a request that kills this process will not be detected",
+        SOON,
+    );
     assert!(line.contains("+requests"), "{line}");
     broker.wait_for_depth(&vhost, "rpc_queue", SOON, |depth| depth.consumers > 0);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
@@ -85,7 +88,7 @@ fn a_state_file_that_cannot_be_written_is_said_once_and_tried_again() {
     };
     let from = end_of_a_session(0);
     let log = server.stderr().join("\n");
-    assert_eq!(log.matches("not found out").count(), 1, "{log}");
+    assert_eq!(log.matches("not be detected").count(), 1, "{log}");
     fs::remove_dir(&file).unwrap();
     end_of_a_session(from);
     let line = server.wait_for_line("can be written again", SOON);
