@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 /// What sessions work with and none owns. Each session has a clone. Clones share everything, except for the configuration
 /// and stop order that each session has seen, and its request in isolation.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Context {
     pub(super) config: watch::Receiver<Arc<Config>>,
     pub(super) stop: watch::Receiver<Stop>,

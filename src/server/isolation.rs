@@ -86,18 +86,15 @@ impl Clone for Isolation {
 impl Isolation {
     /// Reads what the previous process left in `directory`; a clean end leaves nothing. `suspects`: how many requests it
     /// can have had in flight.
-    pub(super) fn load(directory: Option<&Path>, suspects: u64) -> Self {
-        let (trace, left) = directory.map(Trace::open).unwrap_or_default();
+    pub(super) fn load(directory: &Path, suspects: u64) -> Self {
+        let (trace, left) = Trace::open(directory);
+        let suspects = left.as_ref().map_or(0, |_| suspects.max(1));
+        let left = left.unwrap_or_default();
         let mut shared = Shared {
+            strikes: left.lines().filter_map(parse).collect(),
             trace,
             ..Shared::default()
         };
-        let suspects = left.as_ref().map_or(0, |_| suspects.max(1));
-        shared.strikes = left
-            .iter()
-            .flat_map(|left| left.lines())
-            .filter_map(parse)
-            .collect();
         shared.save();
         Self {
             current: None,

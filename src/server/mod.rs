@@ -34,6 +34,7 @@ use context::Context;
 use isolation::Isolation;
 use memory::Memory;
 use nodes::GoneNodes;
+use report::Reporter;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -43,11 +44,8 @@ use tokio::sync::watch;
 /// A server that is ready to run a service.
 #[derive(Debug)]
 pub struct Server<S> {
-    service: Arc<S>,
-    config: watch::Receiver<Arc<Config>>,
-    stop: watch::Receiver<Stop>,
-    state: watch::Sender<State>,
-    counters: Arc<Counters>,
+    service: S,
+    context: Context,
     state_directory: Option<PathBuf>,
 }
 
@@ -92,6 +90,7 @@ impl Handle {
 impl<S: Service> Server<S> {
     /// A server that is ready to [`run`](Self::run), and its handle.
     pub fn new(service: S, config: Config) -> (Self, Handle) {
+        let instance = instance(&config.server.instance);
         let (config_sender, config) = watch::channel(Arc::new(config));
         let (stop_sender, stop) = watch::channel(Stop::No);
         let (state, state_receiver) = watch::channel(State::Starting);
@@ -102,18 +101,26 @@ impl<S: Service> Server<S> {
             state: state_receiver,
             counters: counters.clone(),
         };
-        let service = Arc::new(service);
-        (
-            Self {
-                service,
-                config,
-                stop,
-                state,
-                counters,
-                state_directory: None,
-            },
-            handle,
-        )
+        let context = Context {
+            config,
+            stop,
+            state,
+            counters,
+            isolation: Isolation::default(),
+            reporter: Reporter::new(&instance),
+            nodes: GoneNodes::default(),
+            memory: Memory::default(),
+            next_reply: Arc::new(AtomicU64::new(1)),
+            largest_reply: Arc::new(AtomicU64::new(u64::MAX)),
+            unopened: watch::Sender::new(None),
+            instance,
+        };
+        let server = Self {
+            service,
+            context,
+            state_directory: None,
+        };
+        (server, handle)
     }
 
     /// Keeps a trace in `directory` (systemd's `StateDirectory=`), by which the next process detects a
@@ -131,24 +138,14 @@ impl<S: Service> Server<S> {
     /// Needs a tokio runtime with timers and I/O, preferably a current-thread one. Dropping the
     /// future is like a crash: connections are cut, and the broker redelivers what was not
     /// acknowledged.
-    pub async fn run(self) -> Outcome {
-        let prefetch = self.config.borrow().server.prefetch.into();
-        let instance = instance(&self.config.borrow().server.instance);
-        let mut context = Context {
-            config: self.config,
-            stop: self.stop,
-            state: self.state,
-            counters: self.counters,
-            isolation: Isolation::load(self.state_directory.as_deref(), prefetch),
-            reporter: report::Reporter::new(&instance),
-            nodes: GoneNodes::default(),
-            memory: Memory::default(),
-            next_reply: Arc::new(AtomicU64::new(1)),
-            largest_reply: Arc::new(AtomicU64::new(u64::MAX)),
-            unopened: watch::Sender::new(None),
-            instance,
-        };
-        let outcome = Box::pin(Supervisor::new(self.service, &context).run()).await;
+    pub async fn run(mut self) -> Outcome {
+        let context = &mut self.context;
+        if let Some(directory) = &self.state_directory {
+            let prefetch = context.config.borrow().server.prefetch.into();
+            context.isolation = Isolation::load(directory, prefetch);
+        }
+        let supervisor = Supervisor::new(Arc::new(self.service), context);
+        let outcome = Box::pin(supervisor.run()).await;
         context.isolation.ended();
         context.state.send_replace(State::Stopped);
         outcome

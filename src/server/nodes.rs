@@ -34,9 +34,8 @@ struct Shared {
 
 impl GoneNodes {
     /// Adds a node, after the broker at `endpoint` ended a session because of a reply to a caller there.
-    pub(super) fn learn(&self, endpoint: &str, node: Node) {
+    pub(super) fn learn(&self, endpoint: &str, node: Node, now: Instant) {
         log::node_gone(endpoint, &node.to_string(), EXPIRY);
-        let now = Instant::now();
         let mut known = self.known();
         known.retain(|_, until| *until > now);
         known.insert((endpoint.to_owned(), node), now + EXPIRY);
@@ -49,10 +48,10 @@ impl GoneNodes {
     }
 
     /// Whether publishing a reply to this address at `endpoint` would end the session.
-    pub(super) fn knows(&self, endpoint: &str, reply_to: &str) -> bool {
+    pub(super) fn knows(&self, endpoint: &str, reply_to: &str, now: Instant) -> bool {
         Node::of(reply_to).is_some_and(|node| {
             let until = self.known().get(&(endpoint.to_owned(), node)).copied();
-            until.is_some_and(|until| Instant::now() < until)
+            until.is_some_and(|until| now < until)
         })
     }
 
@@ -79,32 +78,31 @@ mod tests {
         "amq.rabbitmq.reply-to.g1h2AAlyZXBseUAxMjQAAAAAAAAAAQAAAAI=.AAAA",
     ];
 
-    fn judged(nodes: &GoneNodes, endpoint: &str) -> [bool; 3] {
-        NAMES.map(|name| nodes.knows(endpoint, name))
+    fn known(nodes: &GoneNodes, endpoint: &str, now: Instant) -> [bool; 3] {
+        NAMES.map(|name| nodes.knows(endpoint, name, now))
     }
 
     #[test]
     fn all_names_of_a_node_are_known_at_one_broker() {
         let nodes = GoneNodes::default();
-        assert_eq!(judged(&nodes, "mq1:5672"), [false; 3]);
+        let now = Instant::now();
+        assert_eq!(known(&nodes, "mq1:5672", now), [false; 3]);
         assert!(nodes.is_empty());
-        nodes.learn("mq1:5672", Node::of(NAMES[0]).unwrap());
-        assert_eq!(judged(&nodes.clone(), "mq1:5672"), [true, true, false]);
-        assert_eq!(judged(&nodes, "mq2:5672"), [false; 3]);
-        assert!(!nodes.knows("mq1:5672", "amq.gen-x"));
+        nodes.learn("mq1:5672", Node::of(NAMES[0]).unwrap(), now);
+        assert_eq!(known(&nodes.clone(), "mq1:5672", now), [true, true, false]);
+        assert_eq!(known(&nodes, "mq2:5672", now), [false; 3]);
+        assert!(!nodes.knows("mq1:5672", "amq.gen-x", now));
         nodes.forget("mq2:5672");
-        assert_eq!(judged(&nodes, "mq1:5672"), [true, true, false]);
+        assert_eq!(known(&nodes, "mq1:5672", now), [true, true, false]);
         nodes.forget("mq1:5672");
-        assert_eq!(judged(&nodes, "mq1:5672"), [false; 3]);
+        assert_eq!(known(&nodes, "mq1:5672", now), [false; 3]);
     }
 
     #[test]
     fn entries_expire() {
         let nodes = GoneNodes::default();
-        nodes.learn("mq1:5672", Node::of(NAMES[0]).unwrap());
-        for until in nodes.known().values_mut() {
-            *until = Instant::now();
-        }
-        assert_eq!(judged(&nodes, "mq1:5672"), [false; 3]);
+        let now = Instant::now();
+        nodes.learn("mq1:5672", Node::of(NAMES[0]).unwrap(), now);
+        assert_eq!(known(&nodes, "mq1:5672", now + EXPIRY), [false; 3]);
     }
 }

@@ -50,7 +50,7 @@ impl<S: Service> Session<S> {
             }
             Some(Err(error)) => End::Failed(self.judge(error)),
         };
-        self.requests.clear_gauge();
+        self.requests.gauge.set(0);
         if !matches!(end, End::Failed(_)) {
             self.context.isolation.left();
         }

@@ -81,7 +81,7 @@ fn a_network_failure_is_not_attributed() {
 #[test]
 fn strikes_survive_the_death_of_the_process_but_not_a_clean_end() {
     let directory = tempfile::tempdir().unwrap();
-    let load = || Isolation::load(Some(directory.path()), 1);
+    let load = || Isolation::load(directory.path(), 1);
     let mut first = load();
     assert!(!first.active(), "there was no process before");
     assert_eq!(first.begin(7), Decision::Proceed);
@@ -104,7 +104,7 @@ fn strikes_survive_the_death_of_the_process_but_not_a_clean_end() {
 #[test]
 fn a_request_whose_last_reply_is_fatal_is_rejected_without_one() {
     let directory = tempfile::tempdir().unwrap();
-    let load = || Isolation::load(Some(directory.path()), 1);
+    let load = || Isolation::load(directory.path(), 1);
     let mut first = load();
     assert_eq!(first.begin(7), Decision::Proceed);
     for _ in 1..STRIKES {
@@ -120,7 +120,7 @@ fn a_request_whose_last_reply_is_fatal_is_rejected_without_one() {
 #[test]
 fn a_network_failure_does_not_cost_the_last_reply() {
     let directory = tempfile::tempdir().unwrap();
-    let load = || Isolation::load(Some(directory.path()), 1);
+    let load = || Isolation::load(directory.path(), 1);
     for _ in 0..STRIKES {
         assert_eq!(load().begin(7), Decision::Proceed);
     }
@@ -135,7 +135,7 @@ fn a_network_failure_does_not_cost_the_last_reply() {
 #[test]
 fn each_session_has_its_own_current_request() {
     let directory = tempfile::tempdir().unwrap();
-    let load = || Isolation::load(Some(directory.path()), 1);
+    let load = || Isolation::load(directory.path(), 1);
     load();
     let mut old = load();
     let mut new = old.clone();

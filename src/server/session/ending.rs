@@ -125,7 +125,9 @@ impl<S: Service> Session<S> {
         let learnt = if culpable && let Some(node) = gone_node(&self.replies) {
             // The redelivered requests are no longer a danger.
             isolation.died(false, returning);
-            self.context.nodes.learn(&self.endpoint, node);
+            self.context
+                .nodes
+                .learn(&self.endpoint, node, Instant::now());
             true
         } else {
             if !culpable {

@@ -134,10 +134,10 @@ impl<S: Service> Session<S> {
     /// Whether the caller was connected to a cluster node that is down.
     fn is_gone(&self, address: Address, request: &Request) -> bool {
         let nodes = &self.context.nodes;
-        let made = |to| nodes.knows(&self.endpoint, to);
+        let known = |to| nodes.knows(&self.endpoint, to, Instant::now());
         !nodes.is_empty()
             && address == Address::Direct
-            && request.reply_to.as_deref().is_some_and(made)
+            && request.reply_to.as_deref().is_some_and(known)
     }
 
     /// Admits a request and answers it, now or by the pool.

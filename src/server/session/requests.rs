@@ -21,7 +21,7 @@ pub(super) struct Requests<S: Service> {
     unbegun: Vec<u64>,
     /// Settled and rejected since the session began.
     settled: u64,
-    gauge: InFlight,
+    pub(super) gauge: InFlight,
 }
 
 impl<S: Service> Requests<S> {
@@ -108,10 +108,5 @@ impl<S: Service> Requests<S> {
 
     pub(super) fn update_gauge(&mut self) {
         self.gauge.set(self.in_flight());
-    }
-
-    /// Takes the session's requests out of the gauge, because the session ends.
-    pub(super) fn clear_gauge(&mut self) {
-        self.gauge.set(0);
     }
 }
