@@ -1,6 +1,5 @@
 //! What the daemon is doing, in one line, for systemd's STATUS. Pure.
 
-use super::text::one_line;
 use crate::server::log::cause;
 use crate::server::{Counters, State};
 use crate::text::{duration, safe};

@@ -240,6 +240,38 @@ mod tests {
     }
 
     #[test]
+    fn tags_that_were_skipped_are_never_acked() {
+        let mut window = AckWindow::default();
+        for tag in [3, 6] {
+            window.open(tag, 0);
+        }
+        window.settle(4);
+        assert_eq!((window.settled(), window.outstanding()), (0, 2));
+        window.settle(6);
+        assert_eq!((window.settled(), window.outstanding()), (1, 1));
+        assert_eq!(window.flush(), [one(6)]);
+        window.settle(3);
+        assert_eq!(window.flush(), [up_to(3)]);
+        window.open(9, 0);
+        window.settle(9);
+        assert_eq!(window.flush(), [up_to(9)]);
+    }
+
+    #[test]
+    fn a_window_that_was_empty_begins_anew() {
+        let mut window = window(1..=2);
+        window.settle(1);
+        window.settle(2);
+        window.settle(0);
+        window.settle(3);
+        assert_eq!(window.flush(), [up_to(2)]);
+        window.open(3, 0);
+        assert_eq!(window.outstanding(), 1);
+        window.settle(3);
+        assert_eq!(window.flush(), [up_to(3)]);
+    }
+
+    #[test]
     fn outstanding_deliveries_are_counted_by_consumer() {
         let mut window = AckWindow::default();
         for (tag, consumer) in [(1, 0), (2, 0), (3, 1), (4, 0), (5, 1)] {

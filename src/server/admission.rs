@@ -103,40 +103,5 @@ fn too_large(size: u64, limit: u64) -> Status {
     )
 }
 
-/// The current time in Unix milliseconds.
-pub(super) fn unix_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-    use crate::protocol::Message;
-    use crate::server::service::Cancel;
-
-    struct Unstated;
-
-    impl Service for Unstated {
-        type Job = ();
-
-        fn admit(&self, _: &Request) -> Result<((), Cost), Status> {
-            Ok(((), Cost::default()))
-        }
-
-        fn run(&self, (): (), _: &Cancel) -> Result<Answer, Status> {
-            unreachable!("it is only admitted")
-        }
-    }
-
-    #[test]
-    fn a_job_whose_cost_is_not_stated_runs_on_the_pool() {
-        let request = Request::read(Message::default());
-        let limits = Config::default().server;
-        let admitted = admit(&Unstated, &request, &limits, Duration::ZERO);
-        assert!(matches!(admitted, Ok(Admitted::Pooled(..))), "{admitted:?}");
-    }
-}
+mod tests;

@@ -50,7 +50,7 @@ fn warn(declaration: &Declaration, vhost: &str, queue: &Queue) -> Result<(), Err
     }
     for cost in declaration.costs(queue) {
         let subject = format!("queue {vhost:?} {:?} {}", queue.name, cost.what);
-        if SAID.is_new(&subject) {
+        if WARNED.is_new(&subject) {
             log::adopted(&queue.name, cost.argument, &cost.what, &cost.consequence);
         }
     }

@@ -65,7 +65,7 @@ enum Stage {
 
 struct Listening {
     channel: Channel,
-    inbox: Mailbox,
+    mailbox: Mailbox,
     _requests: Subscription,
     since: Instant,
     /// The delivery tags of the requests whose replies are unconfirmed.
@@ -201,7 +201,7 @@ impl Control {
 impl Listening {
     async fn next(&mut self) -> Result<StatusRequest, Error> {
         loop {
-            match self.inbox.next().await {
+            match self.mailbox.next().await {
                 Arrival::Delivered(delivery) => {
                     return Ok(StatusRequest {
                         tag: delivery.tag,
@@ -245,7 +245,7 @@ fn listen(
 ) -> impl Future<Output = Result<Listening, Error>> + Send + 'static + use<> {
     let channel = connection.side_channel();
     async move {
-        let (channel, inbox) = channel.await?;
+        let (channel, mailbox) = channel.await?;
         channel.confirm_select().await?;
         channel.qos(PREFETCH).await?;
         let queue = channel.declare_exclusive(MAX_WAITING).await?;
@@ -253,7 +253,7 @@ fn listen(
         let requests = channel.consume(&queue.name, "", false).await?;
         Ok(Listening {
             channel,
-            inbox,
+            mailbox,
             _requests: requests,
             since: Instant::now(),
             answered: Unconfirmed::default(),

@@ -352,22 +352,6 @@ pub fn trace_on(file: &dyn Display) {
     );
 }
 
-/// A duration for people: `250 ms`, `2.5 s`, `12 s`.
-struct Span(Duration);
-
-impl Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs_f64();
-        if seconds < 0.9995 {
-            write!(f, "{:.0} ms", seconds * 1e3)
-        } else if seconds < 9.95 {
-            write!(f, "{seconds:.1} s")
-        } else {
-            write!(f, "{seconds:.0} s")
-        }
-    }
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -9,6 +9,7 @@ use super::memory::{MAX_SHARE, Memory, Share};
 use super::service::{Cancel, Cost, Service};
 use super::state::Counters;
 use crate::protocol::{Answer, Code, Status};
+use crate::text::duration;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -36,8 +36,8 @@ const STALLED: Duration = Duration::from_secs(3);
 /// How long checks have to agree if there is only one URL. Another node may be behind it.
 const PATIENCE_WITH_ONE_URL: Duration = Duration::from_secs(30);
 
-/// A channel for checks; its inbox receives only its end.
-type Side = (Channel, Inbox);
+/// A channel for checks; its mailbox receives only its end.
+type Side = (Channel, Mailbox);
 
 type Checking = Pin<Box<dyn Future<Output = (Observation, Option<Side>)> + Send>>;
 

@@ -22,7 +22,8 @@ use super::broker_wait::INTERVAL;
 use super::log;
 use super::service::Service;
 use super::state::{Counters, State, Stop};
-use crate::broker::{Error, Event, Kind};
+use crate::broker::{ConnectionEvent, Error, Kind};
+use crate::text::duration;
 use futures_util::future::FutureExt as _;
 use futures_util::stream::StreamExt as _;
 use phase::Phase;
@@ -45,7 +46,7 @@ impl<S: Service> Session<S> {
             None => End::Stopped { abandoned },
             Some(Ok(end)) => end,
             Some(Err(error)) if self.phase.is_stopping() => {
-                tracing::warn!("the drain was cut short: {}", self.cause_of(error));
+                tracing::warn!("the drain was cut short: {error}");
                 End::Stopped { abandoned }
             }
             Some(Err(error)) => End::Failed(self.judge(error)),
@@ -95,9 +96,9 @@ impl<S: Service> Session<S> {
                 Ok(()) = self.context.config.changed(), if serving => self.reconfigure(),
                 event = self.requests.connection.event() => self.on_event(event)?,
                 event = self.replies.connection.event() => self.on_event(event)?,
-                confirm = self.replies.inbox.next() => {
+                confirm = self.replies.mailbox.next() => {
                     self.on_confirm(confirm)?;
-                    while let Some(confirm) = self.replies.inbox.try_next() {
+                    while let Some(confirm) = self.replies.mailbox.try_next() {
                         self.on_confirm(confirm)?;
                     }
                     self.review_prefetch();
@@ -106,7 +107,7 @@ impl<S: Service> Session<S> {
                 done = self.requests.pool.next() => self.on_computed(done)?,
                 // After a session was replaced, the next one answers for both.
                 asked = self.control.next(), if !self.phase.is_replaced() => self.on_status(asked),
-                delivery = self.requests.inbox.next(), if serving => {
+                delivery = self.requests.mailbox.next(), if serving => {
                     self.reachability.delivered();
                     self.on_delivery(delivery)?;
                     self.take_deliveries()?;
@@ -130,21 +131,21 @@ impl<S: Service> Session<S> {
         self.publish_consuming();
     }
 
-    fn on_event(&mut self, event: Event) -> Result<(), Error> {
+    fn on_event(&mut self, event: ConnectionEvent) -> Result<(), Error> {
         match event {
-            Event::Blocked(reason) => {
+            ConnectionEvent::Blocked(reason) => {
                 log::blocked(&self.endpoint, &reason);
                 self.replies.block();
                 self.publish_state(|endpoint| State::Blocked { endpoint, reason });
             }
-            Event::Unblocked => {
+            ConnectionEvent::Unblocked => {
                 if let Some(lasted) = self.replies.unblock() {
                     log::unblocked(&self.endpoint, lasted);
                 }
                 self.retry_control();
                 self.publish_consuming();
             }
-            Event::Failed(error) => return Err(error),
+            ConnectionEvent::Failed(error) => return Err(error),
         }
         Ok(())
     }
@@ -193,7 +194,8 @@ impl<S: Service> Session<S> {
         if self.replies.are_late(limit) {
             self.replies.connection.kill();
             let message = format!(
-                "the broker did not confirm a reply within {limit:?} (broker.confirm_timeout)"
+                "the broker did not confirm a reply within {} (broker.confirm_timeout)",
+                duration(limit)
             );
             return Err(Error::new(Kind::Timeout, message));
         }
@@ -223,7 +225,7 @@ impl<S: Service> Session<S> {
         while let Some(event) = self.replies.connection.event().now_or_never() {
             self.on_event(event)?;
         }
-        while let Some(arrival) = self.replies.inbox.try_next() {
+        while let Some(arrival) = self.replies.mailbox.try_next() {
             self.on_confirm(arrival)?;
         }
         Ok(())

@@ -65,10 +65,16 @@ const HOUR_MS: i64 = 3_600_000;
 fn the_pool_begins_at_its_limit() {
     let small = Cost::POOL_FROM.saturating_sub(Duration::from_nanos(1));
     let small = admitted(cost(small, 1), &request("30"), Duration::ZERO);
-    assert!(matches!(small, Ok(Admitted::Cheap("job", None))));
+    assert!(matches!(small, Ok(Admitted::Inline("job", None))));
     let large = cost(Cost::POOL_FROM, 1);
     let on_the_pool = admitted(large, &request("30"), Duration::ZERO);
-    assert!(matches!(on_the_pool, Ok(Admitted::Dear("job", given, None)) if given == large));
+    assert!(matches!(on_the_pool, Ok(Admitted::Pooled("job", given, None)) if given == large));
+}
+
+#[test]
+fn a_job_whose_cost_is_not_stated_runs_on_the_pool() {
+    let unstated = admitted(Cost::default(), &request("30"), Duration::ZERO);
+    assert!(matches!(unstated, Ok(Admitted::Pooled(..))));
 }
 
 #[test]
@@ -109,7 +115,7 @@ fn a_request_is_refused_once_its_deadline_has_passed() {
     for time in [Duration::ZERO, LARGE] {
         let before = Instant::now();
         let deadline = match admitted(cost(time, 1), &due_in(HOUR_MS), Duration::ZERO).unwrap() {
-            Admitted::Cheap(_, deadline) | Admitted::Dear(_, _, deadline) => deadline.unwrap(),
+            Admitted::Inline(_, deadline) | Admitted::Pooled(_, _, deadline) => deadline.unwrap(),
         };
         let left = deadline - before;
         assert!(left > Duration::from_secs(3_000) && left < Duration::from_secs(4_000));

@@ -43,19 +43,3 @@ fn a_cause_does_not_repeat_the_broker() {
         assert_eq!(cause(error, "mq1:5672"), expect);
     }
 }
-
-#[test]
-fn durations_are_rounded() {
-    for (millis, expect) in [
-        (0, "0 ms"),
-        (250, "250 ms"),
-        (999, "999 ms"),
-        (1_000, "1.0 s"),
-        (2_510, "2.5 s"),
-        (9_940, "9.9 s"),
-        (9_990, "10 s"),
-        (30_000, "30 s"),
-    ] {
-        assert_eq!(Span(Duration::from_millis(millis)).to_string(), expect);
-    }
-}

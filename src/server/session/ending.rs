@@ -10,7 +10,7 @@
 
 use super::open::Session;
 use super::replies::Replies;
-use crate::broker::{Connection, Error, Kind};
+use crate::broker::Error;
 use crate::protocol::direct_reply_to::Node;
 use crate::protocol::reply_to::Address;
 use crate::server::broker_wait::BrokerWait;
@@ -118,7 +118,6 @@ impl<S: Service> Session<S> {
 
     /// Learns from the fault that ended the session.
     pub(super) fn judge(&mut self, error: Error) -> Failure {
-        let error = self.cause_of(error);
         let returning = self.requests.returning(self.settings.server.prefetch);
         let culpable = error.blames_a_message() && !self.control.has_answered();
         let isolation = &mut self.context.isolation;
@@ -139,16 +138,6 @@ impl<S: Service> Session<S> {
             error,
             culpable,
             learnt,
-        }
-    }
-
-    /// If an operation failed because its connection ended: why that ended.
-    pub(super) fn cause_of(&self, error: Error) -> Error {
-        let connections = [&self.replies.connection, &self.requests.connection];
-        let mut failures = connections.into_iter().filter_map(Connection::failure);
-        match error.kind {
-            Kind::Lost => failures.next().unwrap_or(error),
-            _ => error,
         }
     }
 }

@@ -62,7 +62,7 @@ impl<S: Service> Session<S> {
 
     /// Handles all deliveries that have arrived.
     pub(super) fn take_deliveries(&mut self) -> Result<(), Error> {
-        while let Some(delivery) = self.requests.inbox.try_next() {
+        while let Some(delivery) = self.requests.mailbox.try_next() {
             self.on_delivery(delivery)?;
         }
         Ok(())

@@ -195,7 +195,7 @@ impl Consumer {
         self.next.as_ref().map(|next| next.since.elapsed())
     }
 
-    /// Stops it; deliveries that were on their way are in the inbox when this completes.
+    /// Stops it; deliveries that were on their way are in the mailbox when this completes.
     pub(super) async fn stop(&mut self) -> Result<(), Error> {
         if self.next.is_some() {
             self.replaced().await?;

@@ -9,7 +9,7 @@
 //! takes. If one of them succeeds, the session's own channel is broken, and the session ends: the next one has a new channel.
 //! Queues that were found to be full are not given as much time again.
 
-use crate::broker::{Arrival, Channel, Connection, Error, Inbox, Kind, Unconfirmed};
+use crate::broker::{Arrival, Channel, Connection, Error, Kind, Mailbox, Unconfirmed};
 use crate::protocol::Message;
 use crate::protocol::reply_to::Address;
 use crate::server::isolation::Poison;
@@ -62,7 +62,7 @@ pub(super) enum Retry {
 pub(super) struct Replies {
     pub(super) connection: Connection,
     pub(super) channel: Channel,
-    pub(super) inbox: Inbox,
+    pub(super) mailbox: Mailbox,
     pub(super) unconfirmed: Unconfirmed<Reply>,
     /// Replies that the broker has refused and that are published again.
     pub(super) retries: FuturesUnordered<Pin<Box<dyn Future<Output = Retry> + Send>>>,
@@ -73,11 +73,11 @@ pub(super) struct Replies {
 }
 
 impl Replies {
-    pub(super) fn new(connection: Connection, (channel, inbox): (Channel, Inbox)) -> Self {
+    pub(super) fn new(connection: Connection, (channel, mailbox): (Channel, Mailbox)) -> Self {
         Self {
             connection,
             channel,
-            inbox,
+            mailbox,
             unconfirmed: Unconfirmed::default(),
             retries: FuturesUnordered::new(),
             full: FullQueues::default(),
@@ -167,8 +167,8 @@ impl Replies {
         self.retries.push(Box::pin(async move {
             tokio::time::sleep(delay).await;
             let attempt = async {
-                let (channel, inbox) = channels.open(false).await?;
-                attempt(&channel, inbox, &reply).await
+                let (channel, mailbox) = channels.open(false).await?;
+                attempt(&channel, mailbox, &reply).await
             };
             let late = Error::new(Kind::Timeout, "no answer");
             let taken = tokio::time::timeout(ATTEMPT_TIMEOUT, attempt).await;
@@ -178,12 +178,12 @@ impl Replies {
 }
 
 /// Publishes a reply on this channel; whether the broker confirmed it.
-async fn attempt(channel: &Channel, mut inbox: Inbox, reply: &Reply) -> Result<bool, Error> {
+async fn attempt(channel: &Channel, mut mailbox: Mailbox, reply: &Reply) -> Result<bool, Error> {
     channel.confirm_select().await?;
     let mandatory = reply.address == Address::Queue;
     channel.publish(&reply.to, mandatory, &reply.message)?;
     loop {
-        match inbox.next().await {
+        match mailbox.next().await {
             Arrival::Confirmed { taken, .. } => return Ok(taken),
             Arrival::Failed(error) => return Err(error),
             // A returned reply is confirmed afterwards: its caller has gone.

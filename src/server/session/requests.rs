@@ -3,7 +3,7 @@
 //! Owns the consuming connection, the ack window and the pool. Nothing is acknowledged before [`Requests::settle`].
 
 use super::prefetch::generation_of;
-use crate::broker::{Arrival, Channel, Connection, Error, Inbox};
+use crate::broker::{Arrival, Channel, Connection, Error, Mailbox};
 use crate::server::acks::AckWindow;
 use crate::server::pool::Pool;
 use crate::server::service::Service;
@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(super) struct Requests<S: Service> {
     pub(super) connection: Connection,
     pub(super) channel: Channel,
-    pub(super) inbox: Inbox,
+    pub(super) mailbox: Mailbox,
     pub(super) window: AckWindow,
     pub(super) pool: Pool<S>,
     /// Deliveries that a drain will not begin and has not handed back yet.
@@ -27,14 +27,14 @@ pub(super) struct Requests<S: Service> {
 impl<S: Service> Requests<S> {
     pub(super) fn new(
         connection: Connection,
-        (channel, inbox): (Channel, Inbox),
+        (channel, mailbox): (Channel, Mailbox),
         pool: Pool<S>,
         gauge: InFlight,
     ) -> Self {
         Self {
             connection,
             channel,
-            inbox,
+            mailbox,
             window: AckWindow::default(),
             pool,
             unbegun: Vec::new(),
@@ -72,7 +72,7 @@ impl<S: Service> Requests<S> {
 
     /// Hands back those that were given up and those that were not looked at.
     pub(super) fn hand_back(&mut self) -> Result<(), Error> {
-        while let Some(arrival) = self.inbox.try_next() {
+        while let Some(arrival) = self.mailbox.try_next() {
             match arrival {
                 Arrival::Delivered(delivery) => {
                     let generation = generation_of(delivery.consumer);
