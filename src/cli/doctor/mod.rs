@@ -9,9 +9,9 @@ mod answer;
 mod declared;
 mod finding;
 mod limits;
+mod queue;
 mod route;
 mod settings;
-mod sight;
 
 use super::common::{Common, blame, complain_of};
 use super::connect::{self, Notice};
@@ -135,26 +135,24 @@ async fn examine(
     // The limit is per step.
     let step = settings.broker.connect_timeout.min(config.client.timeout);
     settings.broker.connect_timeout = step;
-    let approaching = settings.broker.url.iter().cloned();
-    let approaching = join_all(approaching.map(|url| probe::connect(url, &settings)));
-    let approaches = Notice::new(common)
-        .after_patience(approaching, || connect::waiting_for_broker(config))
+    let connecting = settings.broker.url.iter().cloned();
+    let connecting = join_all(connecting.map(|url| probe::connect(url, &settings)));
+    let reports = Notice::new(common)
+        .after_patience(connecting, || connect::waiting_for_broker(config))
         .await;
     report
-        .add(route::judge(&approaches, config, SystemTime::now()))
+        .add(route::judge(&reports, config, SystemTime::now()))
         .await?;
-    let Some((url, connection)) = usable(approaches).await else {
+    let Some((url, connection)) = usable(reports).await else {
         return Ok(());
     };
     let looking = probe::inspect(connection, &config.queue, settings.broker.connect_timeout);
-    let sight = Notice::new(common)
+    let seen = Notice::new(common)
         .after_patience(looking, || {
             format!("checking queue {:?}", config.queue.name)
         })
         .await;
-    report
-        .add(sight::judge(&sight, &url, &config.queue))
-        .await?;
+    report.add(queue::judge(&seen, &url, &config.queue)).await?;
     if report.has_problem() {
         return Ok(());
     }
@@ -163,10 +161,10 @@ async fn examine(
 }
 
 /// The first usable broker; closes the connections to the others.
-async fn usable(approaches: Vec<ConnectReport>) -> Option<(BrokerUrl, Connection)> {
+async fn usable(reports: Vec<ConnectReport>) -> Option<(BrokerUrl, Connection)> {
     let (usable, others): (Vec<_>, Vec<_>) =
-        approaches.into_iter().partition(ConnectReport::is_usable);
-    let connected = |approach: ConnectReport| Some((approach.url, approach.connection?.ok()?));
+        reports.into_iter().partition(ConnectReport::is_usable);
+    let connected = |report: ConnectReport| Some((report.url, report.connection?.ok()?));
     let mut usable = usable.into_iter().filter_map(connected);
     let first = usable.next();
     let others = usable.chain(others.into_iter().filter_map(connected));

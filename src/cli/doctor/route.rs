@@ -15,19 +15,15 @@ use std::time::{Duration, SystemTime};
 const RENEW: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// Judges the ways to all brokers. An unusable broker is only a warning if another one is usable.
-pub(super) fn judge(
-    approaches: &[ConnectReport],
-    config: &Config,
-    now: SystemTime,
-) -> Vec<Finding> {
-    let any = approaches.iter().any(ConnectReport::is_usable);
+pub(super) fn judge(reports: &[ConnectReport], config: &Config, now: SystemTime) -> Vec<Finding> {
+    let any = reports.iter().any(ConnectReport::is_usable);
     let mut all = Vec::new();
-    for approach in approaches {
-        let mut findings = findings(approach, config, now);
+    for report in reports {
+        let mut findings = findings(report, config, now);
         skip_the_rest(&mut findings, Check::OF_A_BROKER);
         findings.sort_by_key(|finding| finding.check as u8);
         for finding in &mut findings {
-            finding.broker = Some(approach.url.address());
+            finding.broker = Some(report.url.address());
             if any && finding.verdict == Verdict::Problem {
                 finding.verdict = Verdict::Warning;
             }
@@ -37,40 +33,40 @@ pub(super) fn judge(
     all
 }
 
-fn findings(approach: &ConnectReport, config: &Config, now: SystemTime) -> Vec<Finding> {
-    let url = &approach.url;
+fn findings(report: &ConnectReport, config: &Config, now: SystemTime) -> Vec<Finding> {
+    let url = &report.url;
     let mut findings = Vec::new();
-    if let Some(addresses) = &approach.addresses {
+    if let Some(addresses) = &report.addresses {
         findings.push(dns(url, addresses));
     }
-    if let Some(Ok(_)) = &approach.addresses {
-        findings.push(tcp(&approach.dials));
+    if let Some(Ok(_)) = &report.addresses {
+        findings.push(tcp(&report.dials));
     }
-    let own = approach.own_certificate.as_ref();
+    let own = report.own_certificate.as_ref();
     findings.extend(own.and_then(|own| own_certificate(own, now)));
     // With TLS 1.3 the broker verifies our certificate after the end of the handshake as we see it.
-    let objection = match &approach.connection {
+    let objection = match &report.connection {
         Some(Err(error)) if error.kind == Kind::Tls => Some(error),
         _ => None,
     };
-    match (&approach.tls, objection) {
+    match (&report.tls, objection) {
         (Some(Err(error)), _) | (_, Some(error)) => {
             findings.push(Check::Tls.failed(&error.message));
             return findings;
         }
         (Some(Ok(peer)), None) => findings.push(tls(peer, now)),
-        (None, None) if approach.addresses.is_some() && approach.connection.is_some() => {
+        (None, None) if report.addresses.is_some() && report.connection.is_some() => {
             findings.push(cleartext(url));
         }
         (None, None) => {}
     }
     let user = user(url, config);
-    match &approach.connection {
+    match &report.connection {
         Some(Ok(connection)) => {
             findings.push(Check::Login.ok(format!("{user} is accepted")));
             findings.push(Check::Vhost.ok(format!("{:?} is open to the user", url.vhost)));
             let (product, version) = connection.broker_version();
-            findings.push(match (&approach.place, product.as_str()) {
+            findings.push(match (&report.place, product.as_str()) {
                 (Err(error), _) => Check::Broker.failed(&error.message),
                 (Ok(()), "") => Check::Broker.ok("unknown: it does not identify itself"),
                 (Ok(()), _) => Check::Broker.ok(format!("{product} {version}")),

@@ -9,10 +9,10 @@ use crate::config::{BrokerUrl, Queue};
 use crate::text::count;
 
 /// Judges everything. `url` is the broker that was inspected.
-pub(super) fn judge(sight: &QueueReport, url: &BrokerUrl, queue: &Queue) -> Vec<Finding> {
+pub(super) fn judge(seen: &QueueReport, url: &BrokerUrl, queue: &Queue) -> Vec<Finding> {
     let user = &url.user;
-    let mut findings = vec![alarm(sight), write(sight, user)];
-    let status = match &sight.queue {
+    let mut findings = vec![alarm(seen), write(seen, user)];
+    let status = match &seen.queue {
         Ok(status) => status,
         Err(error) => {
             findings.push(no_queue(error, user, queue));
@@ -28,19 +28,19 @@ pub(super) fn judge(sight: &QueueReport, url: &BrokerUrl, queue: &Queue) -> Vec<
         queue.name,
         count(status.messages.into(), "message")
     )));
-    let declared = sight.declaration.as_ref();
+    let declared = seen.declaration.as_ref();
     findings.extend(
         declared
             .into_iter()
-            .flat_map(|seen| declared::judge(seen, &sight.broker, queue)),
+            .flat_map(|known| declared::judge(known, &seen.broker, queue)),
     );
-    findings.push(read(sight, status, user));
+    findings.push(read(seen, status, user));
     findings.push(consumers(status));
     findings
 }
 
-fn alarm(sight: &QueueReport) -> Finding {
-    match (&sight.blocked, &sight.write) {
+fn alarm(seen: &QueueReport) -> Finding {
+    match (&seen.blocked, &seen.write) {
         (Some(reason), _) => Check::Alarm.problem(
             format!("the broker does not accept messages: {reason}"),
             "free memory or disk there, or raise its limits (rabbitmqctl status shows both)",
@@ -52,8 +52,8 @@ fn alarm(sight: &QueueReport) -> Finding {
     }
 }
 
-fn write(sight: &QueueReport, user: &str) -> Finding {
-    match &sight.write {
+fn write(seen: &QueueReport, user: &str) -> Finding {
+    match &seen.write {
         Some(Ok(())) => Check::Write.ok(format!("user {user:?} may publish requests and replies")),
         Some(Err(error)) if error.kind == Kind::Denied => Check::Write.problem(
             format!(
@@ -89,8 +89,8 @@ fn no_queue(error: &Error, user: &str, queue: &Queue) -> Finding {
     }
 }
 
-fn read(sight: &QueueReport, status: &QueueStatus, user: &str) -> Finding {
-    match &sight.read {
+fn read(seen: &QueueReport, status: &QueueStatus, user: &str) -> Finding {
+    match &seen.read {
         Some(Ok(())) => Check::Read.ok(format!("user {user:?} may consume from the queue")),
         Some(Err(error)) if error.kind == Kind::Denied => {
             let message = format!("user {user:?} may not consume from the queue");
@@ -130,7 +130,7 @@ mod tests {
     use crate::broker::declaration::Declaration;
     use crate::config::Config;
 
-    fn well() -> QueueReport {
+    fn healthy() -> QueueReport {
         QueueReport {
             queue: Ok(QueueStatus {
                 name: "rpc_queue".into(),
@@ -145,8 +145,8 @@ mod tests {
         }
     }
 
-    fn alone(sight: &mut QueueReport) {
-        sight.queue.as_mut().unwrap().consumers = 0;
+    fn alone(seen: &mut QueueReport) {
+        seen.queue.as_mut().unwrap().consumers = 0;
     }
 
     fn error(kind: Kind) -> Error {
@@ -154,8 +154,8 @@ mod tests {
     }
 
     /// All verdicts in the order of the checks, one letter each, upper case for a problem.
-    fn verdicts(sight: &QueueReport) -> String {
-        let findings = judge(sight, &BrokerUrl::default(), &Config::default().queue);
+    fn verdicts(seen: &QueueReport) -> String {
+        let findings = judge(seen, &BrokerUrl::default(), &Config::default().queue);
         let letter = |finding: &Finding| match finding.verdict {
             Verdict::Skipped => 's',
             Verdict::Ok => 'o',
@@ -180,58 +180,49 @@ mod tests {
         type Change = fn(&mut QueueReport);
         let changes: [(Change, &str); 18] = [
             (|_| {}, "oooooo"),
-            (|sight| sight.blocked = Some("low".into()), "Pooooo"),
+            (|seen| seen.blocked = Some("low".into()), "Pooooo"),
             (
-                |sight| (sight.blocked, sight.write) = (Some("low".into()), None),
+                |seen| (seen.blocked, seen.write) = (Some("low".into()), None),
                 "Psoooo",
             ),
+            (|seen| seen.write = Some(Err(error(Kind::Denied))), "oPoooo"),
             (
-                |sight| sight.write = Some(Err(error(Kind::Denied))),
-                "oPoooo",
-            ),
-            (
-                |sight| sight.write = Some(Err(error(Kind::Timeout))),
+                |seen| seen.write = Some(Err(error(Kind::Timeout))),
                 "sPoooo",
             ),
-            (|sight| sight.queue = Err(error(Kind::NoQueue)), "ooP"),
-            (|sight| sight.queue = Err(error(Kind::QueueDown)), "ooP"),
-            (|sight| sight.queue = Err(error(Kind::Locked)), "ooP"),
-            (|sight| sight.queue = Err(error(Kind::Timeout)), "ooP"),
-            (|sight| sight.queue = Err(error(Kind::Denied)), "oossss"),
+            (|seen| seen.queue = Err(error(Kind::NoQueue)), "ooP"),
+            (|seen| seen.queue = Err(error(Kind::QueueDown)), "ooP"),
+            (|seen| seen.queue = Err(error(Kind::Locked)), "ooP"),
+            (|seen| seen.queue = Err(error(Kind::Timeout)), "ooP"),
+            (|seen| seen.queue = Err(error(Kind::Denied)), "oossss"),
             (
-                |sight| sight.declaration = Some(Err(error(Kind::Denied))),
+                |seen| seen.declaration = Some(Err(error(Kind::Denied))),
                 "ooosoo",
             ),
             (
-                |sight| sight.declaration = Some(Err(error(Kind::Mismatch))),
+                |seen| seen.declaration = Some(Err(error(Kind::Mismatch))),
                 "ooowoo",
             ),
             (
-                |sight| sight.declaration = Some(Err(error(Kind::Timeout))),
+                |seen| seen.declaration = Some(Err(error(Kind::Timeout))),
                 "ooosoo",
             ),
-            (
-                |sight| sight.read = Some(Err(error(Kind::Denied))),
-                "oooooo",
-            ),
-            (
-                |sight| sight.read = Some(Err(error(Kind::Timeout))),
-                "ooooso",
-            ),
-            (|sight| sight.read = None, "ooooso"),
+            (|seen| seen.read = Some(Err(error(Kind::Denied))), "oooooo"),
+            (|seen| seen.read = Some(Err(error(Kind::Timeout))), "ooooso"),
+            (|seen| seen.read = None, "ooooso"),
             (alone, "oooooP"),
             (
-                |sight| {
-                    alone(sight);
-                    sight.read = Some(Err(error(Kind::Denied)));
+                |seen| {
+                    alone(seen);
+                    seen.read = Some(Err(error(Kind::Denied)));
                 },
                 "oooowP",
             ),
         ];
         for (change, expected) in changes {
-            let mut sight = well();
-            change(&mut sight);
-            assert_eq!(verdicts(&sight), expected, "{sight:?}");
+            let mut seen = healthy();
+            change(&mut seen);
+            assert_eq!(verdicts(&seen), expected, "{seen:?}");
         }
     }
 
