@@ -68,7 +68,7 @@ impl Driver {
 
     async fn close(mut self) {
         self.end_all(&failure::closed(), |_| true);
-        // A broker that blocks the connection does not read the close either.
+        // A broker that blocks the connection does not read the close.
         let reads = !matches!(*self.state.borrow(), ConnectionState::Blocked(_));
         self.connector.close(reads).await;
     }

@@ -57,13 +57,17 @@ impl FailureKind {
     }
 }
 
-const fn unavailable(words: &'static str) -> FailureKind {
+const fn new(words: &'static str, code: Code, certainty: Certainty) -> FailureKind {
     FailureKind {
         words,
-        code: Code::Unavailable,
-        published: Certainty::No,
-        worked_on: Certainty::No,
+        code,
+        published: certainty,
+        worked_on: certainty,
     }
+}
+
+const fn unavailable(words: &'static str) -> FailureKind {
+    new(words, Code::Unavailable, Certainty::No)
 }
 
 pub(super) const CANNOT_REACH: FailureKind = unavailable("cannot reach broker");
@@ -71,38 +75,31 @@ pub(super) const NOT_CONNECTED: FailureKind = unavailable("no connection to the 
 pub(super) const NO_QUEUE: FailureKind = unavailable("no queue");
 pub(super) const QUEUE_DOWN: FailureKind = unavailable("exists but is not available");
 pub(super) const NO_SERVER: FailureKind = unavailable("no server on queue");
-pub(super) const NOBODY_SEEN: FailureKind = unavailable("no server seen");
+pub(super) const NO_SERVER_SEEN: FailureKind = unavailable("no server seen");
 pub(super) const CLOSED: FailureKind = unavailable("the client was closed");
 
 /// The broker confirms that the request is in no queue.
-pub(super) const REFUSED: FailureKind = FailureKind {
-    words: "the broker refused the request",
-    code: Code::ResourceExhausted,
-    published: Certainty::No,
-    worked_on: Certainty::No,
-};
+pub(super) const REFUSED: FailureKind = new(
+    "the broker refused the request",
+    Code::ResourceExhausted,
+    Certainty::No,
+);
 
-pub(super) const UNCONFIRMED: FailureKind = FailureKind {
-    words: "the broker has not confirmed",
-    code: Code::DeadlineExceeded,
-    published: Certainty::Perhaps,
-    worked_on: Certainty::Perhaps,
-};
+pub(super) const UNCONFIRMED: FailureKind = new(
+    "the broker has not confirmed",
+    Code::DeadlineExceeded,
+    Certainty::Perhaps,
+);
 
-pub(super) const NO_REPLY: FailureKind = FailureKind {
-    words: "no reply from queue",
-    code: Code::DeadlineExceeded,
-    published: Certainty::Perhaps,
-    worked_on: Certainty::Perhaps,
-};
+pub(super) const NO_REPLY: FailureKind = new(
+    "no reply from queue",
+    Code::DeadlineExceeded,
+    Certainty::Perhaps,
+);
 
 /// Would be `UNAVAILABLE`, but the request was published before.
-pub(super) const PUBLISHED_BEFORE: FailureKind = FailureKind {
-    words: "was published before",
-    code: Code::Unknown,
-    published: Certainty::Perhaps,
-    worked_on: Certainty::Perhaps,
-};
+pub(super) const PUBLISHED_BEFORE: FailureKind =
+    new("was published before", Code::Unknown, Certainty::Perhaps);
 
 /// All failures of the client itself, in the order of a call's progress.
 pub const FAILURE_KINDS: [FailureKind; 11] = [
@@ -111,7 +108,7 @@ pub const FAILURE_KINDS: [FailureKind; 11] = [
     NO_QUEUE,
     QUEUE_DOWN,
     NO_SERVER,
-    NOBODY_SEEN,
+    NO_SERVER_SEEN,
     CLOSED,
     REFUSED,
     UNCONFIRMED,

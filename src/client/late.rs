@@ -2,7 +2,7 @@
 
 use super::call::Stage;
 use super::failure::no_queue;
-use super::failure_kind::{NO_REPLY, NOBODY_SEEN, NOT_CONNECTED, UNCONFIRMED};
+use super::failure_kind::{NO_REPLY, NO_SERVER_SEEN, NOT_CONNECTED, UNCONFIRMED};
 use super::state::ConnectionState;
 use crate::protocol::Status;
 use crate::text::duration;
@@ -49,7 +49,7 @@ impl Late<'_> {
                     format!("{}; waited {timeout}", status.message),
                 ),
                 None if self.stage == Stage::Returned => no_queue(queue),
-                None => NOBODY_SEEN.status(format!(
+                None => NO_SERVER_SEEN.status(format!(
                     "no server seen on queue {queue:?} within {timeout}; is fibrpcd running? does the queue have a leader? (use --wait \
                      for a server that polls)"
                 )),

@@ -89,7 +89,7 @@ impl Monitor {
         let operation = settings.broker.confirm_timeout;
         let open = async |url| settings.open(&url, operation).await;
         let opening = endpoints.first(settings.connect_limit, open);
-        // Boxed: what it takes to connect is large, and gone afterwards.
+        // Boxed: the future is large, and dropped afterwards.
         let connection = Box::pin(opening).await?;
         Ok(Self {
             connection,
@@ -169,8 +169,8 @@ async fn query(
             status => Ok(status?),
         };
         let expected = status.as_ref().ok().map(|status| status.consumers);
-        let (channel, inbox) = opening.await?;
-        let servers = match gather(&channel, inbox, queue, expected, deadline).await {
+        let (channel, mailbox) = opening.await?;
+        let servers = match gather(&channel, mailbox, queue, expected, deadline).await {
             Err(error) if error.kind == Kind::Denied => Err(error.into()),
             reports => Ok(reports?),
         };
@@ -224,7 +224,7 @@ fn too_late(limit: Duration, blocked: Option<String>) -> Status {
 /// Queries all servers and collects their reports, until there are as many as consumers or no more arrive.
 async fn gather(
     channel: &Channel,
-    mut inbox: Mailbox,
+    mut mailbox: Mailbox,
     queue: &str,
     expected: Option<u32>,
     deadline: Instant,
@@ -254,13 +254,13 @@ async fn gather(
     let mut until = None;
     loop {
         let arrival = match until {
-            None => inbox.next().await,
+            None => mailbox.next().await,
             Some(until) => {
-                if let Ok(arrival) = timeout_at(deadline.min(until), inbox.next()).await {
+                if let Ok(arrival) = timeout_at(deadline.min(until), mailbox.next()).await {
                     arrival
                 } else {
                     channel.caught_up().await;
-                    let Some(arrival) = inbox.try_next() else {
+                    let Some(arrival) = mailbox.try_next() else {
                         break;
                     };
                     arrival

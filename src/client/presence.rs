@@ -134,14 +134,14 @@ mod tests {
         for kind in [Kind::NoQueue, Kind::Denied, Kind::Lost, Kind::Timeout] {
             assert_eq!(agree(&[failed(kind)]), [true], "{kind:?}");
         }
-        let nobody = || served(0, false);
+        let none = || served(0, false);
         assert_eq!(
-            agree(&[nobody(), nobody(), nobody(), nobody(), nobody()]),
+            agree(&[none(), none(), none(), none(), none()]),
             [false, false, false, false, true]
         );
         let down = || failed(Kind::QueueDown);
         assert_eq!(
-            agree(&[down(), nobody(), down(), nobody(), down()]),
+            agree(&[down(), none(), down(), none(), down()]),
             [false, false, false, false, true]
         );
         // A leader that does not answer proves nothing, however often.
@@ -151,10 +151,10 @@ mod tests {
             [false; 6]
         );
         assert_eq!(
-            agree(&[busy(), busy(), nobody(), busy(), nobody(), busy(), nobody()]),
+            agree(&[busy(), busy(), none(), busy(), none(), busy(), none()]),
             [false, false, false, false, false, false, true]
         );
-        assert_eq!(agree(&[nobody(), served(1, false)]), [false, true]);
+        assert_eq!(agree(&[none(), served(1, false)]), [false, true]);
     }
 
     #[test]

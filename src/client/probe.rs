@@ -37,7 +37,7 @@ pub struct ConnectReport {
     pub tls: Option<Result<Peer, Error>>,
     /// The client certificate, if TLS is used and there is one.
     pub own_certificate: Option<Certificate>,
-    /// The AMQP handshake: login and virtual host. An error before all stages: the login cannot be read.
+    /// The AMQP handshake: login and virtual host. An error before all steps: the login cannot be read.
     pub connection: Option<Result<Connection, Error>>,
     /// Whether a second connection reached the same broker or cluster, as the two connections of a server must.
     pub place: Result<(), Error>,
@@ -60,8 +60,8 @@ pub struct QueueReport {
     pub broker: (String, String),
 }
 
-/// Connects to a broker as all programs do, and records the stages, within `settings.broker.connect_timeout`. The
-/// addresses that this did not need are tried as well, within the same time again.
+/// Connects to a broker as all programs do, and records the steps, within `settings.broker.connect_timeout`. Then tries the
+/// remaining addresses, with the same time limit.
 pub async fn connect(url: BrokerUrl, settings: &Settings) -> ConnectReport {
     let broker = &settings.broker;
     let limit = broker.connect_timeout;
@@ -101,7 +101,7 @@ pub async fn connect(url: BrokerUrl, settings: &Settings) -> ConnectReport {
                     report.tls = Some(Err(error));
                 }
                 Err(error) if connected && with_tls && error.kind == Kind::Lost => {
-                    report.hear_objection(&addresses, broker).await;
+                    report.receive_alert(&addresses, broker).await;
                     report.connection = Some(Err(error));
                 }
                 opened if connected => report.connection = Some(opened),
@@ -125,7 +125,7 @@ impl ConnectReport {
         matches!(self.connection, Some(Ok(_))) && self.place.is_ok()
     }
 
-    /// Tries the addresses whose answer is not known. Whether one of them takes a connection.
+    /// Tries the addresses that were not tried; returns whether one of them accepts a connection.
     async fn dial_others(&mut self, addresses: &[SocketAddr], limit: Duration) -> bool {
         let place = |address: &SocketAddr| addresses.iter().position(|other| other == address);
         let is_known = |address| self.dials.iter().any(|(known, _)| known == address);
@@ -137,8 +137,9 @@ impl ConnectReport {
         socket.is_some()
     }
 
-    /// With TLS 1.3 the broker judges our certificate after the handshake, and the lost connection may not say so.
-    async fn hear_objection(&mut self, addresses: &[SocketAddr], broker: &config::Broker) {
+    /// Asks for the broker's TLS alert: with TLS 1.3 it verifies our certificate after the handshake, and the error of the
+    /// lost connection may not show that.
+    async fn receive_alert(&mut self, addresses: &[SocketAddr], broker: &config::Broker) {
         let limit = broker.connect_timeout;
         let (_, socket) = stages::dial(addresses, limit).await;
         if let Some(socket) = socket
@@ -151,7 +152,7 @@ impl ConnectReport {
 
 fn own_certificate(url: &BrokerUrl, broker: &config::Broker) -> Option<Certificate> {
     let with_tls = url.scheme == Scheme::Amqps;
-    // A file that cannot be used is what the TLS handshake fails of.
+    // If the file cannot be used, the TLS handshake reports it.
     with_tls.then(|| stages::own_certificate(&broker.tls).ok()?)?
 }
 
@@ -224,13 +225,13 @@ async fn publish(
     outcome: &mut Option<Result<(), Error>>,
 ) {
     let publish = async {
-        let (channel, mut inbox) = channel.await?;
+        let (channel, mut mailbox) = channel.await?;
         opened.push(channel.clone());
         channel.confirm_select().await?;
         let nowhere = format!("fibrpc.doctor.{}", Uuid::new_v4());
         channel.publish(&nowhere, true, &Message::default())?;
         loop {
-            match inbox.next().await {
+            match mailbox.next().await {
                 Arrival::Confirmed { .. } => return Ok(()),
                 Arrival::Failed(error) => return Err(error),
                 _ => {}

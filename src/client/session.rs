@@ -45,7 +45,7 @@ pub(super) enum SessionEvent {
 pub(super) struct Session {
     connection: Connection,
     channel: Channel,
-    inbox: Mailbox,
+    mailbox: Mailbox,
     _replies: Subscription,
     /// Whether publisher confirms are on.
     confirms: bool,
@@ -69,21 +69,21 @@ impl Session {
         let opening = connection.channel();
         let confirms = !settings.plain;
         let ready = async {
-            let (channel, inbox) = opening.await?;
+            let (channel, mailbox) = opening.await?;
             let (selected, replies) = tokio::join!(
                 OptionFuture::from(confirms.then(|| channel.confirm_select())),
                 channel.consume(REPLY_TO, "", true)
             );
             selected.transpose()?;
-            Ok::<_, Error>((channel, inbox, replies?))
+            Ok::<_, Error>((channel, mailbox, replies?))
         };
         let check_once = || presence::check_once(connection.channels(), settings.queue.clone());
         let (ready, check) = tokio::join!(ready, OptionFuture::from(check.then(check_once)));
-        let (channel, inbox, replies) = ready?;
+        let (channel, mailbox, replies) = ready?;
         let session = Self {
             connection,
             channel,
-            inbox,
+            mailbox,
             _replies: replies,
             confirms,
             unconfirmed: Unconfirmed::default(),
@@ -150,7 +150,7 @@ impl Session {
             // What has arrived comes before the end of its connection.
             let arrival = tokio::select! {
                 biased;
-                arrival = self.inbox.next() => arrival,
+                arrival = self.mailbox.next() => arrival,
                 result = finish(&mut self.check) => return SessionEvent::Checked(result),
                 event = self.connection.event() => return match event {
                     ConnectionEvent::Blocked(reason) => SessionEvent::Blocked(reason),
@@ -169,7 +169,7 @@ impl Session {
         if let Some(id) = self.refused.pop() {
             return Some(SessionEvent::Refused(id));
         }
-        while let Some(arrival) = self.inbox.try_next() {
+        while let Some(arrival) = self.mailbox.try_next() {
             let event = self.arrived(arrival);
             if event.is_some() {
                 return event;

@@ -209,7 +209,7 @@ mod tests {
         );
     }
 
-    /// One unit in one limb, a digit, or a lost carry: at any step, in either number, at any place.
+    /// One unit in one limb, a digit, or a lost carry: at any step and any place of any number.
     #[test]
     fn injected_errors_are_detected() {
         let mut random = fastrand::Rng::with_seed(11);
