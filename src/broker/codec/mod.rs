@@ -14,3 +14,6 @@ pub(crate) mod content;
 pub(crate) mod frame;
 pub(crate) mod method;
 pub(crate) mod table;
+
+#[cfg(test)]
+mod tests;
