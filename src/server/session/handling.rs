@@ -51,13 +51,11 @@ impl<S: Service> Session<S> {
                 }
             }
         }
-        match self.accept(tag, request) {
-            Some(accepted) => self.on_request(accepted),
-            None => {
-                self.settle(tag);
-                Ok(())
-            }
+        if let Some(accepted) = self.accept(tag, request) {
+            return self.on_request(accepted);
         }
+        self.settle(tag);
+        Ok(())
     }
 
     /// Handles all deliveries that have arrived.
