@@ -51,11 +51,11 @@ impl<S: Service> Session<S> {
                 }
             }
         }
-        if let Some(accepted) = self.accept(tag, request) {
-            return self.on_request(accepted);
-        }
-        self.settle(tag);
-        Ok(())
+        let Some(accepted) = self.accept(tag, request) else {
+            self.settle(tag);
+            return Ok(());
+        };
+        self.on_request(accepted)
     }
 
     /// Handles all deliveries that have arrived.
