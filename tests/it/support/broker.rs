@@ -253,9 +253,8 @@ impl Broker {
 
     /// Starts the node, again with the data it had, and waits until it answers.
     pub fn start(&self) {
-        let none_yet = self.server.lock().unwrap().is_none();
-        assert!(none_yet, "the broker runs already");
-        let child = Command::new(SCRIPT)
+        assert!(!self.is_running(), "the broker runs already");
+        let mut child = Command::new(SCRIPT)
             .arg("run")
             .arg(&self.folder)
             .arg(self.port().to_string())
@@ -266,12 +265,14 @@ impl Broker {
             .spawn()
             .expect("scripts/private-broker starts");
         guard::watch_group(child.id());
-        // Not locked while it starts, or a panic meanwhile would poison the lock, which the end needs.
-        *self.server.lock().unwrap() = Some(child);
         until(START_LIMIT, "the broker's start", || {
-            assert!(self.is_running(), "the broker ended: {}", self.logs());
+            if let Some(status) = child.try_wait().expect("it is our child") {
+                panic!("the broker ended: {status}\n{}", self.logs());
+            }
             wire::Client::connect(self.port(), "/").ok()
         });
+        // Locked only now: a panic above must not poison the lock, which the destructor needs.
+        *self.server.lock().unwrap() = Some(child);
         self.wait_for_end_of_boot();
     }
 
