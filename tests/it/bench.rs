@@ -193,6 +193,7 @@ fn a_rate_that_cannot_be_kept_is_told_and_the_end_is_bounded() {
         .unwrap()
         .split_whitespace()
         .nth(1)
+        .and_then(|min| min.strip_suffix("ms"))
         .unwrap()
         .parse()
         .unwrap();
@@ -309,7 +310,7 @@ fn wrong_usage_is_told_in_one_line() {
         ),
         (&["--assert", "median<1s"], "unknown metric \"median\""),
         (&["-n", "5..3"], "5..3 is an empty range"),
-        (&["-r", "0"], "not a number of requests a second"),
+        (&["-r", "0"], "not a number of requests per second"),
         (&["-f", "0"], "not a number from 1 to 1000000"),
         (&["-d", "0s"], "shorter than 1ms"),
         (&["-d", "9000h"], "longer than a year"),

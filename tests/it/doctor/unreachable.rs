@@ -82,7 +82,7 @@ fn a_firewall() {
     let settings = Settings::at(&format!("amqp://{}", deaf.address)).set("client.timeout", "1s");
     let report = doctor(&settings);
     let silence = format!("no answer from {} within 1s", deaf.address);
-    report.assert_problem("tcp", &[&silence, "a firewall may drop it"]);
+    report.assert_problem("tcp", &[&silence, "a firewall may drop the packets"]);
     assert!(
         report.output.elapsed < Duration::from_secs(5),
         "{report:#?}"
