@@ -77,7 +77,7 @@ fn the_daemon_can_always_be_stopped_and_reloaded() {
     process.signal("TERM");
     assert_eq!(process.wait(SOON).code(), Some(0));
     let stops = process.stderr();
-    let stops = stops.iter().filter(|line| line.contains("told "));
+    let stops = stops.iter().filter(|line| line.contains(" stopping: "));
     assert_eq!(stops.count(), 1, "{:?}", process.stderr());
 }
 

@@ -299,7 +299,7 @@ fn ctrl_c_at_the_terminal_is_seen_by_the_shell_as_130() {
     for (arguments, see, last) in [
         (
             &["-"][..],
-            "Ctrl-D ends them",
+            "Ctrl-D ends the input",
             "fibrpc: interrupted: 0 answered, 0 failed",
         ),
         (

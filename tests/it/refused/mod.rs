@@ -78,7 +78,7 @@ fn another_protocol_is_named() {
         ),
         (
             b"SSH-2.0-OpenSSH_9.2p1\r\n",
-            ["no AMQP", "check scheme and port"],
+            ["a frame of an invalid type", "check scheme and port"],
         ),
     ] {
         let output = ask(&listen(move |stream| {
