@@ -8,12 +8,10 @@ use crate::support::{Broker, Daemon, Process, SOON, Settings, example};
 /// The delay that a line announces, in seconds.
 fn announced(line: &str) -> f64 {
     let (_, rest) = line.rsplit_once(" in ").unwrap();
-    let mut words = rest.split([' ', ';']);
-    let number: f64 = words.next().unwrap().parse().unwrap();
-    match words.next().unwrap() {
-        "ms" => number / 1e3,
-        "s" => number,
-        unit => panic!("{unit} in {line}"),
+    let delay = rest.split([' ', ';']).next().unwrap();
+    match delay.strip_suffix("ms") {
+        Some(milliseconds) => milliseconds.parse::<f64>().unwrap() / 1e3,
+        None => delay.strip_suffix('s').unwrap().parse().unwrap(),
     }
 }
 
