@@ -167,8 +167,8 @@ impl Reachability {
     }
 }
 
-/// How long the consumer of a new session may take to begin, in this attempt, if so many URLs are configured. `None`: as long
-/// as any operation. A broker asks the leader that it knows, and waits for it even if another one has been elected. The limit
+/// How long the consumer of a new session may take to begin in this attempt, with `urls` configured URLs. `None`: as long as
+/// any operation. A broker asks the leader that it knows, and waits for it even if another one has been elected. The limit
 /// doubles with each round, because the cluster may merely be slow.
 pub(super) fn time_to_begin(urls: usize, attempt: u32) -> Option<Duration> {
     let rounds = usize::try_from(attempt)

@@ -46,7 +46,7 @@ fn request(body: &str) -> Request {
     })
 }
 
-/// A request whose caller waits until so many milliseconds from now, or before.
+/// A request whose deadline is `ms` milliseconds from now; negative: it has passed.
 fn due_in(ms: i64) -> Request {
     Request {
         deadline_ms: Some(unix_ms() + ms),
