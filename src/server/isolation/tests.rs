@@ -150,6 +150,8 @@ fn each_session_has_its_own_current_request() {
     );
     let strikes = |isolation: &Isolation| lock(&isolation.shared).strikes.clone();
     assert_eq!(strikes(&old), HashMap::from([(7, 1)]));
+    assert_eq!(strikes(&new), strikes(&old), "all sessions know of it");
+    assert!(new.active() && old.active());
     assert_eq!(old.begin(7), Decision::Proceed);
     assert_eq!(strikes(&load()), HashMap::from([(7, 2)]));
     old.left();
