@@ -229,7 +229,7 @@ fn permissions() {
             assert_eq!(report.verdict(check), "skipped", "{report:#?}");
         }
         let message = report.of("queue")[0]["message"].as_str().unwrap();
-        assert!(message.contains("may not look at queue"), "{message}");
+        assert!(message.contains("may not inspect queue"), "{message}");
         assert_eq!(report.verdict("answer"), "ok");
         return;
     }
