@@ -20,7 +20,7 @@ password_file() { # PASSWORD OWNER
 
 # The number of the next attempt, and the seconds until then, from STATUS.
 next_attempt() {
-	show StatusText | sed -n 's/.*, try \([0-9]*\) in \([0-9]*\) s: .*/\1 \2/p'
+	show StatusText | sed -n 's/.*, try \([0-9]*\) in \([0-9]*\)s: .*/\1 \2/p'
 }
 
 # It counts down: it is never older than 2 s.
@@ -52,7 +52,7 @@ step_wrong_password() {
 	note "$(show StatusText)"
 	within 10 journal_says '(refused|password|credentials)'
 	# Only an operator can help: attempts become rare.
-	within 90 status_has 'in [1-3][0-9] s'
+	within 90 status_has 'in [1-3][0-9]s[^a-z]'
 	status_is_fresh
 	within 20 is ActiveState active
 	# Nothing restarts.

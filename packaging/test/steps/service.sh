@@ -129,7 +129,7 @@ step_stop_takes_longer_than_the_unit_allows() {
 	began=$SECONDS
 	inside systemctl stop fibrpcd &
 	local stopping=$!
-	within 3 status_has '^draining, 1 left, [0-9]+ s$'
+	within 3 status_has '^draining, 1 left, [0-9]+s$'
 	while [ $((SECONDS - began)) -le 5 ]; do
 		check is ActiveState deactivating
 		sleep 0.5
