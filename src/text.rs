@@ -37,6 +37,19 @@ pub(crate) fn excerpt(text: &str, max_chars: usize) -> Cow<'_, str> {
     }
 }
 
+/// The beginning of untrusted bytes, at most 32 characters between backquotes; `...` marks what was left out.
+pub(crate) fn quoted(bytes: &[u8]) -> String {
+    quoted_to(bytes, 32)
+}
+
+/// Like [`quoted`], with at most `max_chars` characters.
+pub(crate) fn quoted_to(bytes: &[u8], max_chars: usize) -> String {
+    // A character has at most four bytes, so this is enough.
+    let beginning = &bytes[..bytes.len().min(4 * (max_chars + 1))];
+    let text = String::from_utf8_lossy(beginning);
+    format!("`{}`", excerpt(&text, max_chars))
+}
+
 /// [`safe`] for JSON: escapes in JSON's notation, so that the meaning stays the same.
 pub(crate) fn safe_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
@@ -235,5 +248,27 @@ mod tests {
     fn only_one_is_singular() {
         let counts = [0, 1, 2].map(|n| count(n, "request"));
         assert_eq!(counts, ["0 requests", "1 request", "2 requests"]);
+    }
+
+    #[test]
+    fn quoted_bytes_are_short_and_escaped() {
+        let long = "7".repeat(1 << 20);
+        let umlauts = "ü".repeat(33);
+        let table: [(&[u8], String); 11] = [
+            (b"", "``".into()),
+            (b"abc", "`abc`".into()),
+            (b"5\0", r"`5\0`".into()),
+            (b"a\r\nb\tc", r"`a\r\nb\tc`".into()),
+            (b"\x1b[2J", r"`\u{1b}[2J`".into()),
+            ("a\u{202e}b".as_bytes(), r"`a\u{202e}b`".into()),
+            ("a\u{2028}b\u{85}".as_bytes(), r"`a\u{2028}b\u{85}`".into()),
+            (br#"\"'"#, r#"`\"'`"#.into()),
+            (b"\xff\xfe1", "`\u{fffd}\u{fffd}1`".into()),
+            (long.as_bytes(), format!("`{}...`", "7".repeat(32))),
+            (umlauts.as_bytes(), format!("`{}...`", "ü".repeat(32))),
+        ];
+        for (bytes, shown) in table {
+            assert_eq!(quoted(bytes), shown);
+        }
     }
 }

@@ -5,7 +5,6 @@
 mod amqp10;
 pub mod control;
 pub mod direct_reply_to;
-mod excerpt;
 mod message;
 mod number;
 pub mod reply;

@@ -7,8 +7,8 @@
 //! plus sign, leading zeros (`+5`, `007`) and white space around the number are allowed. A minus
 //! sign is not, not even `-0`. JSON numbers follow JSON's grammar: no plus sign, no leading zeros.
 
-use super::excerpt::excerpt;
 use super::status::{Code, Status};
+use crate::text::quoted;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -24,7 +24,7 @@ pub(super) fn from_text(body: &[u8]) -> Result<u64, Status> {
     if std::str::from_utf8(text).is_err() {
         return Err(invalid(format!(
             "the body is not UTF-8 text: {}, send a decimal integer",
-            excerpt(text)
+            quoted(text)
         )));
     }
     let unsigned = match text {
@@ -32,7 +32,7 @@ pub(super) fn from_text(body: &[u8]) -> Result<u64, Status> {
         _ => text,
     };
     integer(unsigned)
-        .unwrap_or_else(|| Err(invalid(format!("not a decimal integer: {}", excerpt(text)))))
+        .unwrap_or_else(|| Err(invalid(format!("not a decimal integer: {}", quoted(text)))))
 }
 
 /// The number in a JSON body: a bare number, or the member `n` of an object, whose other members are
@@ -63,7 +63,7 @@ pub(super) fn from_json(body: &[u8]) -> Result<u64, Status> {
             Some(b'{') => not_a_number("an object"),
             Some(b't' | b'f') => not_a_number("a boolean"),
             Some(b'n') => not_a_number("null"),
-            _ => invalid(format!("not an integer: {}", excerpt(text))),
+            _ => invalid(format!("not an integer: {}", quoted(text))),
         })
     })
 }
@@ -85,7 +85,7 @@ fn integer(text: &[u8]) -> Option<Result<u64, Status>> {
         return None;
     }
     if negative {
-        let message = format!("n is negative: {}, send 0 or more", excerpt(text));
+        let message = format!("n is negative: {}, send 0 or more", quoted(text));
         return Some(Err(invalid(message)));
     }
     let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
@@ -93,7 +93,7 @@ fn integer(text: &[u8]) -> Option<Result<u64, Status>> {
         number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
     });
     Some(number.ok_or_else(|| {
-        let message = format!("n is {}, the largest is {}", excerpt(digits), u64::MAX);
+        let message = format!("n is {}, the largest is {}", quoted(digits), u64::MAX);
         Status::new(Code::OutOfRange, message)
     }))
 }

@@ -4,7 +4,6 @@
 //! tutorial in all languages: a bare integer is the value, an empty body an error without a reason.
 //! Of a request, only the correlation id is copied into its reply.
 
-use super::excerpt::excerpt;
 use super::message::{HeaderValue, Message, Properties, header};
 use super::number::trim;
 use super::request::{Format, Request};
@@ -199,8 +198,8 @@ fn read_error(body: &[u8], status: Option<&str>, json: bool) -> Status {
         .and_then(Code::from_name)
         .filter(|code| *code != Code::Ok);
     let Some(code) = code else {
-        let shown = excerpt(status.unwrap_or_default().as_bytes());
-        let body = excerpt(body);
+        let shown = text::quoted(status.unwrap_or_default().as_bytes());
+        let body = text::quoted(body);
         let message = format!("the server's error has no known code ({shown}): {body}");
         return Status::new(Code::Unknown, message);
     };
@@ -215,7 +214,7 @@ fn read_error(body: &[u8], status: Option<&str>, json: bool) -> Status {
     };
     let message = match detail {
         Some(detail) => text::excerpt(&detail, MAX_MESSAGE_CHARS).into_owned(),
-        None => format!("the server gave no reason: {}", excerpt(body)),
+        None => format!("the server gave no reason: {}", text::quoted(body)),
     };
     Status::new(code, message)
 }
@@ -242,7 +241,10 @@ fn read_digits(body: Vec<u8>, json: bool) -> Result<String, Status> {
             return Ok(reply.value.into_owned());
         }
     }
-    unknown(format!("the reply is not an integer: {}", excerpt(&body)))
+    unknown(format!(
+        "the reply is not an integer: {}",
+        text::quoted(&body)
+    ))
 }
 
 /// Whether `text` is decimal digits with an optional minus sign.

@@ -5,7 +5,7 @@
 //! name closes the server's connection. A [`Policy`] holds its rules and no state.
 
 use super::direct_reply_to;
-use super::excerpt::excerpt_of;
+use crate::text::quoted_to;
 
 /// AMQP's maximum length of a queue name, in bytes.
 const MAX_NAME_BYTES: usize = 255;
@@ -55,7 +55,7 @@ impl Refused {
     /// The refusal of this address (any bytes).
     pub fn new(address: &[u8], reason: Refusal) -> Self {
         Self {
-            address: excerpt_of(address, MAX_ADDRESS_CHARS),
+            address: quoted_to(address, MAX_ADDRESS_CHARS),
             reason,
         }
     }
