@@ -32,7 +32,7 @@ const FRAME_MAX: u32 = 32 * 1024;
 /// What a connection is for.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Shown by the broker, for example `fibrpcd mq1/4711 consume`.
+    /// Shown by the broker, for example `fibrpc mq1/4711 consume`.
     pub name: String,
     /// The limit for every later operation on it.
     pub operation_timeout: Duration,

@@ -36,7 +36,7 @@ pub struct Declaration {
     pub queue_type: &'static str,
     /// The other arguments, by their names, with their values as text.
     pub arguments: BTreeMap<String, String>,
-    /// Whether it is declared as fibrpcd declares queues with the same configuration.
+    /// Whether it is declared as a server declares queues with the same configuration.
     pub as_configured: bool,
 }
 

@@ -19,14 +19,14 @@ pub(super) fn availability(queue: &str, check: Result<QueueStatus, Error>) -> Re
 /// The queue has no consumers. There may still be a server that polls it (`basic.get`).
 pub(super) fn no_server(queue: &str) -> Status {
     NO_SERVER.status(format!(
-        "no server on queue {queue:?}; is fibrpcd running? (use --wait for a server that polls or is about to start)"
+        "no server on queue {queue:?}; is one running? (use --wait for a server that polls or is about to start)"
     ))
 }
 
 /// There is no such queue.
 pub(super) fn no_queue(queue: &str) -> Status {
     NO_QUEUE.status(format!(
-        "no queue {queue:?}; start a server on it (fibrpcd), or check queue.name and the vhost"
+        "no queue {queue:?}; start a server on it, or check queue.name and the vhost"
     ))
 }
 
@@ -86,7 +86,7 @@ const CLOCK_SKEW: Duration = Duration::from_secs(1);
 mod tests {
     use super::*;
 
-    const NO_SERVER: &str = "no server on queue \"q\"; is fibrpcd running? (use --wait for a server that polls or is about to start)";
+    const NO_SERVER: &str = "no server on queue \"q\"; is one running? (use --wait for a server that polls or is about to start)";
 
     #[test]
     fn only_certain_results_prevent_publishing() {
@@ -104,9 +104,7 @@ mod tests {
             (status(0), Some(NO_SERVER)),
             (
                 Err(Error::new(Kind::NoQueue, "x")),
-                Some(
-                    "no queue \"q\"; start a server on it (fibrpcd), or check queue.name and the vhost",
-                ),
+                Some("no queue \"q\"; start a server on it, or check queue.name and the vhost"),
             ),
             (
                 Err(Error::new(

@@ -50,7 +50,7 @@ impl Late<'_> {
                 ),
                 None if self.stage == Stage::Returned => no_queue(queue),
                 None => NO_SERVER_SEEN.status(format!(
-                    "no server seen on queue {queue:?} within {timeout}; is fibrpcd running? does the queue have a leader? (use --wait \
+                    "no server seen on queue {queue:?} within {timeout}; is one running? does the queue have a leader? (use --wait \
                      for a server that polls)"
                 )),
             },
@@ -151,7 +151,7 @@ mod tests {
                 Some(true),
                 None,
                 Code::Unavailable,
-                "no queue \"q\"; start a server on it (fibrpcd), or check queue.name and the vhost",
+                "no queue \"q\"; start a server on it, or check queue.name and the vhost",
             ),
             (
                 &ConnectionState::Ready,
@@ -159,7 +159,7 @@ mod tests {
                 Some(true),
                 Some(&unserved),
                 Code::Unavailable,
-                "no server on queue \"q\"; is fibrpcd running? (use --wait for a server that polls or is about to start); waited 1.5s",
+                "no server on queue \"q\"; is one running? (use --wait for a server that polls or is about to start); waited 1.5s",
             ),
             (
                 &ConnectionState::Ready,
@@ -167,7 +167,7 @@ mod tests {
                 Some(true),
                 None,
                 Code::Unavailable,
-                "no server seen on queue \"q\" within 1.5s; is fibrpcd running? does the queue have a leader? (use --wait for a server that polls)",
+                "no server seen on queue \"q\" within 1.5s; is one running? does the queue have a leader? (use --wait for a server that polls)",
             ),
         ] {
             let late = Late {

@@ -119,7 +119,7 @@ fn start(loaded: Loaded, overrides: Overrides) -> Exit {
             return Exit::Internal;
         }
     };
-    log::started(env!("CARGO_PKG_VERSION"), &loaded.sources());
+    log::started("fibrpcd", env!("CARGO_PKG_VERSION"), &loaded.sources());
     // A panic that gets here was logged by the hook. What it left half done ends with the process.
     let exit = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(process::serve(loaded, overrides, &logging))

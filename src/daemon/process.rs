@@ -30,7 +30,8 @@ pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Loggin
     warn(&loaded.warnings);
     let config = loaded.config;
     let max_n = Arc::new(AtomicU64::new(config.server.max_n));
-    let (mut server, handle) = Server::new(Fibonacci::new(max_n.clone()), config.clone());
+    let (server, handle) = Server::new(Fibonacci::new(max_n.clone()), config.clone());
+    let mut server = server.with_program("fibrpcd");
     if let Some(directory) = state_directory() {
         server = server.with_state_directory(directory);
     }

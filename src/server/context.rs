@@ -21,6 +21,8 @@ pub(super) struct Context {
     pub(super) isolation: Isolation,
     pub(super) nodes: GoneNodes,
     pub(super) memory: Memory,
+    /// What runs the server: the first word of its connections' names.
+    pub(super) program: String,
     pub(super) instance: String,
     /// The id of the next reply, which becomes its `message_id`; unique within the process. All sessions run on one task.
     pub(super) next_reply: Arc<AtomicU64>,

@@ -83,13 +83,13 @@ pub mod id {
     ];
 }
 
-/// The daemon has started; `files` are the configuration files that were read.
-pub fn started(version: &str, files: &str) {
+/// The `program` has started; `files` are the configuration files that were read.
+pub fn started(program: &str, version: &str, files: &str) {
     info!(
         message_id = id::STARTED,
         fibrpc_version = version,
         fibrpc_files = files,
-        "started fibrpcd {version}, configuration: {files}"
+        "started {program} {version}, configuration: {files}"
     );
 }
 
@@ -112,7 +112,7 @@ pub fn adopted(queue: &str, argument: &str, what: &str, consequence: &str) {
         fibrpc_queue = queue,
         fibrpc_argument = argument,
         fibrpc_consequence = consequence,
-        "queue {queue:?} {what}: {consequence}; it is used as it is, see DIAGNOSTICS in fibrpcd(8)"
+        "queue {queue:?} {what}: {consequence}; it is used as it is"
     );
 }
 

@@ -113,6 +113,7 @@ impl<S: Service> Server<S> {
             next_reply: Arc::new(AtomicU64::new(1)),
             largest_reply: Arc::new(AtomicU64::new(u64::MAX)),
             unopened: watch::Sender::new(None),
+            program: "fibrpc".into(),
             instance,
         };
         let server = Self {
@@ -121,6 +122,14 @@ impl<S: Service> Server<S> {
             state_directory: None,
         };
         (server, handle)
+    }
+
+    /// Names the program that runs the server: the first word of the names of its connections, as the broker shows them.
+    /// "fibrpc" if it has none.
+    #[must_use]
+    pub fn with_program(mut self, name: impl Into<String>) -> Self {
+        self.context.program = name.into();
+        self
     }
 
     /// Keeps a trace in `directory` (systemd's `StateDirectory=`), by which the next process detects a

@@ -288,7 +288,7 @@ fn the_server_may_go_and_come_back_in_the_middle() {
     let line = asking.process.wait_for_line("line 2: 31: ", SOON);
     assert_eq!(
         line,
-        "fibrpc: line 2: 31: no server on queue \"rpc_queue\"; is fibrpcd running? (use --wait for a \
+        "fibrpc: line 2: 31: no server on queue \"rpc_queue\"; is one running? (use --wait for a \
          server that polls or is about to start)"
     );
     let _daemon = Daemon::start_consuming(broker, &vhost, &settings);

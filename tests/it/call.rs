@@ -159,7 +159,7 @@ fn what_is_missing_is_reported_at_once_and_distinguished() {
     assert_fails(
         &output,
         69,
-        "fibrpc: 30: no queue \"rpc_queue\"; start a server on it (fibrpcd), or check queue.name \
+        "fibrpc: 30: no queue \"rpc_queue\"; start a server on it, or check queue.name \
          and the vhost\nfibrpc: 2 more numbers failed in the same way",
     );
 
@@ -169,7 +169,7 @@ fn what_is_missing_is_reported_at_once_and_distinguished() {
     assert_fails(
         &output,
         69,
-        "fibrpc: 30: no server on queue \"rpc_queue\"; is fibrpcd running? (use --wait for a \
+        "fibrpc: 30: no server on queue \"rpc_queue\"; is one running? (use --wait for a \
          server that polls or is about to start)",
     );
     assert_eq!(
@@ -305,7 +305,7 @@ fn with_wait_it_waits_for_queue_and_server() {
     assert_fails(
         &output,
         69,
-        "fibrpc: 30: no queue \"rpc_queue\"; start a server on it (fibrpcd), or check queue.name and the \
+        "fibrpc: 30: no queue \"rpc_queue\"; start a server on it, or check queue.name and the \
          vhost; waited 700ms",
     );
     let arguments = ["--wait", "--timeout", "60s", "-vv", "30"];

@@ -202,7 +202,8 @@ fn a_missing_queue_or_server_is_reported_at_once() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost);
-    let no_queue = "fibrpc: no queue \"rpc_queue\"; start a server on it (fibrpcd), or check queue.name and the vhost";
+    let no_queue =
+        "fibrpc: no queue \"rpc_queue\"; start a server on it, or check queue.name and the vhost";
     let output = fibrpc(&settings, &["status"]);
     assert_eq!((output.code(), output.stderr.as_str()), (69, no_queue));
     assert_eq!(output.stdout, "");

@@ -53,7 +53,7 @@ impl<S: Service> Session<S> {
         let settings = within(context.largest_reply.load(Ordering::Relaxed), settings);
         let (limits, queue) = (&settings.server, &settings.queue);
         let options = |role: &str| Options {
-            name: format!("fibrpcd {} {role}", context.instance),
+            name: format!("{} {} {role}", context.program, context.instance),
             operation_timeout: settings.broker.confirm_timeout,
             max_body: Some(limits.max_request_bytes),
             patience: None,

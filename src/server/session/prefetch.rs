@@ -233,7 +233,7 @@ impl Consumer {
 
 /// A tag that ends in the generation.
 fn fresh_tag(generation: u8) -> String {
-    format!("fibrpcd-{}-{generation:x}", uuid::Uuid::new_v4().simple())
+    format!("fibrpc-{}-{generation:x}", uuid::Uuid::new_v4().simple())
 }
 
 /// The generation of the consumer whose tag ends in this byte.
