@@ -12,6 +12,7 @@ pub use crate::broker::fuzz::{properties, reader};
 use crate::config::{
     BrokerUrl, Environment, Loaded, Overrides, Problem, Program, load_from, show_toml,
 };
+use crate::fibonacci::number;
 use crate::protocol::{Message, Properties, Request};
 
 /// A secret in inputs that must not appear in errors.
@@ -36,7 +37,7 @@ pub fn request_body(input: &[u8]) {
             ..Properties::default()
         },
     };
-    if let Err(status) = Request::read(message).number() {
+    if let Err(status) = number::read(&Request::read(message)) {
         assert_one_line(&status.message);
     }
 }

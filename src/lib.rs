@@ -36,11 +36,11 @@
 //!
 //! The modules, from the bottom up; each imports only from those above it in this list:
 //!
-//! - [`fibonacci`]: Fibonacci numbers. Pure; only [`daemon`] uses it.
 //! - [`config`]: typed sections, their defaults, and the origins of values.
 //! - [`protocol`]: the meaning of messages. Pure.
 //! - [`broker`]: connections to the broker, in our own types; the only module that names the AMQP library.
 //! - [`server`] and [`client`]: the two ends of a call.
+//! - [`fibonacci`]: the function that the two programs ship; only they know it.
 //! - [`daemon`] and [`cli`]: the two programs.
 
 pub mod broker;

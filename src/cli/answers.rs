@@ -2,7 +2,8 @@
 
 use super::input::Item;
 use super::output::{Closed, Output, line_of};
-use crate::client::{CallError, Reply};
+use crate::client::CallError;
+use crate::fibonacci::client::Number;
 use crate::protocol::reply::Trailer;
 use crate::protocol::{Code, Status};
 use crate::text::{duration, excerpt};
@@ -32,7 +33,7 @@ impl Answers {
     pub(super) async fn put(
         &mut self,
         item: &Item,
-        outcome: Result<Reply, CallError>,
+        outcome: Result<Number, CallError>,
     ) -> Result<(), Closed> {
         match &outcome {
             Ok(_) => self.answered += 1,
@@ -195,7 +196,7 @@ struct JsonLine<'a> {
     round_trip_us: Option<u64>,
 }
 
-fn json(item: &Item, outcome: &Result<Reply, CallError>) -> String {
+fn json(item: &Item, outcome: &Result<Number, CallError>) -> String {
     let (status, trailer) = match outcome {
         Ok(reply) => (None, &reply.trailer),
         Err(error) => (Some(&error.status), &error.trailer),
@@ -235,8 +236,8 @@ mod tests {
         }
     }
 
-    fn reply() -> Reply {
-        Reply {
+    fn reply() -> Number {
+        Number {
             value: "832040".into(),
             trailer: Trailer {
                 server: Some("a\u{202e}b".into()),
@@ -253,7 +254,7 @@ mod tests {
             json(&item("30", None), &Ok(reply())),
             r#"{"n":30,"value":"832040","server":"a\u202eb","queued_us":1500,"compute_us":20,"round_trip_us":2345}"#
         );
-        let bare = Reply {
+        let bare = Number {
             trailer: Trailer::default(),
             ..reply()
         };

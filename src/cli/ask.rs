@@ -9,8 +9,9 @@ use super::help::examples;
 use super::input::{Input, Item};
 use super::output::{Closed, Output, Style, complain, note};
 use super::progress::{self, Done, Progress};
-use crate::client::{CallError, Client, ConnectionState, Reply};
+use crate::client::{CallError, Client, ConnectionState};
 use crate::config::Config;
+use crate::fibonacci::client::{Number, call_since};
 use crate::protocol::Status;
 use crate::text::duration;
 use clap::ValueHint;
@@ -285,11 +286,11 @@ impl Asking<'_> {
     }
 
     /// The timeout runs from `since`, not from when the line was read.
-    async fn call(&self, item: Item, since: Instant) -> (Item, Result<Reply, CallError>) {
+    async fn call(&self, item: Item, since: Instant) -> (Item, Result<Number, CallError>) {
         let outcome = match item.fault.clone() {
             None => {
                 let (n, timeout) = (item.text.trim(), self.config.client.timeout);
-                self.client.call_since(since.into_std(), n, timeout).await
+                call_since(self.client, since.into_std(), n, timeout).await
             }
             Some(fault) => Err(fault.into()),
         };

@@ -23,8 +23,8 @@ pub(super) enum Command {
 /// What a call sends.
 #[derive(Debug)]
 pub(super) enum Payload {
-    /// A request for the n-th number.
-    Number(String),
+    /// A request of plain text.
+    Text(Vec<u8>),
     /// A ping.
     Ping,
     /// Any other request, with its own body, content type and headers.
@@ -36,10 +36,10 @@ impl Payload {
     pub(super) fn message(&self, id: &[u8], left: Duration) -> Message {
         let (timeout_ms, deadline_ms) = expiration(left);
         match self {
-            Self::Number(n) => request::write(n, id, REPLY_TO, timeout_ms, deadline_ms),
+            Self::Text(body) => request::write(body, id, REPLY_TO, timeout_ms, deadline_ms),
             Self::Ping => control::Question::Ping.write(id, REPLY_TO, timeout_ms, deadline_ms),
             Self::Raw(raw) => {
-                let mut message = request::write("", id, REPLY_TO, timeout_ms, deadline_ms);
+                let mut message = request::write(&[], id, REPLY_TO, timeout_ms, deadline_ms);
                 message.body.clone_from(&raw.body);
                 let properties = &mut message.properties;
                 properties
@@ -104,12 +104,12 @@ impl Call {
         }
     }
 
-    /// The request, which expires after `left`; without an expiration if it is `plain` and for a number.
+    /// The request, which expires after `left`; without an expiration if it is text and `plain`.
     pub(super) fn request(&self, id: Uuid, left: Duration, plain: bool) -> Message {
         let mut text = Uuid::encode_buffer();
         let id = id.hyphenated().encode_lower(&mut text).as_bytes();
         match &self.payload {
-            Payload::Number(n) if plain => request::write_plain(n, id, REPLY_TO),
+            Payload::Text(body) if plain => request::write_plain(body, id, REPLY_TO),
             payload => payload.message(id, left),
         }
     }

@@ -12,7 +12,7 @@
 //! let client = Client::connect(Settings::default()).await?;
 //! let timeout = Duration::from_secs(5);
 //! let (a, b) = tokio::join!(client.call("30", timeout), client.call("31", timeout));
-//! println!("{} {}", a?.value, b?.value);
+//! println!("{:?} {:?}", a?.body, b?.body);
 //! client.close().await;
 //! # Ok(())
 //! # }
@@ -39,7 +39,7 @@ pub use settings::Settings;
 pub use state::{ConnectionState, Stats};
 
 use crate::broker::Error;
-use crate::protocol::reply::{self, Trailer};
+use crate::protocol::reply::{self, Content, Trailer};
 use crate::protocol::{Code, Message, Status};
 use call::{Call, Command, Outcome, Payload};
 use driver::Driver;
@@ -62,8 +62,10 @@ const FOREVER: Duration = Duration::from_secs(30 * 365 * 86_400);
 /// The reply to a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// An integer of any size: decimal digits, perhaps with a sign.
-    pub value: String,
+    /// The payload.
+    pub body: Vec<u8>,
+    /// MIME type of the payload, if the server says.
+    pub content_type: Option<String>,
     /// What the server reports about itself and its times.
     pub trailer: Trailer,
     /// From the (last) publish of the request to its reply.
@@ -121,27 +123,33 @@ impl Client {
         })
     }
 
-    /// Asks for the `n`-th number. The server validates `n`, which is sent unchanged.
+    /// Sends a request of plain text, unchanged; [`Client::call_raw`] sends others.
     ///
     /// Errors: `DEADLINE_EXCEEDED` after `timeout`; `UNAVAILABLE` if there is no queue or no server on it; the error of the
-    /// server; `UNKNOWN` if the reply is neither an integer nor an error.
-    pub async fn call(&self, n: impl Into<String>, timeout: Duration) -> Result<Reply, CallError> {
-        self.call_since(Instant::now(), n, timeout).await
+    /// server.
+    pub async fn call(
+        &self,
+        text: impl Into<String>,
+        timeout: Duration,
+    ) -> Result<Reply, CallError> {
+        self.call_since(Instant::now(), text, timeout).await
     }
 
     /// Like [`Client::call`], for a call that began earlier, for example with connecting: `timeout` counts from `since`.
     pub async fn call_since(
         &self,
         since: Instant,
-        n: impl Into<String>,
+        text: impl Into<String>,
         timeout: Duration,
     ) -> Result<Reply, CallError> {
-        let number = Payload::Number(n.into());
-        let (message, round_trip) = self.send(number, since, timeout).await?;
-        let (value, trailer) = reply::read(message);
-        match value {
-            Ok(value) => Ok(Reply {
-                value,
+        let body = text.into().into_bytes();
+        check_size(&body)?;
+        let (message, round_trip) = self.send(Payload::Text(body), since, timeout).await?;
+        let (content, trailer) = reply::read(message);
+        match content {
+            Ok(Content { body, content_type }) => Ok(Reply {
+                body,
+                content_type,
                 trailer,
                 round_trip,
             }),
@@ -157,22 +165,14 @@ impl Client {
     ///
     /// Body, content type and headers are sent unchanged; the client sets all other properties.
     pub async fn call_raw(&self, request: Message, timeout: Duration) -> Result<Message, Status> {
-        if request.body.len() > MAX_BODY {
-            return Err(Status::new(
-                Code::OutOfRange,
-                format!(
-                    "the request body has {} bytes; the limit is {MAX_BODY}",
-                    request.body.len()
-                ),
-            ));
-        }
+        check_size(&request.body)?;
         let (message, _) = self
             .send(Payload::Raw(Box::new(request)), Instant::now(), timeout)
             .await?;
         Ok(message)
     }
 
-    /// Checks that a server replies: like a call, but no number is computed.
+    /// Checks that a server replies: like a call, but nothing is computed.
     ///
     /// Any reply counts; without a reply, fails as [`Client::call`] does.
     pub async fn ping(&self, timeout: Duration) -> Result<Pong, Status> {
@@ -216,6 +216,17 @@ impl Client {
         let dropped = || failure::as_far_as_known(&failure::closed(), true);
         outcome.await.unwrap_or_else(|_| Err(dropped()))
     }
+}
+
+fn check_size(body: &[u8]) -> Result<(), Status> {
+    if body.len() <= MAX_BODY {
+        return Ok(());
+    }
+    let message = format!(
+        "the request body has {} bytes; the limit is {MAX_BODY}",
+        body.len()
+    );
+    Err(Status::new(Code::OutOfRange, message))
 }
 
 impl From<Error> for Status {

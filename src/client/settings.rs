@@ -19,7 +19,7 @@ pub struct Settings {
     pub wait_for_server: bool,
     /// The time limit for the first connection, over all brokers; `None`: `broker.connect_timeout` for each.
     pub connect_limit: Option<Duration>,
-    /// Whether number requests are as plain as those of the tutorial's clients, without an expiration and without
+    /// Whether requests of text are as plain as those of the tutorial's clients, without an expiration and without
     /// publisher confirms, which saves the broker much of its work. A request that the broker refuses (full queue) then
     /// fails at its deadline, like a lost one.
     pub plain: bool,

@@ -5,7 +5,6 @@
 
 pub mod args;
 mod exit;
-pub mod fibonacci_service;
 mod logging;
 mod notify;
 mod process;

@@ -4,12 +4,12 @@
 //! counts down, and nothing is left running.
 
 use super::exit::Exit;
-use super::fibonacci_service::Fibonacci;
 use super::logging::Logging;
 use super::notify::Notify;
 use super::reload;
 use super::signals::{Signal, Signals};
 use crate::config::{Config, Loaded, Overrides};
+use crate::fibonacci::service::Fibonacci;
 use crate::server::{Handle, Outcome, Server, Stop, log};
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -6,7 +6,6 @@ mod amqp10;
 pub mod control;
 pub mod direct_reply_to;
 mod message;
-mod number;
 pub mod reply;
 pub mod reply_to;
 pub mod request;

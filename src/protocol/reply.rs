@@ -1,11 +1,10 @@
 //! Replies: writing the message that answers a request, and reading one in the client.
 //!
 //! [`read()`] is the inverse of [`write()`] and also accepts replies from the servers of RabbitMQ's
-//! tutorial in all languages: a bare integer is the value, an empty body an error without a reason.
+//! tutorial in all languages, which have neither a type nor headers: they count as successful.
 //! Of a request, only the correlation id is copied into its reply.
 
 use super::message::{HeaderValue, Message, Properties, header};
-use super::number::trim;
 use super::request::{Format, Request};
 use super::status::{Code, Status};
 use crate::text;
@@ -31,21 +30,13 @@ pub struct Answer {
     pub content_type: &'static str,
 }
 
-impl Answer {
-    /// The n-th number in the requested format. `digits` must be decimal digits only; as text they
-    /// are moved, not copied.
-    pub fn number(n: u64, digits: String, format: Format) -> Self {
-        match format {
-            Format::Text => Self {
-                body: digits.into_bytes(),
-                content_type: "text/plain",
-            },
-            Format::Json => Self {
-                body: format!(r#"{{"n":{n},"value":"{digits}"}}"#).into_bytes(),
-                content_type: "application/json",
-            },
-        }
-    }
+/// What a successful reply carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The payload.
+    pub body: Vec<u8>,
+    /// MIME type of the payload, if the server says.
+    pub content_type: Option<String>,
 }
 
 /// The headers of a reply that name the server and the time spent.
@@ -75,13 +66,6 @@ struct Problem<'a> {
 struct ProblemDetail<'a> {
     #[serde(borrow)]
     detail: Cow<'a, str>,
-}
-
-/// The part of a successful JSON reply that is read.
-#[derive(Deserialize)]
-struct JsonValue<'a> {
-    #[serde(borrow)]
-    value: Cow<'a, str>,
 }
 
 /// The reply to `request`. `message_id` is the server's id for this reply, which matches a returned
@@ -140,7 +124,7 @@ pub fn write(
     }
 }
 
-/// An error as one line of text, which no integer parser accepts, or as a problem object.
+/// An error as one line of text, or as a problem object.
 fn error_body(code: Code, message: &str, format: Format) -> (Vec<u8>, &'static str) {
     let text = || format!("error: {}: {message}", code.name()).into_bytes();
     if format == Format::Text {
@@ -159,12 +143,10 @@ fn error_body(code: Code, message: &str, format: Format) -> (Vec<u8>, &'static s
     }
 }
 
-/// Reads a reply of any server like the tutorial's: the digits (with a minus sign if a server's
-/// integers overflowed) or a status.
+/// Reads a reply of any server like the tutorial's: the body, which is not copied, or a status.
 ///
-/// An empty body, one that is not an integer, and an error with an unknown code are `UNKNOWN`. Error
-/// messages are escaped and shortened to one line. A body that consists of digits only is not copied.
-pub fn read(message: Message) -> (Result<String, Status>, Trailer) {
+/// An error with an unknown code is `UNKNOWN`. Error messages are escaped and shortened to one line.
+pub fn read(message: Message) -> (Result<Content, Status>, Trailer) {
     let Message { body, properties } = message;
     let trailer = trailer(&properties);
     let status = properties.text_header(header::STATUS);
@@ -174,7 +156,10 @@ pub fn read(message: Message) -> (Result<String, Status>, Trailer) {
     let outcome = if is_error {
         Err(read_error(&body, status, json))
     } else {
-        read_digits(body, json)
+        Ok(Content {
+            body,
+            content_type: properties.content_type,
+        })
     };
     (outcome, trailer)
 }
@@ -217,40 +202,6 @@ fn read_error(body: &[u8], status: Option<&str>, json: bool) -> Status {
         None => format!("the server gave no reason: {}", text::quoted(body)),
     };
     Status::new(code, message)
-}
-
-/// The integer in a successful reply, or in any reply of a server without typed errors.
-fn read_digits(body: Vec<u8>, json: bool) -> Result<String, Status> {
-    let unknown = |message: String| Err(Status::new(Code::Unknown, message));
-    let text = trim(&body);
-    if text.is_empty() {
-        return unknown("server reported an error (empty reply)".into());
-    }
-    if is_integer(text) {
-        let digits = if text.len() == body.len() {
-            body
-        } else {
-            text.to_vec()
-        };
-        return String::from_utf8(digits) // cannot fail: digits are UTF-8
-            .or_else(|error| unknown(format!("the reply is not text: {error}")));
-    }
-    if json && text.starts_with(b"{") {
-        let reply: Option<JsonValue<'_>> = serde_json::from_slice(text).ok();
-        if let Some(reply) = reply.filter(|reply| is_integer(reply.value.as_bytes())) {
-            return Ok(reply.value.into_owned());
-        }
-    }
-    unknown(format!(
-        "the reply is not an integer: {}",
-        text::quoted(&body)
-    ))
-}
-
-/// Whether `text` is decimal digits with an optional minus sign.
-fn is_integer(text: &[u8]) -> bool {
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
 #[cfg(test)]

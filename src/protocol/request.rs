@@ -1,11 +1,11 @@
 //! Requests: reading a delivery, and writing the message for one.
 //!
-//! Reading cannot fail, so that every request with a reply address can be answered; errors in the
-//! body are returned by [`Request::number`]. Pure: the current time is an argument.
+//! Reading cannot fail, so that every request with a reply address can be answered; a body that was not kept is an error of
+//! [`Request::body`]. Pure: the current time is an argument.
 
+use super::amqp10;
 use super::message::{Defect, HeaderValue, Message, Properties, header};
 use super::status::{Code, Status};
-use super::{amqp10, number};
 use crate::text;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const IMPLAUSIBLY_LATE: Duration = Duration::from_secs(366 * 24 * 3600);
 pub enum Format {
     /// Decimal text, as in RabbitMQ's tutorial.
     Text,
-    /// JSON: `30` or `{"n": 30}`.
+    /// JSON.
     Json,
 }
 
@@ -42,7 +42,7 @@ impl Format {
     }
 }
 
-/// A request as delivered. Only [`Request::number`] validates the body.
+/// A request as delivered. The service validates the body.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     /// The payload.
@@ -119,22 +119,21 @@ impl Request {
         }
     }
 
-    /// The number in the body, in either format.
+    /// The body. A server refuses requests without one before its service sees them.
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` if there is none, `OUT_OF_RANGE` if it exceeds 64 bits.
-    pub fn number(&self) -> Result<u64, Status> {
-        let message = match (&self.defect, self.format) {
-            (Some(Defect::Section), _) => {
+    /// `INVALID_ARGUMENT` if it was too large to be kept, or is an unsupported section of AMQP 1.0.
+    pub fn body(&self) -> Result<&[u8], Status> {
+        let message = match &self.defect {
+            Some(Defect::Section) => {
                 "the body is an AMQP 1.0 section that is not understood: send a data section, a string or an integer".into()
             }
-            (Some(Defect::Body(size)), _) => format!(
+            Some(Defect::Body(size)) => format!(
                 "the body of {} is larger than server.max_request_bytes allows",
                 text::count(*size, "byte")
             ),
-            (_, Format::Text) => return number::from_text(&self.body),
-            (_, Format::Json) => return number::from_json(&self.body),
+            Some(Defect::ReplyTo(_)) | None => return Ok(&self.body),
         };
         Err(Status::new(Code::InvalidArgument, message))
     }
@@ -185,14 +184,14 @@ fn sent_ms(deadline_ms: Option<i64>, expiration: Option<&str>) -> Option<i64> {
     (sent > 0).then_some(sent)
 }
 
-/// The request for `n` (plain text) as `fibrpc` sends it. `id` becomes both `correlation_id` and
+/// A request of plain text, which must be UTF-8. `id` becomes both `correlation_id` and
 /// `message_id`, `timeout_ms` the expiration, and `deadline_ms` the header, as decimal text: it would need 64 bits as an
 /// integer, which not every AMQP library supports.
 ///
 /// The expiration is capped at `u32::MAX` (49 days), RabbitMQ's maximum; a longer one would close the channel.
-pub fn write(n: &str, id: &[u8], reply_to: &str, timeout_ms: u64, deadline_ms: i64) -> Message {
+pub fn write(body: &[u8], id: &[u8], reply_to: &str, timeout_ms: u64, deadline_ms: i64) -> Message {
     Message {
-        body: n.as_bytes().to_vec(),
+        body: body.to_vec(),
         properties: Properties {
             content_type: Some("text/plain".into()),
             correlation_id: Some(id.to_vec()),
@@ -205,11 +204,11 @@ pub fn write(n: &str, id: &[u8], reply_to: &str, timeout_ms: u64, deadline_ms: i
     }
 }
 
-/// The request for `n` as the clients of RabbitMQ's tutorial send it, with only the properties that the
+/// A request as the clients of RabbitMQ's tutorial send it, with only the properties that the
 /// reply needs.
-pub fn write_plain(n: &str, id: &[u8], reply_to: &str) -> Message {
+pub fn write_plain(body: &[u8], id: &[u8], reply_to: &str) -> Message {
     Message {
-        body: n.as_bytes().to_vec(),
+        body: body.to_vec(),
         properties: Properties {
             correlation_id: Some(id.to_vec()),
             reply_to: Some(reply_to.into()),

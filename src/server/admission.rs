@@ -52,6 +52,7 @@ pub(super) fn admit<S: Service>(
     if request.expired(now) {
         return Err(request.too_late(now));
     }
+    request.body()?;
     let (job, cost) = service.admit(request)?;
     if cost.reply_bytes > limits.max_reply_bytes {
         return Err(too_large(cost.reply_bytes, limits.max_reply_bytes));

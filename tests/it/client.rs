@@ -132,7 +132,7 @@ fn late_and_duplicate_replies_are_dropped_and_counted() {
             server.reply(&request, b"2");
         });
         for (n, value) in [("2", "1"), ("3", "2")] {
-            assert_eq!(client.call(n, SOON).await.unwrap().value, value);
+            assert_eq!(client.call(n, SOON).await.unwrap().body, value.as_bytes());
         }
         serve.await.unwrap();
         let stats = client.stats();
@@ -165,7 +165,7 @@ fn a_plain_request_says_no_more_than_the_tutorials() {
             server.reply(&request, b"55");
             (request, server)
         });
-        assert_eq!(client.call("10", SOON).await.unwrap().value, "55");
+        assert_eq!(client.call("10", SOON).await.unwrap().body, b"55");
         let (request, server) = serve.await.unwrap();
         let mut properties = request.properties;
         assert!(properties.correlation_id.take().is_some());

@@ -21,22 +21,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("inherited", &[]),
     ("stdio", &["inherited"]),
-    ("fibonacci", &[]),
     ("config", &["text"]),
     ("protocol", &["config", "text"]),
     ("broker", &["protocol", "config", "text"]),
     ("server", &["broker", "protocol", "config", "text"]),
     ("client", &["broker", "protocol", "config", "text"]),
-    ("fuzz", &["broker", "protocol", "config"]),
+    ("fibonacci", &["server", "client", "protocol", "text"]),
+    ("fuzz", &["fibonacci", "broker", "protocol", "config"]),
     (
         "daemon",
         &[
+            "fibonacci",
             "server",
             "client",
             "broker",
             "protocol",
             "config",
-            "fibonacci",
             "stdio",
             "inherited",
             "text",
@@ -45,6 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "fibonacci",
             "server",
             "client",
             "broker",
@@ -175,10 +176,66 @@ fn only_the_broker_layer_names_the_amqp_library() {
     }
 }
 
+/// The function that is shipped and its daemon belong to the two programs: the layers below work for any function.
+/// Returns the lines that name one of them; `fibrpcd` may be named in comments and tests.
+fn names_of_the_shipped_function(file: &str, text: &str) -> Vec<String> {
+    let knows = ["fibonacci", "daemon", "cli", "fuzz"];
+    if layer_of(file).is_none_or(|layer| knows.contains(&layer)) {
+        return Vec::new();
+    }
+    let is_test = file.ends_with("tests.rs") || file.contains("/tests/");
+    let mut lines = Vec::new();
+    let mut in_code = !is_test;
+    for (number, line) in text.lines().enumerate() {
+        in_code &= line != "#[cfg(test)]";
+        let code = line.split("//").next().unwrap_or_default();
+        let names_function = line.to_lowercase().contains("fibonacci");
+        if names_function || in_code && code.contains("fibrpcd") {
+            lines.push(format!("{file}:{}: {}", number + 1, line.trim()));
+        }
+    }
+    lines
+}
+
+#[test]
+fn only_the_programs_know_the_shipped_function() {
+    let found: Vec<_> = source()
+        .iter()
+        .flat_map(|(file, text)| names_of_the_shipped_function(file, text))
+        .collect();
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn the_shipped_function_is_recognised() {
+    for (file, text, lines) in [
+        ("client/failure.rs", "\"is fibrpcd running?\"", 1),
+        ("client/failure.rs", "// fibrpcd", 0),
+        ("client/failure.rs", "#[cfg(test)]\n\"fibrpcd\"", 0),
+        ("client/failure/tests.rs", "\"fibrpcd\"", 0),
+        ("client/failure.rs", "// Fibonacci", 1),
+        ("server/mod.rs", "#[cfg(test)]\nfibonacci()", 1),
+        ("cli/mod.rs", "use crate::fibonacci;", 0),
+        ("lib.rs", "pub mod fibonacci;", 0),
+    ] {
+        let found = names_of_the_shipped_function(file, text);
+        assert_eq!(found.len(), lines, "{file}: {text}");
+    }
+}
+
+/// What is pure in `fibonacci`.
+const PURE_FIBONACCI: [&str; 3] = [
+    "fibonacci/digits/",
+    "fibonacci/number.rs",
+    "fibonacci/value.rs",
+];
+
 #[test]
 fn pure_layers_know_no_io_and_no_clock() {
     for (file, text) in source() {
-        if matches!(layer_of(&file), Some("fibonacci" | "protocol" | "text")) {
+        let is_pure = matches!(layer_of(&file), Some("protocol" | "text"))
+            || PURE_FIBONACCI.iter().any(|pure| file.starts_with(pure));
+        if is_pure {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             for word in [
                 "tokio",

@@ -7,6 +7,7 @@ use super::schedule::{Due, Pace, Schedule};
 use super::tally::{Ended, Tally};
 use crate::cli::output::Output;
 use crate::client::Client;
+use crate::fibonacci;
 use fastrand::Rng;
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -107,7 +108,7 @@ impl Generator<'_> {
     }
 
     async fn call(&self, client: &Client, n: u64, due: Due) -> Ended {
-        let outcome = client.call(n.to_string(), self.timeout).await;
+        let outcome = fibonacci::client::call(client, n.to_string(), self.timeout).await;
         let at = Instant::now();
         if outcome.is_err() && self.pace.rate.is_none() {
             Box::pin(tokio::time::sleep(REST)).await;

@@ -23,6 +23,7 @@ use super::output::{Output, Style, complain, line_of, not_written};
 use super::progress::{self, Progress};
 use crate::client::Client;
 use crate::config::Config;
+use crate::fibonacci;
 use crate::stdio;
 use crate::text;
 use assertion::Assertion;
@@ -216,7 +217,7 @@ async fn get_ready(
             )
         };
         let answer = notice
-            .after_patience(client.call(&*n, timeout), waiting)
+            .after_patience(fibonacci::client::call(&client, &*n, timeout), waiting)
             .await;
         answer.map_err(|error| error.status)?;
         clients.push(client);

@@ -7,7 +7,8 @@ use super::check::is_fibonacci;
 use super::schedule::Due;
 use super::summary::{Clients, FailureCount, Latency, Load, Punctuality, Summary};
 use super::units::time;
-use crate::client::{CallError, Reply};
+use crate::client::CallError;
+use crate::fibonacci::client::Number;
 use crate::protocol::Code;
 use crate::text::{count, duration};
 use hdrhistogram::Histogram;
@@ -30,7 +31,7 @@ pub(super) struct Ended {
     pub(super) n: u64,
     pub(super) due: Due,
     pub(super) at: Instant,
-    pub(super) outcome: Result<Reply, CallError>,
+    pub(super) outcome: Result<Number, CallError>,
 }
 
 /// See the module.

@@ -1,7 +1,8 @@
 //! Judges round trips to a server: replies, clock, and results. Pure.
 
 use super::finding::{Check, Finding};
-use crate::client::{Answerer, CallError, Pong, Reply};
+use crate::client::{Answerer, CallError, Pong};
+use crate::fibonacci::client::Number;
 use crate::protocol::request::CLOCK_SKEW_MS;
 use crate::protocol::{Code, Status};
 use crate::text::duration;
@@ -27,16 +28,16 @@ pub(super) fn ping(outcome: &Result<Pong, Status>) -> Finding {
 }
 
 /// Whether a server computes.
-pub(super) fn answer(outcome: &Result<Reply, CallError>) -> Finding {
+pub(super) fn answer(outcome: &Result<Number, CallError>) -> Finding {
     let (n, right) = QUESTION;
     match outcome {
-        Ok(Reply {
+        Ok(Number {
             value, round_trip, ..
         }) if value == right => Check::Answer.ok(format!(
             "{n} gives {value}, within {}",
             duration(*round_trip)
         )),
-        Ok(Reply { value, .. }) => Check::Answer.warning(
+        Ok(Number { value, .. }) => Check::Answer.warning(
             format!("{n} gives {value:.20}, not {right}"),
             "another kind of server is on the queue; check queue.name",
         ),
@@ -198,7 +199,7 @@ mod tests {
                 Some("busy?; or a policy of the queue drops requests (rabbitmqctl list_policies)")
             )
         );
-        let reply = |value: &str| Reply {
+        let reply = |value: &str| Number {
             value: value.into(),
             trailer: Trailer::default(),
             round_trip: Duration::from_millis(2),

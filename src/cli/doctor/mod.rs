@@ -24,6 +24,7 @@ use crate::broker::clock::unix_ms;
 use crate::client::probe::{self, ConnectReport};
 use crate::client::{Client, Settings};
 use crate::config::{BrokerUrl, Config, Loaded, Problem, Program, load};
+use crate::fibonacci;
 use finding::{Check, Finding, Verdict, skip_the_rest};
 use futures_util::future::join_all;
 use std::time::SystemTime;
@@ -195,7 +196,7 @@ async fn ask(
     }
     report.add(findings).await?;
     if pong.is_ok() {
-        let calling = client.call(answer::QUESTION.0, timeout);
+        let calling = fibonacci::client::call(&client, answer::QUESTION.0, timeout);
         let reply = Notice::new(common).after_patience(calling, waiting).await;
         report.add([answer::answer(&reply)]).await?;
     }

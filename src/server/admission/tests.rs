@@ -175,3 +175,32 @@ fn an_address_is_allowed_refused_or_absent() {
     assert_eq!(of(Some("amq.gen-1"), defect), Ok(true));
     assert_eq!(of(None, Some(Defect::Body(9))), Ok(false));
 }
+
+#[test]
+fn a_request_whose_body_was_not_kept_does_not_reach_the_service() {
+    struct Any;
+
+    impl Service for Any {
+        type Job = ();
+
+        fn admit(&self, _: &Request) -> Result<((), Cost), Status> {
+            Ok(((), Cost::default()))
+        }
+
+        fn run(&self, (): (), _: &Cancel) -> Result<Answer, Status> {
+            Err(Status::new(Code::Internal, "not run here"))
+        }
+    }
+    let admitted = |defect| {
+        let request = Request {
+            defect,
+            ..request("")
+        };
+        admit(&Any, &request, &limits(), Duration::ZERO).map_err(|status| status.code)
+    };
+    assert!(admitted(None).is_ok());
+    assert!(admitted(Some(Defect::ReplyTo(Vec::new()))).is_ok());
+    for defect in [Defect::Body(7), Defect::Section] {
+        assert_eq!(admitted(Some(defect)).err(), Some(Code::InvalidArgument));
+    }
+}

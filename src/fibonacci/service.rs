@@ -1,6 +1,7 @@
-//! Fibonacci numbers as a [`Service`]: the only place where the function and the server meet.
+//! Fibonacci numbers as a [`Service`]: where the function and the server meet.
 
-use crate::fibonacci;
+use super::digits::{self, Doubt};
+use super::{number, value};
 use crate::protocol::{Answer, Code, Format, Request, Status};
 use crate::server::{Cancel, Cost, Service};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ impl Service for Fibonacci {
     type Job = Job;
 
     fn admit(&self, request: &Request) -> Result<(Job, Cost), Status> {
-        let n = request.number()?;
+        let n = number::read(request)?;
         let max_n = self.max_n.load(Ordering::Relaxed);
         if n > max_n {
             return Err(Status::new(
@@ -41,7 +42,7 @@ impl Service for Fibonacci {
                 format!("n = {n} is above this server's limit of {max_n}"),
             ));
         }
-        let cost = fibonacci::cost(n);
+        let cost = digits::cost(n);
         let format = request.format;
         let overhead = match format {
             Format::Text => 0,
@@ -56,12 +57,12 @@ impl Service for Fibonacci {
     }
 
     fn run(&self, job: Job, cancel: &Cancel) -> Result<Answer, Status> {
-        match fibonacci::digits(job.n, &|| !cancel.is_cancelled()) {
+        match digits::digits(job.n, &|| !cancel.is_cancelled()) {
             Some(digits) => {
                 if let Some(doubt) = digits.doubt {
                     log_doubt(job.n, doubt);
                 }
-                Ok(Answer::number(job.n, digits.text, job.format))
+                Ok(value::write(job.n, digits.text, job.format))
             }
             None => Err(Status::new(
                 Code::DeadlineExceeded,
@@ -73,7 +74,7 @@ impl Service for Fibonacci {
 
 /// A result was discarded and computed again: correct, but late. The method cannot explain that, so memory or processor
 /// may be faulty.
-fn log_doubt(n: u64, doubt: fibonacci::Doubt) {
+fn log_doubt(n: u64, doubt: Doubt) {
     tracing::error!(
         fibrpc_left_out = tracing::field::Empty,
         fibrpc_n = n,
