@@ -38,7 +38,7 @@ pub fn request_body(input: &[u8]) {
         },
     };
     if let Err(status) = number::read(&Request::read(message)) {
-        assert_one_line(&status.message);
+        assert_one_line(status.message());
     }
 }
 

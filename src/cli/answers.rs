@@ -37,7 +37,7 @@ impl Answers {
     ) -> Result<(), Closed> {
         match &outcome {
             Ok(_) => self.answered += 1,
-            Err(error) => self.count(error.status.code),
+            Err(error) => self.count(error.status.code()),
         }
         if self.output.style.json {
             return self.output.line(json(item, &outcome)).await;
@@ -58,7 +58,7 @@ impl Answers {
                 };
                 self.report_repeated(earlier).await?;
                 let label = label(item);
-                let line = format!("{label}: {}", error.status.message);
+                let line = format!("{label}: {}", error.status.message());
                 self.output.complaint(&line).await?;
                 if self.output.style.verbose && error.trailer != Trailer::default() {
                     let times = times(&error.trailer, None);
@@ -71,7 +71,7 @@ impl Answers {
 
     /// Prints a failure of this number and all after it: once, or per line of JSON.
     pub(super) async fn put_for_all(&mut self, item: &Item, status: &Status) -> Result<(), Closed> {
-        self.count(status.code);
+        self.count(status.code());
         if self.output.style.json {
             let outcome = Err(status.clone().into());
             self.output.line(json(item, &outcome)).await
@@ -79,7 +79,7 @@ impl Answers {
             Ok(())
         } else {
             self.repeated.last = Some(status.clone());
-            self.output.complaint(&status.message).await
+            self.output.complaint(status.message()).await
         }
     }
 
@@ -125,8 +125,14 @@ impl Repeated {
     /// `None` if `status` repeats the last one; otherwise how often that was repeated without a report.
     fn next(&mut self, status: &Status) -> Option<u64> {
         let about_the_number = matches!(
-            status.code,
-            Code::InvalidArgument | Code::OutOfRange | Code::Internal | Code::Unknown
+            status.code(),
+            Code::InvalidArgument
+                | Code::OutOfRange
+                | Code::NotFound
+                | Code::AlreadyExists
+                | Code::FailedPrecondition
+                | Code::Internal
+                | Code::Unknown
         );
         if !about_the_number && self.last.as_ref() == Some(status) {
             self.more += 1;
@@ -212,9 +218,9 @@ fn json(item: &Item, outcome: &Result<Number, CallError>) -> String {
             .map_or_else(|_| item.text.as_str().into(), serde_json::Value::from),
         line: item.line,
         value: reply.map(|reply| reply.value.as_str()),
-        code: status.map(|status| status.code.name()),
-        message: status.map(|status| status.message.as_str()),
-        retryable: status.map(|status| status.code.retryable()),
+        code: status.map(|status| status.code().name()),
+        message: status.map(Status::message),
+        retryable: status.map(|status| status.code().retryable()),
         server: trailer.server.as_deref(),
         queued_us: trailer.queued.map(micros),
         compute_us: trailer.compute.map(micros),

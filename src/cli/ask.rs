@@ -43,15 +43,15 @@ Exit status:
    1  fibrpc doctor found warnings, or an assertion of fibrpc bench failed
    2  fibrpc doctor found a problem
   64  usage error
-  65  a number is malformed, negative or out of range
+  65  a number is malformed, negative or out of range, or the service reports NOT_FOUND or similar
   66  the input file cannot be read
-  69  no broker, no such queue, or no server on it; nothing was published
+  69  no broker, no such queue, or no server on it; nothing was published. Or no such method
   70  the server failed
   71  the operating system lacks a resource, such as file descriptors
   74  standard output cannot be written
   75  no reply in time, or the server is too busy; a retry may succeed
   76  the reply was not an integer, or the outcome of the request is unknown
-  77  the broker refused the user or the operation
+  77  the broker refused the user or the operation, or the service does not know the caller
   78  configuration error
   If several numbers fail, the first of them in the order requested decides.
 

@@ -62,7 +62,7 @@ impl From<Error> for Failed {
 
 impl From<Status> for Failed {
     fn from(status: Status) -> Self {
-        let exit = status.code.exit_status();
+        let exit = status.code().exit_status();
         Self { status, exit }
     }
 }

@@ -290,7 +290,7 @@ mod tests {
         ] {
             assert_eq!(check(text).is_ok(), sent, "{text:?}");
         }
-        assert_eq!(check("-1").unwrap_err().code, Code::InvalidArgument);
+        assert_eq!(check("-1").unwrap_err().code(), Code::InvalidArgument);
     }
 
     /// A reader of a FIFO, and the end that writes to it.

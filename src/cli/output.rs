@@ -86,11 +86,11 @@ impl Output {
 
     /// Prints a failure that is not about a number, and remembers the exit status.
     pub(super) async fn failure(&mut self, status: &Status) -> Result<(), Closed> {
-        self.failed(status.code);
+        self.failed(status.code());
         if self.style.json {
             self.line(line_of(&Failure::from(status))).await
         } else {
-            self.complaint(&status.message).await
+            self.complaint(status.message()).await
         }
     }
 
@@ -242,9 +242,9 @@ pub(super) struct Failure<'a> {
 impl<'a> From<&'a Status> for Failure<'a> {
     fn from(status: &'a Status) -> Self {
         Self {
-            code: status.code.name(),
-            message: &status.message,
-            retryable: status.code.retryable(),
+            code: status.code().name(),
+            message: status.message(),
+            retryable: status.code().retryable(),
         }
     }
 }

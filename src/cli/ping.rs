@@ -121,7 +121,7 @@ async fn ping(
                         let failure = Failure::from(&status);
                         output.line(line_of(&Lost { seq, failure })).await?;
                     }
-                    Err(status) => output.complaint(&format!("seq={seq}: {}", status.message)).await?,
+                    Err(status) => output.complaint(&format!("seq={seq}: {}", status.message())).await?,
                 }
             }
         }
@@ -212,7 +212,7 @@ impl Tally {
                 let _ = self.times.record(micros(time));
             }
             Err(status) => {
-                self.failure.get_or_insert(status.code);
+                self.failure.get_or_insert(status.code());
             }
         }
     }

@@ -137,7 +137,7 @@ async fn show(
             }
             Ok(())
         }
-        Err(status) => output.complaint(&status.message).await,
+        Err(status) => output.complaint(status.message()).await,
     }
 }
 
@@ -148,7 +148,7 @@ fn verdict(looked: &Result<Overview, Status>) -> Option<Code> {
         | Ok(Overview {
             servers: Err(status),
             ..
-        }) => Some(status.code),
+        }) => Some(status.code()),
         Ok(Overview {
             queue: Ok(queue),
             servers: Ok(servers),
@@ -169,7 +169,7 @@ fn lines(name: &str, view: &Overview, patience: Duration, color: bool) -> Vec<St
             queue.messages,
             count(queue.consumers.into(), "consumer"),
         ),
-        Err(status) => format!("queue {name}: {}", safe(&status.message)),
+        Err(status) => format!("queue {name}: {}", safe(status.message())),
     }];
     if !servers.is_empty() {
         lines.extend(table(servers, color));
@@ -179,7 +179,7 @@ fn lines(name: &str, view: &Overview, patience: Duration, color: bool) -> Vec<St
     match &view.servers {
         Err(status) => lines.push(format!(
             "cannot query the daemons: {} (requires write permission on exchange amq.direct)",
-            safe(&status.message)
+            safe(status.message())
         )),
         Ok(servers) if servers.is_empty() && view.queue.is_ok() && consumers == 0 => {
             lines.push("no server on the queue; is fibrpcd running? (a server that polls cannot be seen)".into());

@@ -54,10 +54,10 @@ pub(super) fn closed() -> Status {
 /// The failure to report: `UNAVAILABLE` and `PERMISSION_DENIED` promise that no server has worked or will work on the
 /// request, which is not known of a request that was published before and not returned (`exposed`).
 pub(super) fn as_far_as_known(status: &Status, exposed: bool) -> Status {
-    if exposed && matches!(status.code, Code::Unavailable | Code::PermissionDenied) {
+    if exposed && matches!(status.code(), Code::Unavailable | Code::PermissionDenied) {
         PUBLISHED_BEFORE.status(format!(
             "{}; the request was published before that and may have been worked on",
-            status.message
+            status.message()
         ))
     } else {
         status.clone()
@@ -66,17 +66,18 @@ pub(super) fn as_far_as_known(status: &Status, exposed: bool) -> Status {
 
 /// The error of a server, `after` the request was published and with `left` until the deadline. If a server considers a
 /// request expired too early, its clock may differ.
-pub(super) fn refused_by_server(mut status: Status, after: Duration, left: Duration) -> Status {
-    let early = status.code == Code::DeadlineExceeded && left > CLOCK_SKEW;
-    if early && !status.message.contains("clock") {
-        status.message = format!(
-            "{}; the request was sent {} before, with {} left: do the clocks of both machines agree?",
-            status.message,
-            duration(after),
-            duration(left)
-        );
+pub(super) fn refused_by_server(status: Status, after: Duration, left: Duration) -> Status {
+    let early = status.code() == Code::DeadlineExceeded && left > CLOCK_SKEW;
+    if !early || status.message().contains("clock") {
+        return status;
     }
-    status
+    let message = format!(
+        "{}; the request was sent {} before, with {} left: do the clocks of both machines agree?",
+        status.message(),
+        duration(after),
+        duration(left)
+    );
+    status.with_message(message)
 }
 
 /// A smaller difference of clocks is not reported.
@@ -121,13 +122,10 @@ mod tests {
         ] {
             let case = format!("{check:?}");
             let availability = availability("q", check);
-            let message = availability
-                .as_ref()
-                .err()
-                .map(|status| status.message.as_str());
+            let message = availability.as_ref().err().map(Status::message);
             assert_eq!(message, error, "{case}");
             if let Err(status) = availability {
-                assert_eq!(status.code, Code::Unavailable, "{case}");
+                assert_eq!(status.code(), Code::Unavailable, "{case}");
             }
         }
     }
@@ -137,10 +135,13 @@ mod tests {
         let unavailable = no_queue("q");
         assert_eq!(as_far_as_known(&unavailable, false), unavailable);
         let known = as_far_as_known(&unavailable, true);
-        assert_eq!(known.code, Code::Unknown);
-        assert!(known.message.starts_with(&unavailable.message), "{known}");
+        assert_eq!(known.code(), Code::Unknown);
+        assert!(
+            known.message().starts_with(unavailable.message()),
+            "{known}"
+        );
         let denied = Status::new(Code::PermissionDenied, "no");
-        assert_eq!(as_far_as_known(&denied, true).code, Code::Unknown);
+        assert_eq!(as_far_as_known(&denied, true).code(), Code::Unknown);
         let other = refused("q");
         assert_eq!(as_far_as_known(&other, true), other);
     }
@@ -149,8 +150,10 @@ mod tests {
     fn a_server_with_another_clock_is_suspected() {
         let seconds = Duration::from_secs;
         let late = |text: &str| Status::new(Code::DeadlineExceeded, text);
-        let message =
-            |status, left| refused_by_server(status, Duration::from_millis(2), left).message;
+        let message = |status, left| {
+            let status = refused_by_server(status, Duration::from_millis(2), left);
+            status.message().to_owned()
+        };
         assert_eq!(
             message(late("too late"), seconds(4)),
             "too late; the request was sent 2ms before, with 4s left: do the clocks of both machines agree?"

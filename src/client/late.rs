@@ -45,8 +45,8 @@ impl Late<'_> {
             }
             (ConnectionState::Ready, Stage::Held) | (_, Stage::Returned) => match self.unserved {
                 Some(status) => Status::new(
-                    status.code,
-                    format!("{}; waited {timeout}", status.message),
+                    status.code(),
+                    format!("{}; waited {timeout}", status.message()),
                 ),
                 None if self.stage == Stage::Returned => no_queue(queue),
                 None => NO_SERVER_SEEN.status(format!(
@@ -179,7 +179,7 @@ mod tests {
                 unserved,
             };
             let status = late.status();
-            assert_eq!((status.code, status.message.as_str()), (code, message));
+            assert_eq!((status.code(), status.message()), (code, message));
         }
     }
 }

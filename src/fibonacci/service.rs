@@ -133,12 +133,12 @@ mod tests {
         let max_n = Arc::new(AtomicU64::new(29));
         let service = Fibonacci::new(max_n.clone());
         let status = answer(&service, &request("30", false)).unwrap_err();
-        assert_eq!(status.code, Code::OutOfRange);
-        assert!(status.message.contains("29"), "{status}");
+        assert_eq!(status.code(), Code::OutOfRange);
+        assert!(status.message().contains("29"), "{status}");
         max_n.store(30, Ordering::Relaxed);
         assert!(answer(&service, &request("30", false)).is_ok());
         let status = answer(&service, &request("many", false)).unwrap_err();
-        assert_eq!(status.code, Code::InvalidArgument);
+        assert_eq!(status.code(), Code::InvalidArgument);
     }
 
     #[test]
@@ -148,6 +148,6 @@ mod tests {
         cancel.cancel();
         let (job, _) = service.admit(&request("1000000000", false)).unwrap();
         let status = service.run(job, &cancel).unwrap_err();
-        assert_eq!(status.code, Code::DeadlineExceeded);
+        assert_eq!(status.code(), Code::DeadlineExceeded);
     }
 }

@@ -164,7 +164,7 @@ mod tests {
             let result = read(body.to_vec(), Format::Json);
             assert_eq!(result.as_deref().ok(), digits, "{result:?}");
             if let Err(status) = result {
-                assert_eq!(status.code, Code::Unknown);
+                assert_eq!(status.code(), Code::Unknown);
             }
         }
     }

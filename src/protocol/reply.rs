@@ -9,6 +9,7 @@ use super::request::{Format, Request};
 use super::status::{Code, Status};
 use crate::text;
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, Value, to_raw_value};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ const KIND_ERROR: &str = "fibrpc.error";
 const PROBLEM_JSON: &str = "application/problem+json";
 /// The maximum length of an error message in characters, when written and when read.
 const MAX_MESSAGE_CHARS: usize = 500;
+/// The maximum length of an error's details as JSON, in bytes; longer ones are not sent.
+const MAX_DETAILS_BYTES: usize = 64 << 10;
 
 /// The result of a service: the body of a successful reply and its MIME type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +62,8 @@ struct Problem<'a> {
     detail: &'a str,
     code: &'a str,
     retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Box<RawValue>>,
 }
 
 /// The part of such a body that is read.
@@ -66,12 +71,15 @@ struct Problem<'a> {
 struct ProblemDetail<'a> {
     #[serde(borrow)]
     detail: Cow<'a, str>,
+    /// Checked for syntax only, so that a nesting that is too deep to be read costs only the details.
+    #[serde(borrow, default)]
+    details: Option<&'a RawValue>,
 }
 
 /// The reply to `request`. `message_id` is the server's id for this reply, which matches a returned
 /// message to its request.
 ///
-/// An error message is sent as one line of at most 500 characters. An error with code `OK` is a
+/// An error message is sent as one line of at most 500 characters; details only in JSON, if they have at most 64 KiB. An error with code `OK` is a
 /// contradiction and is sent as `INTERNAL`.
 pub fn write(
     request: &Request,
@@ -87,14 +95,15 @@ pub fn write(
             (KIND_REPLY, body, content_type)
         }
         Err(status) => {
-            let code = match status.code {
+            let code = match status.code() {
                 Code::Ok => Code::Internal,
                 code => code,
             };
             headers.push((header::STATUS, HeaderValue::Text(code.name().into())));
             headers.push((header::RETRYABLE, HeaderValue::Bool(code.retryable())));
-            let message = text::excerpt(&status.message, MAX_MESSAGE_CHARS);
-            let (body, content_type) = error_body(code, &message, request.format);
+            let message = text::excerpt(status.message(), MAX_MESSAGE_CHARS);
+            let details = status.details();
+            let (body, content_type) = error_body(code, &message, details, request.format);
             (KIND_ERROR, body, content_type)
         }
     };
@@ -125,7 +134,12 @@ pub fn write(
 }
 
 /// An error as one line of text, or as a problem object.
-fn error_body(code: Code, message: &str, format: Format) -> (Vec<u8>, &'static str) {
+fn error_body(
+    code: Code,
+    message: &str,
+    details: Option<&Value>,
+    format: Format,
+) -> (Vec<u8>, &'static str) {
     let text = || format!("error: {}: {message}", code.name()).into_bytes();
     if format == Format::Text {
         return (text(), "text/plain");
@@ -136,10 +150,13 @@ fn error_body(code: Code, message: &str, format: Format) -> (Vec<u8>, &'static s
         detail: message,
         code: code.name(),
         retryable: code.retryable(),
+        details: details
+            .and_then(|details| to_raw_value(details).ok())
+            .filter(|details| details.get().len() <= MAX_DETAILS_BYTES),
     };
     match serde_json::to_vec(&problem) {
         Ok(body) => (body, PROBLEM_JSON),
-        Err(_) => (text(), "text/plain"), // cannot happen: strings and a boolean always serialise
+        Err(_) => (text(), "text/plain"), // cannot happen: these members always serialise
     }
 }
 
@@ -188,9 +205,13 @@ fn read_error(body: &[u8], status: Option<&str>, json: bool) -> Status {
         let message = format!("the server's error has no known code ({shown}): {body}");
         return Status::new(Code::Unknown, message);
     };
+    let mut details = None;
     let detail: Option<Cow<'_, str>> = if json {
         let problem: Option<ProblemDetail<'_>> = serde_json::from_slice(body).ok();
-        problem.map(|problem| problem.detail)
+        problem.map(|problem| {
+            details = problem.details;
+            problem.detail
+        })
     } else {
         let text = std::str::from_utf8(body).ok();
         let text = text.and_then(|text| text.strip_prefix("error: ")?.strip_prefix(code.name()));
@@ -201,7 +222,8 @@ fn read_error(body: &[u8], status: Option<&str>, json: bool) -> Status {
         Some(detail) => text::excerpt(&detail, MAX_MESSAGE_CHARS).into_owned(),
         None => format!("the server gave no reason: {}", text::quoted(body)),
     };
-    Status::new(code, message)
+    let details: Option<Value> = details.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    Status::new(code, message).with_details(details)
 }
 
 #[cfg(test)]

@@ -121,7 +121,7 @@ fn late_and_duplicate_replies_are_dropped_and_counted() {
             .call("1", Duration::from_millis(300))
             .await
             .unwrap_err();
-        assert_eq!(late.status.code, Code::DeadlineExceeded);
+        assert_eq!(late.status.code(), Code::DeadlineExceeded);
         let serve = tokio::task::spawn_blocking(move || {
             let late = server.request();
             server.reply(&late, b"7");
@@ -142,7 +142,7 @@ fn late_and_duplicate_replies_are_dropped_and_counted() {
         );
         client.close().await;
         let closed = client.call("1", SOON).await.unwrap_err();
-        assert_eq!(closed.status.code, Code::Unavailable);
+        assert_eq!(closed.status.code(), Code::Unavailable);
         client.close().await;
     });
 }
@@ -181,7 +181,7 @@ fn a_plain_request_says_no_more_than_the_tutorials() {
             broker.depth(&vhost, "rpc_queue").is_none().then_some(())
         });
         let gone = client.call("10", SOON).await.unwrap_err();
-        assert!(gone.status.message.starts_with("no queue "), "{gone}");
+        assert!(gone.status.message().starts_with("no queue "), "{gone}");
         client.close().await;
     });
 }
@@ -205,7 +205,7 @@ fn a_server_that_goes_and_comes_is_noticed_by_a_client_that_stays() {
     let gone = |what| {
         until(SOON, what, || {
             let error = call().unwrap_err();
-            no_server(&error.status.message).then_some(())
+            no_server(error.status.message()).then_some(())
         });
     };
     gone("no server yet");
@@ -214,16 +214,16 @@ fn a_server_that_goes_and_comes_is_noticed_by_a_client_that_stays() {
         let answered = until(SOON, "a request", || {
             call()
                 .err()
-                .filter(|error| !no_server(&error.status.message))
+                .filter(|error| !no_server(error.status.message()))
         });
-        assert_eq!(answered.status.code, Code::DeadlineExceeded);
+        assert_eq!(answered.status.code(), Code::DeadlineExceeded);
         keeper.cancel(&tag).unwrap();
         gone("no server any more");
     }
     keeper.delete("rpc_queue").unwrap();
     until(SOON, "no queue any more", || {
         let error = call().unwrap_err();
-        error.status.message.starts_with("no queue").then_some(())
+        error.status.message().starts_with("no queue").then_some(())
     });
     assert_eq!(client.stats().lost, 0, "looking costs no connection");
     runtime.block_on(client.close());

@@ -362,8 +362,8 @@ fn what_was_published_before_is_not_called_unavailable() {
         let failed = runtime.block_on(client.call("30", 10 * SOON));
         failed.unwrap_err().status
     });
-    assert_eq!(failure.code, Code::Unknown, "{failure}");
-    assert!(failure.message.starts_with("no queue"), "{failure}");
+    assert_eq!(failure.code(), Code::Unknown, "{failure}");
+    assert!(failure.message().starts_with("no queue"), "{failure}");
 
     let mut server = crate::call::Server::start(broker, &vhost);
     let (asked, ask) = tokio::sync::oneshot::channel();
@@ -380,10 +380,10 @@ fn what_was_published_before_is_not_called_unavailable() {
         let (outcome, ()) = runtime.block_on(async { tokio::join!(call, closed) });
         outcome.unwrap_err().status
     });
-    assert_eq!(failure.code, Code::Unknown, "{failure}");
+    assert_eq!(failure.code(), Code::Unknown, "{failure}");
     let failure = runtime
         .block_on(client.call("32", SOON))
         .unwrap_err()
         .status;
-    assert_eq!(failure.code, Code::Unavailable, "{failure}");
+    assert_eq!(failure.code(), Code::Unavailable, "{failure}");
 }

@@ -121,10 +121,14 @@ impl Tally {
                 (Code::Unknown, WRONG_VALUE, message)
             }
             Err(CallError { status, .. }) => {
-                if status.code == Code::DeadlineExceeded {
+                if status.code() == Code::DeadlineExceeded {
                     self.took(at - due.at);
                 }
-                (status.code, status.code.name(), status.message)
+                (
+                    status.code(),
+                    status.code().name(),
+                    status.message().to_owned(),
+                )
             }
         };
         let (status, code, message) = failure;

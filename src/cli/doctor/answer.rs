@@ -46,8 +46,8 @@ pub(super) fn answer(outcome: &Result<Number, CallError>) -> Finding {
 }
 
 fn failed(check: Check, status: &Status) -> Finding {
-    let Status { code, message } = status;
-    match code {
+    let message = status.message();
+    match status.code() {
         // The server replies, but rejects a small number.
         Code::InvalidArgument | Code::OutOfRange => {
             check.warning(message, "check server.max_n and its other limits")

@@ -4,6 +4,7 @@ mod foreign;
 
 use super::*;
 use proptest::prelude::*;
+use serde_json::json;
 
 fn request(format: Format) -> Request {
     let content_type = (format == Format::Json).then(|| "application/json".to_owned());
@@ -156,6 +157,39 @@ fn times_are_whole_microseconds_of_at_most_32_bits() {
 }
 
 #[test]
+fn details_travel_in_the_problem_object() {
+    let status =
+        Status::not_found("no such item").with_details(json!({"item": "tea\n", "left": [1]}));
+    let sent = |status: &Status, format| {
+        write(
+            &request(format),
+            Err(status.clone()),
+            &Trailer::default(),
+            1,
+        )
+    };
+    let message = sent(&status, Format::Json);
+    let expected = concat!(
+        r#"{"type":"urn:fibrpc:error:NOT_FOUND","title":"not found","detail":"no such item","#,
+        r#""code":"NOT_FOUND","retryable":false,"details":{"item":"tea\n","left":[1]}}"#
+    );
+    assert_eq!(String::from_utf8_lossy(&message.body), expected);
+    assert_eq!(read(message).0, Err(status.clone()));
+    // Text has no place for them.
+    let plain = Status::not_found("no such item");
+    assert_eq!(read(sent(&status, Format::Text)).0, Err(plain.clone()));
+    // Quotes included, one has the longest length and the other is longer.
+    let longest = plain
+        .clone()
+        .with_details("x".repeat(MAX_DETAILS_BYTES - 2));
+    assert_eq!(read(sent(&longest, Format::Json)).0, Err(longest));
+    let longer = plain
+        .clone()
+        .with_details("x".repeat(MAX_DETAILS_BYTES - 1));
+    assert_eq!(read(sent(&longer, Format::Json)).0, Err(plain));
+}
+
+#[test]
 fn an_error_with_code_ok_is_sent_as_internal() {
     for format in [Format::Text, Format::Json] {
         let status = Status::new(Code::Ok, "what");
@@ -178,7 +212,7 @@ fn long_messages_are_shortened() {
         ..message
     };
     assert_eq!(
-        read(foreign).0.unwrap_err().message.len(),
+        read(foreign).0.unwrap_err().message().len(),
         MAX_MESSAGE_CHARS + 3
     );
 }

@@ -55,7 +55,7 @@ fn due_in(ms: i64) -> Request {
 }
 
 fn admitted(cost: Cost, request: &Request, wait: Duration) -> Result<Admitted<&'static str>, Code> {
-    admit(&Costing(cost), request, &limits(), wait).map_err(|status| status.code)
+    admit(&Costing(cost), request, &limits(), wait).map_err(|status| status.code())
 }
 
 const LARGE: Duration = Duration::from_secs(1);
@@ -97,15 +97,15 @@ fn a_reply_may_be_as_large_as_the_limit() {
     };
     assert_eq!(answer(LIMIT).unwrap().body.len() as u64, LIMIT);
     let status = answer(LIMIT + 1).unwrap_err();
-    assert_eq!(status.code, Code::OutOfRange);
+    assert_eq!(status.code(), Code::OutOfRange);
     for words in [
         "about 1001 bytes, above",
         "limit of 1000 (server.max_reply_bytes",
     ] {
-        assert!(status.message.contains(words), "{}", status.message);
+        assert!(status.message().contains(words), "{}", status.message());
     }
     let failed = fitting(Err(Status::new(Code::Internal, "x")), &limits());
-    assert_eq!(failed.unwrap_err().code, Code::Internal);
+    assert_eq!(failed.unwrap_err().code(), Code::Internal);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_request_whose_body_was_not_kept_does_not_reach_the_service() {
             defect,
             ..request("")
         };
-        admit(&Any, &request, &limits(), Duration::ZERO).map_err(|status| status.code)
+        admit(&Any, &request, &limits(), Duration::ZERO).map_err(|status| status.code())
     };
     assert!(admitted(None).is_ok());
     assert!(admitted(Some(Defect::ReplyTo(Vec::new()))).is_ok());

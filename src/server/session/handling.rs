@@ -196,9 +196,7 @@ impl<S: Service> Session<S> {
         compute: Option<Duration>,
     ) -> Message {
         let outcome = admission::fitting(outcome, &self.settings.server);
-        let code = outcome
-            .as_ref()
-            .map_or_else(|status| status.code, |_| Code::Ok);
+        let code = outcome.as_ref().map_or_else(Status::code, |_| Code::Ok);
         tracing::debug!(
             fibrpc_code = code.name(),
             fibrpc_reply_to = request.reply_to.as_deref(),

@@ -37,9 +37,9 @@ fn errors_without_a_known_code_are_unknown() {
     ];
     for (header, kind, body, part) in table {
         let status = read_error(header, kind, false, body);
-        assert_eq!(status.code, Code::Unknown, "{status}");
+        assert_eq!(status.code(), Code::Unknown, "{status}");
         let message = format!("the server's error has no known code {part}");
-        assert_eq!(status.message, message);
+        assert_eq!(status.message(), message);
     }
 }
 
@@ -72,6 +72,23 @@ fn errors_with_an_unexpected_body_keep_their_code() {
             let status = read_error(header, kind, json, body);
             assert_eq!(status, Status::new(Code::Internal, message), "{body}");
         }
+    }
+}
+
+#[test]
+fn details_of_other_servers_are_read_if_they_can_be() {
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let table = [
+        ("null", None),
+        ("[1,{}]", Some(serde_json::json!([1, {}]))),
+        (deep.as_str(), None),
+    ];
+    for (details, expected) in table {
+        let header = Some(HeaderValue::Text("INTERNAL".into()));
+        let body = format!(r#"{{"detail":"x","details":{details}}}"#);
+        let status = read_error(header, Some(KIND_ERROR), true, &body);
+        assert_eq!(status.message(), "x");
+        assert_eq!(status.details(), expected.as_ref());
     }
 }
 
