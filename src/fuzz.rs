@@ -13,6 +13,7 @@ use crate::config::{
     BrokerUrl, Environment, Loaded, Overrides, Problem, Program, load_from, show_toml,
 };
 use crate::fibonacci::number;
+use crate::fibonacci::settings::KEYS;
 use crate::protocol::{Message, Properties, Request};
 
 /// A secret in inputs that must not appear in errors.
@@ -67,6 +68,7 @@ fn load(file: &[u8]) -> Result<Loaded, Vec<Problem>> {
     assert!(written.is_ok(), "{written:?}");
     let overrides = Overrides {
         config: Some(path.clone()),
+        keys: KEYS,
         ..Overrides::default()
     };
     let loaded = load_from(Program::Daemon, &overrides, &Environment::empty());

@@ -4,6 +4,7 @@ use super::exit;
 use super::output::{complain, warn};
 use super::terminal::Color;
 use crate::config::{Loaded, Overrides, Problem, Program, load, parse_duration};
+use crate::fibonacci::settings::KEYS;
 use clap::{ArgAction, Args, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,6 +70,7 @@ impl Common {
         Overrides {
             config: self.config.clone(),
             values: flags.into_iter().filter_map(set).collect(),
+            keys: KEYS,
         }
     }
 

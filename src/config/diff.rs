@@ -1,6 +1,6 @@
 //! What a reload changes, and what is required to apply it.
 
-use super::keys::{Config, Reload, keys};
+use super::keys::{Config, Reload};
 
 /// The keys whose values differ, by what applying them requires.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,7 +23,8 @@ impl Changes {
 /// Compares two configurations, passwords in URLs included.
 pub fn diff(old: &Config, new: &Config) -> Changes {
     let changed = |reload| {
-        let keys = keys().filter(|key| key.reload == reload && !(key.same)(old, new));
+        let keys = new.keys().iter();
+        let keys = keys.filter(|key| key.reload == reload && !key.same(old, new));
         keys.map(|key| key.name).collect()
     };
     Changes {

@@ -9,6 +9,7 @@ use super::kinds::{File, Host, Kind, Name, Number, OneOf, Period, Size, Switch, 
 use super::lists::{Names, Urls};
 use super::url::BrokerUrl;
 use super::words::{Level, LogTarget, QueueKind};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Value;
@@ -31,14 +32,54 @@ pub struct Key {
     pub name: &'static str,
     /// What a change requires.
     pub reload: Reload,
-    /// The TOML value that an environment variable's text stands for.
-    pub(super) from_text: fn(&str) -> Value,
-    pub(super) read: fn(&mut Config, &Value) -> Result<(), Fault>,
-    show: fn(&Config) -> Option<Value>,
-    pub(super) same: fn(&Config, &Config) -> bool,
+    access: Access,
+}
+
+/// Where the value of a key is.
+#[derive(Debug)]
+enum Access {
+    /// In a field of a section.
+    Field {
+        from_text: fn(&str) -> Value,
+        read: fn(&mut Config, &Value) -> Result<(), Fault>,
+        show: fn(&Config) -> Option<Value>,
+        same: fn(&Config, &Config) -> bool,
+    },
+    /// With the values of the service.
+    Service(&'static ServiceNumber),
 }
 
 impl Key {
+    /// The key of a service's own number. It must be in a section of the library's keys.
+    pub const fn service(number: &'static ServiceNumber, reload: Reload) -> Self {
+        Self {
+            name: number.name,
+            reload,
+            access: Access::Service(number),
+        }
+    }
+    /// The TOML value that an environment variable's text stands for.
+    pub(super) fn value_of(&self, text: &str) -> Value {
+        match self.access {
+            Access::Field { from_text, .. } => from_text(text),
+            Access::Service(number) => number.kind().value_of(text),
+        }
+    }
+    pub(super) fn read(&self, config: &mut Config, value: &Value) -> Result<(), Fault> {
+        match self.access {
+            Access::Field { read, .. } => read(config, value),
+            Access::Service(number) => {
+                config.service.set(number, number.kind().read(value)?);
+                Ok(())
+            }
+        }
+    }
+    pub(super) fn same(&self, one: &Config, other: &Config) -> bool {
+        match self.access {
+            Access::Field { same, .. } => same(one, other),
+            Access::Service(number) => one.service.get(number) == other.service.get(number),
+        }
+    }
     /// The environment variable that sets it, for example `FIBRPC_BROKER__TLS__CA_FILE`.
     pub fn variable(&self) -> String {
         format!("{PREFIX}{}", self.name.replace('.', "__").to_uppercase())
@@ -49,7 +90,10 @@ impl Key {
     }
     /// Its value as TOML, if it has one. Passwords in URLs are `***`.
     pub fn value(&self, config: &Config) -> Option<Value> {
-        (self.show)(config)
+        match self.access {
+            Access::Field { show, .. } => show(config),
+            Access::Service(number) => number.kind().show(&config.service.get(number)),
+        }
     }
     /// Its table and its name within that, for example `broker.tls` and `ca_file`.
     pub fn parts(&self) -> (&'static str, &'static str) {
@@ -60,25 +104,39 @@ impl Key {
 /// The prefix of our environment variables.
 pub(super) const PREFIX: &str = "FIBRPC_";
 
-/// All keys, table by table.
-pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
-    [BROKER, TLS, RECONNECT, QUEUE, SERVER, CLIENT, LOG]
-        .into_iter()
-        .flatten()
+/// The table of keys: those of the library, and those of the service that a program runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keys {
+    service: &'static [Key],
 }
 
-/// The key with a dotted name.
-pub fn find(name: &str) -> Option<&'static Key> {
-    keys().find(|key| key.name == name)
-}
-
-/// Whether a dotted name is that of a table.
-pub(super) fn is_section(name: &str) -> bool {
-    keys().any(|key| {
-        key.name
-            .strip_prefix(name)
-            .is_some_and(|rest| rest.starts_with('.'))
-    })
+impl Keys {
+    /// The library's keys, and these.
+    pub const fn with_service(service: &'static [Key]) -> Self {
+        Self { service }
+    }
+    /// All keys, section by section.
+    pub fn iter(self) -> impl Iterator<Item = &'static Key> + Clone {
+        let sections = [BROKER, TLS, RECONNECT, QUEUE, SERVER, CLIENT, LOG];
+        sections.into_iter().flat_map(move |section| {
+            let name = section.first().map(|key| key.parts().0);
+            let service = self.service.iter();
+            let service = service.filter(move |key| Some(key.parts().0) == name);
+            section.iter().chain(service)
+        })
+    }
+    /// The key with a dotted name.
+    pub fn find(self, name: &str) -> Option<&'static Key> {
+        self.iter().find(|key| key.name == name)
+    }
+    /// Whether a dotted name is that of a section.
+    pub(super) fn is_section(self, name: &str) -> bool {
+        self.iter().any(|key| {
+            key.name
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('.'))
+        })
+    }
 }
 
 /// Everything that can be configured.
@@ -94,6 +152,64 @@ pub struct Config {
     pub client: Client,
     /// Logs.
     pub log: Log,
+    /// What the service of a program adds.
+    pub service: Service,
+}
+
+impl Config {
+    /// All keys of this configuration.
+    pub fn keys(&self) -> Keys {
+        self.service.keys
+    }
+}
+
+/// A number from 0 to `max` that belongs to the service of a program, which defines it.
+#[derive(Debug)]
+pub struct ServiceNumber {
+    /// Its dotted key.
+    pub name: &'static str,
+    /// The value if it is not set.
+    pub default: u64,
+    /// The largest value.
+    pub max: u64,
+}
+
+impl ServiceNumber {
+    fn kind(&self) -> Number<u64> {
+        Number(0..=self.max)
+    }
+}
+
+/// The values of a service's own keys. Equal if the values are.
+#[derive(Debug, Clone, Default)]
+pub struct Service {
+    pub(super) keys: Keys,
+    /// By key, those that are not the default.
+    values: BTreeMap<&'static str, u64>,
+}
+
+impl PartialEq for Service {
+    fn eq(&self, other: &Self) -> bool {
+        self.values == other.values
+    }
+}
+
+impl Eq for Service {}
+
+impl Service {
+    /// The value of a key.
+    pub fn get(&self, number: &ServiceNumber) -> u64 {
+        let value = self.values.get(number.name);
+        value.copied().unwrap_or(number.default)
+    }
+    /// Sets the value of a key.
+    pub fn set(&mut self, number: &ServiceNumber, value: u64) {
+        if value == number.default {
+            self.values.remove(number.name);
+        } else {
+            self.values.insert(number.name, value);
+        }
+    }
 }
 
 macro_rules! field {
@@ -126,13 +242,15 @@ macro_rules! section {
         static $table: &[Key] = &[$(Key {
             name: $name,
             reload: Reload::$reload,
-            from_text: |text| $kind.value_of(text),
-            read: |config, value| {
-                field!(config $path $field) = $kind.read(value)?;
-                Ok(())
+            access: Access::Field {
+                from_text: |text| $kind.value_of(text),
+                read: |config, value| {
+                    field!(config $path $field) = $kind.read(value)?;
+                    Ok(())
+                },
+                show: |config| $kind.show(&field!(config $path $field)),
+                same: |one, other| field!(one $path $field) == field!(other $path $field),
             },
-            show: |config| $kind.show(&field!(config $path $field)),
-            same: |one, other| field!(one $path $field) == field!(other $path $field),
         }),+];
     };
 }
@@ -142,9 +260,6 @@ const HOUR: u64 = 60 * MINUTE;
 
 /// RabbitMQ's own limit of a message, `max_message_size`.
 const MAX_MESSAGE: u64 = 512 << 20;
-
-/// The result of a larger n has more digits than the largest message has bytes.
-const MAX_N: u64 = 2_500_000_000;
 
 section! {
     /// How to reach the broker.
@@ -208,8 +323,6 @@ section! {
     prefetch: u16 = 64, "server.prefetch" Hot Number(1..=u16::MAX);
     /// Large computations at once; 0 means one per core except one, which is left to serve.
     concurrency: usize = 0, "server.concurrency" Hot Number(0..=1024_usize);
-    /// The largest n that is answered.
-    max_n: u64 = 1_000_000, "server.max_n" Hot Number(0..=MAX_N);
     /// The largest reply body in bytes.
     max_reply_bytes: u64 = 15 << 20, "server.max_reply_bytes" Hot Size(1024..=MAX_MESSAGE);
     /// The largest request body in bytes that is kept in memory.

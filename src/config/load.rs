@@ -5,7 +5,7 @@ use super::environment::{CONFIG_VARIABLE, Environment};
 use super::exposure::exposed_key;
 use super::fault::Fault;
 use super::file::{ReadError, read_text};
-use super::keys::{Config, keys};
+use super::keys::{Config, Keys};
 use super::loaded::Loaded;
 use super::problem::{Problem, one_line};
 use super::source::Settings;
@@ -25,13 +25,15 @@ pub enum Program {
     Client,
 }
 
-/// What the command line says about the configuration.
+/// What a program and its command line say about the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     /// `--config FILE`: replaces the files.
     pub config: Option<PathBuf>,
     /// Flags, as (dotted key, TOML value), for example `("queue.name", "jobs".into())`.
     pub values: Vec<(&'static str, toml::Value)>,
+    /// The keys that there are.
+    pub keys: Keys,
 }
 
 /// Loads everything for this process. The `Err` holds all problems, never none.
@@ -45,7 +47,10 @@ pub fn load_from(
     overrides: &Overrides,
     environment: &Environment,
 ) -> Result<Loaded, Vec<Problem>> {
-    let mut settings = Settings::default();
+    let mut settings = Settings {
+        keys: overrides.keys,
+        ..Settings::default()
+    };
     let named = overrides.config.clone();
     if let Some(path) = named.or_else(|| environment.path(CONFIG_VARIABLE)) {
         add_file_and_drop_ins(&mut settings, &path, Need::Required);
@@ -129,13 +134,14 @@ fn finish(
         warnings: settings.warnings,
         origins: settings.merged,
     };
+    loaded.config.service.keys = settings.keys;
     let mut wrong = Vec::new();
-    for key in keys() {
+    for key in settings.keys.iter() {
         // An error here only means that no source sets the key.
         let Ok(place) = loaded.origins.extract_inner::<usize>(key.name) else {
             continue;
         };
-        if let Err(fault) = (key.read)(&mut loaded.config, &settings.values[place]) {
+        if let Err(fault) = key.read(&mut loaded.config, &settings.values[place]) {
             let (name, origin) = (key.name, loaded.origin(key.name));
             let Fault { what, shown, help } = fault;
             let text = format!("{name}: {what}, is {shown} ({origin}); {help}");

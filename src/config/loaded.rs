@@ -1,6 +1,6 @@
 //! A loaded configuration: its values, and where each came from, which figment remembers.
 
-use super::keys::{Config, keys};
+use super::keys::Config;
 use figment::{Figment, Metadata};
 use std::path::{Path, PathBuf};
 use toml::Value;
@@ -65,7 +65,7 @@ impl Loaded {
 
     /// All keys with their values and origins, in the order of the key table.
     pub fn entries(&self) -> Vec<Entry> {
-        let entries = keys().map(|key| Entry {
+        let entries = self.config.keys().iter().map(|key| Entry {
             key: key.name,
             value: key.value(&self.config),
             origin: self.origin(key.name).to_owned(),

@@ -1,6 +1,5 @@
 //! The configuration as text: each value in its TOML form, with where it came from; no passwords.
 
-use super::keys::keys;
 use super::loaded::Loaded;
 use crate::text::is_unsafe;
 use toml::Value;
@@ -10,7 +9,7 @@ use toml::Value;
 pub fn show_toml(loaded: &Loaded) -> String {
     let mut lines = Vec::new();
     let mut section = "";
-    for (key, entry) in keys().zip(loaded.entries()) {
+    for (key, entry) in loaded.config.keys().iter().zip(loaded.entries()) {
         let (table, name) = key.parts();
         if table != section {
             let gap = if section.is_empty() { "" } else { "\n" };

@@ -5,7 +5,7 @@
 //! remembers their origins. The values themselves, which may be URLs with passwords, never enter it.
 
 use super::environment::{CONFIG_VARIABLE, Environment};
-use super::keys::{Key, PREFIX, find, is_section, keys};
+use super::keys::{Key, Keys, PREFIX};
 use super::problem::{Problem, one_line};
 use super::unknown::{not_a_setting, unknown_key, unknown_variable};
 use figment::value::{Dict, Map};
@@ -18,6 +18,8 @@ use toml::de::{DeTable, DeValue, Error, ValueDeserializer};
 /// What the sources have given so far, added from the lowest layer to the highest.
 #[derive(Default)]
 pub(super) struct Settings {
+    /// The keys that there are.
+    pub(super) keys: Keys,
     /// The values of keys, merged or overridden.
     pub(super) values: Vec<Value>,
     /// For each key that is set, the place in `values`, with its origin as metadata.
@@ -98,16 +100,17 @@ impl Settings {
             if name == CONFIG_VARIABLE {
                 continue;
             }
-            match (keys().find(|key| key.variable() == name), value.to_str()) {
-                (Some(key), Some(text)) => self.add(key, (key.from_text)(text), name, None),
+            let known = self.keys.iter().find(|key| key.variable() == name);
+            match (known, value.to_str()) {
+                (Some(key), Some(text)) => self.add(key, key.value_of(text), name, None),
                 (Some(key), None) => self.problems.push(Problem::new(&format!(
                     "{}: is not UTF-8 ({name}); write it in UTF-8",
                     key.name
                 ))),
                 (None, _) if name.starts_with(PREFIX) && name.contains("__") => {
-                    self.problems.push(unknown_variable(name));
+                    self.problems.push(unknown_variable(self.keys, name));
                 }
-                (None, _) => self.warnings.extend(not_a_setting(name)),
+                (None, _) => self.warnings.extend(not_a_setting(self.keys, name)),
             }
         }
     }
@@ -116,9 +119,9 @@ impl Settings {
     pub(super) fn add_flags(&mut self, values: &[(&'static str, Value)]) {
         const ORIGIN: &str = "command line";
         for (name, value) in values {
-            match find(name) {
+            match self.keys.find(name) {
                 Some(key) => self.add(key, value.clone(), ORIGIN, None),
-                None => self.problems.push(unknown_key(name, ORIGIN)),
+                None => self.problems.push(unknown_key(self.keys, name, ORIGIN)),
             }
         }
     }
@@ -137,6 +140,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn table(&mut self, prefix: &str, table: DeTable<'_>) {
+        let keys = self.settings.keys;
         // In the order of the file, whatever order the map has.
         let mut entries: Vec<_> = table.into_iter().collect();
         entries.sort_by_key(|(name, _)| name.span().start);
@@ -149,7 +153,7 @@ impl Walk<'_> {
             };
             // A quoted key may contain dots and would pass for a path.
             let is_path = !name.contains('.');
-            if is_path && is_section(&full) {
+            if is_path && keys.is_section(&full) {
                 match node.into_inner() {
                     DeValue::Table(inner) => self.table(&full, inner),
                     _ => self.problem(|| Problem::new(&format!(
@@ -159,12 +163,12 @@ impl Walk<'_> {
                 continue;
             }
             match (
-                find(&full).filter(|_| is_path),
+                keys.find(&full).filter(|_| is_path),
                 Value::deserialize(ValueDeserializer::from(node)),
             ) {
                 (_, Err(error)) => self.syntax_error(&error),
                 (Some(key), Ok(value)) => self.settings.add(key, value, &origin, Some(self.path)),
-                (None, Ok(_)) => self.problem(|| unknown_key(&full, &origin)),
+                (None, Ok(_)) => self.problem(|| unknown_key(keys, &full, &origin)),
             }
         }
     }

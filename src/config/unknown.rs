@@ -1,13 +1,13 @@
 //! Messages about unknown keys and variables: what was probably meant, or where that is configured.
 
 use super::environment::CONFIG_VARIABLE;
-use super::keys::{Key, PREFIX, find, keys};
+use super::keys::{Key, Keys, PREFIX};
 use super::problem::Problem;
 use super::redact::redact_urls;
 
 /// An unknown key or table in a file or among the flags.
-pub(super) fn unknown_key(name: &str, origin: &str) -> Problem {
-    let help = match near_key(name) {
+pub(super) fn unknown_key(keys: Keys, name: &str, origin: &str) -> Problem {
+    let help = match near_key(keys, name) {
         Some(near) => format!("did you mean {near}?"),
         None => moved(name)
             .unwrap_or("see fibrpc.toml(5) for all keys")
@@ -19,8 +19,8 @@ pub(super) fn unknown_key(name: &str, origin: &str) -> Problem {
 }
 
 /// A variable with our prefix that sets no key.
-pub(super) fn unknown_variable(name: &str) -> Problem {
-    let help = match near_variable(name) {
+pub(super) fn unknown_variable(keys: Keys, name: &str) -> Problem {
+    let help = match near_variable(keys, name) {
         Some(near) => format!("did you mean {near}?"),
         None => moved(&dotted(name)).unwrap_or("unset it").into(),
     };
@@ -28,11 +28,11 @@ pub(super) fn unknown_variable(name: &str) -> Problem {
 }
 
 /// The key or table that was probably meant.
-fn near_key(name: &str) -> Option<&'static str> {
+fn near_key(keys: Keys, name: &str) -> Option<&'static str> {
     let wanted = name.replace('-', "_").to_lowercase();
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-    let names = keys().map(|key| key.name);
-    let mut both = names.clone().chain(keys().map(|key| key.parts().0));
+    let names = keys.iter().map(|key| key.name);
+    let mut both = names.clone().chain(keys.iter().map(|key| key.parts().0));
     if let Some(same) = both.clone().find(|known| *known == wanted) {
         return Some(same);
     }
@@ -48,7 +48,7 @@ fn near_key(name: &str) -> Option<&'static str> {
 }
 
 /// A warning about a variable that sets no key, if it looks like a misspelt one. Others belong to other programs.
-pub(super) fn not_a_setting(name: &str) -> Option<String> {
+pub(super) fn not_a_setting(keys: Keys, name: &str) -> Option<String> {
     // A byte order mark before it or lower case letters are easily overlooked.
     let plain = name
         .trim_matches(|c: char| !c.is_ascii_alphanumeric())
@@ -62,7 +62,7 @@ pub(super) fn not_a_setting(name: &str) -> Option<String> {
     let is_file = plain.starts_with(CONFIG_VARIABLE);
     let near = is_file
         .then(|| CONFIG_VARIABLE.to_owned())
-        .or_else(|| near_variable(&plain));
+        .or_else(|| near_variable(keys, &plain));
     let help = match near {
         Some(near) => format!("did you mean {near}?"),
         None => elsewhere()?.to_owned(),
@@ -74,14 +74,14 @@ pub(super) fn not_a_setting(name: &str) -> Option<String> {
 }
 
 /// The variable that was probably meant.
-fn near_variable(name: &str) -> Option<String> {
-    if let Some(near) = near_key(&dotted(name)) {
-        return find(near).map(Key::variable);
+fn near_variable(keys: Keys, name: &str) -> Option<String> {
+    if let Some(near) = near_key(keys, &dotted(name)) {
+        return keys.find(near).map(Key::variable);
     }
     // With one underscore instead of two, or without the first table.
     let end = name.replace("__", "_").replacen(PREFIX, "_", 1);
     let same = |variable: &String| variable.replace("__", "_").ends_with(&end);
-    let mut same = keys().map(Key::variable).filter(same);
+    let mut same = keys.iter().map(Key::variable).filter(same);
     same.next().filter(|_| same.next().is_none())
 }
 
@@ -104,14 +104,14 @@ fn moved(name: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{near_key, unknown_key, unknown_variable};
+    use super::{Keys, near_key, unknown_key, unknown_variable};
 
     #[test]
     fn misspelt_keys_are_recognised() {
         for (wrong, right) in [
             ("broker.heartbeet", Some("broker.heartbeat")),
             ("broker.heartbeta", Some("broker.heartbeat")),
-            ("server.max-n", Some("server.max_n")),
+            ("server.drain-timeout", Some("server.drain_timeout")),
             ("Server.Prefetch", Some("server.prefetch")),
             ("heartbeat", Some("broker.heartbeat")),
             ("server.ca_file", Some("broker.tls.ca_file")),
@@ -124,7 +124,7 @@ mod tests {
             ("x", None),
             ("", None),
         ] {
-            assert_eq!(near_key(wrong), right, "{wrong}");
+            assert_eq!(near_key(Keys::default(), wrong), right, "{wrong}");
         }
     }
 
@@ -132,23 +132,23 @@ mod tests {
     fn messages_suggest_what_was_meant() {
         for (problem, text) in [
             (
-                unknown_key("log.levle", "a.toml:3"),
+                unknown_key(Keys::default(), "log.levle", "a.toml:3"),
                 "log.levle: unknown key (a.toml:3); did you mean log.level?",
             ),
             (
-                unknown_key("broker.user", "a.toml:3"),
+                unknown_key(Keys::default(), "broker.user", "a.toml:3"),
                 "broker.user: unknown key (a.toml:3); set it in broker.url",
             ),
             (
-                unknown_key("amqp://u:k4nary@h", "a\n.toml:3"),
+                unknown_key(Keys::default(), "amqp://u:k4nary@h", "a\n.toml:3"),
                 "amqp://***@h: unknown key (a\\n.toml:3); see fibrpc.toml(5) for all keys",
             ),
             (
-                unknown_variable("FIBRPC_BROKER__URLS"),
+                unknown_variable(Keys::default(), "FIBRPC_BROKER__URLS"),
                 "FIBRPC_BROKER__URLS: unknown setting (environment); did you mean FIBRPC_BROKER__URL?",
             ),
             (
-                unknown_variable("FIBRPC_BROKER__PASSWORD"),
+                unknown_variable(Keys::default(), "FIBRPC_BROKER__PASSWORD"),
                 "FIBRPC_BROKER__PASSWORD: unknown setting (environment); \
                  put it into a file and set broker.password_file",
             ),

@@ -1,6 +1,7 @@
 //! The command line of `fibrpcd`. Few flags: everything else is configuration.
 
 use crate::config::Overrides;
+use crate::fibonacci::settings::KEYS;
 use clap::Parser;
 use std::path::PathBuf;
 
@@ -45,6 +46,7 @@ impl Args {
                 .into_iter()
                 .filter_map(|(key, value)| Some((key, value.as_deref()?.into())))
                 .collect(),
+            keys: KEYS,
         }
     }
 }

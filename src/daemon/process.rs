@@ -10,6 +10,7 @@ use super::reload;
 use super::signals::{Signal, Signals};
 use crate::config::{Config, Loaded, Overrides};
 use crate::fibonacci::service::Fibonacci;
+use crate::fibonacci::settings::max_n;
 use crate::server::{Handle, Outcome, Server, Stop, log};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,8 +30,8 @@ pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Loggin
     };
     warn(&loaded.warnings);
     let config = loaded.config;
-    let max_n = Arc::new(AtomicU64::new(config.server.max_n));
-    let (server, handle) = Server::new(Fibonacci::new(max_n.clone()), config.clone());
+    let limit = Arc::new(AtomicU64::new(max_n(&config)));
+    let (server, handle) = Server::new(Fibonacci::new(limit.clone()), config.clone());
     let mut server = server.with_program("fibrpcd");
     if let Some(directory) = state_directory() {
         server = server.with_state_directory(directory);
@@ -41,7 +42,7 @@ pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Loggin
         config,
         overrides,
         handle,
-        max_n,
+        max_n: limit,
         logging,
     };
     let mut tick = tokio::time::interval(process.notify.interval());
@@ -140,7 +141,7 @@ impl Process<'_> {
     fn put_in_force(&mut self, accepted: reload::Accepted) {
         let config = accepted.config;
         self.logging.set_level(config.log.level);
-        self.max_n.store(config.server.max_n, Ordering::Relaxed);
+        self.max_n.store(max_n(&config), Ordering::Relaxed);
         self.notify.ready_within(config.server.ready_timeout);
         self.handle.reconfigure(config.clone());
         self.config = config;

@@ -78,7 +78,7 @@ mod tests {
         let file = folder.path().join("fibrpc.toml");
         let overrides = Overrides {
             config: Some(file.clone()),
-            values: Vec::new(),
+            ..Overrides::default()
         };
         std::fs::write(&file, "[server]\nprefetch = 0\n[queue]\nnam = \"jobs\"\n").unwrap();
         let problems = read_again(&overrides, &Config::default()).unwrap_err();

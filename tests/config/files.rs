@@ -1,7 +1,7 @@
 //! Unusual files: pipes, links, the null device, encodings, and names that only shells understand.
 
-use super::{Folder, load_file, with_config};
-use fibrpc::config::{Environment, Overrides, Program, ReadError, load_from, read_file};
+use super::{Folder, load_file, overrides, with_config};
+use fibrpc::config::{Environment, Program, ReadError, load_from, read_file};
 use std::fs::{self, OpenOptions};
 use std::io::{PipeReader, Write as _};
 use std::os::fd::AsRawFd as _;
@@ -149,7 +149,7 @@ fn a_dangling_link_is_an_error_and_not_a_missing_file() {
     let system = folder.path("etc.toml");
     symlink("/nonexistent/etc.toml", &system).unwrap();
     let environment = Environment::empty().with_system_file(&system);
-    let load = |program| load_from(program, &Overrides::default(), &environment);
+    let load = |program| load_from(program, &overrides(), &environment);
     let problem = "cannot read etc.toml: is a link to a file that does not exist";
     let problems = load(Program::Daemon).unwrap_err();
     assert_eq!(folder.plain(&problems[0].0), problem);
@@ -162,7 +162,7 @@ fn a_home_that_is_not_a_folder_has_no_file() {
     let environment = Environment::empty()
         .with_system_file("/nonexistent/fibrpc.toml")
         .with("HOME", "/dev/null");
-    let loaded = load_from(Program::Client, &Overrides::default(), &environment).unwrap();
+    let loaded = load_from(Program::Client, &overrides(), &environment).unwrap();
     assert!(loaded.files.is_empty() && loaded.warnings.is_empty());
 }
 
@@ -186,7 +186,7 @@ fn names_that_only_a_shell_or_a_browser_understands_get_a_hint() {
         assert!(problem.starts_with(&expected), "{problem}");
         assert!(problem.contains(hint), "{problem}");
         let environment = Environment::empty().with("FIBRPC_CONFIG", name);
-        let problems = load_from(Program::Client, &Overrides::default(), &environment);
+        let problems = load_from(Program::Client, &overrides(), &environment);
         assert_eq!(problems.unwrap_err()[0].0, problem);
     }
     // An existing file is read, whatever its name.

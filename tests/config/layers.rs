@@ -1,7 +1,8 @@
 //! Files, drop-ins, environment and flags: which value wins, and its origin.
 
-use super::{Folder, load_file, load_variables, with_config};
+use super::{Folder, KEYS, load_file, load_variables, overrides, with_config};
 use fibrpc::config::{Config, Environment, Overrides, Program, Secret, load_from};
+use fibrpc::fibonacci::settings::max_n;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -45,11 +46,12 @@ fn later_layers_win_key_by_key() {
     let overrides = Overrides {
         config: None,
         values: vec![("broker.connect_timeout", "6s".into())],
+        keys: KEYS,
     };
     let loaded = load_from(Program::Client, &overrides, &environment).unwrap();
 
     let (server, broker) = (&loaded.config.server, &loaded.config.broker);
-    assert_eq!((server.prefetch, server.max_n), (3, 4));
+    assert_eq!((server.prefetch, max_n(&loaded.config)), (3, 4));
     assert_eq!(server.reply_to_allow, ["c"]);
     assert_eq!(broker.heartbeat, Duration::from_secs(5));
     assert_eq!(broker.connect_timeout, Duration::from_secs(6));
@@ -73,14 +75,11 @@ fn later_layers_win_key_by_key() {
     }
 
     let daemon = load_from(Program::Daemon, &overrides, &environment).unwrap();
-    assert_eq!(
-        daemon.config.server.max_n, 1,
-        "the user's file is the client's"
-    );
+    assert_eq!(max_n(&daemon.config), 1, "the user's file is the client's");
     let xdg = folder.write("xdg/fibrpc/fibrpc.toml", "server.max_n = 5\n");
     let environment = environment.with("XDG_CONFIG_HOME", folder.path("xdg"));
     let client = load_from(Program::Client, &overrides, &environment).unwrap();
-    assert_eq!(client.config.server.max_n, 5);
+    assert_eq!(max_n(&client.config), 5);
     assert_eq!(client.files.last(), Some(&xdg));
 }
 
@@ -98,11 +97,11 @@ fn a_named_file_replaces_the_others_and_has_drop_ins() {
     let flag = folder.write("flag.toml", "server.max_n = 8");
     folder.write("flag.toml.d/1.toml", "server.prefetch = 9");
 
-    let loaded = load_from(Program::Client, &Overrides::default(), &environment).unwrap();
-    assert_eq!(loaded.config.server.max_n, 7);
+    let loaded = load_from(Program::Client, &overrides(), &environment).unwrap();
+    assert_eq!(max_n(&loaded.config), 7);
     let loaded = load_from(Program::Client, &with_config(&flag), &environment).unwrap();
     assert_eq!(
-        (loaded.config.server.max_n, loaded.config.server.prefetch),
+        (max_n(&loaded.config), loaded.config.server.prefetch),
         (8, 9)
     );
 
@@ -118,7 +117,7 @@ fn a_named_file_replaces_the_others_and_has_drop_ins() {
         "cannot read no.toml: no such file"
     );
     let environment = environment.with("FIBRPC_CONFIG", "");
-    assert!(load_from(Program::Daemon, &Overrides::default(), &environment).is_err());
+    assert!(load_from(Program::Daemon, &overrides(), &environment).is_err());
     let nothing = load_file(Path::new("/dev/null")).unwrap();
     assert_eq!(nothing.config, Config::default());
 }
@@ -129,7 +128,7 @@ fn a_system_file_that_cannot_be_read_stops_the_daemon_only() {
     fs::create_dir(folder.path("etc.toml")).unwrap();
     folder.write("etc.toml.d", "a file where a folder is due");
     let environment = Environment::empty().with_system_file(folder.path("etc.toml"));
-    let load = |program| load_from(program, &Overrides::default(), &environment);
+    let load = |program| load_from(program, &overrides(), &environment);
     let expected = [
         "cannot read etc.toml: is a directory",
         "cannot read etc.toml.d: ",
@@ -243,7 +242,7 @@ fn a_variable_that_is_not_utf8_is_refused() {
         .with_system_file("/nonexistent/fibrpc.toml")
         .with("FIBRPC_QUEUE__NAME", bytes.clone())
         .with("SOMETHING_ELSE", bytes);
-    let problems = load_from(Program::Daemon, &Overrides::default(), &environment).unwrap_err();
+    let problems = load_from(Program::Daemon, &overrides(), &environment).unwrap_err();
     let problems: Vec<_> = problems.into_iter().map(|problem| problem.0).collect();
     assert_eq!(
         problems,

@@ -14,6 +14,7 @@ mod values;
 mod warnings;
 
 use fibrpc::config::{Environment, Loaded, Overrides, Problem, Program, load_from};
+use fibrpc::fibonacci::settings::KEYS;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -40,9 +41,17 @@ impl Folder {
     }
 }
 
+fn overrides() -> Overrides {
+    Overrides {
+        keys: KEYS,
+        ..Overrides::default()
+    }
+}
+
 fn with_config(path: &Path) -> Overrides {
     Overrides {
         config: Some(path.to_owned()),
+        keys: KEYS,
         ..Overrides::default()
     }
 }
@@ -64,6 +73,6 @@ fn load_variables(variables: &[(&str, &str)]) -> Result<Loaded, Vec<String>> {
     let environment = variables.iter().fold(Environment::empty(), add);
     let folder = Folder::new();
     let environment = environment.with_system_file(folder.path("none.toml"));
-    let loaded = load_from(Program::Daemon, &Overrides::default(), &environment);
+    let loaded = load_from(Program::Daemon, &overrides(), &environment);
     loaded.map_err(|problems| problems.into_iter().map(|problem| problem.0).collect())
 }

@@ -1,7 +1,8 @@
 //! Problems are reported all at once, in one line each, with their places.
 
 use super::{Folder, load_file, load_text, with_config};
-use fibrpc::config::{Environment, Overrides, Program, load_from};
+use fibrpc::config::{Environment, Keys, Overrides, Program, load_from};
+use fibrpc::fibonacci::settings::max_n;
 use std::time::Duration;
 
 #[test]
@@ -141,4 +142,26 @@ fn a_value_that_toml_cannot_hold_does_not_hide_other_problems() {
     for (problem, start) in problems.iter().zip(starts) {
         assert!(problem.starts_with(start), "{problem}");
     }
+}
+
+#[test]
+fn the_keys_of_a_service_are_known_with_it_alone() {
+    let folder = Folder::new();
+    let path = folder.write("a.toml", "server.max_n = 7");
+    let with = with_config(&path);
+    let load = |overrides: &Overrides| load_from(Program::Daemon, overrides, &Environment::empty());
+    let loaded = load(&with).unwrap();
+    assert_eq!(max_n(&loaded.config), 7);
+    let without = Overrides {
+        keys: Keys::default(),
+        ..with
+    };
+    let problems = load(&without).unwrap_err();
+    let text = "server.max_n: unknown key (a.toml:1); see fibrpc.toml(5) for all keys";
+    assert_eq!(folder.plain(&problems[0].0), text);
+    let misspelt = load_text("server.max-n = 7").unwrap_err();
+    assert!(
+        misspelt[0].ends_with("did you mean server.max_n?"),
+        "{misspelt:?}"
+    );
 }

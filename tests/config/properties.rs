@@ -91,8 +91,8 @@ proptest! {
             .with("FIBRPC_SERVER__REPLY_TO_ALLOW", format!("['{url}']"))
             .with("FIBRPC_PASSWORD", &url);
         let overrides = Overrides {
-            config: None,
             values: vec![("broker.url", url.as_str().into())],
+            ..Overrides::default()
         };
         let loaded = load_from(Program::Client, &overrides, &environment);
         assert!(!outputs(&loaded).contains("K4NARY"));

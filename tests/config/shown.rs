@@ -1,8 +1,8 @@
 //! What follows from the table of keys: the shipped file, `show_toml`, `diff`.
 
-use super::{Folder, load_text, with_config};
+use super::{Folder, KEYS, load_text, with_config};
 use fibrpc::config::{
-    self, Config, Environment, Program, Reload, Secret, diff, keys, load_from, show_json, show_toml,
+    self, Config, Environment, Program, Reload, Secret, diff, load_from, show_json, show_toml,
 };
 
 /// The shipped file with every key uncommented.
@@ -35,7 +35,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
     let text = shipped_with_all_keys();
     let loaded = load_text(&text).unwrap();
     let table: toml::Table = text.parse().unwrap();
-    for key in keys() {
+    for key in KEYS.iter() {
         let inner = key
             .name
             .split('.')
@@ -59,13 +59,13 @@ fn the_shipped_file_shows_every_key_with_its_default() {
 
 #[test]
 fn keys_are_unique_and_have_a_variable() {
-    let mut names: Vec<_> = keys().map(|key| key.name).collect();
+    let mut names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
     assert!(names.contains(&"broker.reconnect.max"));
-    let variable = config::keys::find("broker.tls.ca_file").unwrap().variable();
+    let variable = KEYS.find("broker.tls.ca_file").unwrap().variable();
     assert_eq!(variable, "FIBRPC_BROKER__TLS__CA_FILE");
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), keys().count());
+    assert_eq!(names.len(), KEYS.iter().count());
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn the_shown_configuration_loads_to_the_same_values() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(lines.len(), keys().count());
+    assert_eq!(lines.len(), KEYS.iter().count());
     let timeout = serde_json::json!({"key": "client.timeout", "value": "1m30s", "origin": "FIBRPC_CLIENT__TIMEOUT"});
     assert!(lines.contains(&timeout));
 }
@@ -167,7 +167,7 @@ fn a_reload_finds_what_changed() {
         ("log.level = \"debug\"", vec!["log.level"], vec![], vec![]),
         (
             "server = { prefetch = 1, max_n = 1, drain_timeout = \"1s\", instance = \"x\" }\nlog.target = \"stderr\"",
-            vec!["server.prefetch", "server.max_n", "server.drain_timeout"],
+            vec!["server.prefetch", "server.drain_timeout", "server.max_n"],
             vec![],
             vec!["server.instance", "log.target"],
         ),
@@ -192,6 +192,6 @@ fn a_reload_finds_what_changed() {
         ["broker.url"],
         "a new password is a change"
     );
-    let class = |name| config::keys::find(name).unwrap().reload;
+    let class = |name| KEYS.find(name).unwrap().reload;
     assert_eq!(class("broker.heartbeat"), Reload::Session);
 }

@@ -2,7 +2,8 @@
 
 use super::{read, root, text, tool};
 use fibrpc::client::failure_kind::FAILURE_KINDS;
-use fibrpc::config::{Reload, keys};
+use fibrpc::config::Reload;
+use fibrpc::fibonacci::settings::KEYS;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -36,7 +37,7 @@ fn entry(key: &str) -> (String, String) {
 
 #[test]
 fn every_key_with_its_default_and_its_kind_of_reload() {
-    for key in keys() {
+    for key in KEYS.iter() {
         let (term, body) = entry(key.name);
         let default = match key.default_value() {
             Some(toml::Value::String(text)) => format!(" No = {}", format!("Qq {text}").trim()),
@@ -58,7 +59,7 @@ fn no_key_that_is_none() {
     for section in ["BROKER", "QUEUE", "SERVER", "CLIENT", "LOG"] {
         for term in terms(CONFIGURATION, section) {
             let name = term.split_whitespace().nth(1).unwrap();
-            assert!(keys().any(|key| key.name == name), "{name}");
+            assert!(KEYS.iter().any(|key| key.name == name), "{name}");
         }
     }
 }

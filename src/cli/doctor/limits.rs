@@ -4,7 +4,7 @@
 //! sources of RabbitMQ and `LavinMQ`.
 
 use super::finding::{Check, Finding};
-use crate::config::{Config, QueueKind, keys};
+use crate::config::{Config, QueueKind};
 
 const MIB: u64 = 1 << 20;
 
@@ -69,7 +69,10 @@ fn rabbitmq(version: (u32, u32, u32), config: &Config) -> Vec<Finding> {
         _ => 128 * MIB,
     };
     if config.server.max_reply_bytes > largest {
-        let ours = keys::find("server.max_reply_bytes").and_then(|key| key.value(config));
+        let ours = config
+            .keys()
+            .find("server.max_reply_bytes")
+            .and_then(|key| key.value(config));
         findings.push(Check::Limits.warning(
             format!(
                 "replies may be larger (server.max_reply_bytes = {}) than the {}MiB that this RabbitMQ \
