@@ -40,20 +40,38 @@
 //! - [`protocol`]: the meaning of messages. Pure.
 //! - [`broker`]: connections to the broker, in our own types; the only module that names the AMQP library.
 //! - [`server`] and [`client`]: the two ends of a call.
-//! - [`fibonacci`]: the function that the two programs ship; only they know it.
-//! - [`daemon`] and [`cli`]: the two programs.
+//! - `fibonacci`: the function that the two programs ship; only they know it.
+//! - `daemon` and `cli`: the two programs.
+//!
+//! # Features
+//!
+//! `daemon` and `cli` are the programs, on by default. Servers and clients of your own need neither: with
+//! `default-features = false` the crate has no command line, no journal and no big integers.
+
+#![cfg_attr(
+    not(all(feature = "daemon", feature = "cli")),
+    allow(
+        dead_code,
+        reason = "the programs use what a library user need not see"
+    )
+)]
 
 pub mod broker;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod client;
 pub mod config;
+#[cfg(feature = "daemon")]
 pub mod daemon;
+#[cfg(feature = "fibonacci")]
 pub mod fibonacci;
-#[cfg(any(test, fuzzing))]
+#[cfg(all(any(test, fuzzing), feature = "fibonacci"))]
 #[doc(hidden)]
 pub mod fuzz;
+#[cfg(feature = "process")]
 mod inherited;
 pub mod protocol;
 pub mod server;
+#[cfg(feature = "process")]
 mod stdio;
 mod text;
