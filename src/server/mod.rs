@@ -13,6 +13,7 @@ mod context;
 mod control;
 mod credit;
 mod isolation;
+mod launch;
 pub mod log;
 mod memory;
 mod nodes;
@@ -26,20 +27,14 @@ mod supervisor;
 mod trace;
 mod undeliverable;
 
+pub use launch::Handle;
 pub use service::{Cancel, Cost, Service};
 pub use state::{Counters, Outcome, State, Stop};
 
 use crate::config::Config;
 use context::Context;
-use isolation::Isolation;
-use memory::Memory;
-use nodes::GoneNodes;
-use report::Reporter;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use supervisor::Supervisor;
-use tokio::sync::watch;
 
 /// A server that is ready to run a service.
 #[derive(Debug)]
@@ -49,73 +44,10 @@ pub struct Server<S> {
     state_directory: Option<PathBuf>,
 }
 
-/// Controls and observes a [`Server`], from any task.
-#[derive(Debug)]
-pub struct Handle {
-    config: watch::Sender<Arc<Config>>,
-    stop: watch::Sender<Stop>,
-    state: watch::Receiver<State>,
-    counters: Arc<Counters>,
-}
-
-impl Handle {
-    /// Stops the server. Another call can make that more urgent, not less.
-    pub fn stop(&self, how: Stop) {
-        self.stop.send_if_modified(|stop| {
-            let urgent = how > *stop;
-            if urgent {
-                *stop = how;
-            }
-            urgent
-        });
-    }
-
-    /// Changes the configuration: limits at once, broker and queue by another session. The old session serves until the
-    /// new one does, and then finishes its requests in parallel.
-    pub fn reconfigure(&self, config: Config) {
-        self.config.send_replace(Arc::new(config));
-    }
-
-    /// The server's state, which is published nowhere else.
-    pub fn state(&self) -> watch::Receiver<State> {
-        self.state.clone()
-    }
-
-    /// Counters since the start.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
-    }
-}
-
 impl<S: Service> Server<S> {
     /// A server that is ready to [`run`](Self::run), and its handle.
     pub fn new(service: S, config: Config) -> (Self, Handle) {
-        let instance = instance(&config.server.instance);
-        let (config_sender, config) = watch::channel(Arc::new(config));
-        let (stop_sender, stop) = watch::channel(Stop::No);
-        let (state, state_receiver) = watch::channel(State::Starting);
-        let counters = Arc::new(Counters::default());
-        let handle = Handle {
-            config: config_sender,
-            stop: stop_sender,
-            state: state_receiver,
-            counters: counters.clone(),
-        };
-        let context = Context {
-            config,
-            stop,
-            state,
-            counters,
-            isolation: Isolation::default(),
-            reporter: Reporter::new(&instance),
-            nodes: GoneNodes::default(),
-            memory: Memory::default(),
-            next_reply: Arc::new(AtomicU64::new(1)),
-            largest_reply: Arc::new(AtomicU64::new(u64::MAX)),
-            unopened: watch::Sender::new(None),
-            program: "fibrpc".into(),
-            instance,
-        };
+        let (context, handle) = launch::prepare(config);
         let server = Self {
             service,
             context,
@@ -147,26 +79,10 @@ impl<S: Service> Server<S> {
     /// Needs a tokio runtime with timers and I/O, preferably a current-thread one. Dropping the
     /// future is like a crash: connections are cut, and the broker redelivers what was not
     /// acknowledged.
-    pub async fn run(mut self) -> Outcome {
-        let context = &mut self.context;
-        if let Some(directory) = &self.state_directory {
-            let prefetch = context.config.borrow().server.prefetch.into();
-            context.isolation = Isolation::load(directory, prefetch);
-        }
-        let supervisor = Supervisor::new(Arc::new(self.service), context);
-        let outcome = Box::pin(supervisor.run()).await;
-        context.isolation.ended();
-        context.state.send_replace(State::Stopped);
-        outcome
+    pub async fn run(self) -> Outcome {
+        let service = Arc::new(self.service);
+        launch::run(service, self.context, self.state_directory).await
     }
-}
-
-/// The configured instance name, else host name and process id.
-fn instance(configured: &str) -> String {
-    if !configured.is_empty() {
-        return configured.to_owned();
-    }
-    format!("{}/{}", report::host(), std::process::id())
 }
 
 #[cfg(test)]

@@ -1,0 +1,111 @@
+//! Launching a server: what its sessions share, the handle that controls it, and the run from start to stop.
+//!
+//! Holds no state of its own; [`Server`](super::Server) is made of these parts.
+
+use super::context::Context;
+use super::isolation::Isolation;
+use super::memory::Memory;
+use super::nodes::GoneNodes;
+use super::report::{self, Reporter};
+use super::service::Service;
+use super::state::{Counters, Outcome, State, Stop};
+use super::supervisor::Supervisor;
+use crate::config::Config;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use tokio::sync::watch;
+
+/// Controls and observes a [`Server`](super::Server), from any task.
+#[derive(Debug)]
+pub struct Handle {
+    config: watch::Sender<Arc<Config>>,
+    stop: watch::Sender<Stop>,
+    state: watch::Receiver<State>,
+    counters: Arc<Counters>,
+}
+
+impl Handle {
+    /// Stops the server. Another call can make that more urgent, not less.
+    pub fn stop(&self, how: Stop) {
+        self.stop.send_if_modified(|stop| {
+            let urgent = how > *stop;
+            if urgent {
+                *stop = how;
+            }
+            urgent
+        });
+    }
+
+    /// Changes the configuration: limits at once, broker and queue by another session. The old session serves until the
+    /// new one does, and then finishes its requests in parallel.
+    pub fn reconfigure(&self, config: Config) {
+        self.config.send_replace(Arc::new(config));
+    }
+
+    /// The server's state, which is published nowhere else.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// Counters since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+/// What the sessions of a server with this configuration share, and its handle.
+pub(super) fn prepare(config: Config) -> (Context, Handle) {
+    let instance = instance(&config.server.instance);
+    let (config_sender, config) = watch::channel(Arc::new(config));
+    let (stop_sender, stop) = watch::channel(Stop::No);
+    let (state, state_receiver) = watch::channel(State::Starting);
+    let counters = Arc::new(Counters::default());
+    let handle = Handle {
+        config: config_sender,
+        stop: stop_sender,
+        state: state_receiver,
+        counters: counters.clone(),
+    };
+    let context = Context {
+        config,
+        stop,
+        state,
+        counters,
+        isolation: Isolation::default(),
+        reporter: Reporter::new(&instance),
+        nodes: GoneNodes::default(),
+        memory: Memory::default(),
+        next_reply: Arc::new(AtomicU64::new(1)),
+        largest_reply: Arc::new(AtomicU64::new(u64::MAX)),
+        unopened: watch::Sender::new(None),
+        program: "fibrpc".into(),
+        instance,
+    };
+    (context, handle)
+}
+
+/// Runs the service until the server is stopped.
+pub(super) async fn run<S: Service>(
+    service: Arc<S>,
+    mut context: Context,
+    state_directory: Option<PathBuf>,
+) -> Outcome {
+    if let Some(directory) = &state_directory {
+        let prefetch = context.config.borrow().server.prefetch.into();
+        context.isolation = Isolation::load(directory, prefetch);
+    }
+    let supervisor = Supervisor::new(service, &context);
+    let outcome = Box::pin(supervisor.run()).await;
+    context.isolation.ended();
+    context.state.send_replace(State::Stopped);
+    outcome
+}
+
+/// The configured instance name, else host name and process id.
+fn instance(configured: &str) -> String {
+    if !configured.is_empty() {
+        return configured.to_owned();
+    }
+    format!("{}/{}", report::host(), std::process::id())
+}
