@@ -1,0 +1,44 @@
+//! The limits of values that did not come from a file or a variable, but from a program: a [`Config`] that was filled in code.
+
+use super::keys::{Config, keys};
+use super::problem::Problem;
+
+/// Every value that a file could not have set, except for the broker's URLs, which are valid by their type.
+pub fn outside_limits(config: &Config) -> Vec<Problem> {
+    let mut scratch = config.clone();
+    keys()
+        .filter(|key| key.name != "broker.url")
+        .filter_map(|key| {
+            let fault = (key.read)(&mut scratch, &key.value(config)?).err()?;
+            Some(Problem::new(&format!(
+                "{} {}, is {}; {}",
+                key.name, fault.what, fault.shown, fault.help
+            )))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn defaults_are_within_the_limits_and_others_are_named() {
+        assert_eq!(outside_limits(&Config::default()), []);
+        let mut config = Config::default();
+        config.server.prefetch = 0;
+        config.queue.name = "amq.x".into();
+        config.broker.heartbeat = Duration::ZERO;
+        let problems = outside_limits(&config);
+        for key in ["broker.heartbeat", "queue.name", "server.prefetch"] {
+            let named = |problem: &&Problem| problem.0.starts_with(key);
+            assert_eq!(
+                problems.iter().filter(named).count(),
+                1,
+                "{key}: {problems:?}"
+            );
+        }
+        assert_eq!(problems.len(), 3, "{problems:?}");
+    }
+}
