@@ -2,7 +2,8 @@
 //!
 //! Holds no state; every rule is a function of the request, the limits and the clock.
 
-use super::service::{Cost, Service};
+use super::backend::{Backend, Plan, Waiting};
+use super::service::Cost;
 use crate::broker::clock::unix_ms;
 use crate::config;
 use crate::protocol::reply_to::{Address, Policy, Refusal, Refused};
@@ -21,12 +22,13 @@ pub(super) struct Accepted {
 }
 
 /// How an admitted request is computed, and until when.
-#[derive(Debug)]
 pub(super) enum Admitted<J> {
     /// On the session's task.
     Inline(J, Option<Instant>),
     /// On the thread pool.
     Pooled(J, Cost, Option<Instant>),
+    /// As a future of the session.
+    Waiting(Waiting, Option<Instant>),
 }
 
 /// Checks the reply address; `None`: no reply is expected.
@@ -42,23 +44,26 @@ pub(super) fn address(request: &Request, policy: &Policy) -> Result<Option<Addre
 }
 
 /// Decides whether a request is computed. `wait` is the estimated time until the pool would begin it.
-pub(super) fn admit<S: Service>(
-    service: &S,
-    request: &Request,
+pub(super) fn admit<B: Backend>(
+    service: &B,
+    request: &mut Request,
     limits: &config::Server,
     wait: Duration,
-) -> Result<Admitted<S::Job>, Status> {
+) -> Result<Admitted<B::Job>, Status> {
     let now = unix_ms();
     if request.expired(now) {
         return Err(request.too_late(now));
     }
     request.body()?;
-    let (job, cost) = service.admit(request)?;
+    let left = request.time_left(now);
+    let deadline = left.and_then(|left| Instant::now().checked_add(left));
+    let (job, cost) = match service.admit(request, deadline)? {
+        Plan::Compute(job, cost) => (job, cost),
+        Plan::Wait(future) => return Ok(Admitted::Waiting(future, deadline)),
+    };
     if cost.reply_bytes > limits.max_reply_bytes {
         return Err(too_large(cost.reply_bytes, limits.max_reply_bytes));
     }
-    let left = request.time_left(now);
-    let deadline = left.and_then(|left| Instant::now().checked_add(left));
     if cost.time < Cost::POOL_FROM {
         return Ok(Admitted::Inline(job, deadline));
     }

@@ -2,12 +2,12 @@
 //!
 //! Holds no state of its own; [`Server`](super::Server) is made of these parts.
 
+use super::backend::Backend;
 use super::context::Context;
 use super::isolation::Isolation;
 use super::memory::Memory;
 use super::nodes::GoneNodes;
 use super::report::{self, Reporter};
-use super::service::Service;
 use super::state::{Counters, Outcome, State, Stop};
 use super::supervisor::Supervisor;
 use crate::config::Config;
@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::watch;
 
 /// Controls and observes a [`Server`](super::Server), from any task.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Handle {
     config: watch::Sender<Arc<Config>>,
     stop: watch::Sender<Stop>,
@@ -86,8 +86,8 @@ pub(super) fn prepare(config: Config) -> (Context, Handle) {
 }
 
 /// Runs the service until the server is stopped.
-pub(super) async fn run<S: Service>(
-    service: Arc<S>,
+pub(super) async fn run<B: Backend>(
+    service: Arc<B>,
     mut context: Context,
     state_directory: Option<PathBuf>,
 ) -> Outcome {

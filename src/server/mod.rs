@@ -7,11 +7,15 @@
 mod acks;
 mod admission;
 mod adoption;
+mod asynchronous;
+mod backend;
 mod broker_wait;
 mod brokers;
+mod builder;
 mod context;
 mod control;
 mod credit;
+mod futures;
 mod isolation;
 mod launch;
 pub mod log;
@@ -20,6 +24,7 @@ mod nodes;
 mod pool;
 mod reachability;
 mod report;
+mod request;
 pub mod service;
 mod session;
 pub mod state;
@@ -27,7 +32,10 @@ mod supervisor;
 mod trace;
 mod undeliverable;
 
+pub use asynchronous::AsyncService;
+pub use builder::{BuildError, Builder, Serve};
 pub use launch::Handle;
+pub use request::{Reply, Request};
 pub use service::{Cancel, Cost, Service};
 pub use state::{Counters, Outcome, State, Stop};
 
@@ -42,6 +50,13 @@ pub struct Server<S> {
     service: S,
     context: Context,
     state_directory: Option<PathBuf>,
+}
+
+impl Server<()> {
+    /// The settings of a server at the broker with this URL.
+    pub fn builder(url: impl AsRef<str>) -> Builder {
+        Builder::new(url.as_ref())
+    }
 }
 
 impl<S: Service> Server<S> {

@@ -5,10 +5,11 @@
 //! for that.
 
 use super::admission::Accepted;
+use super::backend::{self, Backend};
 use super::memory::{MAX_SHARE, Memory, Share};
-use super::service::{Cancel, Cost, Service};
+use super::service::{Cancel, Cost};
 use super::state::Counters;
-use crate::protocol::{Answer, Code, Status};
+use crate::protocol::{Code, Status};
 use crate::text::duration;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,21 +31,21 @@ pub(super) struct Task<J> {
     pub(super) deadline: Option<Instant>,
 }
 
-/// A computed request.
+/// A request with its outcome.
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) accepted: Accepted,
-    pub(super) outcome: Result<Answer, Status>,
+    pub(super) outcome: backend::Outcome,
     /// The computing time.
     pub(super) compute: Duration,
 }
 
 /// The pool.
-pub(super) struct Pool<S: Service> {
-    pub(super) service: Arc<S>,
+pub(super) struct Pool<B: Backend> {
+    pub(super) service: Arc<B>,
     counters: Arc<Counters>,
     concurrency: usize,
-    waiting: VecDeque<Task<S::Job>>,
+    waiting: VecDeque<Task<B::Job>>,
     running: JoinSet<Done>,
     /// By delivery tag: how to cancel the running job, its estimated cost, and when it began.
     at_work: HashMap<u64, (Cancel, Cost, Instant)>,
@@ -57,9 +58,9 @@ pub(super) struct Pool<S: Service> {
     held: HashMap<u64, u64>,
 }
 
-impl<S: Service> Pool<S> {
+impl<B: Backend> Pool<B> {
     pub(super) fn new(
-        service: Arc<S>,
+        service: Arc<B>,
         counters: Arc<Counters>,
         memory: &Memory,
         concurrency: usize,
@@ -107,7 +108,7 @@ impl<S: Service> Pool<S> {
     }
 
     /// Adds a job, which begins at once if there is a free thread and memory.
-    pub(super) fn push(&mut self, mut task: Task<S::Job>) {
+    pub(super) fn push(&mut self, mut task: Task<B::Job>) {
         task.cost.memory = task.cost.memory.min(MAX_SHARE);
         self.load += task.cost.time;
         self.in_line += task.cost.time;
@@ -207,7 +208,7 @@ impl<S: Service> Pool<S> {
     }
 }
 
-impl<S: Service> Drop for Pool<S> {
+impl<B: Backend> Drop for Pool<B> {
     fn drop(&mut self) {
         // Threads cannot be aborted; they end soon after being cancelled.
         self.cancel();
@@ -225,12 +226,12 @@ pub(super) fn workers(concurrency: usize) -> usize {
 }
 
 /// Runs the job of a request that was delivered at `since`. A panic and a cancelled job become a status.
-pub(super) fn compute<S: Service>(
-    service: &S,
-    job: S::Job,
+pub(super) fn compute<B: Backend>(
+    service: &B,
+    job: B::Job,
     cancel: &Cancel,
     since: Instant,
-) -> Result<Answer, Status> {
+) -> backend::Outcome {
     if cancel.is_cancelled() {
         return Err(expired("it waited here for its turn", since));
     }
@@ -239,15 +240,20 @@ pub(super) fn compute<S: Service>(
     match outcome {
         Ok(Err(_)) if cancel.is_cancelled() => Err(expired("it was being computed", began)),
         Ok(outcome) => outcome,
-        Err(_) => Err(Status::new(
-            Code::Internal,
-            "the computation failed; the server's log says where",
-        )),
+        Err(_) => Err(failed()),
     }
 }
 
+/// The status of a request whose function panicked.
+pub(super) fn failed() -> Status {
+    Status::new(
+        Code::Internal,
+        "the computation failed; the server's log says where",
+    )
+}
+
 /// The status of a request whose deadline has passed here.
-fn expired(meanwhile: &str, since: Instant) -> Status {
+pub(super) fn expired(meanwhile: &str, since: Instant) -> Status {
     let took = duration(since.elapsed());
     Status::new(
         Code::DeadlineExceeded,

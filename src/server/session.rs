@@ -18,9 +18,9 @@ mod requests;
 pub(super) use ending::{End, Failure};
 pub(super) use open::Session;
 
+use super::backend::Backend;
 use super::broker_wait::INTERVAL;
 use super::log;
-use super::service::Service;
 use super::state::{Counters, State, Stop};
 use crate::broker::{ConnectionEvent, Error, Kind};
 use crate::text::duration;
@@ -30,7 +30,7 @@ use phase::Phase;
 use std::time::Instant;
 use tokio::time::MissedTickBehavior;
 
-impl<S: Service> Session<S> {
+impl<B: Backend> Session<B> {
     /// Serves until the session ends, one way or another.
     pub(super) async fn serve(&mut self) -> End {
         self.announce();
@@ -105,6 +105,10 @@ impl<S: Service> Session<S> {
                 }
                 Some(retry) = self.replies.retries.next() => self.on_retry(retry)?,
                 done = self.requests.pool.next() => self.on_computed(done)?,
+                done = self.requests.futures.next(), if !self.requests.futures.is_empty() => {
+                    self.on_computed(done)?;
+                    self.take_outcomes()?;
+                }
                 // After a session was replaced, the next one answers for both.
                 asked = self.control.next(), if !self.phase.is_replaced() => self.on_status(asked),
                 delivery = self.requests.mailbox.next(), if serving => {

@@ -6,11 +6,11 @@
 //! the successor cannot be opened, attempts continue while the current session serves with the old settings. So changing
 //! sessions leaves no gap, and no request waits for a long computation of the old session.
 
+use super::backend::Backend;
 use super::broker_wait::BrokerWait;
 use super::brokers::{Brokers, HEALTHY, is_refusal};
 use super::context::Context;
 use super::log;
-use super::service::Service;
 use super::session::{End, Failure, Session};
 use super::state::{Counters, Outcome, State, Stop};
 use super::undeliverable::Undeliverable;
@@ -25,7 +25,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Sleep;
 
 /// A session, or why there is none.
-type Opened<S> = Result<Box<Session<S>>, Error>;
+type Opened<B> = Result<Box<Session<B>>, Error>;
 
 /// Why the next session has to wait.
 const STILL_LEAVING: &str = "the session before the current one still has requests in flight";
@@ -33,8 +33,8 @@ const STILL_LEAVING: &str = "the session before the current one still has reques
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Runs the sessions.
-pub(super) struct Supervisor<'a, S: Service> {
-    service: Arc<S>,
+pub(super) struct Supervisor<'a, B: Backend> {
+    service: Arc<B>,
     context: &'a Context,
     config: watch::Receiver<Arc<Config>>,
     brokers: Brokers,
@@ -42,7 +42,7 @@ pub(super) struct Supervisor<'a, S: Service> {
     sessions: JoinSet<Ended>,
     /// The session that consumes, if there is one.
     current: Option<SessionInfo>,
-    next: Next<S>,
+    next: Next<B>,
     undeliverable: Undeliverable,
     /// Counts as progress while there is no session.
     waiting: BrokerWait,
@@ -73,18 +73,18 @@ struct Ended {
 }
 
 /// The next session.
-enum Next<S: Service> {
+enum Next<B: Backend> {
     /// None is wanted: the current one has the configured settings, or the server stops.
     Nothing,
     /// It is being opened.
-    Opening(SessionInfo, Boxed<Opened<S>>),
+    Opening(SessionInfo, Boxed<Opened<B>>),
     /// It will be opened after a delay.
     Waiting(Pin<Box<Sleep>>),
 }
 
-impl<S: Service> Next<S> {
+impl<B: Backend> Next<B> {
     /// The opened session; `None` after the delay. Never ready if no session is wanted. Cancel safe.
-    async fn step(&mut self) -> Option<Opened<S>> {
+    async fn step(&mut self) -> Option<Opened<B>> {
         match self {
             Self::Nothing => std::future::pending().await,
             Self::Opening(_, opened) => Some(opened.await),
@@ -96,9 +96,9 @@ impl<S: Service> Next<S> {
     }
 }
 
-impl<'a, S: Service> Supervisor<'a, S> {
+impl<'a, B: Backend> Supervisor<'a, B> {
     /// A supervisor that is ready to run.
-    pub(super) fn new(service: Arc<S>, context: &'a Context) -> Self {
+    pub(super) fn new(service: Arc<B>, context: &'a Context) -> Self {
         let config = context.config.clone();
         let brokers = Brokers::new(&config.borrow().broker);
         Self {
@@ -180,7 +180,7 @@ impl<'a, S: Service> Supervisor<'a, S> {
     }
 
     /// The next session consumes, so the current one drains.
-    fn on_opened(&mut self, session: Box<Session<S>>) {
+    fn on_opened(&mut self, session: Box<Session<B>>) {
         let Next::Opening(info, _) = std::mem::replace(&mut self.next, Next::Nothing) else {
             return;
         };
@@ -364,7 +364,7 @@ fn panicked(error: JoinError) -> Ended {
 }
 
 /// Runs a session to its end.
-async fn serve<S: Service>(info: SessionInfo, mut session: Box<Session<S>>) -> Ended {
+async fn serve<B: Backend>(info: SessionInfo, mut session: Box<Session<B>>) -> Ended {
     let end = session.serve().await;
     let useful = session.was_useful();
     match end {

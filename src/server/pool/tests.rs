@@ -1,7 +1,8 @@
 //! Progress, memory limits and the line of waiting jobs.
 
 use super::*;
-use crate::protocol::Request;
+use crate::protocol::{Answer, Request};
+use crate::server::Service;
 use crate::server::memory::WORK_BUDGET;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -4,11 +4,11 @@ use super::open::Session;
 use super::replies::{Reply, Retry};
 use crate::broker::{Arrival, Error, Kind, Returned};
 use crate::protocol::reply_to::{Refusal, Refused};
+use crate::server::backend::Backend;
 use crate::server::log;
-use crate::server::service::Service;
 use crate::server::state::Counters;
 
-impl<S: Service> Session<S> {
+impl<B: Backend> Session<B> {
     /// Handles what the broker says about replies.
     pub(super) fn on_confirm(&mut self, arrival: Arrival) -> Result<(), Error> {
         match arrival {

@@ -13,9 +13,9 @@ use super::replies::Replies;
 use crate::broker::Error;
 use crate::protocol::direct_reply_to::Node;
 use crate::protocol::reply_to::Address;
+use crate::server::backend::Backend;
 use crate::server::broker_wait::BrokerWait;
 use crate::server::credit::MAX_LINE;
-use crate::server::service::Service;
 use futures_util::future;
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ pub(in crate::server) struct Failure {
     pub(in crate::server) learnt: bool,
 }
 
-impl<S: Service> Session<S> {
+impl<B: Backend> Session<B> {
     /// Stops consuming; what was begun continues until the drain time ends. `stopping`: the server stops.
     pub(super) async fn begin_drain(&mut self, stopping: bool) -> Result<(), Error> {
         let limit = self.settings.server.drain_timeout;
@@ -81,6 +81,7 @@ impl<S: Service> Session<S> {
         self.requests.flush_acks();
         let abandoned = self.requests.in_flight();
         self.requests.pool.cancel();
+        self.requests.futures.clear();
         if abandoned == 0 {
             // All that is left of the channel's deliveries was not begun.
             self.requests.channel.requeue_all();

@@ -10,17 +10,19 @@ use crate::protocol::control::{Question, Report, pong};
 use crate::protocol::reply_to::Address;
 use crate::protocol::{Answer, Code, Message, Request, Status, reply};
 use crate::server::admission::{self, Accepted, Admitted};
+use crate::server::backend::Backend;
 use crate::server::context::Context;
 use crate::server::control::StatusRequest;
 use crate::server::isolation::{self, Decision, Poison};
 use crate::server::log;
 use crate::server::pool::{Done, Task, compute};
-use crate::server::service::{Cancel, Service};
+use crate::server::service::Cancel;
 use crate::server::state::Counters;
+use futures_util::future::FutureExt as _;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-impl<S: Service> Session<S> {
+impl<B: Backend> Session<B> {
     /// Handles a delivery, or the end of them.
     pub(super) fn on_delivery(&mut self, arrival: Arrival) -> Result<(), Error> {
         let delivery = match arrival {
@@ -138,8 +140,8 @@ impl<S: Service> Session<S> {
             && request.reply_to.as_deref().is_some_and(known)
     }
 
-    /// Admits a request and answers it, now or by the pool.
-    fn on_request(&mut self, accepted: Accepted) -> Result<(), Error> {
+    /// Admits a request and answers it, now, by the pool, or by a future.
+    fn on_request(&mut self, mut accepted: Accepted) -> Result<(), Error> {
         if Question::of(&accepted.request) == Some(Question::Ping) {
             let message = self.pong(&accepted.request);
             return self.send(accepted, message, None);
@@ -147,7 +149,8 @@ impl<S: Service> Session<S> {
         let pool = &mut self.requests.pool;
         let service = pool.service.clone();
         let limits = &self.settings.server;
-        match admission::admit(service.as_ref(), &accepted.request, limits, pool.wait()) {
+        let wait = pool.wait();
+        match admission::admit(service.as_ref(), &mut accepted.request, limits, wait) {
             Err(status) => self.reply(accepted, Err(status), None),
             Ok(Admitted::Inline(job, deadline)) => {
                 let began = Instant::now();
@@ -167,15 +170,27 @@ impl<S: Service> Session<S> {
                 });
                 Ok(())
             }
+            Ok(Admitted::Waiting(future, deadline)) => {
+                self.requests.futures.push(accepted, future, deadline);
+                Ok(())
+            }
         }
     }
 
-    /// Replies to a request that the pool has computed.
+    /// Replies to a request that the pool or a future has answered.
     pub(super) fn on_computed(&mut self, done: Done) -> Result<(), Error> {
         let now = Instant::now();
         let times = &self.context.reporter.times;
         times.record(now, now - done.accepted.since);
         self.reply(done.accepted, done.outcome, Some(done.compute))
+    }
+
+    /// Replies to all requests whose futures have ended by now.
+    pub(super) fn take_outcomes(&mut self) -> Result<(), Error> {
+        while let Some(done) = self.requests.futures.next().now_or_never() {
+            self.on_computed(done)?;
+        }
+        Ok(())
     }
 
     fn reply(

@@ -8,11 +8,11 @@ use crate::broker::{Connection, Error, Options};
 use crate::config::{BrokerUrl, Config};
 use crate::protocol::reply_to::Policy;
 use crate::server::adoption;
+use crate::server::backend::Backend;
 use crate::server::context::Context;
 use crate::server::control::Control;
 use crate::server::pool::Pool;
 use crate::server::reachability::{self, Reachability};
-use crate::server::service::Service;
 use crate::server::state::{InFlight, State, Stop};
 use futures_util::future;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// An established session.
-pub(in crate::server) struct Session<S: Service> {
+pub(in crate::server) struct Session<B: Backend> {
     pub(super) context: Context,
     /// Becomes true when the next session has taken over.
     pub(super) retired: watch::Receiver<bool>,
@@ -31,7 +31,7 @@ pub(in crate::server) struct Session<S: Service> {
     /// `host:port` of the broker.
     pub(super) endpoint: String,
     pub(super) phase: Phase,
-    pub(super) requests: Requests<S>,
+    pub(super) requests: Requests<B>,
     pub(super) prefetch: Prefetch,
     pub(super) replies: Replies,
     pub(super) control: Control,
@@ -39,11 +39,11 @@ pub(in crate::server) struct Session<S: Service> {
     pub(super) ticked: Instant,
 }
 
-impl<S: Service> Session<S> {
+impl<B: Backend> Session<B> {
     /// Connects, finds or declares the queue, and starts to consume. `retired` becomes true when the session is to leave.
     /// `time_to_begin` limits how long the consumer may take to begin.
     pub(in crate::server) async fn open(
-        service: Arc<S>,
+        service: Arc<B>,
         context: Context,
         url: BrokerUrl,
         settings: Arc<Config>,

@@ -1,22 +1,24 @@
 //! The requests of a session, from their delivery to their ack.
 //!
-//! Owns the consuming connection, the ack window and the pool. Nothing is acknowledged before [`Requests::settle`].
+//! Owns the consuming connection, the ack window, the pool and the futures. Nothing is acknowledged before [`Requests::settle`].
 
 use super::prefetch::generation_of;
 use crate::broker::{Arrival, Channel, Connection, Error, Mailbox};
 use crate::server::acks::AckWindow;
+use crate::server::backend::Backend;
+use crate::server::futures::Futures;
 use crate::server::pool::Pool;
-use crate::server::service::Service;
 use crate::server::state::InFlight;
 use std::time::Duration;
 
 /// The requests of a session.
-pub(super) struct Requests<S: Service> {
+pub(super) struct Requests<B: Backend> {
     pub(super) connection: Connection,
     pub(super) channel: Channel,
     pub(super) mailbox: Mailbox,
     pub(super) window: AckWindow,
-    pub(super) pool: Pool<S>,
+    pub(super) pool: Pool<B>,
+    pub(super) futures: Futures,
     /// Deliveries that a drain will not begin and has not handed back yet.
     unbegun: Vec<u64>,
     /// Settled and rejected since the session began.
@@ -24,11 +26,11 @@ pub(super) struct Requests<S: Service> {
     pub(super) gauge: InFlight,
 }
 
-impl<S: Service> Requests<S> {
+impl<B: Backend> Requests<B> {
     pub(super) fn new(
         connection: Connection,
         (channel, mailbox): (Channel, Mailbox),
-        pool: Pool<S>,
+        pool: Pool<B>,
         gauge: InFlight,
     ) -> Self {
         Self {
@@ -37,6 +39,7 @@ impl<S: Service> Requests<S> {
             mailbox,
             window: AckWindow::default(),
             pool,
+            futures: Futures::default(),
             unbegun: Vec::new(),
             settled: 0,
             gauge,

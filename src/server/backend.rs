@@ -1,0 +1,59 @@
+//! What a session asks of the function behind it: where each request is answered.
+//!
+//! There are three places. A computation that is known to be cheap runs on the session's task, any other one on the thread
+//! pool (`pool.rs`), and what waits for something else is a future of the session (`futures.rs`). [`Backend::admit`] decides
+//! per request. Sessions are generic over the backend, so a server of computations only does not pay for futures: it
+//! never makes one, and the branch of the session's loop that polls them is switched off.
+
+use super::service::{Cancel, Cost, Service};
+use crate::protocol::{Answer, Request, Status};
+use std::pin::Pin;
+use std::time::Instant;
+
+/// The result of a request.
+pub(super) type Outcome = Result<Answer, Status>;
+
+/// An answer that waits for something.
+pub(super) type Waiting = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// How an admitted request is answered.
+pub(super) enum Plan<J> {
+    /// By a computation, on the session's task or on the pool.
+    Compute(J, Cost),
+    /// By a future of the session.
+    Wait(Waiting),
+}
+
+/// The function behind a session.
+pub(super) trait Backend: Send + Sync + 'static {
+    /// A valid request that is to be computed.
+    type Job: Send + 'static;
+
+    /// Decides how a request is answered, or refuses it. May take the body out of the request. Must be quick.
+    fn admit(
+        &self,
+        request: &mut Request,
+        deadline: Option<Instant>,
+    ) -> Result<Plan<Self::Job>, Status>;
+
+    /// Computes the answer; see [`Service::run`].
+    fn run(&self, job: Self::Job, cancel: &Cancel) -> Outcome;
+}
+
+/// Computations only.
+impl<S: Service> Backend for S {
+    type Job = S::Job;
+
+    fn admit(
+        &self,
+        request: &mut Request,
+        _deadline: Option<Instant>,
+    ) -> Result<Plan<S::Job>, Status> {
+        let (job, cost) = Service::admit(self, request)?;
+        Ok(Plan::Compute(job, cost))
+    }
+
+    fn run(&self, job: S::Job, cancel: &Cancel) -> Outcome {
+        Service::run(self, job, cancel)
+    }
+}

@@ -1,0 +1,262 @@
+//! A server for a program: built from a broker's URL, served until a future resolves.
+//!
+//! The builder fills the configuration that `fibrpcd` reads from files, within the same limits. What is wrong with it is
+//! returned when the server is awaited, all of it at once.
+
+use super::asynchronous::{AsyncService, Asynchronous};
+use super::backend::Backend;
+use super::context::Context;
+use super::launch::{self, Handle};
+use super::service::Service;
+use super::state::{Outcome, Stop};
+use crate::config::{BrokerUrl, Config, Problem, outside_limits};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Settings of a server; see [`Server::builder`](super::Server::builder).
+#[derive(Debug, Clone)]
+pub struct Builder {
+    config: Config,
+    /// What is wrong with it, except for values outside their limits.
+    problems: Vec<Problem>,
+    state_directory: Option<PathBuf>,
+}
+
+impl Builder {
+    pub(super) fn new(url: &str) -> Self {
+        let mut config = Config::default();
+        config.broker.url.clear();
+        Self::from(config).broker(url)
+    }
+
+    /// Another broker of the same cluster, by its URL. They are tried in random order.
+    #[must_use]
+    pub fn broker(mut self, url: &str) -> Self {
+        match url.parse::<BrokerUrl>() {
+            Ok(url) => self.config.broker.url.push(url),
+            Err(error) => self
+                .problems
+                .push(Problem::new(&format!("broker URL: {error}"))),
+        }
+        self
+    }
+
+    /// The request queue [default: `rpc_queue`]. An existing one is used as it is; a missing one is declared as a durable
+    /// quorum queue.
+    #[must_use]
+    pub fn queue(mut self, name: impl Into<String>) -> Self {
+        self.config.queue.name = name.into();
+        self
+    }
+
+    /// How many requests the server handles at once, at most [default: 64]. It begins with fewer and follows the load.
+    #[must_use]
+    pub fn prefetch(mut self, requests: u16) -> Self {
+        self.config.server.prefetch = requests;
+        self
+    }
+
+    /// Threads for computations [default: one per core except one].
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.config.server.concurrency = threads;
+        self
+    }
+
+    /// The name in replies [default: host name and process id].
+    #[must_use]
+    pub fn instance(mut self, name: impl Into<String>) -> Self {
+        self.config.server.instance = name.into();
+        self
+    }
+
+    /// The largest request body in bytes [default: 1 MiB]; larger ones are refused with `INVALID_ARGUMENT`.
+    #[must_use]
+    pub fn max_request_bytes(mut self, bytes: u64) -> Self {
+        self.config.server.max_request_bytes = bytes;
+        self
+    }
+
+    /// The largest reply body in bytes [default: 15 MiB]; larger ones become `OUT_OF_RANGE`.
+    #[must_use]
+    pub fn max_reply_bytes(mut self, bytes: u64) -> Self {
+        self.config.server.max_reply_bytes = bytes;
+        self
+    }
+
+    /// How long a shutdown waits for requests in progress [default: 30 s].
+    #[must_use]
+    pub fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.config.server.drain_timeout = limit;
+        self
+    }
+
+    /// A reply queue to allow besides the default ones; `*` matches any run of characters.
+    #[must_use]
+    pub fn allow_reply_to(mut self, pattern: impl Into<String>) -> Self {
+        self.config.server.reply_to_allow.push(pattern.into());
+        self
+    }
+
+    /// For `amqps://`: the file (PEM) with the only roots to trust, instead of the system's.
+    #[must_use]
+    pub fn ca_file(mut self, file: impl AsRef<Path>) -> Self {
+        self.config.broker.tls.ca_file = Some(absolute(file.as_ref()));
+        self
+    }
+
+    /// For `amqps://`: the files (PEM) with the client's certificate chain and private key.
+    #[must_use]
+    pub fn client_certificate(mut self, chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
+        self.config.broker.tls.cert_file = Some(absolute(chain.as_ref()));
+        self.config.broker.tls.key_file = Some(absolute(key.as_ref()));
+        self
+    }
+
+    /// For `amqps://`: the name in the broker's certificate, if it is not the URL's host.
+    #[must_use]
+    pub fn tls_name(mut self, name: impl Into<String>) -> Self {
+        self.config.broker.tls.server_name = Some(name.into());
+        self
+    }
+
+    /// Keeps a trace in this directory, by which the next process detects a request that kills this one.
+    #[must_use]
+    pub fn state_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.state_directory = Some(directory.into());
+        self
+    }
+
+    /// A server of this asynchronous service.
+    pub fn serve<T: AsyncService>(self, service: T) -> Serve {
+        self.backend(Asynchronous(service))
+    }
+
+    /// A server of this function, whose computations run on the thread pool if they are not known to be cheap.
+    pub fn compute<S: Service>(self, service: S) -> Serve {
+        self.backend(service)
+    }
+
+    fn backend<B: Backend>(mut self, backend: B) -> Serve {
+        if self.config.broker.url.is_empty() && self.problems.is_empty() {
+            self.problems
+                .push(Problem::new("broker.url is empty; name a broker"));
+        }
+        self.problems.extend(outside_limits(&self.config));
+        let (context, handle) = launch::prepare(self.config);
+        let backend = Arc::new(backend);
+        Serve {
+            run: Box::new(|context, directory| Box::pin(launch::run(backend, context, directory))),
+            context,
+            handle,
+            problems: self.problems,
+            state_directory: self.state_directory,
+            shutdown: None,
+        }
+    }
+}
+
+/// A builder with these settings.
+impl From<Config> for Builder {
+    fn from(config: Config) -> Self {
+        Self {
+            config,
+            problems: Vec::new(),
+            state_directory: None,
+        }
+    }
+}
+
+type Run = dyn FnOnce(Context, Option<PathBuf>) -> Boxed<Outcome> + Send;
+
+/// A server that serves once it is awaited.
+///
+/// Needs a tokio runtime with timers and I/O, preferably a current-thread one. Dropping the future is like a crash:
+/// connections are cut, and the broker redelivers what was not acknowledged.
+#[must_use = "a server does nothing unless it is awaited"]
+pub struct Serve {
+    run: Box<Run>,
+    context: Context,
+    handle: Handle,
+    problems: Vec<Problem>,
+    state_directory: Option<PathBuf>,
+    shutdown: Option<Boxed<()>>,
+}
+
+impl Serve {
+    /// Stops the server once `signal` completes: it takes no further requests and finishes those that it has, for at most
+    /// [`drain_timeout`](Builder::drain_timeout).
+    pub fn with_graceful_shutdown(
+        mut self,
+        signal: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        self.shutdown = Some(Box::pin(signal));
+        self
+    }
+
+    /// Controls the server and watches its state and counters.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    async fn run(self) -> Result<Outcome, BuildError> {
+        if !self.problems.is_empty() {
+            return Err(BuildError(self.problems));
+        }
+        let mut run = (self.run)(self.context, self.state_directory);
+        let Some(shutdown) = self.shutdown else {
+            return Ok(run.await);
+        };
+        tokio::select! {
+            outcome = &mut run => return Ok(outcome),
+            () = shutdown => self.handle.stop(Stop::Drain),
+        }
+        Ok(run.await)
+    }
+}
+
+impl fmt::Debug for Serve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serve").finish_non_exhaustive()
+    }
+}
+
+/// Ends after the drain, or at once with what is wrong with the settings.
+impl IntoFuture for Serve {
+    type Output = Result<Outcome, BuildError>;
+    type IntoFuture = Boxed<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// What is wrong with the settings of a server, in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildError(Vec<Problem>);
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot serve: ")?;
+        for (index, problem) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", and " };
+            write!(f, "{separator}{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// The path, relative to the present working directory. An empty one stays as it is, and is refused later.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

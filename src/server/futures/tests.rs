@@ -1,0 +1,136 @@
+//! Deadlines, panics and drops of futures.
+
+use super::*;
+use crate::protocol::{Answer, Code, Message, Request};
+use futures_util::future::FutureExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn accepted(tag: u64) -> Accepted {
+    Accepted {
+        tag,
+        request: Request::read(Message::default()),
+        address: crate::protocol::reply_to::Address::Queue,
+        since: Instant::now(),
+    }
+}
+
+fn answer(text: &str) -> Answer {
+    Answer {
+        body: text.into(),
+        content_type: "text/plain",
+    }
+}
+
+/// Counts how many of its clones are left; panics when it is dropped if it is to.
+struct Guard {
+    _left: Arc<()>,
+    panics: bool,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        assert!(!self.panics, "as requested");
+    }
+}
+
+fn never(left: &Arc<()>, panics: bool) -> Waiting {
+    let guard = Guard {
+        _left: left.clone(),
+        panics,
+    };
+    Box::pin(async move {
+        let _guard = &guard;
+        std::future::pending().await
+    })
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_millis(20)
+}
+
+#[tokio::test]
+async fn they_run_together_and_end_in_their_own_order() {
+    let mut futures = Futures::default();
+    assert!(futures.is_empty() && futures.next().now_or_never().is_none());
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let first = async move { Ok(told.await.unwrap()) };
+    futures.push(accepted(1), Box::pin(first), None);
+    futures.push(accepted(2), Box::pin(async { Ok(answer("two")) }), None);
+    let done = futures.next().await;
+    assert_eq!((done.accepted.tag, done.outcome), (2, Ok(answer("two"))));
+    assert!(futures.next().now_or_never().is_none(), "it still waits");
+    tell.send(answer("one")).unwrap();
+    let done = futures.next().await;
+    assert_eq!((done.accepted.tag, done.outcome), (1, Ok(answer("one"))));
+    assert!(futures.is_empty());
+}
+
+#[tokio::test]
+async fn one_that_never_ends_is_dropped_at_its_deadline() {
+    let left = Arc::new(());
+    let mut futures = Futures::default();
+    for tag in 0..100 {
+        futures.push(accepted(tag), never(&left, false), Some(soon()));
+    }
+    for _ in 0..100 {
+        let done = futures.next().await;
+        assert_eq!(done.outcome.unwrap_err().code, Code::DeadlineExceeded);
+        assert!(done.compute >= Duration::from_millis(15), "not before it");
+    }
+    assert!(futures.is_empty());
+    assert_eq!(Arc::strong_count(&left), 1, "nothing is left of them");
+}
+
+#[tokio::test]
+async fn an_outcome_at_the_deadline_counts() {
+    let mut futures = Futures::default();
+    let past = Some(Instant::now());
+    futures.push(accepted(1), Box::pin(async { Ok(answer("late")) }), past);
+    assert_eq!(futures.next().await.outcome, Ok(answer("late")));
+}
+
+#[tokio::test]
+async fn a_panic_is_internal_for_its_request_only() {
+    let left = Arc::new(());
+    let mut futures = Futures::default();
+    futures.push(
+        accepted(1),
+        Box::pin(async { panic!("as requested") }),
+        None,
+    );
+    futures.push(accepted(2), Box::pin(async { Ok(answer("two")) }), None);
+    futures.push(accepted(3), never(&left, true), Some(soon()));
+    let mut codes = Vec::new();
+    for _ in 0..3 {
+        let done = futures.next().await;
+        let code = done.outcome.map_or_else(|status| status.code, |_| Code::Ok);
+        codes.push((done.accepted.tag, code));
+    }
+    codes.sort_unstable();
+    assert_eq!(
+        codes,
+        [
+            (1, Code::Internal),
+            (2, Code::Ok),
+            (3, Code::DeadlineExceeded)
+        ]
+    );
+    assert_eq!(Arc::strong_count(&left), 1);
+}
+
+#[tokio::test]
+async fn all_are_dropped_with_the_session_even_if_that_panics() {
+    let left = Arc::new(());
+    let mut futures = Futures::default();
+    for tag in 0..3 {
+        futures.push(accepted(tag), never(&left, tag == 1), None);
+    }
+    assert!(futures.next().now_or_never().is_none());
+    futures.clear();
+    assert!(futures.is_empty());
+    assert_eq!(Arc::strong_count(&left), 1);
+    futures.push(accepted(4), never(&left, true), None);
+    drop(futures);
+    assert_eq!(Arc::strong_count(&left), 1);
+}
