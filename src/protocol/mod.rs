@@ -3,6 +3,7 @@
 //! Pure: bytes and properties in, values out. No I/O and no clock; the current time is an argument.
 
 mod amqp10;
+pub mod body;
 pub mod control;
 pub mod direct_reply_to;
 mod message;
