@@ -15,7 +15,9 @@ mod builder;
 mod context;
 mod control;
 mod credit;
+pub mod extract;
 mod futures;
+mod handler;
 mod isolation;
 mod launch;
 pub mod log;
@@ -34,6 +36,7 @@ mod undeliverable;
 
 pub use asynchronous::AsyncService;
 pub use builder::{BuildError, Builder, Serve};
+pub use handler::{Function, Handler, handler};
 pub use launch::Handle;
 pub use request::{Reply, Request};
 pub use service::{Cancel, Cost, Service};
