@@ -58,16 +58,23 @@ impl<T: AsyncService> Backend for Asynchronous<T> {
 }
 
 /// Answers one request.
-async fn answer<T: AsyncService>(mut service: T, request: Request) -> Outcome {
+async fn answer<T: AsyncService>(service: T, request: Request) -> Outcome {
     let _cancelled_at_the_end = CancelOnDrop(request.cancel().clone());
+    call(service, request).await.map(Answer::from)
+}
+
+/// Calls a service once it is ready.
+pub(super) async fn call<T: AsyncService>(
+    mut service: T,
+    request: Request,
+) -> Result<Reply, Status> {
     let ready = std::future::poll_fn(|context| service.poll_ready(context));
     ready.await.map_err(status)?;
-    let reply = service.call(request).await.map_err(status)?;
-    Ok(Answer::from(reply))
+    service.call(request).await.map_err(status)
 }
 
 /// The status that an error is.
-pub(super) fn status(error: impl Into<BoxError>) -> Status {
+fn status(error: impl Into<BoxError>) -> Status {
     match error.into().downcast::<Status>() {
         Ok(status) => *status,
         Err(error) => Status::new(Code::Internal, error.to_string()),

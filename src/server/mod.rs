@@ -27,6 +27,7 @@ mod pool;
 mod reachability;
 mod report;
 mod request;
+mod router;
 pub mod service;
 mod session;
 pub mod state;
@@ -39,6 +40,7 @@ pub use builder::{BuildError, Builder, Serve};
 pub use handler::{Function, Handler, handler};
 pub use launch::Handle;
 pub use request::{Reply, Request};
+pub use router::Router;
 pub use service::{Cancel, Cost, Service};
 pub use state::{Counters, Outcome, State, Stop};
 
