@@ -1,9 +1,36 @@
 //! RPC over RabbitMQ: a server, a client, and the two programs `fibrpcd` and `fibrpc` around them.
 //!
-//! A [`server::Server`] answers the requests of a queue with a [`server::Service`]. It acknowledges a request only after the
+//! A [`Server`] answers the requests of a queue with an asynchronous function (see [`handler`]), any other tower service, or a
+//! computation (see [`server::Service`]). It acknowledges a request only after the
 //! reply is confirmed, reconnects if the broker fails, and drains on shutdown. A [`client::Client`] keeps many calls in
 //! flight on one channel, each with a deadline. The protocol is a superset of RabbitMQ's RPC tutorial; `PROTOCOL.md` specifies
 //! it.
+//!
+//! ```no_run
+//! use fibrpc::{Code, Json, Server, Status, handler};
+//!
+//! #[derive(serde::Deserialize)] struct Order { item: String, count: u32 }
+//! #[derive(serde::Serialize)] struct Price { cents: u64 }
+//!
+//! async fn price(Json(order): Json<Order>) -> Result<Json<Price>, Status> {
+//!     let each = lookup(&order.item).ok_or_else(|| Status::new(Code::InvalidArgument, "no such item"))?;
+//!     Ok(Json(Price { cents: each * u64::from(order.count) }))
+//! }
+//! # fn lookup(_: &str) -> Option<u64> { None }
+//!
+//! # async fn example() -> Result<(), fibrpc::server::BuildError> {
+//! // Connects, declares or adopts the queue, serves until the future resolves, and drains.
+//! Server::builder("amqp://localhost/%2f")
+//!     .queue("prices")
+//!     .prefetch(64)
+//!     .serve(handler(price))
+//!     .with_graceful_shutdown(async { /* for example a signal */ })
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A computation states what it costs, and runs on the session's task if it is cheap, else on a pool of threads:
 //!
 //! ```no_run
 //! use fibrpc::config::Config;
@@ -75,3 +102,7 @@ pub mod server;
 #[cfg(feature = "process")]
 mod stdio;
 mod text;
+
+pub use protocol::{Code, Status};
+pub use server::extract::{Bytes, Deadline, Json, State, Text};
+pub use server::{Reply, Request, Router, Server, handler};

@@ -47,6 +47,7 @@ mod reload;
 mod restarts;
 mod retry;
 mod serve;
+mod services;
 mod stdio;
 mod succession;
 mod support;

@@ -1,0 +1,173 @@
+//! Asynchronous services: `examples/price.rs`, and a router in this process whose handlers wait, fail, panic and never end.
+
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fibrpc::server::{BuildError, Builder, Handle, Outcome, Stop};
+use fibrpc::{Json, Router, Server, Text, handler};
+
+use crate::support::wire::properties::{Properties, value};
+use crate::support::wire::{Client, Delivery};
+use crate::support::{Broker, Process, SOON, example};
+
+const QUEUE: &str = "services";
+
+fn json() -> Properties {
+    Properties::new()
+        .correlation_id("1")
+        .content_type("application/json")
+}
+
+fn method(name: &str) -> Properties {
+    let mut properties = json();
+    properties.kind = Some(name.into());
+    properties
+}
+
+fn ask(client: &mut Client, queue: &str, request: Properties, body: &str) -> Delivery {
+    client.request(queue, request, body.as_bytes()).unwrap();
+    client.next_delivery(SOON).unwrap()
+}
+
+fn status(reply: &Delivery) -> String {
+    reply.properties.find_text("fibrpc-status").unwrap()
+}
+
+#[test]
+fn a_typed_service_answers_json() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut command = example("price");
+    command.arg(broker.url(&vhost));
+    let mut server = Process::start(&mut command, b"");
+    broker.wait_for_consumers(&vhost, "prices", 1);
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    let mut asked = |body| ask(&mut client, "prices", json(), body);
+    let reply = asked(r#"{"item": "tea", "count": 2}"#);
+    assert_eq!(
+        (status(&reply), reply.text()),
+        ("OK".into(), r#"{"cents":700}"#.into())
+    );
+    let content_type = reply.properties.content_type.as_deref();
+    assert_eq!(content_type, Some(&b"application/json"[..]));
+    for (body, cause) in [
+        (r#"{"item": "gold", "count": 1}"#, "no such item"),
+        (r#"{"item": "tea"}"#, "missing field `count`"),
+        ("", "not the expected JSON"),
+        ("\u{0}", "not the expected JSON"),
+    ] {
+        let reply = asked(body);
+        assert_eq!(status(&reply), "INVALID_ARGUMENT", "{body}");
+        assert!(reply.text().contains(cause), "{}", reply.text());
+    }
+    server.signal("TERM");
+    assert!(server.wait(SOON).success());
+}
+
+/// A router that serves in a thread of its own.
+struct Serving {
+    handle: Handle,
+    thread: JoinHandle<Result<Outcome, BuildError>>,
+}
+
+fn serve(broker: &Broker, vhost: &str, set: impl FnOnce(Builder) -> Builder) -> Serving {
+    let builder = Server::builder(broker.url(vhost)).queue(QUEUE);
+    let serve = set(builder).serve(router());
+    let handle = serve.handle();
+    let thread = std::thread::spawn(|| {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        runtime.block_on(serve.into_future())
+    });
+    broker.wait_for_consumers(vhost, QUEUE, 1);
+    Serving { handle, thread }
+}
+
+impl Serving {
+    fn drain(self) -> Outcome {
+        self.handle.stop(Stop::Drain);
+        self.thread.join().unwrap().unwrap()
+    }
+}
+
+fn router() -> Router {
+    Router::new()
+        .method("never", handler(std::future::pending::<Text>))
+        .method(
+            "panic",
+            handler(async || -> Text { panic!("as requested") }),
+        )
+        .method(
+            "sleep",
+            handler(async |Json(ms): Json<u64>| {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                Json(ms)
+            }),
+        )
+        .default_method(handler(async |text: Text| text))
+}
+
+/// A deadline that leaves half a second: it passed half a second ago, and the tolerance is one second.
+fn half_a_second() -> Vec<u8> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    value::integer(i64::try_from(now.as_millis()).unwrap() - 500)
+}
+
+#[test]
+fn a_handler_hurts_only_its_own_request() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let serving = serve(broker, &vhost, |builder| builder.prefetch(2));
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    // Twice as many as are handled at once, so each frees its place.
+    for _ in 0..4 {
+        let request = method("never").header("fibrpc-deadline", half_a_second());
+        client.request(QUEUE, request, b"").unwrap();
+    }
+    for _ in 0..4 {
+        let reply = client.next_delivery(SOON).unwrap();
+        assert_eq!(status(&reply), "DEADLINE_EXCEEDED", "{}", reply.text());
+    }
+    assert_eq!(
+        status(&ask(&mut client, QUEUE, method("panic"), "")),
+        "INTERNAL"
+    );
+    assert_eq!(
+        status(&ask(&mut client, QUEUE, method("other"), "")),
+        "UNIMPLEMENTED"
+    );
+    let reply = client.call(QUEUE, b"as in the tutorial", SOON).unwrap();
+    assert_eq!(reply.text(), "as in the tutorial");
+    assert_eq!(serving.drain(), Outcome::default());
+    let left = broker.depth(&vhost, QUEUE).unwrap();
+    assert_eq!((left.ready, left.unacked), (0, 0));
+}
+
+#[test]
+fn handlers_wait_together_and_a_drain_waits_for_them() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let serving = serve(broker, &vhost, |builder| builder.prefetch(2));
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    for time in ["1500", "10"] {
+        let request = method("sleep").correlation_id(time);
+        client.request(QUEUE, request, time.as_bytes()).unwrap();
+    }
+    assert_eq!(client.next_delivery(SOON).unwrap().correlation_id(), "10");
+    assert_eq!(serving.drain(), Outcome::default());
+    let reply = client.next_delivery(SOON).unwrap();
+    assert_eq!((status(&reply), reply.text()), ("OK".into(), "1500".into()));
+}
+
+#[test]
+fn a_handler_that_never_ends_is_handed_back_after_the_drain() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let limit = Duration::from_millis(300);
+    let serving = serve(broker, &vhost, |builder| builder.drain_timeout(limit));
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.request(QUEUE, method("never"), b"").unwrap();
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == 1);
+    assert_eq!(serving.drain(), Outcome { abandoned: 1 });
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.ready == 1);
+}
