@@ -1,15 +1,17 @@
 //! The limits of values that did not come from a file or a variable, but from a program: a [`Config`] that was filled in code.
 
-use super::keys::{Config, keys};
+use super::keys::Config;
 use super::problem::Problem;
 
 /// Every value that a file could not have set, except for the broker's URLs, which are valid by their type.
 pub fn outside_limits(config: &Config) -> Vec<Problem> {
     let mut scratch = config.clone();
-    keys()
+    config
+        .keys()
+        .iter()
         .filter(|key| key.name != "broker.url")
         .filter_map(|key| {
-            let fault = (key.read)(&mut scratch, &key.value(config)?).err()?;
+            let fault = key.read(&mut scratch, &key.value(config)?).err()?;
             Some(Problem::new(&format!(
                 "{} {}, is {}; {}",
                 key.name, fault.what, fault.shown, fault.help

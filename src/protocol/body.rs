@@ -78,18 +78,18 @@ mod tests {
         assert_eq!(read, Json(vec![1, 2]));
         assert_eq!(read.write().unwrap(), b"[1,2]");
         let refused = Json::<Vec<u8>>::read(b"[1, 256]").unwrap_err();
-        assert_eq!(refused.code, Code::InvalidArgument);
+        assert_eq!(refused.code(), Code::InvalidArgument);
         for words in ["256", "line 1 column 7"] {
-            assert!(refused.message.contains(words), "{refused}");
+            assert!(refused.message().contains(words), "{refused}");
         }
         let odd = HashMap::from([(vec![1], 2)]);
-        assert_eq!(Json(odd).write().unwrap_err().code, Code::Internal);
+        assert_eq!(Json(odd).write().unwrap_err().code(), Code::Internal);
     }
 
     #[test]
     fn text_is_utf_8() {
         assert_eq!(Text::read("π".into()), Ok(Text("π".into())));
         let refused = Text::read(vec![0xff]).unwrap_err();
-        assert_eq!(refused.code, Code::InvalidArgument);
+        assert_eq!(refused.code(), Code::InvalidArgument);
     }
 }

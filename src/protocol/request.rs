@@ -138,6 +138,12 @@ impl Request {
         Err(Status::new(Code::InvalidArgument, message))
     }
 
+    /// The method that the property `type` names; `None`: the default one.
+    pub fn method(&self) -> Option<&str> {
+        let kind = self.kind.as_deref()?;
+        (!kind.is_empty() && kind != amqp10::KIND).then_some(kind)
+    }
+
     /// The time until the deadline at `now_ms` (Unix milliseconds), plus [`CLOCK_SKEW_MS`]; `None`: no
     /// deadline.
     pub fn time_left(&self, now_ms: i64) -> Option<Duration> {

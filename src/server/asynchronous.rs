@@ -47,7 +47,6 @@ impl<T: AsyncService> Backend for Asynchronous<T> {
         request: &mut protocol::Request,
         deadline: Option<Instant>,
     ) -> Result<Plan<Infallible>, Status> {
-        request.check_body()?;
         let request = Request::take(request, deadline);
         Ok(Plan::Wait(Box::pin(answer(self.0.clone(), request))))
     }
@@ -92,7 +91,7 @@ impl Drop for CancelOnDrop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Defect, Message};
+    use crate::protocol::Message;
     use std::sync::Mutex;
     use std::task::{Context, Poll};
 
@@ -141,7 +140,7 @@ mod tests {
     ) -> super::super::backend::Waiting {
         match Asynchronous(service)
             .admit(request, None)
-            .map_err(|status| status.code)
+            .map_err(|status| status.code())
         {
             Ok(Plan::Wait(future)) => future,
             Ok(Plan::Compute(never, _)) => match never {},
@@ -175,19 +174,6 @@ mod tests {
         let refused = Status::new(Code::OutOfRange, "n");
         assert_eq!(status(refused.clone()), refused);
         assert_eq!(status(BoxError::from(refused.clone())), refused);
-    }
-
-    #[test]
-    fn a_body_that_was_dropped_is_refused() {
-        let mut request = delivered("");
-        request.defect = Some(Defect::Body(9));
-        let refused = Asynchronous(Echo {
-            fails: false,
-            ready: true,
-        })
-        .admit(&mut request, None);
-        let code = refused.err().map(|status| status.code);
-        assert_eq!(code, Some(Code::InvalidArgument));
     }
 
     /// Never answers, and shows the cancel of its last request.

@@ -144,14 +144,14 @@ mod tests {
         assert_eq!(said(&router, Some("two")).await.unwrap(), "2");
         for method in [None, Some(""), Some("three"), Some("One")] {
             let refused = said(&router, method).await.unwrap_err();
-            assert_eq!(refused.code, Code::Unimplemented, "{method:?}");
+            assert_eq!(refused.code(), Code::Unimplemented, "{method:?}");
         }
         let router = router.default_method(says("0"));
         for method in [None, Some(""), Some("amqp-1.0")] {
             assert_eq!(said(&router, method).await.unwrap(), "0", "{method:?}");
         }
         let refused = said(&router, Some("three")).await.unwrap_err();
-        assert!(refused.message.contains("\"three\""), "{refused}");
+        assert!(refused.message().contains("\"three\""), "{refused}");
     }
 
     #[tokio::test]

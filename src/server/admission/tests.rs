@@ -205,7 +205,7 @@ fn a_request_whose_body_was_not_kept_does_not_reach_the_service() {
             defect,
             ..request("")
         };
-        admit(&Any, &request, &limits(), Duration::ZERO).map_err(|status| status.code())
+        admit(&Any, &mut request.clone(), &limits(), Duration::ZERO).map_err(|status| status.code())
     };
     assert!(admitted(None).is_ok());
     assert!(admitted(Some(Defect::ReplyTo(Vec::new()))).is_ok());

@@ -75,7 +75,7 @@ async fn one_that_never_ends_is_dropped_at_its_deadline() {
     }
     for _ in 0..100 {
         let done = futures.next().await;
-        assert_eq!(done.outcome.unwrap_err().code, Code::DeadlineExceeded);
+        assert_eq!(done.outcome.unwrap_err().code(), Code::DeadlineExceeded);
         assert!(done.compute >= Duration::from_millis(15), "not before it");
     }
     assert!(futures.is_empty());
@@ -104,7 +104,9 @@ async fn a_panic_is_internal_for_its_request_only() {
     let mut codes = Vec::new();
     for _ in 0..3 {
         let done = futures.next().await;
-        let code = done.outcome.map_or_else(|status| status.code, |_| Code::Ok);
+        let code = done
+            .outcome
+            .map_or_else(|status| status.code(), |_| Code::Ok);
         codes.push((done.accepted.tag, code));
     }
     codes.sort_unstable();

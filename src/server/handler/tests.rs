@@ -62,12 +62,12 @@ async fn a_body_of_another_type_does_not_reach_the_handler() {
     };
     let service = handler(counting).with_state(calls.clone());
     let refused = ask(service.clone(), Request::new("nul")).await.unwrap_err();
-    assert_eq!(refused.code, Code::InvalidArgument);
+    assert_eq!(refused.code(), Code::InvalidArgument);
     assert_eq!(calls.load(Ordering::Relaxed), 0);
     ask(service, Request::new("null")).await.unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 1);
     let refused = ask(handler(async |text: Text| text), Request::new(b"\xff"));
-    assert_eq!(refused.await.unwrap_err().code, Code::InvalidArgument);
+    assert_eq!(refused.await.unwrap_err().code(), Code::InvalidArgument);
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn errors_become_a_status() {
     assert_eq!(refused, Status::from(OutOfStock));
     let odd = handler(async || Json(std::collections::HashMap::from([(vec![1], 2)])));
     assert_eq!(
-        ask(odd, Request::new("")).await.unwrap_err().code,
+        ask(odd, Request::new("")).await.unwrap_err().code(),
         Code::Internal
     );
 }
