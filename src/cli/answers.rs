@@ -2,13 +2,13 @@
 
 use super::input::Item;
 use super::output::{Closed, Output, line_of};
+use super::times::{Times, times};
 use crate::client::CallError;
 use crate::fibonacci::client::Number;
 use crate::protocol::reply::Trailer;
 use crate::protocol::{Code, Status};
-use crate::text::{duration, excerpt};
+use crate::text::excerpt;
 use serde::Serialize;
-use std::time::Duration;
 
 /// Prints answers, and counts them.
 #[derive(Debug)]
@@ -156,25 +156,6 @@ fn label(item: &Item) -> String {
     }
 }
 
-/// Where the time was spent, for people.
-fn times(trailer: &Trailer, round_trip: Option<Duration>) -> String {
-    let Trailer {
-        server,
-        queued,
-        compute,
-    } = trailer;
-    let times = [
-        (round_trip, "round trip"),
-        (*queued, "queued"),
-        (*compute, "computed"),
-    ];
-    let times = times
-        .into_iter()
-        .filter_map(|(time, what)| Some(format!("{what} {}", duration(time?))));
-    let server = server.as_deref().map(|name| format!("by {name}"));
-    times.chain(server).collect::<Vec<_>>().join(", ")
-}
-
 /// The most characters of a number that an error line repeats.
 const MAX_SHOWN: usize = 40;
 
@@ -192,14 +173,8 @@ struct JsonLine<'a> {
     message: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retryable: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    server: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    queued_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    compute_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    round_trip_us: Option<u64>,
+    #[serde(flatten)]
+    times: Times<'a>,
 }
 
 fn json(item: &Item, outcome: &Result<Number, CallError>) -> String {
@@ -208,7 +183,6 @@ fn json(item: &Item, outcome: &Result<Number, CallError>) -> String {
         Err(error) => (Some(&error.status), &error.trailer),
     };
     let reply = outcome.as_ref().ok();
-    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let record = JsonLine {
         // A number if it is one, otherwise the text.
         n: item
@@ -221,10 +195,7 @@ fn json(item: &Item, outcome: &Result<Number, CallError>) -> String {
         code: status.map(|status| status.code().name()),
         message: status.map(Status::message),
         retryable: status.map(|status| status.code().retryable()),
-        server: trailer.server.as_deref(),
-        queued_us: trailer.queued.map(micros),
-        compute_us: trailer.compute.map(micros),
-        round_trip_us: reply.map(|reply| micros(reply.round_trip)),
+        times: Times::new(trailer, reply.map(|reply| reply.round_trip)),
     };
     line_of(&record)
 }
@@ -232,6 +203,7 @@ fn json(item: &Item, outcome: &Result<Number, CallError>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn item(text: &str, line: Option<u64>) -> Item {
         Item {
@@ -282,19 +254,6 @@ mod tests {
         assert!(
             !line.contains('\n') && value.get("value").is_none(),
             "{line}"
-        );
-    }
-
-    #[test]
-    fn times_for_people() {
-        let reply = reply();
-        assert_eq!(
-            times(&reply.trailer, Some(reply.round_trip)),
-            "round trip 2.35ms, queued 1.5ms, computed 20µs, by a\u{202e}b"
-        );
-        assert_eq!(
-            times(&Trailer::default(), Some(Duration::from_secs(1))),
-            "round trip 1s"
         );
     }
 

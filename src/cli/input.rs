@@ -1,25 +1,14 @@
-//! The numbers to ask for, from the command line, a file, or standard input.
-//!
-//! A separate thread reads, one chunk at a time and only on demand. It waits for its file and for
-//! [`Input::close`] at once, so a silent terminal or pipe does not block the close, which joins it.
+//! The numbers to ask for, from the command line, a file, or standard input; the latter two are read on demand.
 
+pub(super) mod chunks;
 pub(super) mod source;
 
 use super::common::DEFAULT_N;
 use super::lines::{Line, Lines};
 use crate::protocol::{Code, Status};
-use crate::text::safe;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{FileType, SeekFrom};
-use rustix::io::Errno;
-use source::{STDIN, Source, cannot_read, exit_status, open};
-use std::io::{self, PipeReader, PipeWriter};
+use chunks::Chunks;
+use source::STDIN;
 use std::path::Path;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-
-/// Size of a read, in bytes.
-const CHUNK: usize = 32 << 10;
 
 /// Something to ask for.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,23 +49,14 @@ impl Input {
                 return Ok(Self::Words(words.into_iter().enumerate()));
             }
         };
-        let name = if file == Path::new(STDIN) {
-            "standard input".into()
-        } else {
-            safe(&file.display().to_string()).into_owned()
-        };
-        let fault = |error: io::Error| (exit_status(&error), cannot_read(&name, &error));
-        let file = open(file).map_err(fault)?;
-        Reader::start(file, name.clone())
-            .map(Self::Lines)
-            .map_err(fault)
+        Chunks::open(file).map(Reader::new).map(Self::Lines)
     }
 
     /// The source, for messages.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Words(_) => "the command line",
-            Self::Lines(reader) => &reader.name,
+            Self::Lines(reader) => &reader.chunks.name,
         }
     }
 
@@ -84,7 +64,7 @@ impl Input {
     pub(super) fn size(&self) -> Option<u64> {
         match self {
             Self::Words(words) => Some(words.len() as u64),
-            Self::Lines(reader) => reader.size,
+            Self::Lines(reader) => reader.chunks.size,
         }
     }
 
@@ -98,7 +78,7 @@ impl Input {
 
     /// Whether the numbers are typed at a terminal.
     pub(super) fn is_typed(&self) -> bool {
-        matches!(self, Self::Lines(reader) if reader.is_terminal)
+        matches!(self, Self::Lines(reader) if reader.chunks.is_terminal)
     }
 
     /// The next item; `None` at the end. Cancel-safe.
@@ -126,7 +106,7 @@ impl Input {
     pub(super) async fn close(self) -> Result<(), String> {
         match self {
             Self::Words(_) => Ok(()),
-            Self::Lines(reader) => reader.close().await,
+            Self::Lines(reader) => reader.chunks.close().await,
         }
     }
 }
@@ -166,41 +146,18 @@ fn refusal(why: &str) -> Status {
 /// A file that is read line by line.
 #[derive(Debug)]
 pub(super) struct Reader {
-    name: String,
-    is_terminal: bool,
-    size: Option<u64>,
     lines: Lines,
-    chunks: mpsc::Receiver<Vec<u8>>,
+    chunks: Chunks,
     ended: bool,
-    thread: JoinHandle<io::Result<()>>,
-    /// Closing this end stops the thread.
-    stop: PipeWriter,
 }
 
 impl Reader {
-    fn start(source: Source, name: String) -> io::Result<Self> {
-        let status = rustix::fs::fstat(&source)?;
-        let size = match FileType::from_raw_mode(status.st_mode) {
-            FileType::Directory => return Err(io::ErrorKind::IsADirectory.into()),
-            FileType::RegularFile => {
-                let position = rustix::fs::seek(&source, SeekFrom::Current(0))?;
-                let length = u64::try_from(status.st_size).unwrap_or(0);
-                Some(length.saturating_sub(position))
-            }
-            _ => None,
-        };
-        let (stopped, stop) = io::pipe()?;
-        let (sender, chunks) = mpsc::channel(1);
-        Ok(Self {
-            name,
-            is_terminal: rustix::termios::isatty(&source),
-            size,
+    fn new(chunks: Chunks) -> Self {
+        Self {
             lines: Lines::default(),
             chunks,
             ended: false,
-            thread: tokio::task::spawn_blocking(move || read(&source, &stopped, &sender)),
-            stop,
-        })
+        }
     }
 
     async fn next(&mut self) -> Option<Line> {
@@ -211,50 +168,11 @@ impl Reader {
             if self.ended {
                 return None;
             }
-            let Some(chunk) = self.chunks.recv().await else {
+            let Some(chunk) = self.chunks.next().await else {
                 self.ended = true;
                 return self.lines.last();
             };
             self.lines.push(&chunk);
-        }
-    }
-
-    async fn close(self) -> Result<(), String> {
-        drop(self.stop);
-        drop(self.chunks);
-        let read = self
-            .thread
-            .await
-            .unwrap_or_else(|error| Err(io::Error::other(error)));
-        read.map_err(|error| cannot_read(&self.name, &error))
-    }
-}
-
-/// Reads to the end, or until the other end of `stopped` or `chunks` is dropped.
-fn read(source: &Source, stopped: &PipeReader, chunks: &mpsc::Sender<Vec<u8>>) -> io::Result<()> {
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let mut ready = [
-            PollFd::new(stopped, PollFlags::IN),
-            PollFd::new(source, PollFlags::IN),
-        ];
-        match poll(&mut ready, None) {
-            Ok(_) if !ready[0].revents().is_empty() => return Ok(()),
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        if ready[1].revents().is_empty() {
-            continue;
-        }
-        match rustix::io::read(source, &mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(length) => {
-                if chunks.blocking_send(buffer[..length].to_vec()).is_err() {
-                    return Ok(());
-                }
-            }
-            Err(Errno::INTR | Errno::AGAIN) => {}
-            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -20,6 +20,7 @@ mod ping;
 mod progress;
 mod status;
 mod terminal;
+mod times;
 
 use crate::broker::config_check::{Denied, check};
 use crate::config::Config;
