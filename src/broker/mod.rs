@@ -5,7 +5,6 @@
 //! for a hung socket. Inside this folder, files import from each other and not from here.
 
 pub mod backoff;
-pub mod certificate;
 mod channel;
 pub mod clock;
 pub mod cluster;

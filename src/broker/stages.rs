@@ -5,7 +5,6 @@
 
 pub use super::tls::Peer;
 
-use super::certificate::Certificate;
 use super::error::Error;
 use super::tls;
 use crate::config::{BrokerUrl, Shortage, Tls};
@@ -110,7 +109,7 @@ pub async fn objection(
     Some(tls::refused(url, settings, tls::within(&error)?))
 }
 
-/// Our own certificate, if one is configured.
-pub fn own_certificate(settings: &Tls) -> Result<Option<Certificate>, Error> {
+/// Our own certificate in DER, if one is configured.
+pub fn own_certificate(settings: &Tls) -> Result<Option<Vec<u8>>, Error> {
     tls::own_certificate(settings)
 }

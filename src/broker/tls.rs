@@ -5,7 +5,6 @@
 pub(super) mod cause;
 mod files;
 
-use super::certificate::Certificate;
 use super::error::{Error, Kind};
 use crate::config::{BrokerUrl, FileFault, Problem, Shortage, Tls};
 use files::{CA_FILE, CERT_FILE, KEY_FILE, certificates, private_key, roots, unusable};
@@ -23,8 +22,8 @@ use tokio_rustls::rustls::{self, ClientConfig, ProtocolVersion, crypto::ring, ve
 pub struct Peer {
     /// For example `TLS 1.3`.
     pub version: &'static str,
-    /// Its certificate, if it could be read.
-    pub certificate: Option<Certificate>,
+    /// Its certificate, in DER.
+    pub certificate: Option<Vec<u8>>,
 }
 
 impl Peer {
@@ -38,7 +37,7 @@ impl Peer {
                 Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
                 _ => "TLS",
             },
-            certificate: leaf.and_then(|leaf| Certificate::read(leaf)),
+            certificate: leaf.map(|leaf| leaf.to_vec()),
         }
     }
 }
@@ -70,13 +69,13 @@ pub(super) async fn handshake(
         .map_err(|error| failed(url, settings, &error))
 }
 
-/// Our own certificate, if one is configured.
-pub(super) fn own_certificate(settings: &Tls) -> Result<Option<Certificate>, Error> {
+/// Our own certificate in DER, if one is configured.
+pub(super) fn own_certificate(settings: &Tls) -> Result<Option<Vec<u8>>, Error> {
     let Some(path) = &settings.cert_file else {
         return Ok(None);
     };
     let chain = certificates(CERT_FILE, path)?;
-    Ok(chain.first().and_then(|leaf| Certificate::read(leaf)))
+    Ok(chain.first().map(|leaf| leaf.to_vec()))
 }
 
 /// The TLS library's error in an error of the stream, if it has one.

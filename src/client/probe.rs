@@ -6,7 +6,6 @@
 use super::presence;
 use super::session::CLOSE_TIMEOUT;
 use super::settings::Settings;
-use crate::broker::certificate::Certificate;
 use crate::broker::declaration::{self, Declaration};
 use crate::broker::stages::{self, Dial, Peer, Stage};
 use crate::broker::{
@@ -35,8 +34,8 @@ pub struct ConnectReport {
     pub dials: Vec<(SocketAddr, Dial)>,
     /// The TLS handshake; also `None` without TLS.
     pub tls: Option<Result<Peer, Error>>,
-    /// The client certificate, if TLS is used and there is one.
-    pub own_certificate: Option<Certificate>,
+    /// The client certificate in DER, if TLS is used and there is one.
+    pub own_certificate: Option<Vec<u8>>,
     /// The AMQP handshake: login and virtual host. An error before all steps: the login cannot be read.
     pub connection: Option<Result<Connection, Error>>,
     /// Whether a second connection reached the same broker or cluster, as the two connections of a server must.
@@ -150,7 +149,7 @@ impl ConnectReport {
     }
 }
 
-fn own_certificate(url: &BrokerUrl, broker: &config::Broker) -> Option<Certificate> {
+fn own_certificate(url: &BrokerUrl, broker: &config::Broker) -> Option<Vec<u8>> {
     let with_tls = url.scheme == Scheme::Amqps;
     // If the file cannot be used, the TLS handshake reports it.
     with_tls.then(|| stages::own_certificate(&broker.tls).ok()?)?

@@ -18,6 +18,7 @@ mod credit;
 pub mod extract;
 mod futures;
 mod handler;
+mod histogram;
 mod isolation;
 mod launch;
 pub mod log;

@@ -2,19 +2,16 @@
 //!
 //! Owns these times. Recording one takes a few nanoseconds and never allocates.
 
+use super::histogram::Histogram;
 use super::state::{Counters, State};
 use crate::broker::clock::unix_ms;
 use crate::config::Config;
 use crate::protocol::control::Report;
-use hdrhistogram::Histogram;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a histogram is used before the next one.
 const PERIOD: Duration = Duration::from_secs(60);
-
-/// Longer times count as this one, in microseconds: an hour.
-const MAX_US: u64 = 3_600_000_000;
 
 /// The times of recent requests. Clones share them.
 #[derive(Debug, Clone)]
@@ -23,16 +20,16 @@ pub(super) struct Times(Arc<Mutex<Recorded>>);
 /// The times of this period and the previous one.
 #[derive(Debug)]
 struct Recorded {
-    current: Histogram<u32>,
-    last: Histogram<u32>,
+    current: Histogram,
+    last: Histogram,
     since: Instant,
 }
 
 impl Times {
     pub(super) fn new(now: Instant) -> Self {
         Self(Arc::new(Mutex::new(Recorded {
-            current: histogram(),
-            last: histogram(),
+            current: Histogram::new(),
+            last: Histogram::new(),
             since: now,
         })))
     }
@@ -42,9 +39,9 @@ impl Times {
         self.recorded().record(now, took);
     }
 
-    /// Quantiles of the times in microseconds; `None` if there were no requests.
-    fn quantiles<const N: usize>(&self, now: Instant, shares: [f64; N]) -> Option<[u64; N]> {
-        self.recorded().quantiles(now, shares)
+    /// Percentiles of the times in microseconds; `None` if there were no requests.
+    fn percentiles<const N: usize>(&self, now: Instant, percents: [u64; N]) -> [Option<u64>; N] {
+        self.recorded().percentiles(now, percents)
     }
 
     fn recorded(&self) -> MutexGuard<'_, Recorded> {
@@ -56,15 +53,18 @@ impl Recorded {
     fn record(&mut self, now: Instant, took: Duration) {
         self.turn(now);
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.current.saturating_record(us);
+        self.current.record(us);
     }
 
-    fn quantiles<const N: usize>(&mut self, now: Instant, shares: [f64; N]) -> Option<[u64; N]> {
+    fn percentiles<const N: usize>(
+        &mut self,
+        now: Instant,
+        percents: [u64; N],
+    ) -> [Option<u64>; N] {
         self.turn(now);
         let mut all = self.current.clone();
-        // Cannot fail: both have the same bounds.
-        let _ = all.add(&self.last);
-        (!all.is_empty()).then(|| shares.map(|share| all.value_at_quantile(share)))
+        all.add(&self.last);
+        percents.map(|percent| all.percentile(percent))
     }
 
     fn turn(&mut self, now: Instant) {
@@ -73,21 +73,12 @@ impl Recorded {
             return;
         }
         std::mem::swap(&mut self.current, &mut self.last);
-        self.current.reset();
+        self.current.clear();
         if age >= PERIOD * 2 {
-            self.last.reset();
+            self.last.clear();
         }
         self.since = now;
     }
-}
-
-/// Two significant digits, about 14 kB.
-fn histogram() -> Histogram<u32> {
-    #[allow(
-        clippy::expect_used,
-        reason = "fails for bad bounds only, and these are constants"
-    )]
-    Histogram::new_with_bounds(1, MAX_US, 2).expect("good bounds")
 }
 
 /// Creates reports.
@@ -112,10 +103,7 @@ impl Reporter {
     /// The current report.
     pub(super) fn report(&self, config: &Config, counters: &Counters, state: &State) -> Report {
         let now = Instant::now();
-        let [p50_us, p99_us] = self
-            .times
-            .quantiles(now, [0.5, 0.99])
-            .map_or([None, None], |times| times.map(Some));
+        let [p50_us, p99_us] = self.times.percentiles(now, [50, 99]);
         let count = Counters::get;
         Report {
             instance: self.instance.clone(),
@@ -170,7 +158,7 @@ fn word(state: &State) -> &'static str {
 mod tests {
     use super::*;
 
-    const SHARES: [f64; 2] = [0.5, 0.99];
+    const PERCENTS: [u64; 2] = [50, 99];
 
     /// Two significant digits: within one in a hundred.
     fn about(us: u64, expected: u64) -> bool {
@@ -178,14 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_those_of_what_was_recorded() {
+    fn percentiles_are_those_of_what_was_recorded() {
         let now = Instant::now();
         let times = Times::new(now);
-        assert_eq!(times.quantiles(now, SHARES), None);
+        assert_eq!(times.percentiles(now, PERCENTS), [None, None]);
         for ms in 1..=1000 {
             times.record(now, Duration::from_millis(ms));
         }
-        let [p50, p99] = times.quantiles(now, SHARES).unwrap();
+        let [p50, p99] = times.percentiles(now, PERCENTS).map(Option::unwrap);
         assert!(about(p50, 500_000), "{p50}");
         assert!(about(p99, 990_000), "{p99}");
     }
@@ -193,10 +181,10 @@ mod tests {
     #[test]
     fn the_extremes_are_recorded_too() {
         let now = Instant::now();
-        for (took, expected) in [(Duration::ZERO, 0), (Duration::MAX, MAX_US)] {
+        for (took, expected) in [(Duration::ZERO, 0), (Duration::MAX, u32::MAX.into())] {
             let times = Times::new(now);
             times.record(now, took);
-            let [p50, _] = times.quantiles(now, SHARES).unwrap();
+            let [p50] = times.percentiles(now, [50]).map(Option::unwrap);
             assert!(about(p50, expected), "{took:?}: {p50}");
         }
     }
@@ -206,7 +194,7 @@ mod tests {
         let start = Instant::now();
         let times = Times::new(start);
         times.record(start, Duration::from_millis(7));
-        let seen = |times: &Times, after: Duration| times.quantiles(start + after, SHARES);
+        let seen = |times: &Times, after: Duration| times.percentiles(start + after, [50])[0];
         assert!(seen(&times, PERIOD.mul_f32(0.99)).is_some());
         assert!(seen(&times, PERIOD).is_some(), "the period before");
         assert!(seen(&times, PERIOD * 2).is_none());

@@ -6,6 +6,7 @@
 //! than `client.timeout`.
 
 mod answer;
+mod certificate;
 mod declared;
 mod finding;
 mod limits;

@@ -1,9 +1,9 @@
 //! Judges the way to a broker: name, connection, TLS, login, virtual host. Reads only the password file.
 
+use super::certificate::Certificate;
 use super::finding::{Check, Finding, Verdict, skip_the_rest};
 use super::limits;
-use crate::broker::certificate::Certificate;
-use crate::broker::stages::{Dial, Peer};
+use crate::broker::stages::Dial;
 use crate::broker::{Error, Kind};
 use crate::client::probe::ConnectReport;
 use crate::config::{BrokerUrl, Config, Login, Scheme, login};
@@ -42,8 +42,9 @@ fn findings(report: &ConnectReport, config: &Config, now: SystemTime) -> Vec<Fin
     if let Some(Ok(_)) = &report.addresses {
         findings.push(tcp(&report.dials));
     }
-    let own = report.own_certificate.as_ref();
-    findings.extend(own.and_then(|own| own_certificate(own, now)));
+    let read = |der: &Option<Vec<u8>>| der.as_deref().and_then(Certificate::read);
+    let own = read(&report.own_certificate);
+    findings.extend(own.and_then(|own| own_certificate(&own, now)));
     // With TLS 1.3 the broker verifies our certificate after the end of the handshake as we see it.
     let objection = match &report.connection {
         Some(Err(error)) if error.kind == Kind::Tls => Some(error),
@@ -54,7 +55,9 @@ fn findings(report: &ConnectReport, config: &Config, now: SystemTime) -> Vec<Fin
             findings.push(Check::Tls.failed(&error.message));
             return findings;
         }
-        (Some(Ok(peer)), None) => findings.push(tls(peer, now)),
+        (Some(Ok(peer)), None) => {
+            findings.push(tls(peer.version, read(&peer.certificate).as_ref(), now));
+        }
         (None, None) if report.addresses.is_some() && report.connection.is_some() => {
             findings.push(cleartext(url));
         }
@@ -145,9 +148,9 @@ fn cleartext(url: &BrokerUrl) -> Finding {
     }
 }
 
-fn tls(peer: &Peer, now: SystemTime) -> Finding {
-    let version = peer.version;
-    let Some(certificate) = &peer.certificate else {
+/// TLS of this version, with the broker's certificate if it could be read.
+fn tls(version: &str, certificate: Option<&Certificate>, now: SystemTime) -> Finding {
+    let Some(certificate) = certificate else {
         return Check::Tls.ok(format!("{version}; the broker's certificate is trusted"));
     };
     let names = certificate.names.join(", ");

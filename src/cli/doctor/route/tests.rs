@@ -52,11 +52,7 @@ fn certificates_are_renewed_in_time() {
             verdict == Verdict::Warning,
             "{left} of {lifetime}"
         );
-        let peer = Peer {
-            version: "TLS 1.3",
-            certificate: Some(certificate),
-        };
-        let (found, message) = text(&tls(&peer, now));
+        let (found, message) = text(&tls("TLS 1.3", Some(&certificate), now));
         assert_eq!(found, verdict, "{message}");
         assert!(message.contains(words), "{message}");
     }

@@ -8,13 +8,13 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 /// What is of interest in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Certificate {
+pub(super) struct Certificate {
     /// Host names and addresses that it is for, as written in it.
-    pub names: Vec<String>,
+    pub(super) names: Vec<String>,
     /// Valid from.
-    pub not_before: SystemTime,
+    pub(super) not_before: SystemTime,
     /// Valid until.
-    pub not_after: SystemTime,
+    pub(super) not_after: SystemTime,
 }
 
 impl Certificate {
