@@ -5,7 +5,7 @@ use super::support::{
     CORRELATION_ID, MESSAGE_ID, body, deliver, entry, framed, header, long, method, nested, parsed,
     short, taken,
 };
-use crate::broker::codec::frame::{A_HEARTBEAT, BODY, HEADER, METHOD};
+use crate::broker::codec::frame::{A_HEARTBEAT, BODY, HEADER, METHOD, OVERHEAD};
 use crate::broker::codec::method::{Greeting, Reason};
 use crate::broker::mailbox::{Arrival, Returned};
 
@@ -149,6 +149,11 @@ fn an_invalid_stream_ends_the_connection() {
         ),
         (b"AMQP\0\0\x09\x01".to_vec(), "another version of AMQP"),
         (
+            b"\x15\x03\x03\0\x02\x02\x46".to_vec(),
+            "TLS instead of AMQP",
+        ),
+        (b"\x05\0\x01".to_vec(), "a frame of an invalid type"),
+        (
             [&A_HEARTBEAT[..7], b"x"].concat(),
             "a frame without its end",
         ),
@@ -227,6 +232,26 @@ fn an_invalid_stream_ends_the_connection() {
             "{what}"
         );
     }
+}
+
+/// A method that only the library reads (queue.bind-ok has class 50), in a frame of this many bytes.
+fn method_frame(bytes: usize) -> Vec<u8> {
+    framed(
+        METHOD,
+        1,
+        &[&[0, 50, 0, 21][..], &vec![0; bytes - OVERHEAD - 4]].concat(),
+    )
+}
+
+#[test]
+fn a_method_frame_has_at_most_32_kib() {
+    let largest = method_frame(32_768);
+    let (intake, outcome) = taken(None, &largest);
+    assert_eq!((outcome, intake.library), (Ok(()), largest));
+    assert_eq!(
+        taken(None, &method_frame(32_769)).1,
+        Err(Broken("a method frame that is too large"))
+    );
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! What becomes of messages, as they are and as hostile publishers make them.
 
-use super::super::MAX_HEADER_FRAME;
+use super::super::{Intake, MAX_HEADER_FRAME, Reader};
 use super::support::{
     CONTENT_TYPE, CORRELATION_ID, MESSAGE_ID, REPLY_TO, body, content, deliver, delivered, entry,
     framed, header, headers, long, message, nested, short, taken,
 };
-use crate::broker::codec::frame::HEADER;
+use crate::broker::codec::content::FIXED;
+use crate::broker::codec::frame::{HEADER, OVERHEAD};
 use crate::broker::mailbox::{Arrival, Delivery};
 use crate::protocol::{Defect, HeaderValue};
 
@@ -199,10 +200,45 @@ fn a_body_that_is_too_large_is_not_kept() {
 }
 
 #[test]
-fn an_announced_size_sets_no_memory_aside() {
-    let stream = [deliver(1, 7), header(1, u64::MAX, &[]), body(1, b"1")].concat();
-    let (intake, outcome) = taken(None, &stream);
-    assert_eq!((intake.arrivals.len(), outcome), (0, Ok(())));
+fn another_limit_holds_for_the_next_message() {
+    let mut reader = Reader::new(None);
+    let mut intake = Intake::default();
+    let first = message(1, &[], b"123");
+    reader.take(&first, &mut intake).unwrap();
+    reader.limit_bodies(2);
+    reader.take(&first, &mut intake).unwrap();
+    let defects = intake.arrivals.iter().map(|(_, arrival)| match arrival {
+        Arrival::Delivered(delivery) => delivery.message.properties.defect.clone(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(defects.collect::<Vec<_>>(), [None, Some(Defect::Body(3))]);
+}
+
+#[test]
+fn an_announced_size_sets_at_most_64_kib_aside() {
+    for (announced, reserved) in [(u64::MAX, 65_536), (65_537, 65_536), (40_000, 40_000)] {
+        let stream = [deliver(1, 7), header(1, announced, &[]), body(1, b"1")].concat();
+        let mut reader = Reader::new(None);
+        let mut intake = Intake::default();
+        reader.take(&stream, &mut intake).unwrap();
+        assert_eq!(intake.arrivals.len(), 0);
+        let partial = reader.partial[1].as_ref().unwrap();
+        assert_eq!(partial.delivery.message.body.capacity(), reserved);
+    }
+}
+
+#[test]
+fn a_content_header_of_256_kib_is_decoded() {
+    // Around the value: the frame, the fixed part, the table's length, a key with its length, a type and a length; the
+    // reply address.
+    let around = OVERHEAD + FIXED + 4 + 2 + 1 + 4 + 2;
+    for (bytes, defect) in [(262_144, None), (262_145, Some(Defect::ReplyTo(vec![])))] {
+        let value = vec![b'x'; bytes - around];
+        let table = entry(b"k", &[b"S", &long(&value)[..]].concat());
+        let stream = message(1, &[headers(&table), (REPLY_TO, short(b"c"))], b"30");
+        let properties = delivered(None, &stream).message.properties;
+        assert_eq!(properties.defect, defect, "{bytes}");
+    }
 }
 
 #[test]
@@ -232,11 +268,11 @@ fn of_an_immense_header_the_size_of_the_body_is_kept() {
 fn messages_on_different_channels_may_be_mixed() {
     let stream = [
         deliver(1, 1),
-        deliver(2, 2),
-        header(2, 2, &[]),
+        deliver(16, 2),
+        header(16, 2, &[]),
         header(1, 4, &[]),
         body(1, b"on"),
-        body(2, b"22"),
+        body(16, b"22"),
         body(1, b"e!"),
     ]
     .concat();
@@ -251,6 +287,6 @@ fn messages_on_different_channels_may_be_mixed() {
         });
     assert_eq!(
         bodies.collect::<Vec<_>>(),
-        [(2, 2, &b"22"[..]), (1, 1, b"one!")]
+        [(16, 2, &b"22"[..]), (1, 1, b"one!")]
     );
 }
