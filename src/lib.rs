@@ -30,7 +30,8 @@
 //! # }
 //! ```
 //!
-//! A computation states what it costs, and runs on the session's task if it is cheap, else on a pool of threads:
+//! A computation states what it costs, and runs on the session's task if it is cheap, else on a pool of threads. The builder
+//! serves it as [`blocking(Length)`](blocking()):
 //!
 //! ```no_run
 //! use fibrpc::config::Config;
@@ -105,4 +106,4 @@ mod text;
 
 pub use protocol::{Code, Status};
 pub use server::extract::{Bytes, Deadline, Json, State, Text};
-pub use server::{Reply, Request, Router, Server, handler};
+pub use server::{Cancel, Reply, Request, Router, Server, blocking, handler};

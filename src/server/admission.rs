@@ -2,13 +2,14 @@
 //!
 //! Holds no state; every rule is a function of the request, the limits and the clock.
 
-use super::backend::{Backend, Plan, Waiting};
+use super::backend::{Backend, Plan, Waiting, failed};
 use super::service::Cost;
 use crate::broker::clock::unix_ms;
 use crate::config;
 use crate::protocol::reply_to::{Address, Policy, Refusal, Refused};
 use crate::protocol::{Answer, Code, Defect, Request, Status};
 use crate::text;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 /// A delivered request whose reply address is allowed.
@@ -57,7 +58,9 @@ pub(super) fn admit<B: Backend>(
     request.body()?;
     let left = request.time_left(now);
     let deadline = left.and_then(|left| Instant::now().checked_add(left));
-    let (job, cost) = match service.admit(request, deadline)? {
+    // A panic is the service's.
+    let plan = catch_unwind(AssertUnwindSafe(|| service.admit(request, deadline)));
+    let (job, cost) = match plan.unwrap_or_else(|_| Err(failed()))? {
         Plan::Compute(job, cost) => (job, cost),
         Plan::Wait(future) => return Ok(Admitted::Waiting(future, deadline)),
     };

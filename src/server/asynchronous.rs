@@ -1,23 +1,55 @@
-//! Asynchronous services behind a session: each request is answered by a future (`futures.rs`).
+//! Asynchronous services: any [`tower_service::Service`] of a [`Request`], so tower's layers apply.
 //!
-//! The service is any [`tower_service::Service`] of a [`Request`], so tower's layers apply. Each request has a clone of it,
-//! which is made ready and called within the request's future: a service that is not ready, for example because of a
-//! concurrency limit, delays its requests until their deadlines, and nothing else.
+//! Each request has a clone of the service, which is made ready and called within the request's future (`futures.rs`): a
+//! service that is not ready, for example because of a concurrency limit, delays its own requests until their deadlines,
+//! and nothing else.
 
-use super::backend::{Backend, Outcome, Plan};
 use super::request::{Reply, Request};
-use super::service::Cancel;
-use crate::protocol::{self, Answer, Code, Status};
-use std::convert::Infallible;
-use std::time::Instant;
+use crate::protocol::{Code, Status};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// Any error.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// The future of a reply.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Reply, Status>> + Send>>;
+
 /// A service that a server runs for each request: [`tower_service::Service`] with the bounds that this takes.
 ///
-/// Implemented for every such service. Its error is a [`Status`], or anything that layers make of one; an error that is no
-/// status is an `INTERNAL`.
+/// Implemented for every such service. Its error is a [`Status`], or anything that layers make of one. An error that is no
+/// status is an `INTERNAL` with its text; tower's `map_err` gives it another code:
+///
+/// ```
+/// use fibrpc::server::{AsyncService, handler};
+/// use fibrpc::{Status, Text};
+/// use std::time::Duration;
+/// use tower::timeout::error::Elapsed;
+/// use tower::{BoxError, ServiceBuilder};
+///
+/// fn status(error: BoxError) -> BoxError {
+///     if error.is::<Elapsed>() {
+///         return Status::deadline_exceeded("no answer within a second").into();
+///     }
+///     error
+/// }
+///
+/// let service = ServiceBuilder::new()
+///     .map_err(status)
+///     .timeout(Duration::from_secs(1))
+///     .service(handler(async |text: Text| text));
+/// # fn serve(_: impl AsyncService) {}
+/// # serve(service);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an asynchronous service",
+    label = "not a service of `fibrpc::Request`",
+    note = "a function becomes one by `fibrpc::handler`, a computation is served by `fibrpc::blocking`",
+    note = "other services are `tower_service::Service<Request, Response = Reply>` with an error that is a `Status` or can be \
+            boxed, and `Clone + Send + Sync + 'static`, with futures that are `Send`"
+)]
 pub trait AsyncService:
     tower_service::Service<Request, Response = Reply, Error: Into<BoxError>, Future: Send>
     + Clone
@@ -27,6 +59,7 @@ pub trait AsyncService:
 {
 }
 
+#[diagnostic::do_not_recommend]
 impl<T> AsyncService for T where
     T: tower_service::Service<Request, Response = Reply, Error: Into<BoxError>, Future: Send>
         + Clone
@@ -36,37 +69,47 @@ impl<T> AsyncService for T where
 {
 }
 
-/// A backend whose requests are all answered by futures.
-pub(super) struct Asynchronous<T>(pub(super) T);
+/// An asynchronous service of any type. It is always ready: the service behind it is made ready in each request's future.
+#[derive(Clone)]
+pub struct AnyService(Arc<dyn Fn(Request) -> Answering + Send + Sync>);
 
-impl<T: AsyncService> Backend for Asynchronous<T> {
-    type Job = Infallible;
-
-    fn admit(
-        &self,
-        request: &mut protocol::Request,
-        deadline: Option<Instant>,
-    ) -> Result<Plan<Infallible>, Status> {
-        let request = Request::take(request, deadline);
-        Ok(Plan::Wait(Box::pin(answer(self.0.clone(), request))))
+impl AnyService {
+    pub(super) fn new<T: AsyncService>(service: T) -> Self {
+        let service = Arc::new(service);
+        Self(Arc::new(move |request| {
+            Box::pin(answer(service.clone(), request))
+        }))
     }
 
-    fn run(&self, job: Infallible, _: &Cancel) -> Outcome {
-        match job {}
+    /// The future of the reply to this request. No code of the service runs before it is polled.
+    pub(super) fn answer(&self, request: Request) -> Answering {
+        self.0(request)
     }
 }
 
-/// Answers one request.
-async fn answer<T: AsyncService>(service: T, request: Request) -> Outcome {
-    let _cancelled_at_the_end = CancelOnDrop(request.cancel().clone());
-    call(service, request).await.map(Answer::from)
+impl fmt::Debug for AnyService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyService").finish_non_exhaustive()
+    }
 }
 
-/// Calls a service once it is ready.
-pub(super) async fn call<T: AsyncService>(
-    mut service: T,
-    request: Request,
-) -> Result<Reply, Status> {
+impl tower_service::Service<Request> for AnyService {
+    type Response = Reply;
+    type Error = Status;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Answering {
+        self.answer(request)
+    }
+}
+
+/// Calls a clone of the service once that is ready.
+async fn answer<T: AsyncService>(service: Arc<T>, request: Request) -> Result<Reply, Status> {
+    let mut service = T::clone(&service);
     let ready = std::future::poll_fn(|context| service.poll_ready(context));
     ready.await.map_err(status)?;
     service.call(request).await.map_err(status)
@@ -80,20 +123,9 @@ fn status(error: impl Into<BoxError>) -> Status {
     }
 }
 
-struct CancelOnDrop(Cancel);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Message;
-    use std::sync::Mutex;
-    use std::task::{Context, Poll};
 
     /// Replies with the body, or fails with it.
     #[derive(Clone)]
@@ -127,82 +159,27 @@ mod tests {
         }
     }
 
-    fn delivered(body: &str) -> protocol::Request {
-        protocol::Request::read(Message {
-            body: body.into(),
-            ..Message::default()
-        })
-    }
-
-    fn plan<T: AsyncService>(
-        service: T,
-        request: &mut protocol::Request,
-    ) -> super::super::backend::Waiting {
-        match Asynchronous(service)
-            .admit(request, None)
-            .map_err(|status| status.code())
-        {
-            Ok(Plan::Wait(future)) => future,
-            Ok(Plan::Compute(never, _)) => match never {},
-            Err(code) => panic!("{code}"),
-        }
-    }
-
     #[tokio::test]
     async fn it_is_called_once_it_is_ready() {
-        let mut future = plan(
-            Echo {
-                fails: false,
-                ready: false,
-            },
-            &mut delivered("30"),
-        );
+        let echo = Echo {
+            fails: false,
+            ready: false,
+        };
+        let mut future = AnyService::new(echo).answer(Request::new("30"));
         assert!(futures_util::poll!(&mut future).is_pending());
-        assert_eq!(future.await.unwrap().body, b"30");
+        assert_eq!(future.await.unwrap().body(), b"30");
     }
 
     #[tokio::test]
     async fn an_error_that_is_no_status_is_internal() {
-        let failed = plan(
-            Echo {
-                fails: true,
-                ready: true,
-            },
-            &mut delivered("why"),
-        );
-        assert_eq!(failed.await, Err(Status::new(Code::Internal, "why")));
-        let refused = Status::new(Code::OutOfRange, "n");
+        let echo = Echo {
+            fails: true,
+            ready: true,
+        };
+        let failed = AnyService::new(echo).answer(Request::new("why"));
+        assert_eq!(failed.await, Err(Status::internal("why")));
+        let refused = Status::out_of_range("n");
         assert_eq!(status(refused.clone()), refused);
         assert_eq!(status(BoxError::from(refused.clone())), refused);
-    }
-
-    /// Never answers, and shows the cancel of its last request.
-    #[derive(Clone)]
-    struct Never(std::sync::Arc<Mutex<Option<Cancel>>>);
-
-    impl tower_service::Service<Request> for Never {
-        type Response = Reply;
-        type Error = Status;
-        type Future = std::future::Pending<Result<Reply, Status>>;
-
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn call(&mut self, request: Request) -> Self::Future {
-            *self.0.lock().unwrap() = Some(request.cancel().clone());
-            std::future::pending()
-        }
-    }
-
-    #[tokio::test]
-    async fn a_dropped_request_is_cancelled() {
-        let shown = Never(std::sync::Arc::default());
-        let mut future = plan(shown.clone(), &mut delivered("30"));
-        assert!(futures_util::poll!(&mut future).is_pending());
-        let cancel = shown.0.lock().unwrap().clone().unwrap();
-        assert!(!cancel.is_cancelled());
-        drop(future);
-        assert!(cancel.is_cancelled());
     }
 }

@@ -5,16 +5,21 @@
 //! per request. Sessions are generic over the backend, so a server of computations only does not pay for futures: it
 //! never makes one, and the branch of the session's loop that polls them is switched off.
 
+use super::asynchronous::Answering;
 use super::service::{Cancel, Cost, Service};
 use crate::protocol::{Answer, Request, Status};
-use std::pin::Pin;
-use std::time::Instant;
+use crate::text::duration;
+use std::time::{Duration, Instant};
 
 /// The result of a request.
 pub(super) type Outcome = Result<Answer, Status>;
 
 /// An answer that waits for something.
-pub(super) type Waiting = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+pub(super) struct Waiting {
+    pub(super) future: Answering,
+    /// Cancelled once the future has ended or is dropped, for the threads that it has started.
+    pub(super) cancel: Cancel,
+}
 
 /// How an admitted request is answered.
 pub(super) enum Plan<J> {
@@ -56,4 +61,17 @@ impl<S: Service> Backend for S {
     fn run(&self, job: S::Job, cancel: &Cancel) -> Outcome {
         Service::run(self, job, cancel)
     }
+}
+
+/// The status of a request whose function panicked.
+pub(super) fn failed() -> Status {
+    Status::internal("the computation failed; the server's log says where")
+}
+
+/// The status of a request whose deadline has passed here, this long after `meanwhile` began.
+pub(super) fn expired(meanwhile: &str, took: Duration) -> Status {
+    let took = duration(took);
+    Status::deadline_exceeded(format!(
+        "the caller's deadline passed while {meanwhile}, after {took}"
+    ))
 }

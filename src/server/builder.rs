@@ -3,11 +3,9 @@
 //! The builder fills the configuration that `fibrpcd` reads from files, within the same limits. What is wrong with it is
 //! returned when the server is awaited, all of it at once.
 
-use super::asynchronous::{AsyncService, Asynchronous};
-use super::backend::Backend;
 use super::context::Context;
 use super::launch::{self, Handle};
-use super::service::Service;
+use super::methods::IntoMethods;
 use super::state::{Outcome, Stop};
 use crate::config::{BrokerUrl, Config, Problem, outside_limits};
 use std::fmt;
@@ -132,26 +130,22 @@ impl Builder {
         self
     }
 
-    /// A server of this asynchronous service.
-    pub fn serve<T: AsyncService>(self, service: T) -> Serve {
-        self.backend(Asynchronous(service))
-    }
-
-    /// A server of this function, whose computations run on the thread pool if they are not known to be cheap.
-    pub fn compute<S: Service>(self, service: S) -> Serve {
-        self.backend(service)
-    }
-
-    fn backend<B: Backend>(mut self, backend: B) -> Serve {
+    /// A server of this asynchronous service, of this computation (see [`blocking`](super::blocking())), or of this
+    /// [`Router`](super::Router) of both.
+    pub fn serve(mut self, service: impl IntoMethods) -> Serve {
+        let methods = service.into_methods();
+        let problems = methods.problems.iter();
+        self.problems
+            .extend(problems.map(|problem| Problem::new(problem)));
         if self.config.broker.url.is_empty() && self.problems.is_empty() {
             self.problems
                 .push(Problem::new("broker.url is empty; name a broker"));
         }
         self.problems.extend(outside_limits(&self.config));
         let (context, handle) = launch::prepare(self.config);
-        let backend = Arc::new(backend);
+        let methods = Arc::new(methods);
         Serve {
-            run: Box::new(|context, directory| Box::pin(launch::run(backend, context, directory))),
+            run: Box::new(|context, directory| Box::pin(launch::run(methods, context, directory))),
             context,
             handle,
             problems: self.problems,

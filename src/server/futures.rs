@@ -6,14 +6,15 @@
 //! request, also if it panics while it is dropped.
 
 use super::admission::Accepted;
-use super::backend::Waiting;
-use super::pool::{Done, expired, failed};
+use super::backend::{Waiting, expired, failed};
+use super::pool::Done;
+use crate::protocol::Answer;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
-use tokio::time::Sleep;
+use std::time;
+use tokio::time::{Instant, Sleep};
 
 /// The futures of a session.
 #[derive(Default)]
@@ -23,11 +24,16 @@ pub(super) struct Futures {
 
 impl Futures {
     /// Adds one, which begins when the session polls it next.
-    pub(super) fn push(&mut self, accepted: Accepted, future: Waiting, deadline: Option<Instant>) {
+    pub(super) fn push(
+        &mut self,
+        accepted: Accepted,
+        waiting: Waiting,
+        deadline: Option<time::Instant>,
+    ) {
         self.running.push(Running {
             began: Instant::now(),
             deadline: deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into()))),
-            work: Some((accepted, future)),
+            work: Some((accepted, waiting)),
         });
     }
 
@@ -63,19 +69,19 @@ impl Future for Running {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Done> {
         let this = &mut *self;
-        let Some((_, future)) = &mut this.work else {
+        let Some((_, Waiting { future, .. })) = &mut this.work else {
             return Poll::Pending; // cannot happen: it is not polled again after its end
         };
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
         let outcome = match polled {
-            Ok(Poll::Ready(outcome)) => outcome,
+            Ok(Poll::Ready(outcome)) => outcome.map(Answer::from),
             Err(_) => Err(failed()),
             Ok(Poll::Pending) => {
                 let deadline = this.deadline.as_mut();
                 if deadline.is_none_or(|at| at.as_mut().poll(context).is_pending()) {
                     return Poll::Pending;
                 }
-                Err(expired("it was being handled", this.began))
+                Err(expired("it was being handled", this.began.elapsed()))
             }
         };
         let Some(accepted) = this.end() else {
@@ -93,7 +99,8 @@ impl Future for Running {
 impl Running {
     /// Drops the future. The panic hook has reported a panic there, and the outcome is known.
     fn end(&mut self) -> Option<Accepted> {
-        let (accepted, future) = self.work.take()?;
+        let (accepted, Waiting { future, cancel }) = self.work.take()?;
+        cancel.cancel();
         let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
         Some(accepted)
     }

@@ -5,12 +5,10 @@
 //! for that.
 
 use super::admission::Accepted;
-use super::backend::{self, Backend};
+use super::backend::{self, Backend, expired, failed};
 use super::memory::{MAX_SHARE, Memory, Share};
 use super::service::{Cancel, Cost};
 use super::state::Counters;
-use crate::protocol::{Code, Status};
-use crate::text::duration;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -233,32 +231,17 @@ pub(super) fn compute<B: Backend>(
     since: Instant,
 ) -> backend::Outcome {
     if cancel.is_cancelled() {
-        return Err(expired("it waited here for its turn", since));
+        return Err(expired("it waited here for its turn", since.elapsed()));
     }
     let began = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(|| service.run(job, cancel)));
     match outcome {
-        Ok(Err(_)) if cancel.is_cancelled() => Err(expired("it was being computed", began)),
+        Ok(Err(_)) if cancel.is_cancelled() => {
+            Err(expired("it was being computed", began.elapsed()))
+        }
         Ok(outcome) => outcome,
         Err(_) => Err(failed()),
     }
-}
-
-/// The status of a request whose function panicked.
-pub(super) fn failed() -> Status {
-    Status::new(
-        Code::Internal,
-        "the computation failed; the server's log says where",
-    )
-}
-
-/// The status of a request whose deadline has passed here.
-pub(super) fn expired(meanwhile: &str, since: Instant) -> Status {
-    let took = duration(since.elapsed());
-    Status::new(
-        Code::DeadlineExceeded,
-        format!("the caller's deadline passed while {meanwhile}, after {took}"),
-    )
 }
 
 /// Lowers the thread's priority, unless a sandbox forbids it.

@@ -1,163 +1,161 @@
 //! [`Router`]: a service for each method that a request may name in its AMQP property `type`.
 
-use super::asynchronous::{AsyncService, call};
-use super::request::{Reply, Request};
-use crate::protocol::{Code, Status};
+use super::asynchronous::{AnyService, AsyncService};
+use super::methods::{IntoMethod, IntoMethods, Method, Methods};
+use crate::protocol::request;
 use crate::text;
-use std::collections::HashMap;
-use std::fmt;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::collections::btree_map::{BTreeMap, Entry};
 
-/// How much of an unknown name an error shows.
-const MAX_NAME_CHARS: usize = 100;
+/// The maximum length of a name: AMQP's for the property `type`, in bytes.
+const MAX_NAME_BYTES: usize = 255;
 
-type Answering = Pin<Box<dyn Future<Output = Result<Reply, Status>> + Send>>;
-
-/// Passes each request to the service of its method.
+/// A service for each method.
 ///
-/// The method is the AMQP property `type`. Requests without one, as the clients of RabbitMQ's tutorial send them, go to the
-/// default method. A method that the router does not know is `UNIMPLEMENTED`. Names that begin with `fibrpc.` are
-/// reserved for the protocol. A router is itself a service, so tower's layers apply to it and to each of its methods.
+/// A request names its method in the AMQP property `type`. One without a name, as the clients of RabbitMQ's tutorial send
+/// them, goes to the default method. A method that the router does not have is `UNIMPLEMENTED`. Names that begin with `fibrpc.`
+/// are reserved for the protocol. A server with a bad name, with two methods of one name, or with none does not start.
+///
+/// Methods are asynchronous services and computations, side by side:
 ///
 /// ```
-/// use fibrpc::server::extract::Text;
-/// use fibrpc::server::{Router, handler};
+/// use fibrpc::protocol::Answer;
+/// use fibrpc::server::{Cancel, Cost, Service};
+/// use fibrpc::{Router, Server, Status, Text, blocking, handler};
 ///
 /// async fn upper(Text(text): Text) -> Text {
 ///     Text(text.to_uppercase())
 /// }
 ///
-/// async fn echo(text: Text) -> Text {
-///     text
+/// struct Report;
+///
+/// impl Service for Report {
+///     type Job = ();
+///
+///     fn admit(&self, _: &fibrpc::protocol::Request) -> Result<((), Cost), Status> {
+///         Ok(((), Cost::default()))
+///     }
+///
+///     fn run(&self, (): (), _: &Cancel) -> Result<Answer, Status> {
+///         Ok(Answer { body: b"42".to_vec(), content_type: "text/plain" })
+///     }
 /// }
 ///
-/// let router = Router::new().method("upper", handler(upper)).default_method(handler(echo));
-/// # fn serve(_: impl fibrpc::server::AsyncService) {}
-/// # serve(router);
+/// let router = Router::new()
+///     .method("upper", handler(upper))
+///     .method("report", blocking(Report))
+///     .default_method(handler(async |text: Text| text));
+/// let server = Server::builder("amqp://localhost/%2f").serve(router);
 /// ```
-#[derive(Clone, Default)]
-pub struct Router {
-    methods: Arc<HashMap<String, Method>>,
-    default: Option<Method>,
-}
+///
+/// tower's layers go around a method, as in `.method("upper", Timeout::new(handler(upper), limit))`, or around all asynchronous
+/// ones: see [`wrap`](Self::wrap).
+#[derive(Debug)]
+#[must_use = "a router does nothing unless it is served"]
+pub struct Router(Methods);
 
-/// A service of any type.
-type Method = Arc<dyn Fn(Request) -> Answering + Send + Sync>;
+impl Default for Router {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Router {
     /// A router without methods.
     pub fn new() -> Self {
-        Self::default()
+        Self(Methods {
+            named: Some(BTreeMap::new()),
+            ..Methods::default()
+        })
     }
 
-    /// Adds a method; the last one with a name counts.
-    #[must_use]
-    pub fn method<T: AsyncService>(mut self, name: impl Into<String>, service: T) -> Self {
-        Arc::make_mut(&mut self.methods).insert(name.into(), erase(service));
+    /// Adds a method.
+    pub fn method(mut self, name: impl Into<String>, service: impl IntoMethod) -> Self {
+        let name = name.into();
+        let problem = match self.named().entry(name) {
+            Entry::Vacant(entry) => {
+                let problem = bad_name(entry.key());
+                entry.insert(service.into_method());
+                problem
+            }
+            Entry::Occupied(entry) => Some(format!(
+                "the router has two methods {}; rename one",
+                text::quoted(entry.key().as_bytes())
+            )),
+        };
+        self.0.problems.extend(problem);
         self
     }
 
     /// Sets the service for requests that name no method.
-    #[must_use]
-    pub fn default_method<T: AsyncService>(mut self, service: T) -> Self {
-        self.default = Some(erase(service));
+    pub fn default_method(mut self, service: impl IntoMethod) -> Self {
+        if self.0.default.replace(service.into_method()).is_some() {
+            let problem = "the router has two default methods; give one a name";
+            self.0.problems.push(problem.into());
+        }
         self
     }
 
-    fn find(&self, method: Option<&str>) -> Result<&Method, Status> {
-        let found = match method {
-            Some(name) => self.methods.get(name),
-            None => self.default.as_ref(),
-        };
-        found.ok_or_else(|| {
-            let message = match method {
-                Some(name) => format!(
-                    "the server has no method \"{}\"; check the property type",
-                    text::excerpt(name, MAX_NAME_CHARS)
-                ),
-                None => "the request names no method; set the property type".to_owned(),
-            };
-            Status::new(Code::Unimplemented, message)
-        })
-    }
-}
-
-fn erase<T: AsyncService>(service: T) -> Method {
-    Arc::new(move |request| Box::pin(call(service.clone(), request)))
-}
-
-impl fmt::Debug for Router {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Router")
-            .field("methods", &self.methods.keys())
-            .field("default", &self.default.is_some())
-            .finish()
-    }
-}
-
-impl tower_service::Service<Request> for Router {
-    type Response = Reply;
-    type Error = Status;
-    type Future = Answering;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Answering {
-        match self.find(request.method()) {
-            Ok(method) => method(request),
-            Err(status) => Box::pin(std::future::ready(Err(status))),
+    /// Wraps each asynchronous method added so far, the default one included, for example in a layer of tower. Computations
+    /// stay as they are: they have costs instead.
+    ///
+    /// ```
+    /// use fibrpc::{Router, Text, handler};
+    /// use std::time::Duration;
+    /// use tower::limit::GlobalConcurrencyLimitLayer;
+    /// use tower::ServiceBuilder;
+    ///
+    /// async fn upper(Text(text): Text) -> Text {
+    ///     Text(text.to_uppercase())
+    /// }
+    ///
+    /// // At most ten requests at once, whatever their methods, and a second for each.
+    /// let limits = ServiceBuilder::new()
+    ///     .timeout(Duration::from_secs(1))
+    ///     .layer(GlobalConcurrencyLimitLayer::new(10));
+    /// let router = Router::new()
+    ///     .method("upper", handler(upper))
+    ///     .method("echo", handler(async |text: Text| text))
+    ///     .wrap(|method| limits.service(method));
+    /// ```
+    pub fn wrap<T: AsyncService>(mut self, layer: impl Fn(AnyService) -> T) -> Self {
+        let named = self.0.named.iter_mut().flat_map(BTreeMap::values_mut);
+        for method in named.chain(&mut self.0.default) {
+            if let Method::Wait(service) = method {
+                *service = AnyService::new(layer(service.clone()));
+            }
         }
+        self
     }
+
+    fn named(&mut self) -> &mut BTreeMap<String, Method> {
+        self.0.named.get_or_insert_default()
+    }
+}
+
+impl IntoMethods for Router {
+    fn into_methods(mut self) -> Methods {
+        if self.named().is_empty() && self.0.default.is_none() {
+            let problem = "the router has no methods; add one";
+            self.0.problems.push(problem.into());
+        }
+        self.0
+    }
+}
+
+/// What is wrong with a method's name.
+fn bad_name(name: &str) -> Option<String> {
+    let problem = if name.is_empty() {
+        "is empty; use default_method"
+    } else if request::is_reserved(name) {
+        "is reserved for the protocol; choose another"
+    } else if name.len() > MAX_NAME_BYTES {
+        "is longer than 255 bytes; choose a shorter one"
+    } else {
+        return None;
+    };
+    let name = text::quoted(name.as_bytes());
+    Some(format!("the method name {name} {problem}"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::server::extract::Text;
-    use crate::server::handler::handler;
-    use tower_service::Service as _;
-
-    async fn said(router: &Router, method: Option<&str>) -> Result<String, Status> {
-        let mut request = Request::new("x");
-        if let Some(method) = method {
-            request = request.with_method(method);
-        }
-        let reply = router.clone().call(request).await?;
-        Ok(String::from_utf8(reply.body().to_vec()).unwrap())
-    }
-
-    fn says(text: &'static str) -> impl AsyncService {
-        handler(move || async move { Text(text.into()) })
-    }
-
-    #[tokio::test]
-    async fn requests_go_to_the_method_that_they_name() {
-        let router = Router::new()
-            .method("one", says("1"))
-            .method("two", says("replaced"))
-            .method("two", says("2"));
-        assert_eq!(said(&router, Some("one")).await.unwrap(), "1");
-        assert_eq!(said(&router, Some("two")).await.unwrap(), "2");
-        for method in [None, Some(""), Some("three"), Some("One")] {
-            let refused = said(&router, method).await.unwrap_err();
-            assert_eq!(refused.code(), Code::Unimplemented, "{method:?}");
-        }
-        let router = router.default_method(says("0"));
-        for method in [None, Some(""), Some("amqp-1.0")] {
-            assert_eq!(said(&router, method).await.unwrap(), "0", "{method:?}");
-        }
-        let refused = said(&router, Some("three")).await.unwrap_err();
-        assert!(refused.message().contains("\"three\""), "{refused}");
-    }
-
-    #[tokio::test]
-    async fn a_router_is_a_method() {
-        let inner = Router::new().method("one", says("1"));
-        let router = Router::new().method("one", inner);
-        assert_eq!(said(&router, Some("one")).await.unwrap(), "1");
-    }
-}
+mod tests;

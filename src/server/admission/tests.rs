@@ -21,6 +21,7 @@ impl Service for Costing {
         if request.body.is_empty() {
             return Err(Status::new(Code::InvalidArgument, "empty"));
         }
+        assert_ne!(request.body, b"panic", "as requested");
         Ok(("job", self.0))
     }
 
@@ -83,6 +84,12 @@ fn the_pool_begins_at_its_limit() {
 fn a_job_whose_cost_is_not_stated_runs_on_the_pool() {
     let unstated = admitted(Cost::default(), &request("30"), Duration::ZERO);
     assert!(matches!(unstated, Ok(Admitted::Pooled(..))));
+}
+
+#[test]
+fn a_panic_in_the_service_is_internal() {
+    let failed = admitted(cost(LARGE, 1), &request("panic"), Duration::ZERO);
+    assert_eq!(failed.unwrap_err(), Code::Internal);
 }
 
 #[test]

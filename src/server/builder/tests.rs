@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::protocol::{Answer, Request, Status};
-use crate::server::service::{Cancel, Cost};
+use crate::server::blocking::blocking;
+use crate::server::service::{Cancel, Cost, Service};
 use crate::server::state::State;
 use tokio::net::TcpListener;
 
@@ -66,7 +67,7 @@ fn settings_fill_the_configuration() {
 async fn everything_wrong_is_returned_at_once() {
     let serve = Builder::new("http://user:secret@localhost")
         .prefetch(0)
-        .compute(Nothing);
+        .serve(blocking(Nothing));
     let error = serve.await.unwrap_err().to_string();
     for part in ["cannot serve: broker URL: ", ", and server.prefetch "] {
         assert!(error.contains(part), "{error}");
@@ -81,7 +82,10 @@ async fn everything_wrong_is_returned_at_once() {
 async fn a_configuration_without_a_broker_is_refused() {
     let mut config = Config::default();
     config.broker.url.clear();
-    let error = Builder::from(config).compute(Nothing).await.unwrap_err();
+    let error = Builder::from(config)
+        .serve(blocking(Nothing))
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("broker.url is empty"), "{error}");
 }
 
@@ -93,7 +97,7 @@ async fn it_ends_when_the_signal_does() {
         listener.accept().await.unwrap();
     };
     let serve = Builder::new(&url)
-        .compute(Nothing)
+        .serve(blocking(Nothing))
         .with_graceful_shutdown(connected);
     let state = serve.handle().state();
     let ended = tokio::time::timeout(Duration::from_secs(20), serve.into_future());

@@ -1,10 +1,12 @@
 //! Deadlines, panics and drops of futures.
 
 use super::*;
-use crate::protocol::{Answer, Code, Message, Request};
+use crate::protocol::{Code, Message, Request, Status};
+use crate::server::request::Reply;
+use crate::server::service::Cancel;
 use futures_util::future::FutureExt as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn accepted(tag: u64) -> Accepted {
     Accepted {
@@ -15,10 +17,18 @@ fn accepted(tag: u64) -> Accepted {
     }
 }
 
+fn reply(text: &str) -> Reply {
+    Reply::new(text, "text/plain")
+}
+
 fn answer(text: &str) -> Answer {
-    Answer {
-        body: text.into(),
-        content_type: "text/plain",
+    reply(text).into()
+}
+
+fn waiting(future: impl Future<Output = Result<Reply, Status>> + Send + 'static) -> Waiting {
+    Waiting {
+        future: Box::pin(future),
+        cancel: Cancel::default(),
     }
 }
 
@@ -39,7 +49,7 @@ fn never(left: &Arc<()>, panics: bool) -> Waiting {
         _left: left.clone(),
         panics,
     };
-    Box::pin(async move {
+    waiting(async move {
         let _guard = &guard;
         std::future::pending().await
     })
@@ -55,12 +65,12 @@ async fn they_run_together_and_end_in_their_own_order() {
     assert!(futures.is_empty() && futures.next().now_or_never().is_none());
     let (tell, told) = tokio::sync::oneshot::channel();
     let first = async move { Ok(told.await.unwrap()) };
-    futures.push(accepted(1), Box::pin(first), None);
-    futures.push(accepted(2), Box::pin(async { Ok(answer("two")) }), None);
+    futures.push(accepted(1), waiting(first), None);
+    futures.push(accepted(2), waiting(async { Ok(reply("two")) }), None);
     let done = futures.next().await;
     assert_eq!((done.accepted.tag, done.outcome), (2, Ok(answer("two"))));
     assert!(futures.next().now_or_never().is_none(), "it still waits");
-    tell.send(answer("one")).unwrap();
+    tell.send(reply("one")).unwrap();
     let done = futures.next().await;
     assert_eq!((done.accepted.tag, done.outcome), (1, Ok(answer("one"))));
     assert!(futures.is_empty());
@@ -86,7 +96,7 @@ async fn one_that_never_ends_is_dropped_at_its_deadline() {
 async fn an_outcome_at_the_deadline_counts() {
     let mut futures = Futures::default();
     let past = Some(Instant::now());
-    futures.push(accepted(1), Box::pin(async { Ok(answer("late")) }), past);
+    futures.push(accepted(1), waiting(async { Ok(reply("late")) }), past);
     assert_eq!(futures.next().await.outcome, Ok(answer("late")));
 }
 
@@ -94,12 +104,8 @@ async fn an_outcome_at_the_deadline_counts() {
 async fn a_panic_is_internal_for_its_request_only() {
     let left = Arc::new(());
     let mut futures = Futures::default();
-    futures.push(
-        accepted(1),
-        Box::pin(async { panic!("as requested") }),
-        None,
-    );
-    futures.push(accepted(2), Box::pin(async { Ok(answer("two")) }), None);
+    futures.push(accepted(1), waiting(async { panic!("as requested") }), None);
+    futures.push(accepted(2), waiting(async { Ok(reply("two")) }), None);
     futures.push(accepted(3), never(&left, true), Some(soon()));
     let mut codes = Vec::new();
     for _ in 0..3 {
@@ -135,4 +141,24 @@ async fn all_are_dropped_with_the_session_even_if_that_panics() {
     futures.push(accepted(4), never(&left, true), None);
     drop(futures);
     assert_eq!(Arc::strong_count(&left), 1);
+}
+
+#[tokio::test]
+async fn each_is_cancelled_once_it_has_ended_or_is_dropped() {
+    let mut futures = Futures::default();
+    let mut push = |ends: bool| {
+        let waiting = if ends {
+            waiting(async { Ok(reply("one")) })
+        } else {
+            never(&Arc::default(), false)
+        };
+        let cancel = waiting.cancel.clone();
+        futures.push(accepted(1), waiting, None);
+        cancel
+    };
+    let (ended, dropped) = (push(true), push(false));
+    futures.next().await;
+    assert!(ended.is_cancelled() && !dropped.is_cancelled());
+    futures.clear();
+    assert!(dropped.is_cancelled());
 }

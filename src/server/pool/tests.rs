@@ -1,7 +1,7 @@
 //! Progress, memory limits and the line of waiting jobs.
 
 use super::*;
-use crate::protocol::{Answer, Request};
+use crate::protocol::{Answer, Code, Request, Status};
 use crate::server::Service;
 use crate::server::memory::WORK_BUDGET;
 use std::sync::Mutex;

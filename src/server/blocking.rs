@@ -1,0 +1,58 @@
+//! [`blocking()`]: a computation as a service, or as a method of a router. Computations of different types are made one type.
+
+use super::backend::Outcome;
+use super::service::{Cancel, Cost, Service};
+use crate::protocol::{Request, Status};
+use std::sync::Arc;
+
+/// A computation as a service: [`Service::admit`] decides whether it runs and what it costs, and [`Service::run`] runs on the
+/// thread pool, or on the session's task if it is known to be cheap.
+///
+/// ```
+/// use fibrpc::protocol::Answer;
+/// use fibrpc::server::{Cancel, Cost, Service};
+/// use fibrpc::{Router, Server, Status, blocking};
+///
+/// /// Sums the bytes of the request.
+/// struct Sum;
+///
+/// impl Service for Sum {
+///     type Job = Vec<u8>;
+///
+///     fn admit(&self, request: &fibrpc::protocol::Request) -> Result<(Vec<u8>, Cost), Status> {
+///         Ok((request.body.clone(), Cost::default()))
+///     }
+///
+///     fn run(&self, bytes: Vec<u8>, _: &Cancel) -> Result<Answer, Status> {
+///         let sum: u64 = bytes.iter().map(|byte| u64::from(*byte)).sum();
+///         Ok(Answer { body: sum.to_string().into_bytes(), content_type: "text/plain" })
+///     }
+/// }
+///
+/// let alone = Server::builder("amqp://localhost/%2f").serve(blocking(Sum));
+/// let method = Server::builder("amqp://localhost/%2f").serve(Router::new().method("sum", blocking(Sum)));
+/// ```
+pub fn blocking<S: Service>(service: S) -> Blocking<S> {
+    Blocking(service)
+}
+
+/// A computation as a service; see [`blocking()`].
+#[derive(Debug)]
+pub struct Blocking<S>(pub(super) S);
+
+/// A job of any type, ready to be run.
+pub(super) type Run = Box<dyn FnOnce(&Cancel) -> Outcome + Send>;
+
+/// A [`Service`] with jobs of any type.
+pub trait Computation: Send + Sync {
+    /// Validates a request and estimates its cost; see [`Service::admit`].
+    fn admit(self: Arc<Self>, request: &Request) -> Result<(Run, Cost), Status>;
+}
+
+impl<S: Service> Computation for S {
+    fn admit(self: Arc<Self>, request: &Request) -> Result<(Run, Cost), Status> {
+        let (job, cost) = Service::admit(self.as_ref(), request)?;
+        let run = move |cancel: &Cancel| Service::run(self.as_ref(), job, cancel);
+        Ok((Box::new(run), cost))
+    }
+}
