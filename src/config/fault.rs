@@ -1,35 +1,46 @@
-//! What is wrong with a value, and the value itself made safe to show. Pure.
+//! Why a value is refused, and the value itself made safe to show. Pure.
 
 use super::redact::redact_urls;
 use super::slips::{is_bracketed, is_quoted};
+use std::borrow::Cow;
 use toml::Value;
 
-/// What is wrong with a value.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    /// Reads after the key: "must be a string".
-    pub(super) what: String,
-    /// The value, safe to show.
-    pub(super) shown: String,
+/// Why a value is refused. Displayed, it contains nothing of the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {help}")]
+pub struct Fault {
+    /// What is wrong; reads after the key: "must be a string".
+    pub(super) what: Cow<'static, str>,
     /// What to do.
-    pub(super) help: String,
+    pub(super) help: Cow<'static, str>,
+    /// The value, or the entry of it that is wrong, safe to show. Empty as long as only its content is known.
+    pub(super) shown: String,
 }
 
-/// Refuses a value.
-pub(super) fn fault<T>(
-    value: &Value,
-    what: impl Into<String>,
-    help: impl Into<String>,
-) -> Result<T, Fault> {
-    Err(Fault {
+/// What is wrong, and what to do.
+pub(super) fn fault(
+    what: impl Into<Cow<'static, str>>,
+    help: impl Into<Cow<'static, str>>,
+) -> Fault {
+    Fault {
         what: what.into(),
-        shown: shown(value),
         help: help.into(),
-    })
+        shown: String::new(),
+    }
+}
+
+impl Fault {
+    /// The fault of this value, unless it is that of an entry.
+    pub(super) fn of(mut self, value: &Value) -> Self {
+        if self.shown.is_empty() {
+            self.shown = shown(value);
+        }
+        self
+    }
 }
 
 /// A value as messages show it: on one line, short, and without a password.
-pub(super) fn shown(value: &Value) -> String {
+fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => shorten(&redact_urls(text)),
         Value::Array(entries) if entries.is_empty() => "an empty list".into(),
@@ -59,10 +70,10 @@ pub(super) fn refuse_wrapping(value: &Value, is_list: bool) -> Result<(), Fault>
         let text = entry.as_str().unwrap_or_default().trim();
         // If a comma in the text does not separate entries, only the last one may be quoted.
         let last = text.rsplit(',').next().unwrap_or_default().trim();
-        let (what, help) = if is_quoted(text) || is_list && is_quoted(last) {
-            ("contains quotes", "remove them")
+        let found = if is_quoted(text) || is_list && is_quoted(last) {
+            fault("contains quotes", "remove them")
         } else if is_list && is_bracketed(text) {
-            (
+            fault(
                 "contains brackets",
                 "write the entries separated by commas, without brackets and quotes",
             )
@@ -75,9 +86,8 @@ pub(super) fn refuse_wrapping(value: &Value, is_list: bool) -> Result<(), Fault>
         let inside = redact_urls(inside.as_str());
         let around: String = start.into_iter().chain(inside.chars()).chain(end).collect();
         return Err(Fault {
-            what: what.into(),
             shown: shorten(&around),
-            help: help.into(),
+            ..found
         });
     }
     Ok(())

@@ -5,8 +5,8 @@
 //! pages walk this table.
 
 use super::fault::Fault;
-use super::kinds::{File, Host, Kind, Name, Number, OneOf, Period, Size, Switch, ms, s};
-use super::lists::{Names, Urls};
+use super::kinds::{Kind, Names, Number, OneOf, Period, Size, Switch, Text, Urls};
+use super::kinds::{file, host, ms, name, queue_name, s};
 use super::url::BrokerUrl;
 use super::words::{Level, LogTarget, QueueKind};
 use std::collections::BTreeMap;
@@ -267,7 +267,7 @@ section! {
     /// One or several; tried in random order, the next on failure. Never empty.
     url: Vec<BrokerUrl> = vec![BrokerUrl::default()], "broker.url" Session Urls;
     /// The file with the password, unless that is in the URL; read again at each connect.
-    password_file: Option<PathBuf> = None, "broker.password_file" Session File;
+    password_file: Option<PathBuf> = None, "broker.password_file" Session Text(file);
     /// AMQP heartbeat interval to request, whole seconds in 16 bits; 0 would switch heartbeats off.
     heartbeat: Duration = s(10), "broker.heartbeat" Session Period(s(1)..=s(65_535));
     /// Limit for name lookup, TCP, TLS and AMQP handshake together.
@@ -286,13 +286,13 @@ section! {
     /// TLS settings; used only with `amqps://`. The files are read again at each connect.
     Tls TLS (broker.tls)
     /// The only roots to trust, instead of the system's.
-    ca_file: Option<PathBuf> = None, "broker.tls.ca_file" Session File;
+    ca_file: Option<PathBuf> = None, "broker.tls.ca_file" Session Text(file);
     /// Client certificate chain, PEM; requires `key_file`. Without a password it logs in as well (EXTERNAL).
-    cert_file: Option<PathBuf> = None, "broker.tls.cert_file" Session File;
+    cert_file: Option<PathBuf> = None, "broker.tls.cert_file" Session Text(file);
     /// Private key of the client certificate, PEM.
-    key_file: Option<PathBuf> = None, "broker.tls.key_file" Session File;
+    key_file: Option<PathBuf> = None, "broker.tls.key_file" Session Text(file);
     /// The name to verify, if it is not the URL's host.
-    server_name: Option<String> = None, "broker.tls.server_name" Session Host;
+    server_name: Option<String> = None, "broker.tls.server_name" Session Text(host);
 }
 
 section! {
@@ -309,7 +309,7 @@ section! {
     /// The request queue.
     Queue QUEUE (queue)
     /// Its name.
-    name: String = "rpc_queue".into(), "queue.name" Session Name { is_queue: true };
+    name: String = "rpc_queue".into(), "queue.name" Session Text(queue_name);
     /// The type to declare if the queue does not exist.
     kind: QueueKind = QueueKind::Quorum, "queue.type" Session OneOf(QueueKind::ALL);
     /// Whether a queue that we declare survives a restart of the broker.
@@ -336,7 +336,7 @@ section! {
     /// Whether to listen for status requests.
     control: bool = true, "server.control" Hot Switch;
     /// The name in `fibrpc-server` headers; empty: host name and process id.
-    instance: String = String::new(), "server.instance" Restart Name { is_queue: false };
+    instance: String = String::new(), "server.instance" Restart Text(name);
 }
 
 section! {

@@ -1,13 +1,15 @@
 //! The kinds of values that keys have: how each is read, within its limits, and shown. Pure.
 
-use super::fault::{Fault, fault, refuse_wrapping};
-use super::slips::{has_outer_blank, path_hint};
+use super::fault::{Fault, fault, refuse_wrapping, shorten};
+use super::redact::redact;
+use super::slips::{has_outer_blank, is_bracketed, path_hint};
 use super::units::{format_duration, format_size, parse_duration, parse_size};
-use super::url::is_host;
+use super::url::{BrokerUrl, is_host};
 use serde::Serialize;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 use toml::Value;
 
@@ -19,6 +21,10 @@ pub(super) trait Kind {
     /// Whether it is a list, whose entries are separated by commas in an environment variable.
     const IS_LIST: bool = false;
 
+    /// Makes a TOML value of an environment variable's text. A text that does not fit stays a text, which [`Kind::read`]
+    /// refuses.
+    const FROM_TEXT: fn(&str) -> Value = |text| text.into();
+
     /// The value that TOML holds, unless there is something around it that does not belong to it.
     fn parse(&self, value: &Value) -> Result<Self::Of, Fault>;
 
@@ -27,16 +33,15 @@ pub(super) trait Kind {
         Value::try_from(value).ok()
     }
 
-    /// The TOML value that an environment variable's text stands for. A text that does not fit stays a text, which
-    /// [`Kind::read`] refuses.
+    /// The TOML value that an environment variable's text stands for.
     fn value_of(&self, text: &str) -> Value {
-        text.into()
+        Self::FROM_TEXT(text)
     }
 
     /// The value that TOML holds, or what is wrong with it.
     fn read(&self, value: &Value) -> Result<Self::Of, Fault> {
         refuse_wrapping(value, Self::IS_LIST)?;
-        self.parse(value)
+        self.parse(value).map_err(|wrong| wrong.of(value))
     }
 }
 
@@ -48,6 +53,12 @@ pub(super) const fn ms(count: u64) -> Duration {
 /// Seconds.
 pub(super) const fn s(count: u64) -> Duration {
     Duration::from_secs(count)
+}
+
+/// The number or word that a text stands for, else the text.
+fn typed<T: FromStr + Into<Value>>(text: &str) -> Value {
+    let value = text.trim().parse::<T>();
+    value.map_or_else(|_| text.into(), Into::into)
 }
 
 /// A duration within limits, and a multiple of the lower one.
@@ -62,32 +73,23 @@ impl Kind for Period {
         let help = format!("write for example \"{usual}\"");
         let Some(duration) = value.as_str().and_then(parse_duration) else {
             // In the environment a number is a text.
-            let number: Option<u64> = match value {
-                Value::String(text) => text.trim().parse().ok(),
-                _ => value.as_integer().and_then(|number| number.try_into().ok()),
-            };
-            return match number {
-                Some(number) => {
-                    let help = format!("write for example \"{number}s\"");
-                    fault(value, "has no unit", help)
-                }
-                None => fault(
-                    value,
-                    "must be a duration",
-                    help + "; units are h, m, s, ms",
-                ),
-            };
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            return Err(match text.trim().parse::<u64>() {
+                Ok(number) => fault("has no unit", format!("write for example \"{number}s\"")),
+                Err(_) => fault("must be a duration", help + "; units are h, m, s, ms"),
+            });
         };
-        let what = if duration < min {
-            format!("must be at least {}", format_duration(min))
+        Err(if duration < min {
+            fault(format!("must be at least {}", format_duration(min)), help)
         } else if duration > max {
-            format!("must be at most {}", format_duration(max))
+            fault(format!("must be at most {}", format_duration(max)), help)
         } else if !duration.as_millis().is_multiple_of(min.as_millis()) {
-            "must be whole seconds".into()
+            fault("must be whole seconds", help)
         } else {
             return Ok(duration);
-        };
-        fault(value, what, help)
+        })
     }
 
     fn show(&self, duration: &Duration) -> Option<Value> {
@@ -100,29 +102,23 @@ pub(super) struct Number<T>(pub(super) RangeInclusive<T>);
 
 impl<T: TryFrom<i64> + PartialOrd + Display + Serialize> Kind for Number<T> {
     type Of = T;
+    const FROM_TEXT: fn(&str) -> Value = typed::<i64>;
 
     fn parse(&self, value: &Value) -> Result<T, Fault> {
-        let Some(number) = value.as_integer() else {
-            let help = "write digits, without quotes";
-            return fault(value, "must be a whole number", help);
-        };
-        match T::try_from(number) {
-            Ok(number) if self.0.contains(&number) => Ok(number),
-            _ => {
-                let what = format!("must be from {} to {}", self.0.start(), self.0.end());
-                fault(value, what, "choose a number within these limits")
-            }
-        }
+        let number = value
+            .as_integer()
+            .ok_or_else(|| fault("must be a whole number", "write digits, without quotes"))?;
+        let number = T::try_from(number).ok();
+        number
+            .filter(|number| self.0.contains(number))
+            .ok_or_else(|| {
+                let (min, max) = (self.0.start(), self.0.end());
+                fault(
+                    format!("must be from {min} to {max}"),
+                    "choose a number within these limits",
+                )
+            })
     }
-
-    fn value_of(&self, text: &str) -> Value {
-        integer_or_text(text)
-    }
-}
-
-fn integer_or_text(text: &str) -> Value {
-    let number = text.trim().parse();
-    number.map_or_else(|_| text.into(), Value::Integer)
 }
 
 /// A size in bytes within limits.
@@ -130,6 +126,7 @@ pub(super) struct Size(pub(super) RangeInclusive<u64>);
 
 impl Kind for Size {
     type Of = u64;
+    const FROM_TEXT: fn(&str) -> Value = typed::<i64>;
 
     fn parse(&self, value: &Value) -> Result<u64, Fault> {
         const HELP: &str = "write for example \"16MiB\"; units are B, KiB, MiB, GiB";
@@ -138,22 +135,16 @@ impl Kind for Size {
             Value::String(text) => parse_size(text),
             _ => None,
         };
-        match bytes {
-            Some(bytes) if self.0.contains(&bytes) => Ok(bytes),
-            Some(_) => {
-                let (min, max) = (format_size(*self.0.start()), format_size(*self.0.end()));
-                fault(value, format!("must be from {min} to {max}"), HELP)
-            }
-            None => fault(value, "must be a size", HELP),
+        let bytes = bytes.ok_or_else(|| fault("must be a size", HELP))?;
+        if self.0.contains(&bytes) {
+            return Ok(bytes);
         }
+        let (min, max) = (format_size(*self.0.start()), format_size(*self.0.end()));
+        Err(fault(format!("must be from {min} to {max}"), HELP))
     }
 
     fn show(&self, bytes: &u64) -> Option<Value> {
         Some(format_size(*bytes).into())
-    }
-
-    fn value_of(&self, text: &str) -> Value {
-        integer_or_text(text)
     }
 }
 
@@ -162,88 +153,79 @@ pub(super) struct Switch;
 
 impl Kind for Switch {
     type Of = bool;
+    const FROM_TEXT: fn(&str) -> Value = typed::<bool>;
 
     fn parse(&self, value: &Value) -> Result<bool, Fault> {
-        let refused = || fault(value, "must be true or false", "write it without quotes");
-        value.as_bool().map_or_else(refused, Ok)
-    }
-
-    fn value_of(&self, text: &str) -> Value {
-        let value = text.trim().parse();
-        value.map_or_else(|_| text.into(), Value::Boolean)
+        let refused = || fault("must be true or false", "write it without quotes");
+        value.as_bool().ok_or_else(refused)
     }
 }
 
-/// What is wrong with a text that has something invisible around it, and what to do.
-pub(super) const OUTER_BLANK: (&str, &str) = ("starts or ends with a blank", "remove it");
+/// A text without anything invisible around it, which this function checks and converts.
+pub(super) struct Text<T>(pub(super) fn(&str) -> Result<T, Fault>);
 
-/// A text without anything invisible around it.
-fn text(value: &Value) -> Result<&str, Fault> {
-    match value.as_str() {
-        None => fault(value, "must be a string", "write it in double quotes"),
-        Some(text) if has_outer_blank(text) => fault(value, OUTER_BLANK.0, OUTER_BLANK.1),
-        Some(text) => Ok(text),
+impl<T: Serialize> Kind for Text<T> {
+    type Of = T;
+
+    fn parse(&self, value: &Value) -> Result<T, Fault> {
+        let refused = || fault("must be a string", "write it in double quotes");
+        without_blanks(value.as_str().ok_or_else(refused)?).and_then(self.0)
     }
 }
 
-/// A name that fits an AMQP short string: one that may be empty, or that of a queue that we may declare.
-pub(super) struct Name {
-    pub(super) is_queue: bool,
+fn without_blanks(text: &str) -> Result<&str, Fault> {
+    if has_outer_blank(text) {
+        return Err(fault("starts or ends with a blank", "remove it"));
+    }
+    Ok(text)
 }
 
-impl Kind for Name {
-    type Of = String;
-
-    fn parse(&self, value: &Value) -> Result<String, Fault> {
-        let text = text(value)?;
-        let (what, help) = match text {
-            _ if text.len() > 255 => {
-                let what = format!("must be at most 255 bytes, has {}", text.len());
-                return fault(value, what, "shorten it");
-            }
-            _ if text.contains(char::is_control) => {
-                ("must not contain control characters", "remove them")
-            }
-            "" if self.is_queue => ("must not be empty", "write for example \"rpc_queue\""),
-            _ if self.is_queue && text.starts_with("amq.") => (
-                "must not start with amq.",
-                "the broker reserves these; rename it",
-            ),
-            _ => return Ok(text.to_owned()),
-        };
-        fault(value, what, help)
+/// A name that fits an AMQP short string. It may be empty.
+pub(super) fn name(text: &str) -> Result<String, Fault> {
+    if text.len() > 255 {
+        let what = format!("must be at most 255 bytes, has {}", text.len());
+        return Err(fault(what, "shorten it"));
     }
+    if text.contains(char::is_control) {
+        return Err(fault("must not contain control characters", "remove them"));
+    }
+    Ok(text.to_owned())
+}
+
+/// The name of a queue that we may declare.
+pub(super) fn queue_name(text: &str) -> Result<String, Fault> {
+    let name = name(text)?;
+    if name.is_empty() {
+        return Err(fault(
+            "must not be empty",
+            "write for example \"rpc_queue\"",
+        ));
+    }
+    if text.starts_with("amq.") {
+        return Err(fault(
+            "must not start with amq.",
+            "the broker reserves these; rename it",
+        ));
+    }
+    Ok(name)
 }
 
 /// A file's absolute path, since a daemon's working directory is arbitrary.
-pub(super) struct File;
-
-impl Kind for File {
-    type Of = Option<PathBuf>;
-
-    fn parse(&self, value: &Value) -> Result<Self::Of, Fault> {
-        let text = text(value)?;
-        if text.starts_with('/') && !text.contains('\0') {
-            return Ok(Some(text.into()));
-        }
-        let help = path_hint(text).unwrap_or("start it with /, or remove the key");
-        fault(value, "must be an absolute path", help)
+pub(super) fn file(text: &str) -> Result<Option<PathBuf>, Fault> {
+    if text.starts_with('/') && !text.contains('\0') {
+        return Ok(Some(text.into()));
     }
+    let help = path_hint(text).unwrap_or("start it with /, or remove the key");
+    Err(fault("must be an absolute path", help))
 }
 
 /// A host name to verify.
-pub(super) struct Host;
-
-impl Kind for Host {
-    type Of = Option<String>;
-
-    fn parse(&self, value: &Value) -> Result<Self::Of, Fault> {
-        const HELP: &str = "write the name in the certificate, or remove the key";
-        match text(value)? {
-            host if is_host(host) => Ok(Some(host.to_owned())),
-            _ => fault(value, "must be a host name", HELP),
-        }
+pub(super) fn host(text: &str) -> Result<Option<String>, Fault> {
+    if is_host(text) {
+        return Ok(Some(text.to_owned()));
     }
+    let help = "write the name in the certificate, or remove the key";
+    Err(fault("must be a host name", help))
 }
 
 /// One of these words.
@@ -262,11 +244,103 @@ impl<T: Copy + Serialize> Kind for OneOf<T> {
         let near = words
             .iter()
             .find(|word| !given.is_empty() && distance(word) <= 3);
-        let help = match near {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None => "write one of these".into(),
-        };
-        let what = format!("must be one of \"{}\"", words.join("\", \""));
-        fault(value, what, help)
+        let help = near.map(|near| format!("did you mean \"{near}\"?"));
+        let help = help.unwrap_or_else(|| "write one of these".into());
+        Err(fault(
+            format!("must be one of \"{}\"", words.join("\", \"")),
+            help,
+        ))
     }
+}
+
+/// A list of names, none of them empty.
+pub(super) struct Names;
+
+impl Kind for Names {
+    type Of = Vec<String>;
+    const IS_LIST: bool = true;
+    const FROM_TEXT: fn(&str) -> Value = |text| entries(text, |_| true);
+
+    fn parse(&self, value: &Value) -> Result<Self::Of, Fault> {
+        let example = "write for example [\"replies.*\"]";
+        let list = value
+            .as_array()
+            .ok_or_else(|| fault("must be a list of strings", example))?;
+        let text = Text(|text| match text {
+            "" => Err(fault("has an empty entry", "remove it")),
+            text => name(text),
+        });
+        list.iter()
+            .map(|entry| text.parse(entry).map_err(|wrong| wrong.of(entry)))
+            .collect()
+    }
+}
+
+/// One broker URL, or a list of at least one.
+pub(super) struct Urls;
+
+impl Kind for Urls {
+    type Of = Vec<BrokerUrl>;
+    const IS_LIST: bool = true;
+    /// A comma within a password does not start the next URL, which would show the rest of the password in a message.
+    const FROM_TEXT: fn(&str) -> Value =
+        |text| entries(text, |part| part.trim_start().starts_with("amqp"));
+
+    fn parse(&self, value: &Value) -> Result<Self::Of, Fault> {
+        const HELP: &str =
+            "write for example \"amqp://user@host:5672/vhost\", or a list of such URLs";
+        let list = match value {
+            Value::String(_) => std::slice::from_ref(value),
+            Value::Array(list) if !list.is_empty() => list.as_slice(),
+            Value::Array(_) => return Err(fault("must name at least one broker", HELP)),
+            _ => return Err(fault("must be a URL or a list of URLs", HELP)),
+        };
+        let parse = |(index, entry): (usize, &Value)| {
+            url(entry).map_err(|wrong| match list.len() {
+                1 => wrong,
+                _ => Fault {
+                    what: format!("entry {}: {}", index + 1, wrong.what).into(),
+                    ..wrong
+                },
+            })
+        };
+        list.iter().enumerate().map(parse).collect()
+    }
+
+    fn show(&self, urls: &Self::Of) -> Option<Value> {
+        let shown = |url: &BrokerUrl| Value::from(url.redacted());
+        Some(match urls.as_slice() {
+            [url] => shown(url),
+            urls => urls.iter().map(shown).collect::<Vec<_>>().into(),
+        })
+    }
+}
+
+fn url(entry: &Value) -> Result<BrokerUrl, Fault> {
+    let text = entry.as_str();
+    let text = text.ok_or_else(|| fault("must be a URL", "write \"amqp://...\"").of(entry))?;
+    let url = without_blanks(text).and_then(str::parse);
+    url.map_err(|wrong| Fault {
+        shown: shorten(&redact(text)),
+        ..wrong
+    })
+}
+
+/// The entries of a text, separated by commas. A part that does not start an entry belongs to the one before it.
+fn entries(text: &str, starts_entry: fn(&str) -> bool) -> Value {
+    let text = text.trim();
+    if is_bracketed(text) {
+        return text.into();
+    }
+    let mut entries: Vec<String> = Vec::new();
+    for part in text.split(',').filter(|_| !text.is_empty()) {
+        match entries.last_mut() {
+            Some(entry) if !starts_entry(part) => {
+                entry.push(',');
+                entry.push_str(part);
+            }
+            _ => entries.push(part.to_owned()),
+        }
+    }
+    Value::Array(entries.iter().map(|entry| entry.trim().into()).collect())
 }

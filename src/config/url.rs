@@ -1,6 +1,6 @@
 //! Broker URLs: their parts, and how they are shown. No password appears in `Debug`, `Display` or `Serialize`.
 
-pub(super) mod parse;
+mod parse;
 
 use super::secret::Secret;
 use std::fmt::Write as _;

@@ -4,29 +4,17 @@
 //! may contain only percent-encoded are refused with the code to write. No password appears in an error.
 
 use super::{BrokerUrl, Scheme, is_factory_login, is_host};
+use crate::config::fault::{Fault, fault};
 use crate::config::secret::Secret;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-/// Why a text is not a broker URL. Contains nothing of the text itself.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what}; {help}")]
-pub struct UrlError {
-    /// What is wrong, reads after "the URL".
-    pub what: String,
-    /// What to do.
-    pub help: String,
-}
-
 /// What is wrong, and what to do.
 type Refusal = (&'static str, &'static str);
 
-impl From<Refusal> for UrlError {
+impl From<Refusal> for Fault {
     fn from((what, help): Refusal) -> Self {
-        Self {
-            what: what.into(),
-            help: help.into(),
-        }
+        fault(what, help)
     }
 }
 
@@ -59,10 +47,10 @@ mod wrong {
 }
 
 impl FromStr for BrokerUrl {
-    type Err = UrlError;
+    type Err = Fault;
 
     /// Parses a URL. A missing user means `guest` with password `guest`, a missing vhost `/`.
-    fn from_str(text: &str) -> Result<Self, UrlError> {
+    fn from_str(text: &str) -> Result<Self, Fault> {
         ensure(!text.is_empty(), wrong::EMPTY)?;
         ensure(
             text.bytes().all(|byte| byte.is_ascii_graphic()),
@@ -100,10 +88,8 @@ fn ensure(is_right: bool, refusal: Refusal) -> Result<(), Refusal> {
 
 /// The text before a character, and the text after it if the character occurs.
 fn split(text: &str, at: char) -> (&str, Option<&str>) {
-    match text.split_once(at) {
-        Some((before, after)) => (before, Some(after)),
-        None => (text, None),
-    }
+    let parts = text.split_once(at);
+    parts.map_or((text, None), |(before, after)| (before, Some(after)))
 }
 
 fn parse_scheme(text: &str) -> Result<Scheme, Refusal> {
@@ -120,7 +106,7 @@ fn parse_scheme(text: &str) -> Result<Scheme, Refusal> {
 }
 
 /// Refuses the characters that end an authority or a path if they are unencoded inside a password or vhost.
-fn refuse_raw_characters(rest: &str) -> Result<(), UrlError> {
+fn refuse_raw_characters(rest: &str) -> Result<(), Fault> {
     let before_at = rest.split_once('@').map_or("", |(before, _)| before);
     let (character, code) = if rest.contains('#') {
         ('#', "%23")
@@ -133,10 +119,8 @@ fn refuse_raw_characters(rest: &str) -> Result<(), UrlError> {
             None => return Ok(()),
         }
     };
-    Err(UrlError {
-        what: format!("contains a raw `{character}`"),
-        help: format!("in a user name, password or vhost write {code} for it"),
-    })
+    let help = format!("in a user name, password or vhost write {code} for it");
+    Err(fault(format!("contains a raw `{character}`"), help))
 }
 
 /// Query parameters of other clients, and what to use here.
@@ -154,7 +138,7 @@ const PARAMETERS: [(&str, &str); 10] = [
     ("frame_max", "remove it"),
 ];
 
-fn refuse_query(rest: &str) -> Result<(), UrlError> {
+fn refuse_query(rest: &str) -> Result<(), Fault> {
     let Some((_, query)) = rest.split_once('?') else {
         return Ok(());
     };
@@ -163,10 +147,7 @@ fn refuse_query(rest: &str) -> Result<(), UrlError> {
         .iter()
         .find(|(known, _)| *known == name)
         .ok_or(wrong::QUERY)?;
-    Err(UrlError {
-        what: format!("has the query parameter `{name}`"),
-        help: (*help).into(),
-    })
+    Err(fault(format!("has the query parameter `{name}`"), *help))
 }
 
 fn parse_address(address: &str, scheme: Scheme) -> Result<(String, u16), Refusal> {
