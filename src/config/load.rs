@@ -149,16 +149,15 @@ fn finish(
             wrong.push(name);
         }
     }
-    let (contradictions, warnings) = check::check(&loaded, &wrong, environment);
-    problems.extend(contradictions);
-    loaded.warnings.extend(warnings);
+    let contradictions = check::contradictions(&loaded, &wrong);
+    problems.extend(contradictions.iter().map(|text| Problem::new(text)));
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    loaded.warnings.extend(check::doubts(&loaded, environment));
     // Not at each call of the client; its checks ask for it.
     if program == Program::Daemon {
         loaded.warnings.extend(exposed_key(&loaded.config.broker));
     }
-    if problems.is_empty() {
-        Ok(loaded)
-    } else {
-        Err(problems)
-    }
+    Ok(loaded)
 }
