@@ -73,8 +73,13 @@
 //!
 //! # Features
 //!
-//! `daemon` and `cli` are the programs, on by default. Servers and clients of your own need neither: with
-//! `default-features = false` the crate has no command line, no journal and no big integers.
+//! - `server`: [`Server`] and services.
+//! - `client`: `Client` and calls.
+//! - `json`: bodies of your own types, [`Json`].
+//! - `daemon` and `cli`: the two programs. Servers and clients of your own need neither: with `default-features = false` the
+//!   crate has no command line, no journal and no big integers.
+//!
+//! `daemon`, `cli` and `json` are on by default.
 
 #![cfg_attr(
     not(all(feature = "daemon", feature = "cli")),
@@ -84,26 +89,34 @@
     )
 )]
 
+#[cfg(any(feature = "server", feature = "client"))]
 pub mod broker;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "client")]
 pub mod client;
 pub mod config;
 #[cfg(feature = "daemon")]
 pub mod daemon;
 #[cfg(feature = "fibonacci")]
 pub mod fibonacci;
-#[cfg(all(any(test, fuzzing), feature = "fibonacci"))]
+#[cfg(all(any(test, fuzzing), feature = "cli"))]
 #[doc(hidden)]
 pub mod fuzz;
 #[cfg(feature = "process")]
 mod inherited;
 pub mod protocol;
+#[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "process")]
 mod stdio;
 mod text;
 
+#[cfg(feature = "json")]
+pub use protocol::body::Json;
+pub use protocol::body::{Bytes, Text};
 pub use protocol::{Code, Status};
-pub use server::extract::{Bytes, Deadline, Json, State, Text};
+#[cfg(feature = "server")]
+pub use server::extract::{Deadline, State};
+#[cfg(feature = "server")]
 pub use server::{Cancel, Reply, Request, Router, Server, blocking, handler};

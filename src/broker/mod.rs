@@ -9,6 +9,7 @@ mod channel;
 pub mod clock;
 pub mod cluster;
 mod codec;
+#[cfg(feature = "process")]
 pub mod config_check;
 mod connection;
 pub mod declaration;
@@ -18,6 +19,7 @@ pub mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod handshake;
+mod id;
 mod link;
 mod mailbox;
 mod progress;
@@ -32,5 +34,6 @@ pub(crate) mod warned;
 pub use channel::{Channel, QueueStatus, Subscription};
 pub use connection::{Channels, Connection, Opened, Options};
 pub use error::{Error, Kind};
+pub use id::random_id;
 pub use mailbox::{Arrival, ConnectionEvent, Delivery, Mailbox, Returned};
 pub use unconfirmed::Unconfirmed;

@@ -10,14 +10,13 @@ use super::state::ConnectionState;
 use super::{failure, presence};
 use crate::broker::endpoint::Endpoints;
 use crate::broker::{
-    Arrival, Channel, Connection, ConnectionEvent, Error, Kind, Mailbox, QueueStatus,
+    Arrival, Channel, Connection, ConnectionEvent, Error, Kind, Mailbox, QueueStatus, random_id,
 };
 use crate::protocol::control::{EXCHANGE, Question, Report, read_pong, routing_key};
 use crate::protocol::{Code, Status};
 use crate::text::duration;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
-use uuid::Uuid;
 
 /// How long to wait for another report after the last one.
 const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -231,7 +230,7 @@ async fn gather(
 ) -> Result<Vec<Report>, Error> {
     channel.confirm_select().await?;
     let _replies = channel.consume(REPLY_TO, "", true).await?;
-    let id = Uuid::new_v4().hyphenated().to_string();
+    let id = random_id().hyphenated().to_string();
     let timeout = deadline.saturating_duration_since(Instant::now());
     let (timeout_ms, deadline_ms) = expiration(timeout);
     let question = Question::Status.write(id.as_bytes(), REPLY_TO, timeout_ms, deadline_ms);

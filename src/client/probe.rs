@@ -10,7 +10,7 @@ use crate::broker::declaration::{self, Declaration};
 use crate::broker::stages::{self, Dial, Peer, Stage};
 use crate::broker::{
     Arrival, Channel, Connection, ConnectionEvent, Error, Kind, Opened, Options, QueueStatus,
-    cluster,
+    cluster, random_id,
 };
 use crate::config::{self, BrokerUrl, Queue, Scheme};
 use crate::protocol::Message;
@@ -18,7 +18,6 @@ use crate::text::duration;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// Brokers that refuse a consumer with invalid arguments, so that checking the permission adds no consumer.
 const STRICT: [&str; 2] = ["RabbitMQ", "LavinMQ"];
@@ -227,7 +226,7 @@ async fn publish(
         let (channel, mut mailbox) = channel.await?;
         opened.push(channel.clone());
         channel.confirm_select().await?;
-        let nowhere = format!("fibrpc.doctor.{}", Uuid::new_v4());
+        let nowhere = format!("fibrpc.doctor.{}", random_id());
         channel.publish(&nowhere, true, &Message::default())?;
         loop {
             match mailbox.next().await {

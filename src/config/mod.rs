@@ -1,10 +1,15 @@
 //! The configuration: typed sections with their defaults, shared by daemon and client.
 //!
-//! [`load()`] fills them from files, environment and flags, and reports all problems at once. Each key
+//! `load` fills them from files, environment and flags, and reports all problems at once. Each key
 //! is defined once, in the table of [`mod@keys`].
+//!
+//! The library only needs the sections and the limits of their values; what reads and shows them is for the programs.
 
+#[cfg(feature = "process")]
 mod check;
+#[cfg(feature = "process")]
 mod diff;
+#[cfg(feature = "process")]
 mod environment;
 mod exposure;
 mod fault;
@@ -12,7 +17,9 @@ mod file;
 pub mod keys;
 mod kinds;
 mod limits;
+#[cfg(feature = "process")]
 pub mod load;
+#[cfg(feature = "process")]
 mod loaded;
 mod login;
 mod password;
@@ -20,15 +27,20 @@ mod problem;
 mod redact;
 mod secret;
 mod shortage;
+#[cfg(feature = "process")]
 mod show;
 mod slips;
+#[cfg(feature = "process")]
 mod source;
 mod units;
+#[cfg(feature = "process")]
 mod unknown;
 mod url;
 mod words;
 
+#[cfg(feature = "process")]
 pub use diff::{Changes, diff};
+#[cfg(feature = "process")]
 pub use environment::Environment;
 pub use exposure::exposed_key;
 pub use fault::Fault;
@@ -36,7 +48,9 @@ pub use file::{BYTE_ORDER_MARK, ReadError, is_utf16, read_file};
 pub use keys::{Broker, Client, Config, Log, Queue, Reconnect, Server, Service, Tls};
 pub use keys::{Key, Keys, Reload, ServiceNumber};
 pub use limits::outside_limits;
+#[cfg(feature = "process")]
 pub use load::{Overrides, Program, load, load_from};
+#[cfg(feature = "process")]
 pub use loaded::{Entry, Loaded};
 pub use login::{Login, login, login_from};
 pub use password::{Password, Source, password_file, unseen_credentials};
@@ -44,6 +58,7 @@ pub use problem::{FileFault, Problem};
 pub use redact::redact;
 pub use secret::Secret;
 pub use shortage::Shortage;
+#[cfg(feature = "process")]
 pub use show::{show_json, show_toml};
 pub use units::parse_duration;
 pub use url::{BrokerUrl, Scheme};

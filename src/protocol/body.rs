@@ -1,9 +1,11 @@
 //! Typed bodies of requests and replies: JSON, text, and bytes as they are. Pure.
 
 use super::status::{Code, Status};
+#[cfg(feature = "json")]
 use serde::{Deserialize, Serialize};
 
 /// A JSON body.
+#[cfg(feature = "json")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
@@ -15,6 +17,7 @@ pub struct Text(pub String);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bytes(pub Vec<u8>);
 
+#[cfg(feature = "json")]
 impl<T: for<'de> Deserialize<'de>> Json<T> {
     /// Reads a body, whatever its `content_type`: not every client sets one.
     ///
@@ -29,6 +32,7 @@ impl<T: for<'de> Deserialize<'de>> Json<T> {
     }
 }
 
+#[cfg(feature = "json")]
 impl<T: Serialize> Json<T> {
     /// The content type of JSON.
     pub const CONTENT_TYPE: &str = "application/json";
@@ -70,8 +74,10 @@ impl Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "json")]
     use std::collections::HashMap;
 
+    #[cfg(feature = "json")]
     #[test]
     fn json_is_read_and_written() {
         let read = Json::<Vec<u8>>::read(b" [1, 2]").unwrap();

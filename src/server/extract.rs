@@ -6,7 +6,10 @@
 use super::request::{Reply, Request};
 use super::service::Cancel;
 use crate::protocol::Status;
-pub use crate::protocol::body::{Bytes, Json, Text};
+#[cfg(feature = "json")]
+pub use crate::protocol::body::Json;
+pub use crate::protocol::body::{Bytes, Text};
+#[cfg(feature = "json")]
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -78,6 +81,7 @@ impl<S> FromRequest<S> for Request {
     }
 }
 
+#[cfg(feature = "json")]
 impl<T: for<'de> Deserialize<'de>, S> FromRequest<S> for Json<T> {
     fn from_request(request: Request, _: &S) -> Result<Self, Status> {
         Self::read(request.body())
@@ -112,6 +116,7 @@ impl IntoReply for Reply {
     }
 }
 
+#[cfg(feature = "json")]
 impl<T: Serialize> IntoReply for Json<T> {
     fn into_reply(self) -> Result<Reply, Status> {
         Ok(Reply::new(self.write()?, Self::CONTENT_TYPE))

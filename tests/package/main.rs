@@ -11,6 +11,7 @@
     reason = "all of it is test code"
 )]
 
+mod dependencies;
 mod manuals;
 #[path = "../tools/mod.rs"]
 #[allow(dead_code, reason = "not every tool is needed here")]

@@ -1,6 +1,6 @@
 //! The state of a driver, and what it does with calls: accept, publish, end.
 
-use crate::broker::Error;
+use crate::broker::{Error, random_id};
 use crate::client::call::{Call, Command, Stage};
 use crate::client::connector::Connector;
 use crate::client::deadline_map::DeadlineMap;
@@ -104,7 +104,7 @@ impl Driver {
     /// Accepts a call: publishes it, holds it, or fails it at once because the queue is unserved.
     pub(super) fn accept(&mut self, deadline: Instant, call: Call) {
         let now = Instant::now();
-        let id = Uuid::new_v4();
+        let id = random_id();
         if self.connector.session().is_none() {
             self.calls.insert(id, deadline, call);
             return;

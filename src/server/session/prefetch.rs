@@ -6,7 +6,7 @@
 //! consumer. That one consumes before the last one is cancelled, so the queue is never without a consumer. Deliveries to the
 //! last one are kept and answered, because handing them back would count as a delivery of each.
 
-use crate::broker::{Channel, Error, Subscription};
+use crate::broker::{Channel, Error, Subscription, random_id};
 use crate::config;
 use crate::server::acks::{AckWindow, CONSUMERS};
 use crate::server::credit::{Credit, Held};
@@ -233,7 +233,7 @@ impl Consumer {
 
 /// A tag that ends in the generation.
 fn fresh_tag(generation: u8) -> String {
-    format!("fibrpc-{}-{generation:x}", uuid::Uuid::new_v4().simple())
+    format!("fibrpc-{}-{generation:x}", random_id().simple())
 }
 
 /// The generation of the consumer whose tag ends in this byte.
