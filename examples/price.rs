@@ -1,26 +1,35 @@
-//! A typed JSON service: an asynchronous function behind the queue `prices`.
+//! A typed JSON service, and its client.
 //!
-//! `{"item": "tea", "count": 2}` is answered with `{"cents": 700}`. The first argument is the broker's URL; SIGINT and SIGTERM
-//! drain.
+//! ```text
+//! $ cargo run --example price &            # serves the queue "prices"; SIGTERM and Ctrl-C drain
+//! $ cargo run --example price -- tea 2     # asks
+//! 700 cents
+//! ```
+//!
+//! The broker is the one of the variable `AMQP_URL`. Any client can ask: `PROTOCOL.md` says how, and
+//! `tests/fixtures/typed_client.py` does it in Python.
 
-use fibrpc::{Code, Json, Server, Status, handler};
-use futures_util::stream::StreamExt as _;
+#![allow(clippy::print_stdout, reason = "a program")]
+
+use fibrpc::{Json, Server, Status, handler};
+use std::env;
 use std::error::Error;
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, serde::Serialize)]
 struct Order {
     item: String,
     count: u32,
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Deserialize, serde::Serialize)]
 struct Price {
     cents: u64,
 }
 
 async fn price(Json(order): Json<Order>) -> Result<Json<Price>, Status> {
-    let each =
-        lookup(&order.item).ok_or_else(|| Status::new(Code::InvalidArgument, "no such item"))?;
+    let each = lookup(&order.item).ok_or_else(|| Status::not_found("no such item"))?;
     let cents = each * u64::from(order.count);
     Ok(Json(Price { cents }))
 }
@@ -35,17 +44,13 @@ fn lookup(item: &str) -> Option<u64> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let url = std::env::args().nth(1);
-    let url = url.unwrap_or_else(|| "amqp://localhost/%2f".into());
-    let mut signals = signal_hook_tokio::Signals::new([
-        signal_hook::consts::SIGINT,
-        signal_hook::consts::SIGTERM,
-    ])?;
+    let url = env::var("AMQP_URL").unwrap_or("amqp://localhost/%2f".into());
+    let mut terminate = signal(SignalKind::terminate())?;
     Server::builder(url)
         .queue("prices")
         .serve(handler(price))
         .with_graceful_shutdown(async move {
-            signals.next().await;
+            tokio::select! { _ = terminate.recv() => {} _ = ctrl_c() => {} }
         })
         .await?;
     Ok(())

@@ -26,6 +26,7 @@ mod configuration;
 mod control;
 mod deadline;
 mod doctor;
+mod examples;
 mod faults;
 mod generations;
 mod gone_node;

@@ -261,36 +261,6 @@ fn a_check_reads_everything_and_touches_no_network() {
 }
 
 #[test]
-fn another_service_runs_behind_the_same_machinery() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let programs = std::env::current_exe().unwrap();
-    let example = programs
-        .ancestors()
-        .nth(2)
-        .unwrap()
-        .join("examples/reverse");
-    let mut command = std::process::Command::new(&example);
-    command.env("FIBRPC_BROKER__URL", broker.url(&vhost));
-    let _server = crate::support::Process::start(&mut command, b"");
-    let mut client = Client::connect(broker.port(), &vhost).unwrap();
-    broker.wait_for_consumers(&vhost, QUEUE, 1);
-    assert_eq!(
-        client
-            .call(QUEUE, "stressed π".as_bytes(), SOON)
-            .unwrap()
-            .text(),
-        "π desserts"
-    );
-    let reply = client.call(QUEUE, b"\xff", SOON).unwrap();
-    assert!(
-        reply.text().starts_with("error: INVALID_ARGUMENT"),
-        "{}",
-        reply.text()
-    );
-}
-
-#[test]
 fn a_large_number_does_not_delay_small_ones() {
     let broker = Broker::shared();
     let vhost = broker.vhost();

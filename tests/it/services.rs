@@ -1,4 +1,4 @@
-//! Asynchronous services: `examples/price.rs`, and a router in this process whose handlers wait, fail, panic and never end.
+//! Asynchronous services: a router in this process whose handlers wait, fail, panic and never end.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use fibrpc::{Json, Router, Server, Text, handler};
 
 use crate::support::wire::properties::{Properties, value};
 use crate::support::wire::{Client, Delivery};
-use crate::support::{Broker, Process, SOON, example};
+use crate::support::{Broker, SOON};
 
 const QUEUE: &str = "services";
 
@@ -31,37 +31,6 @@ fn ask(client: &mut Client, queue: &str, request: Properties, body: &str) -> Del
 
 fn status(reply: &Delivery) -> String {
     reply.properties.find_text("fibrpc-status").unwrap()
-}
-
-#[test]
-fn a_typed_service_answers_json() {
-    let broker = Broker::shared();
-    let vhost = broker.vhost();
-    let mut command = example("price");
-    command.arg(broker.url(&vhost));
-    let mut server = Process::start(&mut command, b"");
-    broker.wait_for_consumers(&vhost, "prices", 1);
-    let mut client = Client::connect(broker.port(), &vhost).unwrap();
-    let mut asked = |body| ask(&mut client, "prices", json(), body);
-    let reply = asked(r#"{"item": "tea", "count": 2}"#);
-    assert_eq!(
-        (status(&reply), reply.text()),
-        ("OK".into(), r#"{"cents":700}"#.into())
-    );
-    let content_type = reply.properties.content_type.as_deref();
-    assert_eq!(content_type, Some(&b"application/json"[..]));
-    for (body, cause) in [
-        (r#"{"item": "gold", "count": 1}"#, "no such item"),
-        (r#"{"item": "tea"}"#, "missing field `count`"),
-        ("", "not the expected JSON"),
-        ("\u{0}", "not the expected JSON"),
-    ] {
-        let reply = asked(body);
-        assert_eq!(status(&reply), "INVALID_ARGUMENT", "{body}");
-        assert!(reply.text().contains(cause), "{}", reply.text());
-    }
-    server.signal("TERM");
-    assert!(server.wait(SOON).success());
 }
 
 /// A router that serves in a thread of its own.

@@ -1,0 +1,96 @@
+//! A computation on the thread pool, and its client: how many primes are below a number.
+//!
+//! ```text
+//! $ cargo run --release --example primes &               # serves the queue "primes"; SIGTERM and Ctrl-C drain
+//! $ cargo run --release --example primes -- 1000000      # asks
+//! 78498
+//! ```
+//!
+//! The service states what each request costs: the server computes cheap ones at once and others on its threads, refuses
+//! those that it cannot begin before the caller's deadline, and limits the memory of those in progress. A computation whose
+//! caller no longer waits is stopped. The broker is the one of the variable `AMQP_URL`.
+
+use fibrpc::protocol::{Answer, Request};
+use fibrpc::server::{Cancel, Cost, Service};
+use fibrpc::{Server, Status, blocking};
+use std::env;
+use std::error::Error;
+use std::time::Duration;
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The largest number: its computation takes about a minute.
+const MAX: usize = 10_000_000_000;
+
+/// How many numbers are sieved at once: a byte for each, which fits into a processor's cache. Also the time between two
+/// checks whether the caller still waits: a fraction of a millisecond.
+const SEGMENT: usize = 1 << 18;
+
+struct Primes;
+
+impl Service for Primes {
+    type Job = usize;
+
+    /// Quick, since it runs on the task that serves all requests.
+    fn admit(&self, request: &Request) -> Result<(usize, Cost), Status> {
+        let text = str::from_utf8(&request.body).unwrap_or_default();
+        let n: usize = text
+            .trim()
+            .parse()
+            .map_err(|_| Status::invalid_argument("the body is not a number"))?;
+        if n > MAX {
+            return Err(Status::out_of_range(format!("the limit is {MAX}")));
+        }
+        let cost = Cost {
+            time: Duration::from_nanos(3 * n as u64),
+            memory: (SEGMENT + 8 * n.isqrt()) as u64,
+            reply_bytes: 20,
+        };
+        Ok((n, cost))
+    }
+
+    fn run(&self, n: usize, cancel: &Cancel) -> Result<Answer, Status> {
+        let primes = count(n, || cancel.is_cancelled());
+        let primes = primes.ok_or_else(|| Status::deadline_exceeded("stopped"))?;
+        Ok(Answer {
+            body: primes.to_string().into_bytes(),
+            content_type: "text/plain",
+        })
+    }
+}
+
+/// How many primes are below `n`, by the sieve of Eratosthenes; `None` if it was stopped.
+fn count(n: usize, stop: impl Fn() -> bool) -> Option<usize> {
+    let is_prime = |k: &usize| (2..=k.isqrt()).all(|divisor| !k.is_multiple_of(divisor));
+    let small: Vec<usize> = (2..=n.isqrt()).filter(is_prime).collect();
+    let mut primes = 0;
+    for start in (2..n).step_by(SEGMENT) {
+        if stop() {
+            return None;
+        }
+        let end = n.min(start + SEGMENT);
+        let mut composite = vec![false; end - start];
+        for prime in &small {
+            let first = start.next_multiple_of(*prime).max(prime * prime);
+            for multiple in (first..end).step_by(*prime) {
+                composite[multiple - start] = true;
+            }
+        }
+        primes += composite.iter().filter(|composite| !**composite).count();
+    }
+    Some(primes)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = env::var("AMQP_URL").unwrap_or("amqp://localhost/%2f".into());
+    let mut terminate = signal(SignalKind::terminate())?;
+    Server::builder(url)
+        .queue("primes")
+        .serve(blocking(Primes))
+        .with_graceful_shutdown(async move {
+            tokio::select! { _ = terminate.recv() => {} _ = ctrl_c() => {} }
+        })
+        .await?;
+    Ok(())
+}
