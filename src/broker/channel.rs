@@ -1,8 +1,6 @@
 //! A channel: the operations that we use. Answers of the broker are awaited under a deadline; messages and
 //! acknowledgements go out at once, and what becomes of them arrives in the channel's [`Mailbox`].
 
-mod permission;
-
 use super::codec::method;
 use super::error::{Error, Kind};
 use super::link::Link;
@@ -22,20 +20,16 @@ use std::time::Duration;
 /// An open channel. Cheap to clone; all clones are the same channel.
 #[derive(Clone)]
 pub struct Channel {
-    inner: Arc<Inner>,
-    link: Link,
-    /// Whether a passed deadline cuts the connection; else the operation fails and the connection stays.
-    vital: bool,
-    timeout: Duration,
-}
-
-struct Inner {
     library: lapin::Channel,
+    link: Link,
     id: u16,
     /// In bytes, as negotiated.
     frame_max: usize,
     /// How many messages were published; the broker's confirms use the same numbers.
-    published: AtomicU64,
+    published: Arc<AtomicU64>,
+    /// Whether a passed deadline cuts the connection; else the operation fails and the connection stays.
+    vital: bool,
+    timeout: Duration,
 }
 
 /// A queue as a passive or active declare saw it.
@@ -64,15 +58,12 @@ impl Channel {
     ) -> (Self, Mailbox) {
         let id = library.id();
         let mailbox = link.mailbox(id);
-        let inner = Inner {
+        let channel = Self {
             library,
+            link,
             id,
             frame_max,
-            published: AtomicU64::new(0),
-        };
-        let channel = Self {
-            inner: Arc::new(inner),
-            link,
+            published: Arc::default(),
             vital,
             timeout,
         };
@@ -81,19 +72,14 @@ impl Channel {
 
     /// Turns publisher confirms on.
     pub async fn confirm_select(&self) -> Result<(), Error> {
-        let select = self
-            .inner
-            .library
-            .confirm_select(ConfirmSelectOptions::default());
+        let select = self.library.confirm_select(ConfirmSelectOptions::default());
         self.bounded("cannot switch confirms on", select).await
     }
 
     /// Limits unacknowledged deliveries of consumers that start after this.
     pub async fn qos(&self, prefetch: u16) -> Result<(), Error> {
-        let qos = self
-            .inner
-            .library
-            .basic_qos(prefetch, BasicQosOptions { global: false });
+        let options = BasicQosOptions { global: false };
+        let qos = self.library.basic_qos(prefetch, options);
         self.bounded("cannot set the prefetch", qos).await
     }
 
@@ -155,7 +141,7 @@ impl Channel {
 
     /// Binds the queue to the exchange with this routing key.
     pub async fn bind(&self, queue: &str, exchange: &str, key: &str) -> Result<(), Error> {
-        let bind = self.inner.library.queue_bind(
+        let bind = self.library.queue_bind(
             short("the queue's name", queue)?,
             short("the exchange's name", exchange)?,
             short("the routing key", key)?,
@@ -174,7 +160,7 @@ impl Channel {
         what: &str,
     ) -> Result<QueueStatus, Error> {
         let queue = short("the queue's name", name)?;
-        let declare = self.inner.library.queue_declare(queue, options, arguments);
+        let declare = self.library.queue_declare(queue, options, arguments);
         let queue = self
             .bounded(&format!("{what} queue {name:?}"), declare)
             .await?;
@@ -196,7 +182,7 @@ impl Channel {
             no_ack,
             ..BasicConsumeOptions::default()
         };
-        let consume = self.inner.library.basic_consume(
+        let consume = self.library.basic_consume(
             short("the queue's name", queue)?,
             short("the consumer tag", tag)?,
             options,
@@ -207,11 +193,32 @@ impl Channel {
             .map(|consumer| Subscription { _library: consumer })
     }
 
+    /// Whether the user may consume from the queue: if not, an error of [`Kind::Denied`].
+    ///
+    /// Tries to consume with an invalid argument. RabbitMQ and `LavinMQ` check the permission first and then
+    /// refuse the argument; not for brokers that may ignore it. Closes the channel.
+    pub async fn may_consume(&self, queue: &str) -> Result<(), Error> {
+        let consume = self.library.basic_consume(
+            short("the queue's name", queue)?,
+            "".into(),
+            BasicConsumeOptions::default(),
+            table([("x-priority", text("not a number"))]),
+        );
+        let what = format!("cannot consume from queue {queue:?}");
+        match self.bounded(&what, consume).await {
+            Err(error) if error.kind == Kind::Refused && error.message.contains("x-priority") => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+            // Ignored: what has been delivered is returned as the channel closes.
+            Ok(_) => self.close(self.timeout).await,
+        }
+    }
+
     /// Stops the consumer; deliveries that were on their way are in the mailbox when this is done.
     pub async fn cancel(&self, tag: &str) -> Result<(), Error> {
         let tag = short("the consumer tag", tag)?;
         let cancel = self
-            .inner
             .library
             .basic_cancel(tag, BasicCancelOptions::default());
         self.bounded("cannot cancel the consumer", cancel).await
@@ -238,49 +245,45 @@ impl Channel {
         check_short("the exchange's name", exchange.len())?;
         check_short("the routing key", key.len())?;
         check_properties(&message.properties)?;
-        let Inner {
-            id,
-            frame_max,
-            published,
-            ..
-        } = &*self.inner;
+        let (id, frame_max) = (self.id, self.frame_max);
         // Counted under the lock for writing, so that the numbers are in the order of the wire.
         Ok(self.link.write(|out| {
-            method::append_publish(out, *id, *frame_max, exchange, key, mandatory, message);
-            published.fetch_add(1, Ordering::Relaxed) + 1
+            method::append_publish(out, id, frame_max, exchange, key, mandatory, message);
+            self.published.fetch_add(1, Ordering::Relaxed) + 1
         }))
     }
 
     /// Acknowledges one delivery, or all up to it.
     pub fn ack(&self, tag: u64, multiple: bool) {
-        self.link
-            .write(|out| method::append_ack(out, self.inner.id, tag, multiple));
+        self.settle(method::ACK, tag, u8::from(multiple) * method::MULTIPLE);
     }
 
     /// Returns a delivery to the queue.
     ///
     /// With `basic.nack`, which quorum queues of RabbitMQ 4.3 do not count against the delivery limit.
     pub fn requeue(&self, tag: u64) {
-        self.link
-            .write(|out| method::append_requeue(out, self.inner.id, tag));
+        self.settle(method::NACK, tag, method::REQUEUE);
     }
 
     /// Returns all unsettled deliveries to the queue, with one frame.
     pub fn requeue_all(&self) {
-        self.link
-            .write(|out| method::append_requeue_all(out, self.inner.id));
+        self.settle(method::NACK, 0, method::MULTIPLE | method::REQUEUE);
     }
 
     /// Rejects a delivery for good (dropped or dead-lettered).
     pub fn reject(&self, tag: u64) {
+        self.settle(method::REJECT, tag, 0);
+    }
+
+    fn settle(&self, method: u16, tag: u64, bits: u8) {
         self.link
-            .write(|out| method::append_reject(out, self.inner.id, tag));
+            .write(|out| method::append_settlement(out, self.id, method, tag, bits));
     }
 
     /// Closes the channel within `limit`; everything sent on it before has then reached the broker.
     pub async fn close(&self, limit: Duration) -> Result<(), Error> {
-        let closing = self.inner.library.close(200, "bye".into());
-        let (what, id) = ("cannot close the channel", self.inner.id);
+        let closing = self.library.close(200, "bye".into());
+        let (what, id) = ("cannot close the channel", self.id);
         self.link.run(limit, what, id, self.vital, closing).await
     }
 
@@ -296,7 +299,7 @@ impl Channel {
         what: &str,
         operation: impl Future<Output = lapin::Result<T>>,
     ) -> Result<T, Error> {
-        let (limit, id) = (self.timeout, self.inner.id);
+        let (limit, id) = (self.timeout, self.id);
         self.link.run(limit, what, id, self.vital, operation).await
     }
 }
@@ -332,7 +335,7 @@ pub(super) fn text(value: &str) -> AMQPValue {
 }
 
 /// A name in the AMQP library's type, or an error that names what is too long.
-pub(super) fn short(what: &str, text: &str) -> Result<ShortString, Error> {
+fn short(what: &str, text: &str) -> Result<ShortString, Error> {
     check_short(what, text.len())?;
     Ok(ShortString::from(text))
 }

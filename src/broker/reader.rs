@@ -12,7 +12,7 @@
 
 use super::codec::content::{self, FIXED};
 use super::codec::frame::{BODY, END, HEAD, HEADER, HEARTBEAT, Head, METHOD};
-use super::codec::method::{self, Greeting, Method, Reason};
+use super::codec::method::{self, Control, Method};
 use super::mailbox::{Arrival, Delivery, Returned};
 use crate::protocol::{Defect, Message};
 
@@ -34,28 +34,8 @@ pub(super) struct Intake {
     pub(super) library: Vec<u8>,
     /// With the number of the channel, in the order in which they came.
     pub(super) arrivals: Vec<(u16, Arrival)>,
-    /// About the connection, or the end of a channel, in the order in which it came. What is in `arrivals` came
-    /// before a channel's end.
-    pub(super) control: Vec<Control>,
-}
-
-/// What the broker says about the connection, or about a channel as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Control {
-    /// It begins the conversation.
-    Greeting(Greeting),
-    /// It has accepted the login.
-    LoggedIn,
-    /// It stops reading from this connection; its reason.
-    Blocked(String),
-    /// It reads again.
-    Unblocked,
-    /// It closes the channel with this number.
-    ChannelClosed(u16, Reason),
-    /// It closes the connection.
-    ConnectionClosed(Reason),
-    /// It confirms that we close the connection.
-    CloseConfirmed,
+    /// The same for the connection and for the ends of channels. What is in `arrivals` came before a channel's end.
+    pub(super) control: Vec<(u16, Control)>,
 }
 
 /// The stream cannot be read, or not be trusted; the connection has to be given up. Follows "the broker sent".
@@ -230,7 +210,7 @@ impl Reader {
             return Err(Broken("a method within a message"));
         }
         let method = method::read(payload).ok_or(Broken("a method that cannot be decoded"))?;
-        let control = match method {
+        match method {
             Method::Deliver {
                 consumer,
                 tag,
@@ -261,21 +241,12 @@ impl Reader {
                 return Ok(());
             }
             Method::Cancel { consumer } => {
-                intake
-                    .arrivals
-                    .push((channel, Arrival::Cancelled(consumer)));
-                None
+                let cancelled = Arrival::Cancelled(consumer);
+                intake.arrivals.push((channel, cancelled));
             }
-            Method::ChannelClose(reason) => Some(Control::ChannelClosed(channel, reason)),
-            Method::ConnectionClose(reason) => Some(Control::ConnectionClosed(reason)),
-            Method::ConnectionCloseOk => Some(Control::CloseConfirmed),
-            Method::Blocked(reason) => Some(Control::Blocked(reason)),
-            Method::Unblocked => Some(Control::Unblocked),
-            Method::Start(greeting) => Some(Control::Greeting(greeting)),
-            Method::Tune => Some(Control::LoggedIn),
-            Method::Other => None,
-        };
-        intake.control.extend(control);
+            Method::Control(control) => intake.control.push((channel, control)),
+            Method::Other => {}
+        }
         let at = intake.library.len();
         intake.library.extend_from_slice(frame);
         method::make_decodable(&mut intake.library[at + HEAD..]);

@@ -13,11 +13,16 @@ const RETURN: u16 = 50;
 /// `basic.deliver`.
 const DELIVER: u16 = 60;
 /// `basic.ack`, either way.
-const ACK: u16 = 80;
+pub(crate) const ACK: u16 = 80;
 /// `basic.reject`.
-const REJECT: u16 = 90;
+pub(crate) const REJECT: u16 = 90;
 /// `basic.nack`, either way.
-const NACK: u16 = 120;
+pub(crate) const NACK: u16 = 120;
+
+/// In an ack or nack: all deliveries up to the tag; tag 0 means all (RabbitMQ, "Negative Acknowledgements").
+pub(crate) const MULTIPLE: u8 = 0b01;
+/// In a nack: back to the queue.
+pub(crate) const REQUEUE: u8 = 0b10;
 
 /// Bytes of class and method.
 const IDS: usize = 4;
@@ -42,22 +47,29 @@ pub(crate) enum Method {
     },
     /// It ended the consumer with this tag.
     Cancel { consumer: String },
-    /// It closes the channel.
-    ChannelClose(Reason),
-    /// It closes the connection.
-    ConnectionClose(Reason),
-    /// It stops reading from this connection; its reason.
-    Blocked(String),
-    /// It reads again.
-    Unblocked,
-    /// It confirms that we close the connection.
-    ConnectionCloseOk,
+    /// It is about the connection, or the channel as a whole.
+    Control(Control),
+    /// Anything else.
+    Other,
+}
+
+/// What the broker says about the connection, or about a channel as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Control {
     /// It begins the conversation.
     Start(Greeting),
     /// It has accepted the login.
     Tune,
-    /// Anything else.
-    Other,
+    /// It stops reading from this connection; its reason.
+    Blocked(String),
+    /// It reads again.
+    Unblocked,
+    /// It closes the channel.
+    ChannelClose(Reason),
+    /// It closes the connection.
+    ConnectionClose(Reason),
+    /// It confirms that we close the connection.
+    ConnectionCloseOk,
 }
 
 /// How a broker begins the conversation. What it does not name is empty.
@@ -98,17 +110,17 @@ pub(crate) fn read(payload: &[u8]) -> Option<Method> {
         }
         (BASIC, id @ (ACK | NACK)) => Method::Confirm {
             number: u64_at(arguments, 0)?,
-            multiple: *arguments.get(8)? & 1 != 0,
+            multiple: *arguments.get(8)? & MULTIPLE != 0,
             taken: id == ACK,
         },
         (BASIC, 30) => Method::Cancel {
             consumer: lossy(short(arguments)?.0),
         },
-        (20, 40) => Method::ChannelClose(reason(arguments)?),
-        (10, 50) => Method::ConnectionClose(reason(arguments)?),
-        (10, 51) => Method::ConnectionCloseOk,
-        (10, 60) => Method::Blocked(lossy(short(arguments)?.0)),
-        (10, 61) => Method::Unblocked,
+        (20, 40) => Method::Control(Control::ChannelClose(reason(arguments)?)),
+        (10, 50) => Method::Control(Control::ConnectionClose(reason(arguments)?)),
+        (10, 51) => Method::Control(Control::ConnectionCloseOk),
+        (10, 60) => Method::Control(Control::Blocked(lossy(short(arguments)?.0))),
+        (10, 61) => Method::Control(Control::Unblocked),
         (10, 10) => {
             let rest = arguments.get(2..)?;
             let (properties, rest) = rest.split_at(long_extent(rest)?);
@@ -123,14 +135,14 @@ pub(crate) fn read(payload: &[u8]) -> Option<Method> {
                 let text = entry.as_ref().and_then(Entry::text);
                 text.unwrap_or_default().to_owned()
             };
-            Method::Start(Greeting {
+            Method::Control(Control::Start(Greeting {
                 product: property("product"),
                 version: property("version"),
                 cluster_name: property("cluster_name"),
                 mechanisms: lossy(mechanisms),
-            })
+            }))
         }
-        (10, 30) => Method::Tune,
+        (10, 30) => Method::Control(Control::Tune),
         // Methods with tables that only clients send: connection.start-ok, exchange.declare, bind, unbind,
         // queue.declare, bind, unbind, basic.consume. The library would decode them all the same.
         (10, 11) | (40, 10 | 30 | 40) | (50, 10 | 20 | 50) | (BASIC, 20) => return None,
@@ -186,28 +198,8 @@ pub(crate) fn append_publish(
     }
 }
 
-/// Appends the acknowledgement of one delivery, or of all up to it.
-pub(crate) fn append_ack(out: &mut Vec<u8>, channel: u16, tag: u64, multiple: bool) {
-    append_settlement(out, channel, ACK, tag, u8::from(multiple));
-}
-
-/// Appends a `basic.nack` that returns a delivery to its queue.
-pub(crate) fn append_requeue(out: &mut Vec<u8>, channel: u16, tag: u64) {
-    append_settlement(out, channel, NACK, tag, 0b10);
-}
-
-/// Appends a `basic.nack` that returns all unsettled deliveries of the channel to their queue: with `multiple`, tag 0
-/// means all (RabbitMQ, "Negative Acknowledgements").
-pub(crate) fn append_requeue_all(out: &mut Vec<u8>, channel: u16) {
-    append_settlement(out, channel, NACK, 0, 0b11);
-}
-
-/// Appends a `basic.reject` that drops or dead-letters a delivery.
-pub(crate) fn append_reject(out: &mut Vec<u8>, channel: u16, tag: u64) {
-    append_settlement(out, channel, REJECT, tag, 0);
-}
-
-fn append_settlement(out: &mut Vec<u8>, channel: u16, method: u16, tag: u64, bits: u8) {
+/// Appends [`ACK`], [`NACK`] or [`REJECT`] for a delivery.
+pub(crate) fn append_settlement(out: &mut Vec<u8>, channel: u16, method: u16, tag: u64, bits: u8) {
     frame::append(out, METHOD, channel, |out| {
         append_ids(out, method);
         out.extend_from_slice(&tag.to_be_bytes());

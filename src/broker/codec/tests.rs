@@ -2,7 +2,7 @@
 
 use super::content;
 use super::frame::{self, Head};
-use super::method::{self, Method, Reason};
+use super::method::{self, Control, Method, Reason};
 use super::table::{self, Entries, MAX_DEPTH};
 use crate::protocol::{Defect, HeaderValue, Message, Properties};
 
@@ -251,10 +251,13 @@ fn methods_of_the_message_path_are_read() {
         text: "gone".into(),
     };
     let close = [&[1, 148][..], &short("gone")].concat();
-    assert_read(&payload(20, 40, &[&close]), &Method::ChannelClose(reason()));
+    assert_read(
+        &payload(20, 40, &[&close]),
+        &Method::Control(Control::ChannelClose(reason())),
+    );
     assert_read(
         &payload(10, 50, &[&close]),
-        &Method::ConnectionClose(reason()),
+        &Method::Control(Control::ConnectionClose(reason())),
     );
 }
 
@@ -265,16 +268,16 @@ fn methods_of_the_conversation_are_told_apart() {
         let arguments: [&[u8]; 3] = [&[0, 9], &sized(properties), &sized(b"PLAIN EXTERNAL")];
         payload(10, 10, &arguments)
     };
-    let expected = Method::Start(method::Greeting {
+    let expected = Method::Control(Control::Start(method::Greeting {
         product: "RabbitMQ".into(),
         mechanisms: "PLAIN EXTERNAL".into(),
         ..method::Greeting::default()
-    });
+    }));
     assert_read(&start(&properties), &expected);
     assert_eq!(method::read(&start(b"\x01k")), None, "not to be decoded");
     assert_eq!(
         method::read(&payload(10, 30, &[&[0; 8]])),
-        Some(Method::Tune)
+        Some(Method::Control(Control::Tune))
     );
     assert_eq!(
         method::read(&payload(20, 11, &[&[0; 4]])),
@@ -313,23 +316,20 @@ fn settlements_are_written_as_the_broker_reads_them() {
         let tag = frame::u64_at(&out, 11).unwrap();
         (frame::u16_at(&out, 9).unwrap(), tag, out[19])
     };
-    assert_eq!(
-        written(&|out| method::append_ack(out, 3, 9, false)),
-        (80, 9, 0)
-    );
-    assert_eq!(
-        written(&|out| method::append_ack(out, 3, 9, true)),
-        (80, 9, 1)
-    );
-    assert_eq!(
-        written(&|out| method::append_requeue(out, 3, 9)),
-        (120, 9, 0b10)
-    );
-    assert_eq!(
-        written(&|out| method::append_requeue_all(out, 3)),
-        (120, 0, 0b11)
-    );
-    assert_eq!(written(&|out| method::append_reject(out, 3, 9)), (90, 9, 0));
+    for settlement in [
+        (method::ACK, 9, 0),
+        (method::ACK, 9, method::MULTIPLE),
+        (method::NACK, 9, method::REQUEUE),
+        (method::NACK, 0, method::MULTIPLE | method::REQUEUE),
+        (method::REJECT, 9, 0),
+    ] {
+        let (id, tag, bits) = settlement;
+        let append = |out: &mut Vec<u8>| method::append_settlement(out, 3, id, tag, bits);
+        assert_eq!(written(&append), settlement);
+    }
+    let requeue_all = (method::NACK, method::MULTIPLE | method::REQUEUE);
+    assert_eq!(requeue_all, (120, 0b11));
+    assert_eq!((method::ACK, method::REJECT), (80, 90));
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use super::state::Link;
 use crate::broker::codec::frame::A_HEARTBEAT;
+use crate::broker::codec::method::Control;
 use crate::broker::ending::Ending;
-use crate::broker::reader::{Broken, Control, Intake, Reader};
+use crate::broker::reader::{Broken, Intake, Reader};
 use crate::broker::tls;
 use crate::broker::transport::Stream;
 use std::future::Future;
@@ -153,7 +154,7 @@ impl Pump {
             self.reader.limit_bodies(max_body);
             let taken = self.reader.take(&self.buffer[..read], &mut self.intake);
             self.add_synthetic_heartbeat();
-            for control in &self.intake.control {
+            for (_, control) in &self.intake.control {
                 match control {
                     Control::Blocked(_) => self.stream.expect_progress(false),
                     Control::Unblocked => self.stream.expect_progress(true),
@@ -220,6 +221,13 @@ fn ending(error: &io::Error) -> Ending {
         _ => (error.to_string(), false),
     };
     Ending::Lost { cause, closed }
+}
+
+/// Dropped before the connection has ended, it cuts it.
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.link.kill();
+    }
 }
 
 impl Future for Pump {

@@ -2,12 +2,12 @@
 //! handshake, and the one answer to why the connection has ended.
 
 use crate::broker::codec::frame::{HEAD, Head};
-use crate::broker::codec::method::{self, Reason};
+use crate::broker::codec::method::{self, Control, Reason};
 use crate::broker::ending::Ending;
 use crate::broker::error::Error;
 use crate::broker::mailbox::{Arrival, ConnectionEvent, Mailbox, MailboxSender};
 use crate::broker::progress::{Progress, Step};
-use crate::broker::reader::{Control, Intake, MAX_CHANNEL};
+use crate::broker::reader::{Intake, MAX_CHANNEL};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -214,8 +214,8 @@ impl Link {
                 channel.mailbox.put(arrival);
             }
         }
-        for control in intake.control.drain(..) {
-            self.control(&mut state, control);
+        for (channel, control) in intake.control.drain(..) {
+            self.control(&mut state, channel, control);
         }
         if !intake.library.is_empty() {
             let read = std::mem::take(&mut state.inbound_at);
@@ -229,24 +229,24 @@ impl Link {
         }
     }
 
-    fn control(&self, state: &mut State, control: Control) {
+    fn control(&self, state: &mut State, channel: u16, control: Control) {
         match control {
-            Control::Greeting(greeting) => {
+            Control::Start(greeting) => {
                 state.progress.greeting = greeting;
                 state.progress.reach(Step::Login);
             }
-            Control::LoggedIn => state.progress.reach(Step::Opening),
+            Control::Tune => state.progress.reach(Step::Opening),
             Control::Blocked(reason) => state.events.put(ConnectionEvent::Blocked(reason)),
             Control::Unblocked => state.events.put(ConnectionEvent::Unblocked),
-            Control::ChannelClosed(channel, reason) => {
+            Control::ChannelClose(reason) => {
                 if let Some(channel) = state.channel(channel) {
                     let error = Error::closed("channel closed", &reason);
                     channel.mailbox.put_last(Arrival::Failed(error));
                     channel.closed = Some(reason);
                 }
             }
-            Control::ConnectionClosed(reason) => self.fail(state, Ending::Closed(reason)),
-            Control::CloseConfirmed => self.fail(state, Ending::Left),
+            Control::ConnectionClose(reason) => self.fail(state, Ending::Closed(reason)),
+            Control::ConnectionCloseOk => self.fail(state, Ending::Left),
         }
     }
 

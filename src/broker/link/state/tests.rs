@@ -110,10 +110,8 @@ async fn operations_fail_with_the_reason_of_the_broker() {
         .await;
     let unknown = unknown.unwrap_err();
     assert_eq!(unknown.message, "cannot ask: the channel is already closed");
-    receive(
-        &link,
-        Control::ChannelClosed(1, reason(404, "no queue 'q' in vhost '/'")),
-    );
+    let closed = Control::ChannelClose(reason(404, "no queue 'q' in vhost '/'"));
+    receive(&link, 1, closed);
     let refused = link
         .run(limit, "cannot ask", 1, true, async { refusal() })
         .await;
@@ -127,10 +125,8 @@ async fn operations_fail_with_the_reason_of_the_broker() {
     assert_eq!(error.message, "channel closed: no queue 'q' in vhost '/'");
     assert!(link.failure().is_none());
 
-    receive(
-        &link,
-        Control::ConnectionClosed(reason(541, "INTERNAL_ERROR")),
-    );
+    let closed = Control::ConnectionClose(reason(541, "INTERNAL_ERROR"));
+    receive(&link, 0, closed);
     let refused = link
         .run(limit, "cannot ask", 2, true, async { refusal() })
         .await;
@@ -144,9 +140,9 @@ fn the_first_ending_counts() {
     let link = Link::new("mq:5672".into());
     let mut mailbox = link.mailbox(1);
     let mut events = link.events();
-    receive(&link, Control::Blocked("low on memory".into()));
-    receive(&link, Control::Unblocked);
-    receive(&link, Control::ConnectionClosed(reason(320, "shutdown")));
+    receive(&link, 0, Control::Blocked("low on memory".into()));
+    receive(&link, 0, Control::Unblocked);
+    receive(&link, 0, Control::ConnectionClose(reason(320, "shutdown")));
     link.end(Ending::here("the broker closed it"));
     let failure = link.failure().unwrap().message;
     assert_eq!(failure, "connection to mq:5672 lost: shutdown");
@@ -171,15 +167,15 @@ fn an_orderly_end_goes_on_after_the_failure() {
     let mut library = LibraryEnd(link.clone());
     write(&mut library, GREETING);
     link.state().outbound.clear();
-    receive(&link, Control::ConnectionClosed(reason(320, "shutdown")));
+    receive(&link, 0, Control::ConnectionClose(reason(320, "shutdown")));
     assert!(read(&mut library).is_pending());
     write(&mut library, &A_HEARTBEAT);
     assert_eq!(link.state().outbound, A_HEARTBEAT);
 }
 
-fn receive(link: &Link, control: Control) {
+fn receive(link: &Link, channel: u16, control: Control) {
     link.deliver(&mut Intake {
-        control: vec![control],
+        control: vec![(channel, control)],
         ..Intake::default()
     });
 }

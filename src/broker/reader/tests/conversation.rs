@@ -78,11 +78,14 @@ fn ends_reach_the_link_and_the_library() {
         text: text.into(),
     };
     let control = [
-        Control::ChannelClosed(2, reason(404, "NOT_FOUND - no exchange 'x\u{fffd}'")),
-        Control::Blocked("low on \u{fffd}".into()),
-        Control::Unblocked,
-        Control::CloseConfirmed,
-        Control::ConnectionClosed(reason(320, "bye \u{fffd}")),
+        (
+            2,
+            Control::ChannelClose(reason(404, "NOT_FOUND - no exchange 'x\u{fffd}'")),
+        ),
+        (0, Control::Blocked("low on \u{fffd}".into())),
+        (0, Control::Unblocked),
+        (0, Control::ConnectionCloseOk),
+        (0, Control::ConnectionClose(reason(320, "bye \u{fffd}"))),
     ];
     assert_eq!(intake.control, control);
     let [(1, Arrival::Cancelled(consumer))] = &intake.arrivals[..] else {
@@ -118,7 +121,7 @@ fn a_harmless_greeting_is_read() {
         mechanisms: "PLAIN".into(),
         ..Greeting::default()
     };
-    assert_eq!(intake.control, [Control::Greeting(greeting)]);
+    assert_eq!(intake.control, [(0, Control::Start(greeting))]);
     assert_eq!(intake.library, start(&shallow));
     for (what, hostile) in [
         ("too deep", entry(b"k", &nested(b'F', 32, vec![b'V']))),
