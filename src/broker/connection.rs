@@ -23,7 +23,6 @@ use lapin::{ConnectionProperties, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tracing::field::Empty;
 
 /// The frame size that we ask for, in bytes. The AMQP library buffers 64 frames: small ones keep an idle daemon
 /// small, and large bodies travel as fast in many frames as in few.
@@ -114,7 +113,6 @@ impl Connection {
         link.log_in_by(handshake::mechanism(&login));
         link.limit_bodies(options.max_body.unwrap_or(u64::MAX));
         // Dropped before it is done, this cuts the connection and with it what the library has begun.
-        let cut = CutOnDrop(Some(link.clone()));
         let mut tasks = JoinSet::new();
         tasks.spawn(Pump::new(link.clone(), stream, Reader::new(None)));
         let end = Mutex::new(Some(LibraryEnd(link.clone())));
@@ -145,7 +143,6 @@ impl Connection {
             };
             attempt.refused(&ending)
         })?;
-        cut.disarm();
         let frame_max = match inner.configuration().frame_max() {
             0 => FRAME_MAX,
             max => max.min(FRAME_MAX),
@@ -289,22 +286,6 @@ impl Channels {
     }
 }
 
-struct CutOnDrop(Option<Link>);
-
-impl CutOnDrop {
-    fn disarm(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for CutOnDrop {
-    fn drop(&mut self) {
-        if let Some(link) = &self.0 {
-            link.kill();
-        }
-    }
-}
-
 /// What the AMQP library needs to know of the URL; never the scheme, since it must not choose between TLS and
 /// cleartext.
 fn uri(url: &BrokerUrl, settings: &config::Broker, login: &Login) -> AMQPUri {
@@ -339,19 +320,14 @@ fn login(url: &BrokerUrl, settings: &config::Broker) -> Result<Login, Error> {
     let Login::Password(password) = &login else {
         return Ok(login);
     };
-    if let Some(warning) = &password.warning
-        && WARNED.is_new(warning)
-    {
-        tracing::warn!(fibrpc_left_out = Empty, "{warning}");
+    if let Some(warning) = &password.warning {
+        WARNED.warn(warning);
     }
     if url.scheme == Scheme::Amqp && !url.is_loopback() {
-        let warning = format!(
+        WARNED.warn(&format!(
             "the password goes to broker {} in cleartext; use amqps:// in broker.url",
             url.address()
-        );
-        if WARNED.is_new(&warning) {
-            tracing::warn!(fibrpc_left_out = Empty, "{warning}");
-        }
+        ));
     }
     Ok(login)
 }

@@ -121,9 +121,9 @@ impl Error {
         )
     }
 
-    /// Whether the broker failed internally (541): the text is then only the name of the code.
+    /// Whether the broker failed internally (541). It then gives no text but the name of the code.
     pub fn is_internal(&self) -> bool {
-        self.kind == Kind::Protocol && self.message.ends_with("INTERNAL_ERROR")
+        self.kind == Kind::Protocol && self.message.ends_with(": INTERNAL_ERROR")
     }
 
     /// Whether a message can have been the cause.

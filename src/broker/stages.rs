@@ -3,7 +3,7 @@
 //!
 //! [`Connection::open_observed`]: super::Connection::open_observed
 
-pub use super::tls::Peer;
+pub use super::tls::{Peer, own_certificate};
 
 use super::error::Error;
 use super::tls;
@@ -107,9 +107,4 @@ pub async fn objection(
         .ok()?;
     let error = heard.err()?;
     Some(tls::refused(url, settings, tls::within(&error)?))
-}
-
-/// Our own certificate in DER, if one is configured.
-pub fn own_certificate(settings: &Tls) -> Result<Option<Vec<u8>>, Error> {
-    tls::own_certificate(settings)
 }

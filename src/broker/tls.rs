@@ -70,7 +70,7 @@ pub(super) async fn handshake(
 }
 
 /// Our own certificate in DER, if one is configured.
-pub(super) fn own_certificate(settings: &Tls) -> Result<Option<Vec<u8>>, Error> {
+pub fn own_certificate(settings: &Tls) -> Result<Option<Vec<u8>>, Error> {
     let Some(path) = &settings.cert_file else {
         return Ok(None);
     };

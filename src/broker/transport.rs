@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 /// How long one address has a head start over the next one (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -36,11 +37,11 @@ pub(super) async fn open(
         )
     })?;
     let inner = match url.scheme {
-        Scheme::Amqp => Inner::Plain(tcp),
+        Scheme::Amqp => Either::Left(tcp),
         Scheme::Amqps => {
             let stream = tls::handshake(tcp, url, &settings.tls).await?;
             observe(Stage::Secured(Peer::of(&stream)));
-            Inner::Tls(Box::new(stream))
+            Either::Right(Box::new(stream))
         }
     };
     Ok(Stream {
@@ -103,11 +104,9 @@ async fn connect(
             () = head_start, if more => {}
         }
     }
+    let what = format!("cannot reach broker {address}");
     if let Some(shortage) = last.as_ref().and_then(Shortage::of) {
-        return Err(Error::short_of(
-            &format!("cannot reach broker {address}"),
-            shortage,
-        ));
+        return Err(Error::short_of(&what, shortage));
     }
     let (cause, hint) = match last {
         Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => (
@@ -123,7 +122,7 @@ async fn connect(
     };
     Err(Error::new(
         Kind::Unreachable,
-        format!("cannot reach broker {address}: {cause}{hint}"),
+        format!("{what}: {cause}{hint}"),
     ))
 }
 
@@ -151,22 +150,16 @@ fn patience(heartbeat: Duration) -> Duration {
 /// A socket to the broker, in cleartext or encrypted.
 #[derive(Debug)]
 pub(super) struct Stream {
-    inner: Inner,
+    inner: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     /// How long the broker may accept no data, unless the connection is blocked.
     patience: Duration,
-}
-
-#[derive(Debug)]
-enum Inner {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
     #[cfg(test)]
     pub(super) fn plain(tcp: TcpStream) -> Self {
         Self {
-            inner: Inner::Plain(tcp),
+            inner: Either::Left(tcp),
             patience: Duration::MAX,
         }
     }
@@ -185,8 +178,8 @@ impl Stream {
 
     fn tcp(&self) -> &TcpStream {
         match &self.inner {
-            Inner::Plain(tcp) => tcp,
-            Inner::Tls(tls) => tls.get_ref().0,
+            Either::Left(tcp) => tcp,
+            Either::Right(tls) => tls.get_ref().0,
         }
     }
 
@@ -197,10 +190,7 @@ impl Stream {
         bytes: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(bytes);
-        ready!(match &mut self.inner {
-            Inner::Plain(tcp) => Pin::new(tcp).poll_read(context, &mut buffer),
-            Inner::Tls(tls) => Pin::new(tls.as_mut()).poll_read(context, &mut buffer),
-        })?;
+        ready!(Pin::new(&mut self.inner).poll_read(context, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
@@ -210,17 +200,11 @@ impl Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.inner {
-            Inner::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
-            Inner::Tls(tls) => Pin::new(tls.as_mut()).poll_write(context, bytes),
-        }
+        Pin::new(&mut self.inner).poll_write(context, bytes)
     }
 
     /// Sends what encryption holds back.
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.inner {
-            Inner::Plain(tcp) => Pin::new(tcp).poll_flush(context),
-            Inner::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(context),
-        }
+        Pin::new(&mut self.inner).poll_flush(context)
     }
 }

@@ -19,12 +19,12 @@ impl Undeliverable {
     /// Counts a session, or an attempt to open one, that ended with this error. `delivered`: whether a request had
     /// arrived, or something else in the session can have ended the connection. Returns the error to report.
     pub(super) fn ended(&mut self, error: Error, queue: &str, delivered: bool) -> Error {
-        if !delivered && is_internal(&error) {
+        if !delivered && error.is_internal() {
             self.sessions = self.sessions.saturating_add(1);
         } else if delivered || !is_passing(&error) {
             self.sessions = 0;
         }
-        if self.sessions < MIN_SESSIONS || !is_internal(&error) {
+        if self.sessions < MIN_SESSIONS || !error.is_internal() {
             return error;
         }
         let name = crate::text::safe(queue);
@@ -38,11 +38,6 @@ impl Undeliverable {
             ),
         )
     }
-}
-
-/// The broker closed the connection with 541 and no further text. It gives a text if it refuses something.
-fn is_internal(error: &Error) -> bool {
-    error.kind == Kind::Protocol && error.message.ends_with(": INTERNAL_ERROR")
 }
 
 /// The broker was not reached, which shows nothing about the queue.

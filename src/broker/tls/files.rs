@@ -12,7 +12,6 @@ use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tracing::field::Empty;
 
 /// The settings that name files.
 pub(super) const CA_FILE: &str = "broker.tls.ca_file";
@@ -42,9 +41,7 @@ pub(super) fn roots(settings: &Tls) -> Result<RootCertStore, Error> {
     match fault {
         Some(error) if roots.is_empty() => Err(error),
         Some(error) => {
-            if WARNED.is_new(&error.message) {
-                tracing::warn!(fibrpc_left_out = Empty, "{error}");
-            }
+            WARNED.warn(&error.message);
             Ok(roots)
         }
         None if roots.is_empty() => Err(Error::new(
