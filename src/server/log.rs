@@ -1,10 +1,9 @@
-//! The log events for operators: one function each, which decides level, text, fields and
-//! `MESSAGE_ID`.
+//! The log events for operators: one function each, which decides level, text, fields and `MESSAGE_ID`.
 //!
-//! The message says everything in one sentence, because `journalctl` and a terminal show only that;
-//! the fields repeat it for machines. Fields named `fibrpc_x` become `FIBRPC_X` in the journal
-//! and `message_id` becomes `MESSAGE_ID`. The ids never change: people filter by them, and the
-//! catalog (`packaging/systemd/fibrpcd.catalog`) explains the cause and remedy of each.
+//! The message says everything in one sentence, because `journalctl` and a terminal show only that; the fields repeat it
+//! for machines. Fields named `fibrpc_x` become `FIBRPC_X` in the journal and `message_id`, 128 random bits in hex,
+//! becomes `MESSAGE_ID`. The ids never change: people filter by them, and the catalog
+//! (`packaging/systemd/fibrpcd.catalog`) explains the cause and remedy of each.
 //!
 //! Untrusted text may be passed as it is; the log writer escapes it.
 //!
@@ -18,75 +17,10 @@ use std::time::Duration;
 use tracing::field::Empty;
 use tracing::{error, info, warn};
 
-/// The fixed `MESSAGE_ID` of each event, 128 random bits in hex.
-pub mod id {
-    /// The daemon has started.
-    pub const STARTED: &str = "148f8c7be36749b5aad921d65b0024d8";
-    /// A session consumes.
-    pub const CONNECTED: &str = "46642ac6820d4923b17b44943eef139c";
-    /// An attempt to connect failed, or a session ended.
-    pub const DISCONNECTED: &str = "81c4371d87ee4cd3a51c9a678d581563";
-    /// The broker blocks publishes.
-    pub const BLOCKED: &str = "d003cf74204b4c9b94d4b243c6f77b38";
-    /// The broker accepts publishes again.
-    pub const UNBLOCKED: &str = "629e8366666e4d909c86771148065f77";
-    /// The broker cancelled the consumer.
-    pub const CANCELLED: &str = "bc2f566f007048e6b33989ad0a250642";
-    /// A request was rejected without requeue.
-    pub const POISONED: &str = "679d5063a8e545e79a8b672ff463aa53";
-    /// A reply address was refused.
-    pub const REPLY_REFUSED: &str = "8ba39e85e6484d719c2cae7e4c3a82cf";
-    /// A new configuration is in force.
-    pub const RELOADED: &str = "54a211eee0624d47b6c626eb5f88d1d5";
-    /// A new configuration was refused; the old one stays in force.
-    pub const RELOAD_REFUSED: &str = "a87d35e58b6b4db297ac9b5bee837fc1";
-    /// Shutdown has begun.
-    pub const DRAINING: &str = "661783b683f44c2e9fd1e7be232b1f67";
-    /// Shutdown is complete.
-    pub const DRAINED: &str = "0f6de8c071ed41f48ce1f3734b80b10b";
-    /// Shutdown handed requests back.
-    pub const ABANDONED: &str = "ff41f04fff2540cfb9e49fb3eab94d6a";
-    /// The control queue is unavailable.
-    pub const CONTROL_OFF: &str = "19378457421a58c3e7e8b19772a8f153";
-    /// The control queue is available again.
-    pub const CONTROL_ON: &str = "95819cbdc555445d828420bf0edb902a";
-    /// No session with the new settings can be opened; the old one keeps serving.
-    pub const KEPT: &str = "65537535f4ad678419b677c62f0a6d94";
-    /// A node of the broker's cluster is down, and requests of its callers are not answered.
-    pub const NODE_GONE: &str = "c4065179f163116688ccb34a0e80b6dd";
-    /// The trace file cannot be used.
-    pub const TRACE_OFF: &str = "de9496ca349c4d1b448bd7c5e8217065";
-    /// The existing queue has a property that costs requests.
-    pub const ADOPTED: &str = "b133b25f10adc9b3cbb32850346416e5";
-
-    /// All ids.
-    pub const ALL: &[&str] = &[
-        STARTED,
-        CONNECTED,
-        DISCONNECTED,
-        BLOCKED,
-        UNBLOCKED,
-        CANCELLED,
-        POISONED,
-        REPLY_REFUSED,
-        RELOADED,
-        RELOAD_REFUSED,
-        DRAINING,
-        DRAINED,
-        ABANDONED,
-        CONTROL_OFF,
-        KEPT,
-        NODE_GONE,
-        TRACE_OFF,
-        ADOPTED,
-        CONTROL_ON,
-    ];
-}
-
 /// The `program` has started; `files` are the configuration files that were read.
 pub fn started(program: &str, version: &str, files: &str) {
     info!(
-        message_id = id::STARTED,
+        message_id = "148f8c7be36749b5aad921d65b0024d8",
         fibrpc_version = version,
         fibrpc_files = files,
         "started {program} {version}, configuration: {files}"
@@ -96,7 +30,7 @@ pub fn started(program: &str, version: &str, files: &str) {
 /// A session consumes. `broker` is the broker's product and version.
 pub fn connected(endpoint: &str, queue: &str, broker: &str) {
     info!(
-        message_id = id::CONNECTED,
+        message_id = "46642ac6820d4923b17b44943eef139c",
         fibrpc_endpoint = endpoint,
         fibrpc_queue = queue,
         fibrpc_broker = broker,
@@ -108,7 +42,7 @@ pub fn connected(endpoint: &str, queue: &str, broker: &str) {
 /// The queue existed and is used as it is; its `argument` has a consequence for requests.
 pub fn adopted(queue: &str, argument: &str, what: &str, consequence: &str) {
     warn!(
-        message_id = id::ADOPTED,
+        message_id = "b133b25f10adc9b3cbb32850346416e5",
         fibrpc_queue = queue,
         fibrpc_argument = argument,
         fibrpc_consequence = consequence,
@@ -120,7 +54,7 @@ pub fn adopted(queue: &str, argument: &str, what: &str, consequence: &str) {
 /// resolve the cause, and may want to retry at once.
 pub fn disconnected(endpoint: &str, error: &str, next_try: Duration, attempt: u32, refused: bool) {
     warn!(
-        message_id = id::DISCONNECTED,
+        message_id = "81c4371d87ee4cd3a51c9a678d581563",
         fibrpc_endpoint = endpoint,
         fibrpc_error = error,
         fibrpc_attempt = attempt,
@@ -143,7 +77,7 @@ pub fn kept(
     refused: bool,
 ) {
     warn!(
-        message_id = id::KEPT,
+        message_id = "65537535f4ad678419b677c62f0a6d94",
         fibrpc_serving = serving,
         fibrpc_endpoint = endpoint,
         fibrpc_error = error,
@@ -181,7 +115,7 @@ pub fn cut_short(endpoint: &str, error: &str) {
 /// callers are acknowledged without a reply for the duration `lasts`.
 pub fn node_gone(endpoint: &str, node: &str, lasts: Duration) {
     warn!(
-        message_id = id::NODE_GONE,
+        message_id = "c4065179f163116688ccb34a0e80b6dd",
         fibrpc_endpoint = endpoint,
         fibrpc_node = node,
         fibrpc_lasts_ms = millis(lasts),
@@ -194,7 +128,7 @@ pub fn node_gone(endpoint: &str, node: &str, lasts: Duration) {
 /// The broker blocks publishes.
 pub fn blocked(endpoint: &str, reason: &str) {
     warn!(
-        message_id = id::BLOCKED,
+        message_id = "d003cf74204b4c9b94d4b243c6f77b38",
         fibrpc_endpoint = endpoint,
         fibrpc_reason = reason,
         fibrpc_left_out = Empty,
@@ -205,7 +139,7 @@ pub fn blocked(endpoint: &str, reason: &str) {
 /// The broker accepts publishes again, after `lasted`.
 pub fn unblocked(endpoint: &str, lasted: Duration) {
     info!(
-        message_id = id::UNBLOCKED,
+        message_id = "629e8366666e4d909c86771148065f77",
         fibrpc_endpoint = endpoint,
         fibrpc_lasted_ms = millis(lasted),
         fibrpc_left_out = Empty,
@@ -217,7 +151,7 @@ pub fn unblocked(endpoint: &str, lasted: Duration) {
 /// The broker cancelled the consumer: the queue was deleted, or is moving.
 pub fn cancelled(endpoint: &str, queue: &str) {
     warn!(
-        message_id = id::CANCELLED,
+        message_id = "bc2f566f007048e6b33989ad0a250642",
         fibrpc_endpoint = endpoint,
         fibrpc_queue = queue,
         fibrpc_left_out = Empty,
@@ -230,7 +164,7 @@ pub fn cancelled(endpoint: &str, queue: &str) {
 pub fn poisoned(fingerprint: u64, strikes: u32, reason: &str) {
     let fingerprint = format!("{fingerprint:016x}");
     error!(
-        message_id = id::POISONED,
+        message_id = "679d5063a8e545e79a8b672ff463aa53",
         fibrpc_fingerprint = fingerprint,
         fibrpc_strikes = strikes,
         fibrpc_reason = reason,
@@ -242,7 +176,7 @@ pub fn poisoned(fingerprint: u64, strikes: u32, reason: &str) {
 /// The reply address of a request is not allowed, or is a full queue.
 pub fn reply_refused(refused: &Refused) {
     warn!(
-        message_id = id::REPLY_REFUSED,
+        message_id = "8ba39e85e6484d719c2cae7e4c3a82cf",
         fibrpc_reply_to = refused.address,
         fibrpc_reason = %refused,
         fibrpc_left_out = Empty,
@@ -258,7 +192,7 @@ pub fn reloaded(keys: &[String]) {
         format!("changed {}", keys.join(", "))
     };
     info!(
-        message_id = id::RELOADED,
+        message_id = "54a211eee0624d47b6c626eb5f88d1d5",
         fibrpc_changes = keys,
         "reloaded the configuration: {keys}"
     );
@@ -267,7 +201,7 @@ pub fn reloaded(keys: &[String]) {
 /// A new configuration was refused because of this problem (one event each); the old one stays in force.
 pub fn reload_refused(problem: &dyn Display) {
     error!(
-        message_id = id::RELOAD_REFUSED,
+        message_id = "a87d35e58b6b4db297ac9b5bee837fc1",
         fibrpc_problem = %problem,
         "refused to reload, the old configuration stays in force: {problem}"
     );
@@ -276,7 +210,7 @@ pub fn reload_refused(problem: &dyn Display) {
 /// Shutdown has begun: `in_flight` requests have `timeout` to finish.
 pub fn draining(in_flight: u64, timeout: Duration) {
     info!(
-        message_id = id::DRAINING,
+        message_id = "661783b683f44c2e9fd1e7be232b1f67",
         fibrpc_in_flight = in_flight,
         fibrpc_timeout_ms = millis(timeout),
         "draining, {in_flight} in flight, at most {}",
@@ -287,7 +221,7 @@ pub fn draining(in_flight: u64, timeout: Duration) {
 /// Shutdown is complete and no begun request was handed back, `took` after it had begun.
 pub fn drained(took: Duration) {
     info!(
-        message_id = id::DRAINED,
+        message_id = "0f6de8c071ed41f48ce1f3734b80b10b",
         fibrpc_took_ms = millis(took),
         "drained in {}",
         text::duration(took)
@@ -297,7 +231,7 @@ pub fn drained(took: Duration) {
 /// Shutdown handed back `count` requests that had been begun.
 pub fn abandoned(count: u64) {
     warn!(
-        message_id = id::ABANDONED,
+        message_id = "ff41f04fff2540cfb9e49fb3eab94d6a",
         fibrpc_count = count,
         "abandoned {}, the broker delivers {} again",
         text::count(count, "request"),
@@ -316,7 +250,7 @@ pub fn cause<'a>(error: &'a str, endpoint: &str) -> &'a str {
 /// The control queue is unavailable: `fibrpc status` does not show this server, which keeps serving.
 pub fn control_off(queue: &str, error: &str) {
     warn!(
-        message_id = id::CONTROL_OFF,
+        message_id = "19378457421a58c3e7e8b19772a8f153",
         fibrpc_queue = queue,
         fibrpc_error = error,
         fibrpc_left_out = Empty,
@@ -327,7 +261,7 @@ pub fn control_off(queue: &str, error: &str) {
 /// The control queue is available again.
 pub fn control_on(queue: &str) {
     info!(
-        message_id = id::CONTROL_ON,
+        message_id = "95819cbdc555445d828420bf0edb902a",
         fibrpc_queue = queue,
         fibrpc_left_out = Empty,
         "listening for status requests of {queue} again"
@@ -337,7 +271,7 @@ pub fn control_on(queue: &str) {
 /// The trace file cannot be written or read: a request that kills this process is not detected.
 pub fn trace_off(file: &dyn Display, error: &dyn Display) {
     warn!(
-        message_id = id::TRACE_OFF,
+        message_id = "de9496ca349c4d1b448bd7c5e8217065",
         fibrpc_file = %file,
         fibrpc_error = %error,
         "cannot use {file}: {error}; serving goes on, but a request that kills this process will not be detected"
