@@ -105,6 +105,7 @@ pub mod fibonacci;
 pub mod fuzz;
 #[cfg(feature = "process")]
 mod inherited;
+mod named;
 pub mod protocol;
 #[cfg(feature = "server")]
 pub mod server;

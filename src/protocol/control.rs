@@ -8,6 +8,7 @@
 use super::message::{HeaderValue, Message, Properties, header};
 use super::request::{self, Request};
 use super::status::Code;
+use crate::named::named;
 use serde::{Deserialize, Serialize};
 
 /// The exchange to which servers bind their control queues. Every broker predeclares it, so nobody needs the
@@ -20,30 +21,23 @@ pub const PONG: &str = "fibrpc.pong";
 /// The body of a control request: the cheapest number for a server that does not support control requests.
 const BODY: &str = "0";
 
-/// The kind of a control request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Question {
-    /// Answered by the server that receives it from the request queue.
-    Ping,
-    /// Answered by every server of a queue, through its control queue.
-    Status,
+named! {
+    /// The kind of a control request; the name is the request's `type`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Question {
+        /// Answered by the server that receives it from the request queue.
+        Ping = "fibrpc.ping",
+        /// Answered by every server of a queue, through its control queue.
+        Status = "fibrpc.status",
+    }
 }
 
 impl Question {
-    /// The `type` of the request.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ping => "fibrpc.ping",
-            Self::Status => "fibrpc.status",
-        }
-    }
-
     /// The kind of this request; `None` if it is not a control request.
     pub fn of(request: &Request) -> Option<Self> {
         let kind = request.kind.as_deref()?;
-        [Self::Ping, Self::Status]
-            .into_iter()
-            .find(|question| question.name() == kind)
+        let mut all = Self::ALL.iter().copied();
+        all.find(|question| question.name() == kind)
     }
 
     /// The control request as a message; for the arguments see [`request::write`].

@@ -2,85 +2,50 @@
 //!
 //! The table of `PROTOCOL.md` in code. Holds no state.
 
+use crate::named::named;
 use serde_json::Value;
 use std::fmt;
 
-/// How a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Code {
-    /// Success.
-    Ok,
-    /// The request is malformed.
-    InvalidArgument,
-    /// The request exceeds a limit, or the reply would not fit.
-    OutOfRange,
-    /// The caller's deadline has passed.
-    DeadlineExceeded,
-    /// Too busy to answer in time.
-    ResourceExhausted,
-    /// No broker, no such queue, no server on it, draining.
-    Unavailable,
-    /// The broker refused the credentials or the operation.
-    PermissionDenied,
-    /// A fault of the server.
-    Internal,
-    /// A reply that is neither a success nor a typed error.
-    Unknown,
-    /// The server has no such method.
-    Unimplemented,
-    /// What the request is about does not exist.
-    NotFound,
-    /// What the request would create exists already.
-    AlreadyExists,
-    /// The request is not possible in the present state.
-    FailedPrecondition,
-    /// The service does not know who the caller is.
-    Unauthenticated,
+named! {
+    /// How a call ended.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    #[non_exhaustive]
+    pub enum Code {
+        /// Success.
+        Ok = "OK",
+        /// The request is malformed.
+        InvalidArgument = "INVALID_ARGUMENT",
+        /// The request exceeds a limit, or the reply would not fit.
+        OutOfRange = "OUT_OF_RANGE",
+        /// The caller's deadline has passed.
+        DeadlineExceeded = "DEADLINE_EXCEEDED",
+        /// Too busy to answer in time.
+        ResourceExhausted = "RESOURCE_EXHAUSTED",
+        /// No broker, no such queue, no server on it, draining.
+        Unavailable = "UNAVAILABLE",
+        /// The broker refused the credentials or the operation.
+        PermissionDenied = "PERMISSION_DENIED",
+        /// A fault of the server.
+        Internal = "INTERNAL",
+        /// A reply that is neither a success nor a typed error.
+        Unknown = "UNKNOWN",
+        /// The server has no such method.
+        Unimplemented = "UNIMPLEMENTED",
+        /// What the request is about does not exist.
+        NotFound = "NOT_FOUND",
+        /// What the request would create exists already.
+        AlreadyExists = "ALREADY_EXISTS",
+        /// The request is not possible in the present state.
+        FailedPrecondition = "FAILED_PRECONDITION",
+        /// The service does not know who the caller is.
+        Unauthenticated = "UNAUTHENTICATED",
+    }
 }
 
 impl Code {
-    /// Every code, in the order of the protocol's table.
-    pub const ALL: [Self; 14] = [
-        Self::Ok,
-        Self::InvalidArgument,
-        Self::OutOfRange,
-        Self::DeadlineExceeded,
-        Self::ResourceExhausted,
-        Self::Unavailable,
-        Self::PermissionDenied,
-        Self::Internal,
-        Self::Unknown,
-        Self::Unimplemented,
-        Self::NotFound,
-        Self::AlreadyExists,
-        Self::FailedPrecondition,
-        Self::Unauthenticated,
-    ];
-
-    /// The name on the wire, for example `INVALID_ARGUMENT`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "OK",
-            Self::InvalidArgument => "INVALID_ARGUMENT",
-            Self::OutOfRange => "OUT_OF_RANGE",
-            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
-            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
-            Self::Unavailable => "UNAVAILABLE",
-            Self::PermissionDenied => "PERMISSION_DENIED",
-            Self::Internal => "INTERNAL",
-            Self::Unknown => "UNKNOWN",
-            Self::Unimplemented => "UNIMPLEMENTED",
-            Self::NotFound => "NOT_FOUND",
-            Self::AlreadyExists => "ALREADY_EXISTS",
-            Self::FailedPrecondition => "FAILED_PRECONDITION",
-            Self::Unauthenticated => "UNAUTHENTICATED",
-        }
-    }
-
     /// The code with this name; upper case only, as in gRPC.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| code.name() == name)
+        Self::ALL.iter().copied().find(|code| code.name() == name)
     }
 
     /// Whether a retry may help.

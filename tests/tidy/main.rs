@@ -19,10 +19,11 @@ use std::path::{Path, PathBuf};
 /// everything together and are not layers.
 const LAYERS: &[(&str, &[&str])] = &[
     ("text", &[]),
+    ("named", &[]),
     ("inherited", &[]),
     ("stdio", &["inherited"]),
     ("config", &["text"]),
-    ("protocol", &["config", "text"]),
+    ("protocol", &["config", "text", "named"]),
     ("broker", &["protocol", "config", "text"]),
     ("server", &["broker", "protocol", "config", "text"]),
     ("client", &["broker", "protocol", "config", "text"]),
@@ -57,6 +58,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "stdio",
             "inherited",
             "text",
+            "named",
         ],
     ),
 ];

@@ -2,70 +2,53 @@
 
 use crate::cli::output::line_of;
 use crate::cli::terminal::{BAD, DOUBTFUL, GOOD, painted};
+use crate::named::named;
 use crate::text::safe;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-/// The checks, in the order of the report: step by step from the user to a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Check {
-    /// The configuration and its origin.
-    Config,
-    /// The broker's addresses.
-    Dns,
-    /// Connections to them.
-    Tcp,
-    /// Encryption and certificates.
-    Tls,
-    /// User and password.
-    Login,
-    /// The virtual host.
-    Vhost,
-    /// Product and version.
-    Broker,
-    /// Known limits of this broker version.
-    Limits,
-    /// Whether the broker accepts messages.
-    Alarm,
-    /// Permission to publish.
-    Write,
-    /// The request queue.
-    Queue,
-    /// Its type and arguments against the configuration.
-    Type,
-    /// Permission to consume.
-    Read,
-    /// Its consumers.
-    Consumers,
-    /// A round trip without a computation.
-    Ping,
-    /// The server's clock against ours.
-    Clock,
-    /// A round trip with a computation.
-    Answer,
+named! {
+    /// The checks, in the order of the report: step by step from the user to a reply.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "lowercase")]
+    pub(super) enum Check {
+        /// The configuration and its origin.
+        Config = "config",
+        /// The broker's addresses.
+        Dns = "dns",
+        /// Connections to them.
+        Tcp = "tcp",
+        /// Encryption and certificates.
+        Tls = "tls",
+        /// User and password.
+        Login = "login",
+        /// The virtual host.
+        Vhost = "vhost",
+        /// Product and version.
+        Broker = "broker",
+        /// Known limits of this broker version.
+        Limits = "limits",
+        /// Whether the broker accepts messages.
+        Alarm = "alarm",
+        /// Permission to publish.
+        Write = "write",
+        /// The request queue.
+        Queue = "queue",
+        /// Its type and arguments against the configuration.
+        Type = "type",
+        /// Permission to consume.
+        Read = "read",
+        /// Its consumers.
+        Consumers = "consumers",
+        /// A round trip without a computation.
+        Ping = "ping",
+        /// The server's clock against ours.
+        Clock = "clock",
+        /// A round trip with a computation.
+        Answer = "answer",
+    }
 }
 
 impl Check {
-    /// All of them.
-    pub(super) const ALL: [Self; 17] = [
-        Self::Config,
-        Self::Dns,
-        Self::Tcp,
-        Self::Tls,
-        Self::Login,
-        Self::Vhost,
-        Self::Broker,
-        Self::Limits,
-        Self::Alarm,
-        Self::Write,
-        Self::Queue,
-        Self::Type,
-        Self::Read,
-        Self::Consumers,
-        Self::Ping,
-        Self::Clock,
-        Self::Answer,
-    ];
-
     /// Checks that are made for each broker.
     pub(super) const OF_A_BROKER: &[Self] = &[
         Self::Dns,
@@ -76,29 +59,6 @@ impl Check {
         Self::Broker,
         Self::Limits,
     ];
-
-    /// The name, also in `--json`.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Config => "config",
-            Self::Dns => "dns",
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-            Self::Login => "login",
-            Self::Vhost => "vhost",
-            Self::Broker => "broker",
-            Self::Limits => "limits",
-            Self::Alarm => "alarm",
-            Self::Write => "write",
-            Self::Queue => "queue",
-            Self::Type => "type",
-            Self::Read => "read",
-            Self::Consumers => "consumers",
-            Self::Ping => "ping",
-            Self::Clock => "clock",
-            Self::Answer => "answer",
-        }
-    }
 
     /// Everything is ok.
     pub(super) fn ok(self, message: impl Into<String>) -> Finding {
@@ -145,30 +105,23 @@ impl Check {
     }
 }
 
-/// Severity, the worst last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Verdict {
-    /// Not checked, since the result would mean nothing.
-    Skipped,
-    /// As it should be.
-    Ok,
-    /// Works, but deserves attention.
-    Warning,
-    /// Does not work.
-    Problem,
+named! {
+    /// Severity, the worst last.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+    #[serde(rename_all = "lowercase")]
+    pub(super) enum Verdict {
+        /// Not checked, since the result would mean nothing.
+        Skipped = "skipped",
+        /// As it should be.
+        Ok = "ok",
+        /// Works, but deserves attention.
+        Warning = "warning",
+        /// Does not work.
+        Problem = "problem",
+    }
 }
 
 impl Verdict {
-    /// Its name, also in `--json`.
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Skipped => "skipped",
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Problem => "problem",
-        }
-    }
-
     /// The exit status of a report in which nothing is worse.
     pub(super) const fn exit_status(self) -> u8 {
         match self {
@@ -182,27 +135,15 @@ impl Verdict {
 /// The result of a check, one line of the report. In `--json`, fields are added, never renamed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
-    #[serde(serialize_with = "check_name")]
     pub(super) check: Check,
     /// The broker's address, for checks that are made for each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) broker: Option<String>,
-    #[serde(serialize_with = "verdict_word")]
     pub(super) verdict: Verdict,
     pub(super) message: String,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fix: Option<String>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde asks for it")]
-fn check_name<S: Serializer>(check: &Check, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(check.name())
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde asks for it")]
-fn verdict_word<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(verdict.word())
 }
 
 impl Finding {
@@ -213,7 +154,7 @@ impl Finding {
 
     /// For people; with the broker's address if there are several.
     pub(super) fn line(&self, several_brokers: bool, color: bool) -> String {
-        let verdict = format!("{:<7}", self.verdict.word());
+        let verdict = format!("{:<7}", self.verdict.name());
         let verdict = match self.verdict {
             Verdict::Skipped => verdict,
             Verdict::Ok => painted(&verdict, GOOD, color),
@@ -305,7 +246,7 @@ mod tests {
         assert_eq!(findings.len(), 3);
         assert_eq!(findings[2], Check::Tcp.skipped("depends on dns"));
         let mut well = vec![Check::Config.ok("")];
-        skip_the_rest(&mut well, &Check::ALL);
+        skip_the_rest(&mut well, Check::ALL);
         assert_eq!(well.len(), 1);
     }
 

@@ -111,7 +111,7 @@ impl Findings {
     async fn rest(&mut self) -> Result<(), Closed> {
         let mut findings = std::mem::take(&mut self.all);
         let known = findings.len();
-        skip_the_rest(&mut findings, &Check::ALL);
+        skip_the_rest(&mut findings, Check::ALL);
         let rest = findings.split_off(known);
         self.all = findings;
         self.add(rest).await
