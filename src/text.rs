@@ -102,6 +102,11 @@ pub(crate) fn duration(time: Duration) -> String {
     )
 }
 
+/// A duration in whole microseconds, for JSON and statistics.
+pub(crate) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// A number of things: `1 request`, `2 requests`.
 pub(crate) fn count(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })

@@ -1,13 +1,13 @@
 //! The outcome for each number, as text or JSON, in the order requested, and how many were answered.
 
 use super::input::Item;
-use super::output::{Closed, Output, line_of};
+use super::output::{Closed, Failure, Output, line_of};
 use super::times::{Times, times};
 use crate::client::CallError;
 use crate::fibonacci::client::Number;
 use crate::protocol::reply::Trailer;
 use crate::protocol::{Code, Status};
-use crate::text::excerpt;
+use crate::text::{count, excerpt};
 use serde::Serialize;
 
 /// Prints answers, and counts them.
@@ -103,12 +103,11 @@ impl Answers {
     }
 
     async fn report_repeated(&self, more: u64) -> Result<(), Closed> {
-        let numbers = match more {
-            0 => return Ok(()),
-            1 => "number",
-            _ => "numbers",
-        };
-        let line = format!("{more} more {numbers} failed in the same way");
+        if more == 0 {
+            return Ok(());
+        }
+        let numbers = count(more, "more number");
+        let line = format!("{numbers} failed in the same way");
         self.output.complaint(&line).await
     }
 }
@@ -167,12 +166,8 @@ struct JsonLine<'a> {
     line: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retryable: Option<bool>,
+    #[serde(flatten)]
+    failure: Option<Failure<'a>>,
     #[serde(flatten)]
     times: Times<'a>,
 }
@@ -192,9 +187,7 @@ fn json(item: &Item, outcome: &Result<Number, CallError>) -> String {
             .map_or_else(|_| item.text.as_str().into(), serde_json::Value::from),
         line: item.line,
         value: reply.map(|reply| reply.value.as_str()),
-        code: status.map(|status| status.code().name()),
-        message: status.map(Status::message),
-        retryable: status.map(|status| status.code().retryable()),
+        failure: status.map(Failure::from),
         times: Times::new(trailer, reply.map(|reply| reply.round_trip)),
     };
     line_of(&record)

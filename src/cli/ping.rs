@@ -8,7 +8,7 @@ use crate::client::{Answerer, Client, Pong};
 use crate::config::Config;
 use crate::protocol::control::Report;
 use crate::protocol::{Code, Status};
-use crate::text::safe;
+use crate::text::{duration, micros, safe};
 use clap::ValueHint;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hdrhistogram::Histogram;
@@ -229,8 +229,8 @@ impl Tally {
                 },
             });
         }
-        let time = millis(pong.round_trip);
-        format!("reply from {}: seq={seq} time={time} ms", name(&pong.from))
+        let time = duration(pong.round_trip);
+        format!("reply from {}: seq={seq} time={time}", name(&pong.from))
     }
 
     fn summary(&self) -> String {
@@ -266,8 +266,8 @@ impl Tally {
         let counts = format!("{sent} sent, {received} received, {loss_percent:.0}% lost");
         match times {
             Some(times) => {
-                let times = times.map(millis).join("/");
-                format!("{counts}, min/avg/p99/max = {times} ms")
+                let times = times.map(duration).join("/");
+                format!("{counts}, min/avg/p99/max = {times}")
             }
             None => counts,
         }
@@ -296,14 +296,6 @@ fn name(from: &Answerer) -> String {
             None => "a plain server (no fibrpcd, or an old one)".into(),
         },
     }
-}
-
-fn millis(time: Duration) -> String {
-    format!("{:.2}", time.as_secs_f64() * 1e3)
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

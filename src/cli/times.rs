@@ -1,7 +1,7 @@
 //! Where the time of a call was spent and which server replied, as text and as JSON. Pure.
 
 use crate::protocol::reply::Trailer;
-use crate::text::duration;
+use crate::text::{duration, micros};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -39,7 +39,6 @@ pub(super) struct Times<'a> {
 
 impl<'a> Times<'a> {
     pub(super) fn new(trailer: &'a Trailer, round_trip: Option<Duration>) -> Self {
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Self {
             server: trailer.server.as_deref(),
             queued_us: trailer.queued.map(micros),

@@ -7,6 +7,7 @@ use super::state::{Counters, State};
 use crate::broker::clock::unix_ms;
 use crate::config::Config;
 use crate::protocol::control::Report;
+use crate::text::micros;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,8 +53,7 @@ impl Times {
 impl Recorded {
     fn record(&mut self, now: Instant, took: Duration) {
         self.turn(now);
-        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.current.record(us);
+        self.current.record(micros(took));
     }
 
     fn percentiles<const N: usize>(

@@ -96,7 +96,7 @@ fn a_daemon_answers_pings_and_counts_them_apart() {
     for (seq, line) in (1..).zip(&lines[..3]) {
         assert!(line.starts_with("reply from blue ("), "{line}");
         let rest = format!("/{}): seq={seq} time=", daemon.pid());
-        assert!(line.contains(&rest) && line.ends_with(" ms"), "{line}");
+        assert!(line.contains(&rest) && line.ends_with('s'), "{line}");
     }
     assert!(
         lines[3].starts_with("3 sent, 3 received, 0% lost, min/avg/p99/max = "),

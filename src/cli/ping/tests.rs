@@ -46,16 +46,13 @@ fn lines_and_summary() {
     tally.sent = 3;
     let first = pong(830, server("mq1/7"));
     tally.count(&Ok(first.clone()));
-    assert_eq!(
-        tally.line(1, &first),
-        "reply from mq1/7: seq=1 time=0.83 ms"
-    );
+    assert_eq!(tally.line(1, &first), "reply from mq1/7: seq=1 time=830µs");
     tally.count(&Ok(pong(123_456, server("mq1/7"))));
     tally.count(&Err(Status::new(Code::DeadlineExceeded, "late")));
     tally.count(&Err(Status::new(Code::Unavailable, "gone")));
     assert_eq!(
         tally.summary(),
-        "3 sent, 2 received, 33% lost, min/avg/p99/max = 0.83/62.14/123.46/123.46 ms"
+        "3 sent, 2 received, 33% lost, min/avg/p99/max = 830µs/62.1ms/123ms/123ms"
     );
     assert_eq!(tally.failure, Some(Code::DeadlineExceeded));
 }
@@ -64,13 +61,13 @@ fn lines_and_summary() {
 fn no_percentile_is_below_the_minimum() {
     let mut tally = Tally::new(false);
     tally.sent = 1;
-    // The histogram knows whole microseconds, of which 1.035 ms is shown as 1.03.
+    // The histogram knows whole microseconds; 1.035 ms is shown as 1.03ms.
     let round_trip = Duration::from_nanos(1_035_900);
     let from = plain(None);
     tally.count(&Ok(Pong { round_trip, from }));
     assert_eq!(
         tally.summary(),
-        "1 sent, 1 received, 0% lost, min/avg/p99/max = 1.04/1.04/1.04/1.04 ms"
+        "1 sent, 1 received, 0% lost, min/avg/p99/max = 1.04ms/1.04ms/1.04ms/1.04ms"
     );
 }
 
