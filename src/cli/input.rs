@@ -5,7 +5,7 @@ pub(super) mod source;
 
 use super::common::DEFAULT_N;
 use super::lines::{Line, Lines};
-use crate::protocol::{Code, Status};
+use crate::protocol::Status;
 use chunks::Chunks;
 use source::STDIN;
 use std::path::Path;
@@ -114,7 +114,7 @@ impl Input {
 impl From<Line> for Item {
     fn from(line: Line) -> Self {
         let fault = match line.fault {
-            Some(fault) => Err(refusal(fault)),
+            Some(fault) => Err(Status::invalid_argument(fault)),
             None => check(&line.text),
         };
         Self {
@@ -131,16 +131,13 @@ fn check(text: &str) -> Result<(), Status> {
     let text = text.trim();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        Err(refusal("not an integer; ask for a whole number such as 30"))
+        let message = "not an integer; ask for a whole number such as 30";
+        Err(Status::invalid_argument(message))
     } else if text.starts_with('-') {
-        Err(refusal("negative; ask for 0 or more"))
+        Err(Status::invalid_argument("negative; ask for 0 or more"))
     } else {
         Ok(())
     }
-}
-
-fn refusal(why: &str) -> Status {
-    Status::new(Code::InvalidArgument, why)
 }
 
 /// A file that is read line by line.
@@ -180,6 +177,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Code;
     use std::fs::{File, OpenOptions};
     use std::io::Write as _;
 

@@ -2,7 +2,7 @@
 
 use super::digits::{self, Doubt};
 use super::{number, value};
-use crate::protocol::{Answer, Code, Format, Request, Status};
+use crate::protocol::{Answer, Format, Request, Status};
 use crate::server::{Cancel, Cost, Service};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,10 +37,8 @@ impl Service for Fibonacci {
         let n = number::read(request)?;
         let max_n = self.max_n.load(Ordering::Relaxed);
         if n > max_n {
-            return Err(Status::new(
-                Code::OutOfRange,
-                format!("n = {n} is above this server's limit of {max_n}"),
-            ));
+            let message = format!("n = {n} is above this server's limit of {max_n}");
+            return Err(Status::out_of_range(message));
         }
         let cost = digits::cost(n);
         let format = request.format;
@@ -64,8 +62,7 @@ impl Service for Fibonacci {
                 }
                 Ok(value::write(job.n, digits.text, job.format))
             }
-            None => Err(Status::new(
-                Code::DeadlineExceeded,
+            None => Err(Status::deadline_exceeded(
                 "stopped: the caller no longer waits for the result",
             )),
         }
@@ -85,6 +82,7 @@ fn log_doubt(n: u64, doubt: Doubt) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Code;
     use crate::protocol::{Message, Properties};
 
     fn request(body: &str, json: bool) -> Request {

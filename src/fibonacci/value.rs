@@ -4,7 +4,7 @@
 //! empty body an error without a reason.
 
 use super::number::trim;
-use crate::protocol::{Answer, Code, Format, Status};
+use crate::protocol::{Answer, Format, Status};
 use crate::text::quoted;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -39,7 +39,7 @@ pub fn write(n: u64, digits: String, format: Format) -> Answer {
 ///
 /// `UNKNOWN` if there is none.
 pub fn read(body: Vec<u8>, format: Format) -> Result<String, Status> {
-    let unknown = |message: String| Err(Status::new(Code::Unknown, message));
+    let unknown = |message: String| Err(Status::unknown(message));
     let text = trim(&body);
     if text.is_empty() {
         return unknown("server reported an error (empty reply)".into());
@@ -71,6 +71,7 @@ fn is_integer(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Code;
     use proptest::prelude::*;
 
     #[test]

@@ -1,6 +1,6 @@
 //! Typed bodies of requests and replies: JSON, text, and bytes as they are. Pure.
 
-use super::status::{Code, Status};
+use super::status::Status;
 #[cfg(feature = "json")]
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +26,7 @@ impl<T: for<'de> Deserialize<'de>> Json<T> {
     /// `INVALID_ARGUMENT`, with the place and the cause.
     pub fn read(body: &[u8]) -> Result<Self, Status> {
         serde_json::from_slice(body).map(Self).map_err(|error| {
-            let message = format!("the body is not the expected JSON: {error}");
-            Status::new(Code::InvalidArgument, message)
+            Status::invalid_argument(format!("the body is not the expected JSON: {error}"))
         })
     }
 }
@@ -44,8 +43,7 @@ impl<T: Serialize> Json<T> {
     /// `INTERNAL` if the value cannot be written as JSON, such as a map whose keys are not texts.
     pub fn write(&self) -> Result<Vec<u8>, Status> {
         serde_json::to_vec(&self.0).map_err(|error| {
-            let message = format!("a value cannot be written as JSON: {error}");
-            Status::new(Code::Internal, message)
+            Status::internal(format!("a value cannot be written as JSON: {error}"))
         })
     }
 }
@@ -60,9 +58,8 @@ impl Text {
     ///
     /// `INVALID_ARGUMENT` if it is not UTF-8.
     pub fn read(body: Vec<u8>) -> Result<Self, Status> {
-        let text = String::from_utf8(body);
-        text.map(Self)
-            .map_err(|_| Status::new(Code::InvalidArgument, "the body is not UTF-8"))
+        let text = String::from_utf8(body).map(Self);
+        text.map_err(|_| Status::invalid_argument("the body is not UTF-8"))
     }
 }
 
@@ -74,6 +71,7 @@ impl Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Code;
     #[cfg(feature = "json")]
     use std::collections::HashMap;
 

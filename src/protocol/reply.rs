@@ -202,8 +202,9 @@ fn read_error(body: &[u8], status: Option<&str>, json: bool) -> Status {
     let Some(code) = code else {
         let shown = text::quoted(status.unwrap_or_default().as_bytes());
         let body = text::quoted(body);
-        let message = format!("the server's error has no known code ({shown}): {body}");
-        return Status::new(Code::Unknown, message);
+        return Status::unknown(format!(
+            "the server's error has no known code ({shown}): {body}"
+        ));
     };
     let mut details = None;
     let detail: Option<Cow<'_, str>> = if json {

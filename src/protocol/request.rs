@@ -5,7 +5,7 @@
 
 use super::amqp10;
 use super::message::{Defect, HeaderValue, Message, Properties, header};
-use super::status::{Code, Status};
+use super::status::Status;
 use crate::text;
 use std::time::Duration;
 
@@ -135,7 +135,7 @@ impl Request {
             ),
             Some(Defect::ReplyTo(_)) | None => return Ok(&self.body),
         };
-        Err(Status::new(Code::InvalidArgument, message))
+        Err(Status::invalid_argument(message))
     }
 
     /// The method that the property `type` names; `None`: the default one.
@@ -172,13 +172,10 @@ impl Request {
         } else {
             "; it waited in the queue for too long, or the clocks of both machines do not agree"
         };
-        Status::new(
-            Code::DeadlineExceeded,
-            format!(
-                "the caller's deadline passed {} before the request arrived here{hint}",
-                text::duration(late)
-            ),
-        )
+        Status::deadline_exceeded(format!(
+            "the caller's deadline passed {} before the request arrived here{hint}",
+            text::duration(late)
+        ))
     }
 }
 

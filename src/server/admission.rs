@@ -7,7 +7,7 @@ use super::service::Cost;
 use crate::broker::clock::unix_ms;
 use crate::config;
 use crate::protocol::reply_to::{Address, Policy, Refusal, Refused};
-use crate::protocol::{Answer, Code, Defect, Request, Status};
+use crate::protocol::{Answer, Defect, Request, Status};
 use crate::text;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -71,13 +71,10 @@ pub(super) fn admit<B: Backend>(
         return Ok(Admitted::Inline(job, deadline));
     }
     match left {
-        Some(left) if wait > left => Err(Status::new(
-            Code::ResourceExhausted,
-            format!(
-                "too busy to begin in time: about {} of work is in line; try again later",
-                text::duration(wait)
-            ),
-        )),
+        Some(left) if wait > left => Err(Status::resource_exhausted(format!(
+            "too busy to begin in time: about {} of work is in line; try again later",
+            text::duration(wait)
+        ))),
         _ => Ok(Admitted::Pooled(job, cost, deadline)),
     }
 }
@@ -103,13 +100,10 @@ pub(super) fn queued(request: &Request) -> Option<Duration> {
 }
 
 fn too_large(size: u64, limit: u64) -> Status {
-    Status::new(
-        Code::OutOfRange,
-        format!(
-            "the reply would take about {}, above the limit of {limit} (server.max_reply_bytes, or the broker's max_message_size)",
-            text::count(size, "byte")
-        ),
-    )
+    Status::out_of_range(format!(
+        "the reply would take about {}, above the limit of {limit} (server.max_reply_bytes, or the broker's max_message_size)",
+        text::count(size, "byte")
+    ))
 }
 
 #[cfg(test)]

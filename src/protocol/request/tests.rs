@@ -1,6 +1,7 @@
 //! Reading requests from all kinds of messages.
 
 use super::*;
+use crate::protocol::Code;
 
 fn request(properties: Properties) -> Request {
     Request::read(Message {

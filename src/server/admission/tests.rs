@@ -1,6 +1,7 @@
 //! Every rule on both sides of its limit.
 
 use super::*;
+use crate::protocol::Code;
 use crate::protocol::Message;
 use crate::server::{Cancel, Service};
 use std::fmt;

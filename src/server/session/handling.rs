@@ -93,7 +93,7 @@ impl<B: Backend> Session<B> {
             "the request took the server down {} times; rejected",
             poison.strikes
         );
-        let outcome = Err(Status::new(Code::Internal, message));
+        let outcome = Err(Status::internal(message));
         let message = self.reply_message(&accepted.request, outcome, None);
         self.send(accepted, message, Some(poison))
     }
