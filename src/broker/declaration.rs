@@ -51,7 +51,7 @@ pub async fn read(connection: &Connection, queue: &Queue) -> Result<Declaration,
         let (channel, _) = connection.side_channel().await?;
         match topology::difference(&channel, queue).await {
             Ok(None) => return Ok(Declaration::configured(queue)),
-            Ok(Some(difference)) if !is_rabbitmq(connection) => {
+            Ok(Some(difference)) if connection.broker_version().0 != "RabbitMQ" => {
                 return Declaration::of_one(queue, &difference);
             }
             Ok(Some(_)) => {}
@@ -61,11 +61,7 @@ pub async fn read(connection: &Connection, queue: &Queue) -> Result<Declaration,
     let mut guess = Guess::new(queue);
     for _ in 0..MAX_DECLARES {
         let (channel, _) = connection.side_channel().await?;
-        let Guess {
-            durable,
-            auto_delete,
-            ..
-        } = guess;
+        let (durable, auto_delete) = (guess.durable, guess.auto_delete);
         let declared = channel.declare_with(&queue.name, durable, auto_delete, guess.arguments());
         match declared.await {
             Ok(_) => return guess.settled(queue),
@@ -82,10 +78,6 @@ pub async fn read(connection: &Connection, queue: &Queue) -> Result<Declaration,
         }
     }
     guess.settled(queue)
-}
-
-fn is_rabbitmq(connection: &Connection) -> bool {
-    connection.broker_version().0 == "RabbitMQ"
 }
 
 impl Declaration {
@@ -106,9 +98,7 @@ impl Declaration {
         if guess.learn(difference) {
             return guess.settled(queue);
         }
-        let Difference {
-            argument, current, ..
-        } = difference;
+        let (argument, current) = (&difference.argument, &difference.current);
         let message = format!("queue {:?} has {argument} = {current}", queue.name);
         Err(Error::new(Kind::Mismatch, message))
     }
@@ -144,12 +134,7 @@ impl Guess {
     /// Adopts the queue's value; `false` if that does not help: the same argument twice means that its value could not be
     /// read, or has a type that is not known here.
     fn learn(&mut self, difference: &Difference) -> bool {
-        let Difference {
-            argument,
-            current,
-            kind,
-            ..
-        } = difference;
+        let (argument, current) = (&difference.argument, &difference.current);
         if self.learned.contains(argument) {
             return false;
         }
@@ -161,7 +146,7 @@ impl Guess {
                 self.arguments.remove(argument);
             }
             name if name.starts_with("x-") => {
-                let Some(value) = value(current, kind.as_deref()) else {
+                let Some(value) = value(current, difference.kind.as_deref()) else {
                     return false;
                 };
                 self.arguments.insert(name.to_owned(), value);

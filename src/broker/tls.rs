@@ -9,7 +9,7 @@ use super::error::{Error, Kind};
 use crate::config::{BrokerUrl, FileFault, Problem, Shortage, Tls};
 use files::{CA_FILE, CERT_FILE, KEY_FILE, certificates, private_key, roots, unusable};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -116,22 +116,14 @@ pub(super) fn refused(url: &BrokerUrl, settings: &Tls, error: &rustls::Error) ->
 
 /// What is wrong with the files, each by itself, or with what they are together.
 pub(super) fn check(settings: &Tls) -> Vec<FileFault> {
-    let Tls {
-        ca_file,
-        cert_file,
-        key_file,
-        ..
-    } = settings;
+    let fault = |key, path: &Option<PathBuf>| certificates(key, path.as_ref()?).err();
+    let key = settings.key_file.as_ref();
     let files = [
-        ca_file
-            .as_ref()
-            .map(|path| certificates(CA_FILE, path).err()),
-        cert_file
-            .as_ref()
-            .map(|path| certificates(CERT_FILE, path).err()),
-        key_file.as_ref().map(|path| private_key(path).err()),
+        fault(CA_FILE, &settings.ca_file),
+        fault(CERT_FILE, &settings.cert_file),
+        key.and_then(|path| private_key(path).err()),
     ];
-    let mut faults: Vec<FileFault> = files.into_iter().flatten().flatten().collect();
+    let mut faults: Vec<FileFault> = files.into_iter().flatten().collect();
     if faults.is_empty()
         && let Err(error) = client_config(settings)
     {

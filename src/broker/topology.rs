@@ -24,10 +24,8 @@ pub async fn prepare(connection: &Connection, queue: &Queue) -> Result<Origin, E
         Ok(_) => return Ok(Origin::Adopted),
     }
     let (channel, _) = connection.channel().await?;
-    let declared = channel
-        .declare(&queue.name, queue.kind, queue.durable)
-        .await;
-    match declared {
+    let declared = channel.declare(&queue.name, queue.kind, queue.durable);
+    match declared.await {
         Ok(_) => Ok(Origin::Declared),
         Err(error) => Err(explain(error, queue)),
     }
@@ -76,10 +74,9 @@ pub async fn difference(channel: &Channel, queue: &Queue) -> Result<Option<Diffe
     let declared = channel.declare(&queue.name, queue.kind, queue.durable);
     match declared.await {
         Ok(_) => Ok(None),
-        Err(error) if error.kind == Kind::Mismatch => match Difference::read(&error.message) {
-            Some(difference) => Ok(Some(difference)),
-            None => Err(error),
-        },
+        Err(error) if error.kind == Kind::Mismatch => {
+            Difference::read(&error.message).map(Some).ok_or(error)
+        }
         Err(error) => Err(error),
     }
 }
@@ -130,32 +127,23 @@ impl Difference {
 /// A value and the name of its type in a refusal: `none`, `'classic'`, `the value '5' of type 'signedint'`. Quotes
 /// in a value are not escaped.
 fn bare(text: &str) -> (String, Option<String>) {
-    let typed = text.strip_prefix("the value '").and_then(|rest| {
-        let (value, kind) = rest.rsplit_once("' of type '")?;
-        Some((
-            value.to_owned(),
-            Some(kind.trim_end_matches('\'').to_owned()),
-        ))
-    });
-    let quoted = || {
-        let inner = text.strip_prefix('\'')?.strip_suffix('\'')?;
-        Some((inner.to_owned(), None))
-    };
-    typed
-        .or_else(quoted)
-        .unwrap_or_else(|| (text.to_owned(), None))
+    let typed = text.strip_prefix("the value '");
+    if let Some((value, kind)) = typed.and_then(|rest| rest.rsplit_once("' of type '")) {
+        let kind = kind.trim_end_matches('\'');
+        return (value.to_owned(), Some(kind.to_owned()));
+    }
+    let quoted = text.strip_prefix('\'');
+    let quoted = quoted.and_then(|rest| rest.strip_suffix('\''));
+    (quoted.unwrap_or(text).to_owned(), None)
 }
 
 fn explain(error: Error, queue: &Queue) -> Error {
-    let wanted = format!(
-        "a {}{} queue",
-        if queue.durable {
-            "durable "
-        } else {
-            "transient "
-        },
-        queue.kind.name()
-    );
+    let durable = if queue.durable {
+        "durable"
+    } else {
+        "transient"
+    };
+    let wanted = format!("a {durable} {} queue", queue.kind.name());
     match error.kind {
         Kind::Mismatch => error.with_hint(&format!(
             "wanted {wanted}: delete that queue, or set queue.type and queue.durable to what it is"

@@ -10,7 +10,6 @@ use crate::protocol::{Code, Status};
 use crate::text::{count, excerpt};
 use serde::Serialize;
 
-/// Prints answers, and counts them.
 #[derive(Debug)]
 pub(super) struct Answers {
     pub(super) output: Output,

@@ -6,7 +6,7 @@
 
 use super::exit;
 use super::progress::{Done, Progress};
-use super::terminal::{BAD, DOUBTFUL, painted, stderr_has_color};
+use super::terminal::{BAD, DOUBTFUL, painted};
 use crate::protocol::{Code, Status};
 use crate::stdio;
 use crate::text::{safe, safe_json};
@@ -36,12 +36,9 @@ pub(super) struct Style {
 
 #[derive(Debug)]
 enum Line {
-    /// Data.
     Out(String),
-    /// An error.
-    Error(String),
-    /// Another message.
-    Note(String),
+    /// A message for standard error, and the function that prints it.
+    Message(String, fn(&str)),
     /// Something for the bar to show.
     Progress(Done),
     /// The same as text.
@@ -79,7 +76,6 @@ impl Output {
         }
     }
 
-    /// Prints a line of data.
     pub(super) async fn line(&self, text: String) -> Result<(), Closed> {
         self.send(Line::Out(text)).await
     }
@@ -96,12 +92,12 @@ impl Output {
 
     /// Prints an error on standard error, in order with the other lines.
     pub(super) async fn complaint(&self, message: &str) -> Result<(), Closed> {
-        self.send(Line::Error(message.to_owned())).await
+        self.send(Line::Message(message.to_owned(), complain)).await
     }
 
     /// Prints a note on standard error, in order with the other lines.
     pub(super) async fn note(&self, message: &str) -> Result<(), Closed> {
-        self.send(Line::Note(message.to_owned())).await
+        self.send(Line::Message(message.to_owned(), note)).await
     }
 
     /// Updates the progress bar, unless the queue is full.
@@ -153,12 +149,15 @@ impl Output {
 
 /// Prints an error on standard error.
 pub(super) fn complain(message: &str) {
-    message_line(&painted("fibrpc:", BAD, stderr_has_color()), message);
+    message_line(
+        &painted("fibrpc:", BAD, stdio::stderr().has_color()),
+        message,
+    );
 }
 
 /// Prints a warning on standard error.
 pub(super) fn warn(message: &str) {
-    let warning = painted("warning:", DOUBTFUL, stderr_has_color());
+    let warning = painted("warning:", DOUBTFUL, stdio::stderr().has_color());
     message_line(&format!("fibrpc: {warning}"), message);
 }
 
@@ -193,7 +192,7 @@ pub(super) fn not_written(error: &io::Error) -> u8 {
 fn write(lines: &mut mpsc::Receiver<Line>, progress: &Progress) -> io::Result<()> {
     let mut out = stdio::stdout();
     let on_the_terminal = io::stdout().is_terminal();
-    let mut flush = |ready: &mut Vec<u8>, progress: &Progress| {
+    let mut flush = |ready: &mut Vec<u8>| {
         if ready.is_empty() {
             return Ok(());
         }
@@ -213,22 +212,18 @@ fn write(lines: &mut mpsc::Receiver<Line>, progress: &Progress) -> io::Result<()
                 ready.extend_from_slice(text.as_bytes());
                 ready.push(b'\n');
             }
-            Line::Error(text) => {
-                flush(&mut ready, progress)?;
-                progress.aside(|| complain(&text));
-            }
-            Line::Note(text) => {
-                flush(&mut ready, progress)?;
-                progress.aside(|| note(&text));
+            Line::Message(text, print) => {
+                flush(&mut ready)?;
+                progress.aside(|| print(&text));
             }
             Line::Progress(done) => progress.draw(&done),
             Line::Live(text) => progress.say(&text),
         }
         if ready.len() >= BUFFER || lines.is_empty() {
-            flush(&mut ready, progress)?;
+            flush(&mut ready)?;
         }
     }
-    flush(&mut ready, progress)
+    flush(&mut ready)
 }
 
 /// A failure in a line of `--json`.

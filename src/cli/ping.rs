@@ -6,7 +6,6 @@ use super::help::examples;
 use super::output::{Closed, Failure, Output, Style, line_of};
 use crate::client::{Answerer, Client, Pong};
 use crate::config::Config;
-use crate::protocol::control::Report;
 use crate::protocol::{Code, Status};
 use crate::text::{duration, micros, safe};
 use clap::ValueHint;
@@ -154,7 +153,6 @@ struct JsonLine<'a> {
     server: Option<&'a str>,
 }
 
-/// A ping without a reply.
 #[derive(Serialize)]
 struct Lost<'a> {
     seq: u64,
@@ -278,17 +276,11 @@ impl Tally {
 fn name(from: &Answerer) -> String {
     match from {
         Answerer::Server(report) => {
-            let Report {
-                instance,
-                host,
-                pid,
-                ..
-            } = &**report;
-            let place = format!("{host}/{pid}");
-            if *instance == place {
-                safe(instance).into_owned()
+            let place = format!("{}/{}", report.host, report.pid);
+            if report.instance == place {
+                safe(&place).into_owned()
             } else {
-                format!("{} ({})", safe(instance), safe(&place))
+                format!("{} ({})", safe(&report.instance), safe(&place))
             }
         }
         Answerer::Plain(trailer) => match &trailer.server {

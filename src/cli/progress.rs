@@ -18,7 +18,6 @@ pub(super) const REFRESH: Duration = Duration::from_millis(100);
 /// Maximum redraws per second.
 const DRAWN: u8 = 20;
 
-/// The progress so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Done {
     /// Numbers answered or failed.
@@ -40,33 +39,27 @@ pub(super) struct Progress {
 impl Progress {
     /// Draws nothing yet; the elapsed time starts.
     pub(super) fn new(size: Option<u64>) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        // If our template did not parse, indicatif's own would stay.
-        let bar = match style(size.is_some()) {
-            Ok(style) => bar.with_style(style),
-            Err(_) => bar,
-        };
-        Self { size, bar }
+        Self::styled(size, style(size.is_some()))
     }
 
     /// The same for text only.
     pub(super) fn of_words() -> Self {
-        let bar = Self::new(None).bar;
-        let bar = match ProgressStyle::with_template("{msg}") {
-            Ok(style) => bar.with_style(style),
-            Err(_) => bar,
-        };
-        Self { size: None, bar }
+        Self::styled(None, ProgressStyle::with_template("{msg}"))
     }
 
-    /// Shows text.
+    fn styled(size: Option<u64>, style: Result<ProgressStyle, TemplateError>) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        // If our template did not parse, indicatif's own would stay.
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { size, bar }
+    }
+
     pub(super) fn say(&self, words: &str) {
         self.appear();
         self.bar.set_message(safe(words).into_owned());
         self.bar.tick();
     }
 
-    /// Draws the bar.
     pub(super) fn draw(&self, done: &Done) {
         self.appear();
         if let Some(total) = total(self.size, done) {
@@ -92,7 +85,6 @@ impl Progress {
         self.bar.suspend(write)
     }
 
-    /// Removes the bar.
     pub(super) fn end(&self) {
         self.bar.finish_and_clear();
     }

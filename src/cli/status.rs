@@ -4,11 +4,12 @@ use super::common::Common;
 use super::connect::{Failed, Notice, settings, waiting_for_broker};
 use super::help::examples;
 use super::output::{Closed, Failure, Output, Style, line_of};
-use super::terminal::{DOUBTFUL, GOOD, painted, stdout_has_color};
+use super::terminal::{DOUBTFUL, GOOD, painted};
 use crate::client::{Monitor, Overview};
 use crate::config::Config;
 use crate::protocol::control::Report;
 use crate::protocol::{Code, Status};
+use crate::stdio;
 use crate::text::{count, duration, safe};
 use serde::Serialize;
 use std::io::IsTerminal as _;
@@ -132,7 +133,7 @@ async fn show(
     match looked {
         Ok(view) => {
             let patience = Overview::report_timeout(config.client.timeout);
-            for line in lines(queue, view, patience, stdout_has_color()) {
+            for line in lines(queue, view, patience, stdio::stdout().has_color()) {
                 output.line(line).await?;
             }
             Ok(())
@@ -143,17 +144,16 @@ async fn show(
 
 /// The failure, if any.
 fn verdict(looked: &Result<Overview, Status>) -> Option<Code> {
-    match looked {
-        Err(status)
-        | Ok(Overview {
-            servers: Err(status),
-            ..
-        }) => Some(status.code()),
-        Ok(Overview {
-            queue: Ok(queue),
-            servers: Ok(servers),
-        }) if queue.consumers == 0 && servers.is_empty() => Some(Code::Unavailable),
-        Ok(_) => None,
+    let view = match looked {
+        Ok(view) => view,
+        Err(status) => return Some(status.code()),
+    };
+    match (&view.queue, &view.servers) {
+        (_, Err(status)) => Some(status.code()),
+        (Ok(queue), Ok(servers)) if queue.consumers == 0 && servers.is_empty() => {
+            Some(Code::Unavailable)
+        }
+        _ => None,
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! The choice of `--color` is global, kept by anstream, so that clap's help obeys it as well.
 
-use crate::stdio;
 use anstream::ColorChoice;
 use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
@@ -52,16 +51,6 @@ impl Color {
         }
         .write_global();
     }
-}
-
-/// Whether standard output gets colors.
-pub(super) fn stdout_has_color() -> bool {
-    stdio::stdout().has_color()
-}
-
-/// Whether standard error gets colors.
-pub(super) fn stderr_has_color() -> bool {
-    stdio::stderr().has_color()
 }
 
 /// The text in a style, if `color` is set.

@@ -11,14 +11,13 @@ use super::signals::{Signal, Signals};
 use crate::config::{Config, Loaded, Overrides};
 use crate::fibonacci::service::Fibonacci;
 use crate::fibonacci::settings::max_n;
-use crate::server::{Handle, Outcome, Server, Stop, log};
+use crate::server::{Handle, Server, Stop, log};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::time::MissedTickBehavior;
 
-/// Serves until stopped.
 pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Logging) -> Exit {
     // Before READY: systemd may send signals from then on.
     let mut signals = match Signals::register() {
@@ -64,7 +63,11 @@ pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Loggin
         process.notify_systemd();
     };
     process.notify_systemd();
-    end(outcome)
+    tracing::info!("stopped");
+    match outcome.abandoned {
+        0 => Exit::Done,
+        _ => Exit::Abandoned,
+    }
 }
 
 /// The state directory from systemd; the first if there are several.
@@ -80,18 +83,8 @@ fn warn(warnings: &[String]) {
     }
 }
 
-fn end(outcome: Outcome) -> Exit {
-    tracing::info!("stopped");
-    if outcome.abandoned == 0 {
-        Exit::Done
-    } else {
-        Exit::Abandoned
-    }
-}
-
 /// What the event loop works with.
 struct Process<'a> {
-    /// The configuration in force.
     config: Config,
     overrides: Overrides,
     handle: Handle,

@@ -11,9 +11,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 pub(super) struct Certificate {
     /// Host names and addresses that it is for, as written in it.
     pub(super) names: Vec<String>,
-    /// Valid from.
     pub(super) not_before: SystemTime,
-    /// Valid until.
     pub(super) not_after: SystemTime,
 }
 

@@ -13,17 +13,11 @@ named! {
     pub(super) enum Check {
         /// The configuration and its origin.
         Config = "config",
-        /// The broker's addresses.
         Dns = "dns",
-        /// Connections to them.
         Tcp = "tcp",
-        /// Encryption and certificates.
         Tls = "tls",
-        /// User and password.
         Login = "login",
-        /// The virtual host.
         Vhost = "vhost",
-        /// Product and version.
         Broker = "broker",
         /// Known limits of this broker version.
         Limits = "limits",
@@ -31,13 +25,11 @@ named! {
         Alarm = "alarm",
         /// Permission to publish.
         Write = "write",
-        /// The request queue.
         Queue = "queue",
-        /// Its type and arguments against the configuration.
+        /// The type and arguments of the queue against the configuration.
         Type = "type",
         /// Permission to consume.
         Read = "read",
-        /// Its consumers.
         Consumers = "consumers",
         /// A round trip without a computation.
         Ping = "ping",
@@ -60,17 +52,14 @@ impl Check {
         Self::Limits,
     ];
 
-    /// Everything is ok.
     pub(super) fn ok(self, message: impl Into<String>) -> Finding {
         self.finding(Verdict::Ok, message, None)
     }
 
-    /// It works, but deserves attention.
     pub(super) fn warning(self, message: impl Into<String>, fix: impl Into<String>) -> Finding {
         self.finding(Verdict::Warning, message, Some(fix.into()))
     }
 
-    /// It does not work.
     pub(super) fn problem(self, message: impl Into<String>, fix: impl Into<String>) -> Finding {
         self.finding(Verdict::Problem, message, Some(fix.into()))
     }
@@ -89,7 +78,6 @@ impl Check {
         self.finding(verdict, message, fix)
     }
 
-    /// It was not checked.
     pub(super) fn skipped(self, message: impl Into<String>) -> Finding {
         self.finding(Verdict::Skipped, message, None)
     }
@@ -147,7 +135,6 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    /// As JSON.
     pub(super) fn json(&self) -> String {
         line_of(self)
     }

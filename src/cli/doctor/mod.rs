@@ -19,13 +19,13 @@ use super::connect::{self, Notice};
 use super::exit;
 use super::help::examples;
 use super::output::{Closed, Output, Style};
-use super::terminal::stdout_has_color;
 use crate::broker::Connection;
 use crate::broker::clock::unix_ms;
 use crate::client::probe::{self, ConnectReport};
 use crate::client::{Client, Settings};
 use crate::config::{BrokerUrl, Config, Loaded, Problem, Program, load};
 use crate::fibonacci;
+use crate::stdio;
 use finding::{Check, Finding, Verdict, skip_the_rest};
 use futures_util::future::join_all;
 use std::time::SystemTime;
@@ -68,7 +68,7 @@ pub(super) async fn run(common: &Common, stop: &CancellationToken) -> u8 {
     let mut report = Findings {
         output: Output::start(Style::default()),
         json: common.json,
-        color: stdout_has_color(),
+        color: stdio::stdout().has_color(),
         several_brokers: brokers > 1,
         all: Vec::new(),
     };

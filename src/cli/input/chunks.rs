@@ -3,12 +3,13 @@
 //! A separate thread reads, one chunk at a time and only on demand. It waits for its file and for [`Chunks::close`] at
 //! once, so a silent terminal or pipe does not block the close, which joins it.
 
-use super::source::{STDIN, Source, cannot_read, exit_status, open};
+use super::source::{STDIN, cannot_read, exit_status, open};
 use crate::text::safe;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, SeekFrom};
 use rustix::io::Errno;
 use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -43,7 +44,7 @@ impl Chunks {
         Self::start(source, name.clone()).map_err(fault)
     }
 
-    fn start(source: Source, name: String) -> io::Result<Self> {
+    fn start(source: OwnedFd, name: String) -> io::Result<Self> {
         let status = rustix::fs::fstat(&source)?;
         let size = match FileType::from_raw_mode(status.st_mode) {
             FileType::Directory => return Err(io::ErrorKind::IsADirectory.into()),
@@ -84,7 +85,7 @@ impl Chunks {
 }
 
 /// Reads to the end, or until the other end of `stopped` or `chunks` is dropped.
-fn read(source: &Source, stopped: &PipeReader, chunks: &mpsc::Sender<Vec<u8>>) -> io::Result<()> {
+fn read(source: &OwnedFd, stopped: &PipeReader, chunks: &mpsc::Sender<Vec<u8>>) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
         let mut ready = [

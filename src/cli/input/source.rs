@@ -4,35 +4,19 @@ use crate::cli::exit;
 use crate::stdio;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 /// The name that stands for standard input.
 pub(in crate::cli) const STDIN: &str = "-";
 
-/// What is read.
-#[derive(Debug)]
-pub(super) enum Source {
-    Stdin(BorrowedFd<'static>),
-    File(File),
-}
-
-impl AsFd for Source {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Stdin(stdin) => *stdin,
-            Self::File(file) => file.as_fd(),
-        }
-    }
-}
-
 /// Standard input or a file. A FIFO opens at once, even without a writer.
-pub(super) fn open(path: &Path) -> io::Result<Source> {
+pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
     if path == Path::new(STDIN) {
-        return stdio::stdin().map(Source::Stdin);
+        return stdio::stdin()?.try_clone_to_owned();
     }
     // By now such a path names something other than what was closed.
     if let Err(closed) = stdio::stdin()
@@ -44,7 +28,7 @@ pub(super) fn open(path: &Path) -> io::Result<Source> {
         .read(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path);
-    file.map(Source::File)
+    file.map(OwnedFd::from)
 }
 
 /// A resource that this process lacks is not the file's fault.

@@ -1,6 +1,7 @@
 //! Lines and summaries of pings.
 
 use super::*;
+use crate::protocol::control::Report;
 use crate::protocol::reply::Trailer;
 
 fn server(instance: &str) -> Answerer {

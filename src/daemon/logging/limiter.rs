@@ -5,42 +5,27 @@
 
 use std::time::{Duration, Instant};
 
-/// Lets a number of events pass in each interval and counts the others.
-#[derive(Debug, Clone)]
+/// How many events pass in each interval.
+const PER_INTERVAL: u32 = 10;
+
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Lets [`PER_INTERVAL`] events pass in each interval and counts the others.
+#[derive(Debug, Default)]
 pub(super) struct Limiter {
-    per: u32,
-    interval: Duration,
     begun: Option<Instant>,
     passed: u32,
     left_out: u64,
 }
 
-impl Default for Limiter {
-    /// Ten per minute.
-    fn default() -> Self {
-        Self::new(10, Duration::from_secs(60))
-    }
-}
-
 impl Limiter {
-    /// Lets `per` events pass in each `interval`.
-    const fn new(per: u32, interval: Duration) -> Self {
-        Self {
-            per,
-            interval,
-            begun: None,
-            passed: 0,
-            left_out: 0,
-        }
-    }
-
     /// One event at `now`: `Some(n)` lets it pass after `n` that were left out; `None` leaves it out.
     pub(super) fn pass(&mut self, now: Instant) -> Option<u64> {
         if self.is_over(now) {
             self.begun = Some(now);
             self.passed = 0;
         }
-        if self.passed < self.per {
+        if self.passed < PER_INTERVAL {
             self.passed += 1;
             Some(std::mem::take(&mut self.left_out))
         } else {
@@ -65,7 +50,7 @@ impl Limiter {
 
     fn is_over(&self, now: Instant) -> bool {
         self.begun
-            .is_none_or(|begun| now.saturating_duration_since(begun) >= self.interval)
+            .is_none_or(|begun| now.saturating_duration_since(begun) >= INTERVAL)
     }
 }
 
@@ -96,15 +81,19 @@ mod tests {
     #[test]
     fn the_summary_waits_for_the_end_of_the_interval() {
         let start = Instant::now();
-        let mut limiter = Limiter::new(1, Duration::from_secs(10));
+        let mut limiter = Limiter::default();
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(limiter.overdue(at(0)), None);
-        assert_eq!(limiter.pass(at(0)), Some(0));
-        assert_eq!(limiter.pass(at(1)), None);
-        assert_eq!(limiter.overdue(at(9)), None);
-        assert_eq!(limiter.overdue(at(10)), Some(1));
-        assert_eq!(limiter.pass(at(10)), Some(0));
-        assert_eq!(limiter.pass(at(11)), None);
-        assert_eq!(limiter.pass(at(20)), Some(1));
+        for second in 0..10 {
+            assert_eq!(limiter.pass(at(second)), Some(0));
+        }
+        assert_eq!(limiter.pass(at(10)), None);
+        assert_eq!(limiter.overdue(at(59)), None);
+        assert_eq!(limiter.overdue(at(60)), Some(1));
+        for second in 60..70 {
+            assert_eq!(limiter.pass(at(second)), Some(0));
+        }
+        assert_eq!(limiter.pass(at(71)), None);
+        assert_eq!(limiter.pass(at(120)), Some(1));
     }
 }

@@ -40,13 +40,10 @@ impl Logging {
             LogTarget::Journald => true,
             LogTarget::Stderr => false,
         };
-        let (sink, problem) = if journal {
-            match target::journal() {
-                Ok(sink) => (sink, None),
-                Err(error) => (target::stderr(), Some(error)),
-            }
-        } else {
-            (target::stderr(), None)
+        let (sink, problem) = match journal.then(target::journal) {
+            Some(Ok(sink)) => (sink, None),
+            Some(Err(error)) => (target::stderr(), Some(error)),
+            None => (target::stderr(), None),
         };
         let (filter, handle) = reload::Layer::new(targets(log.level));
         let (writer, capture) = Writer::start(sink)?;

@@ -31,7 +31,6 @@ fn nearest(x: f64, distance: &mut f64) -> f64 {
     integer
 }
 
-/// Turns coefficients into limbs.
 #[derive(Debug, Clone)]
 pub(super) struct Settler {
     base: f64,
@@ -172,14 +171,10 @@ pub(super) fn from_text(digits: &str, base: Base) -> Vec<i32> {
         })
         .collect();
     for place in 0..limbs.len() {
-        ripple_from(&mut limbs, place, base);
+        let value = std::mem::take(&mut limbs[place]);
+        ripple(&mut limbs, place, f64::from(value), base);
     }
     limbs
-}
-
-fn ripple_from(limbs: &mut Vec<i32>, place: usize, base: Base) {
-    let value = std::mem::take(&mut limbs[place]);
-    ripple(limbs, place, f64::from(value), base);
 }
 
 /// The decimal digits of a positive number that has `digits` digits, or one less; `None` once `keep_going` returns false.
