@@ -11,7 +11,6 @@ use crate::config::{self, BrokerUrl, Login, Scheme, Source};
 use crate::text::{duration, excerpt, safe};
 use std::time::Duration;
 
-/// An attempt to connect.
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
     pub(super) url: &'a BrokerUrl,
@@ -69,7 +68,6 @@ impl Attempt<'_> {
         }
     }
 
-    /// The broker refused the login.
     fn credentials(&self, text: &str) -> Error {
         let address = self.url.address();
         let user = self.user();

@@ -23,7 +23,6 @@ pub(super) enum Step {
 /// What was learned of a broker until now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Progress {
-    /// How far it got.
     pub(super) step: Step,
     /// Empty before the broker has greeted.
     pub(super) greeting: Greeting,

@@ -61,7 +61,6 @@ pub(super) struct Reader {
     partial: [Option<Partial>; MAX_CHANNEL as usize + 1],
 }
 
-/// The position in the stream.
 #[derive(Debug, Clone, Copy)]
 enum Position {
     /// Between two frames.

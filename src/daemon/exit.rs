@@ -7,7 +7,6 @@ use std::process::ExitCode;
 pub(super) enum Exit {
     /// All work is finished.
     Done = 0,
-    /// Wrong command line.
     Usage = 64,
     /// An internal error, or one of the system.
     Internal = 70,
@@ -15,7 +14,6 @@ pub(super) enum Exit {
     Output = 74,
     /// Requests that had been started were returned to the broker.
     Abandoned = 75,
-    /// Invalid configuration.
     Config = 78,
 }
 

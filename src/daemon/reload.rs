@@ -8,11 +8,9 @@ use crate::config::{self, Config, Overrides, Program};
 /// A new configuration that can be applied.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    /// The configuration.
     pub(super) config: Config,
     /// The dotted names of what it changes.
     pub(super) changes: Vec<String>,
-    /// Warnings.
     pub(super) warnings: Vec<String>,
 }
 

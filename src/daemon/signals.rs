@@ -29,16 +29,13 @@ const CAUGHT: &[i32] = &[
 pub(super) enum Signal {
     /// Finish the work in flight, then stop.
     Drain,
-    /// Stop at once.
     Now,
-    /// Reload the configuration.
     Reload,
     /// Stop making progress, to test the watchdog.
     #[cfg(test_wedge)]
     Wedge,
 }
 
-/// The signals of this process.
 pub(super) struct Signals {
     stream: signal_hook_tokio::Signals,
     stop: Stop,

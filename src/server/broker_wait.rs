@@ -15,7 +15,6 @@ pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 /// The most operations on the broker, one after the other, in one wait.
 const OPERATIONS: u32 = 10;
 
-/// A wait that has begun.
 pub(super) struct BrokerWait {
     counters: Arc<Counters>,
     end: Instant,

@@ -13,7 +13,6 @@ use std::time::Duration;
 /// After a session of this length the delays start over.
 pub(super) const HEALTHY: Duration = Duration::from_secs(60);
 
-/// The brokers of a configuration.
 #[derive(Debug)]
 pub(super) struct Brokers {
     settings: config::Broker,

@@ -35,7 +35,6 @@ const HEALTHY: Duration = MAX_RETRY;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A status request.
 #[derive(Debug)]
 pub(super) struct StatusRequest {
     tag: u64,
@@ -55,7 +54,6 @@ pub(super) struct Control {
 }
 
 enum Stage {
-    /// Disabled.
     Off,
     /// Closed until then.
     Waiting(Instant),

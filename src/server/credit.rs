@@ -37,7 +37,6 @@ pub(super) struct Credit {
 /// The requests that a session holds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Held {
-    /// Unsettled requests.
     pub(super) all: usize,
     /// Those delivered to earlier consumers, which do not count against the present prefetch.
     pub(super) older: usize,
@@ -65,7 +64,6 @@ impl Credit {
         self.workers = workers;
     }
 
-    /// The current prefetch.
     pub(super) fn window(&self) -> u16 {
         u16::try_from(self.window).unwrap_or(u16::MAX)
     }

@@ -35,7 +35,6 @@ pub(super) fn fingerprint(request: &Request) -> Fingerprint {
 /// What is to be done with a request in isolation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// Compute it.
     Proceed,
     /// Reject it without computing it, after telling its caller.
     Answer(Poison),

@@ -38,7 +38,6 @@ pub(super) struct Done {
     pub(super) compute: Duration,
 }
 
-/// The pool.
 pub(super) struct Pool<B: Backend> {
     pub(super) service: Arc<B>,
     counters: Arc<Counters>,

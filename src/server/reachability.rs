@@ -41,7 +41,6 @@ type Side = (Channel, Mailbox);
 
 type Checking = Pin<Box<dyn Future<Output = (Observation, Option<Side>)> + Send>>;
 
-/// The checks of one session.
 pub(super) struct Reachability {
     channels: Channels,
     queue: String,
@@ -60,7 +59,6 @@ pub(super) struct Reachability {
 /// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Observation {
-    /// The queue has a consumer.
     Consumer,
     /// The queue has none, or is out of the broker's reach.
     None,

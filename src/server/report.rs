@@ -81,7 +81,6 @@ impl Recorded {
     }
 }
 
-/// Creates reports.
 #[derive(Debug, Clone)]
 pub(super) struct Reporter {
     instance: String,
@@ -100,7 +99,6 @@ impl Reporter {
         }
     }
 
-    /// The current report.
     pub(super) fn report(&self, config: &Config, counters: &Counters, state: &State) -> Report {
         let now = Instant::now();
         let [p50_us, p99_us] = self.times.percentiles(now, [50, 99]);
@@ -136,7 +134,6 @@ impl Reporter {
     }
 }
 
-/// The host name.
 pub(super) fn host() -> String {
     let system = rustix::system::uname();
     system.nodename().to_string_lossy().into_owned()

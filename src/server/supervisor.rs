@@ -32,7 +32,6 @@ const STILL_LEAVING: &str = "the session before the current one still has reques
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Runs the sessions.
 pub(super) struct Supervisor<'a, B: Backend> {
     service: Arc<B>,
     context: &'a Context,
@@ -64,7 +63,6 @@ struct SessionInfo {
     retire: watch::Sender<bool>,
 }
 
-/// A session that has ended.
 struct Ended {
     info: SessionInfo,
     end: End,
@@ -72,11 +70,9 @@ struct Ended {
     useful: bool,
 }
 
-/// The next session.
 enum Next<B: Backend> {
     /// None is wanted: the current one has the configured settings, or the server stops.
     Nothing,
-    /// It is being opened.
     Opening(SessionInfo, Boxed<Opened<B>>),
     /// It will be opened after a delay.
     Waiting(Pin<Box<Sleep>>),

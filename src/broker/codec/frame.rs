@@ -1,12 +1,11 @@
 //! The layout of AMQP 0-9-1 frames: type, channel, size, payload, end octet. Stateless.
 
-/// Frame type: a method.
+// Frame types.
 pub(crate) const METHOD: u8 = 1;
-/// Frame type: the content header of a message, with its properties.
+/// The content header of a message, with its properties.
 pub(crate) const HEADER: u8 = 2;
-/// Frame type: a part of a message's body.
+/// A part of a message's body.
 pub(crate) const BODY: u8 = 3;
-/// Frame type: a heartbeat.
 pub(crate) const HEARTBEAT: u8 = 8;
 /// What each frame ends with.
 pub(crate) const END: u8 = 0xCE;
@@ -14,7 +13,6 @@ pub(crate) const END: u8 = 0xCE;
 pub(crate) const HEAD: usize = 7;
 /// Bytes around the payload.
 pub(crate) const OVERHEAD: usize = HEAD + 1;
-/// A whole heartbeat.
 pub(crate) const A_HEARTBEAT: [u8; OVERHEAD] = [HEARTBEAT, 0, 0, 0, 0, 0, 0, END];
 
 /// The first [`HEAD`] bytes of a frame.

@@ -6,17 +6,12 @@ use super::frame::{long_extent, short, short_extent, u16_at, u64_at};
 use super::table::{self, Entries, Entry};
 use crate::protocol::Message;
 
-/// `basic.publish`.
+// Methods of the class `basic`. Acks and nacks go both ways.
 const PUBLISH: u16 = 40;
-/// `basic.return`.
 const RETURN: u16 = 50;
-/// `basic.deliver`.
 const DELIVER: u16 = 60;
-/// `basic.ack`, either way.
 pub(crate) const ACK: u16 = 80;
-/// `basic.reject`.
 pub(crate) const REJECT: u16 = 90;
-/// `basic.nack`, either way.
 pub(crate) const NACK: u16 = 120;
 
 /// In an ack or nack: all deliveries up to the tag; tag 0 means all (RabbitMQ, "Negative Acknowledgements").
@@ -64,9 +59,7 @@ pub(crate) enum Control {
     Blocked(String),
     /// It reads again.
     Unblocked,
-    /// It closes the channel.
     ChannelClose(Reason),
-    /// It closes the connection.
     ConnectionClose(Reason),
     /// It confirms that we close the connection.
     ConnectionCloseOk,

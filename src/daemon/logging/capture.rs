@@ -27,7 +27,6 @@ impl Capture {
         }
     }
 
-    /// Queues a record.
     pub(super) fn write(&self, record: Record) {
         if self.queue.try_send(Some(record)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);

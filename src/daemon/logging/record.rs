@@ -21,7 +21,6 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Copies an event.
     pub(super) fn of(event: &Event<'_>) -> Self {
         let mut record = Self {
             metadata: event.metadata(),

@@ -29,7 +29,6 @@ pub(super) fn journal() -> io::Result<Sink> {
     Ok(Box::new(move |record| replay(record, &journal)))
 }
 
-/// Lines on stderr.
 pub(super) fn stderr() -> Sink {
     let style = if stderr_is_journal() {
         Style::Prefix

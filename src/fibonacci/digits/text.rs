@@ -38,7 +38,6 @@ pub(super) fn write_fixed<const WIDTH: usize>(place: &mut [u8; WIDTH], mut value
     }
 }
 
-/// ASCII digits without leading zeros.
 pub(super) fn trimmed(mut digits: Vec<u8>) -> String {
     let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
     let all_zero = zeros == digits.len();

@@ -22,24 +22,20 @@ use std::time::{Duration, Instant};
 /// How long closing in order may take once everything is settled or the drain time is over.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(900);
 
-/// How a session ended.
 #[derive(Debug)]
 pub(in crate::server) enum End {
-    /// The server stops.
     Stopped {
         /// Requests that were begun and not finished.
         abandoned: u64,
     },
     /// Another session had taken over, and this one has finished its requests, or its drain time was over.
     Left,
-    /// A fault ended it.
     Failed(Failure),
 }
 
 /// The fault that ended a session.
 #[derive(Debug)]
 pub(in crate::server) struct Failure {
-    /// The cause.
     pub(in crate::server) error: Error,
     /// Whether a request may be the cause.
     pub(in crate::server) culpable: bool,

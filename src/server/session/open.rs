@@ -20,7 +20,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// An established session.
 pub(in crate::server) struct Session<B: Backend> {
     pub(super) context: Context,
     /// Becomes true when the next session has taken over.

@@ -11,10 +11,8 @@ use std::time::{Duration, Instant};
 /// with too many of these to process when the channel ends forgets the acks among them (seen with RabbitMQ 3.10).
 const HAND_BACK_DELAY: Duration = Duration::from_millis(200);
 
-/// What a session is doing.
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// It consumes.
     Serving,
     /// It finishes what it has begun.
     Draining(Drain),
@@ -57,7 +55,6 @@ impl Phase {
         }
     }
 
-    /// Whether the session consumes.
     pub(super) fn is_serving(&self) -> bool {
         matches!(self, Self::Serving)
     }

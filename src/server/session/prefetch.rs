@@ -14,7 +14,6 @@ use crate::server::pool;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-/// The prefetch of a session.
 pub(super) struct Prefetch {
     pub(super) consumer: Consumer,
     credit: Credit,
@@ -101,7 +100,6 @@ impl Prefetch {
         self.credit.begin(prefetch);
     }
 
-    /// Applies changed limits.
     pub(super) fn limit(&mut self, limits: &config::Server) {
         self.credit
             .set(limits.prefetch, pool::workers(limits.concurrency));

@@ -58,7 +58,6 @@ pub(super) enum Retry {
     Made(Reply, Result<bool, Error>),
 }
 
-/// The replies of a session.
 pub(super) struct Replies {
     pub(super) connection: Connection,
     pub(super) channel: Channel,

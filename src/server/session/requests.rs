@@ -11,7 +11,6 @@ use crate::server::pool::Pool;
 use crate::server::state::InFlight;
 use std::time::Duration;
 
-/// The requests of a session.
 pub(super) struct Requests<B: Backend> {
     pub(super) connection: Connection,
     pub(super) channel: Channel,
