@@ -233,12 +233,10 @@ fn table(servers: &[Report], color: bool) -> Vec<String> {
             report.p99_us.map_or("-".into(), time),
         ]
     }));
-    let widths: Vec<usize> = (0..HEADINGS.len())
-        .map(|column| {
-            let width = |row: &[String; 10]| row[column].width();
-            rows.iter().map(width).max().unwrap_or(0)
-        })
-        .collect();
+    let widths: [usize; 10] = std::array::from_fn(|column| {
+        let width = |row: &[String; 10]| row[column].width();
+        rows.iter().map(width).max().unwrap_or(0)
+    });
     let line = |row: [String; 10]| {
         let cells = row.iter().zip(HEADINGS).zip(&widths);
         let cells = cells.map(|((cell, (heading, right)), width)| {

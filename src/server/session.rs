@@ -60,7 +60,7 @@ impl<B: Backend> Session<B> {
 
     /// Whether anything was settled: the session was useful.
     pub(super) fn was_useful(&self) -> bool {
-        self.requests.has_settled()
+        self.requests.settled > 0
     }
 
     async fn run(&mut self) -> Result<End, Error> {

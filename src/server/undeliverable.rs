@@ -28,15 +28,15 @@ impl Undeliverable {
             return error;
         }
         let name = crate::text::safe(queue);
-        Error::new(
-            error.kind,
-            format!(
+        Error {
+            message: format!(
                 "the broker cannot deliver a message of queue {queue:?}: it ended {} connections in a row with \
                  INTERNAL_ERROR before a request arrived; set a delivery limit (rabbitmqctl set_policy fibrpc \
                  '^{name}$' '{{\"delivery-limit\":10}}' --apply-to queues), or purge it (rabbitmqctl purge_queue {name})",
                 self.sessions
             ),
-        )
+            ..error
+        }
     }
 }
 

@@ -161,18 +161,16 @@ impl Finding {
     }
 }
 
-/// Adds the missing `checks` as skipped, because of the first problem in `findings`.
-pub(super) fn skip_the_rest(findings: &mut Vec<Finding>, checks: &[Check]) {
+/// Those of the `checks` that are missing, as skipped because of the first problem in `findings`.
+pub(super) fn skipped(findings: &[Finding], checks: &[Check]) -> Vec<Finding> {
     let is_problem = |finding: &&Finding| finding.verdict == Verdict::Problem;
     let Some(cause) = findings.iter().find(is_problem) else {
-        return;
+        return Vec::new();
     };
     let message = format!("depends on {}", cause.check.name());
-    for check in checks {
-        if findings.iter().all(|finding| finding.check != *check) {
-            findings.push(check.skipped(message.clone()));
-        }
-    }
+    let is_missing = |check: &&Check| findings.iter().all(|finding| finding.check != **check);
+    let missing = checks.iter().filter(is_missing);
+    missing.map(|check| check.skipped(&message)).collect()
 }
 
 #[cfg(test)]
@@ -228,13 +226,10 @@ mod tests {
 
     #[test]
     fn checks_that_depend_on_a_problem_are_skipped() {
-        let mut findings = vec![Check::Config.ok(""), Check::Dns.problem("", "")];
-        skip_the_rest(&mut findings, &[Check::Config, Check::Dns, Check::Tcp]);
-        assert_eq!(findings.len(), 3);
-        assert_eq!(findings[2], Check::Tcp.skipped("depends on dns"));
-        let mut well = vec![Check::Config.ok("")];
-        skip_the_rest(&mut well, Check::ALL);
-        assert_eq!(well.len(), 1);
+        let findings = [Check::Config.ok(""), Check::Dns.problem("", "")];
+        let skipped_for = skipped(&findings, &[Check::Config, Check::Dns, Check::Tcp]);
+        assert_eq!(skipped_for, [Check::Tcp.skipped("depends on dns")]);
+        assert!(skipped(&findings[..1], Check::ALL).is_empty());
     }
 
     #[test]

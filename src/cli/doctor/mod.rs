@@ -26,7 +26,7 @@ use crate::client::{Client, Settings};
 use crate::config::{BrokerUrl, Config, Loaded, Problem, Program, load};
 use crate::fibonacci;
 use crate::stdio;
-use finding::{Check, Finding, Verdict, skip_the_rest};
+use finding::{Check, Finding, Verdict, skipped};
 use futures_util::future::join_all;
 use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
@@ -109,12 +109,7 @@ impl Findings {
 
     /// Adds the checks that were skipped.
     async fn rest(&mut self) -> Result<(), Closed> {
-        let mut findings = std::mem::take(&mut self.all);
-        let known = findings.len();
-        skip_the_rest(&mut findings, Check::ALL);
-        let rest = findings.split_off(known);
-        self.all = findings;
-        self.add(rest).await
+        self.add(skipped(&self.all, Check::ALL)).await
     }
 
     fn has_problem(&self) -> bool {

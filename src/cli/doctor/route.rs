@@ -1,7 +1,7 @@
 //! Judges the way to a broker: name, connection, TLS, login, virtual host. Reads only the password file.
 
 use super::certificate::Certificate;
-use super::finding::{Check, Finding, Verdict, skip_the_rest};
+use super::finding::{Check, Finding, Verdict, skipped};
 use super::limits;
 use crate::broker::stages::Dial;
 use crate::broker::{Error, Kind};
@@ -20,7 +20,7 @@ pub(super) fn judge(reports: &[ConnectReport], config: &Config, now: SystemTime)
     let mut all = Vec::new();
     for report in reports {
         let mut findings = findings(report, config, now);
-        skip_the_rest(&mut findings, Check::OF_A_BROKER);
+        findings.extend(skipped(&findings, Check::OF_A_BROKER));
         findings.sort_by_key(|finding| finding.check as u8);
         for finding in &mut findings {
             finding.broker = Some(report.url.address());

@@ -21,7 +21,7 @@ pub(super) struct Requests<B: Backend> {
     /// Deliveries that a drain will not begin and has not handed back yet.
     unbegun: Vec<u64>,
     /// Settled and rejected since the session began.
-    settled: u64,
+    pub(super) settled: u64,
     pub(super) gauge: InFlight,
 }
 
@@ -101,11 +101,6 @@ impl<B: Backend> Requests<B> {
     /// arrived.
     pub(super) fn returning(&self, prefetch: u16) -> u64 {
         (self.in_flight() + self.settled).min(prefetch.into())
-    }
-
-    /// Whether any request was settled.
-    pub(super) fn has_settled(&self) -> bool {
-        self.settled > 0
     }
 
     pub(super) fn update_gauge(&mut self) {
