@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 /// small, and large bodies travel as fast in many frames as in few.
 const FRAME_MAX: u32 = 32 * 1024;
 
-/// What a connection is for.
+/// The purpose and the limits of a connection.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Shown by the broker, for example `fibrpc mq1/4711 consume`.
@@ -170,7 +170,7 @@ impl Connection {
         self.channels.open(false)
     }
 
-    /// Opens channels beside the connection, for as long as it lives.
+    /// Opens channels independently of the owner of the connection, until that ends.
     pub fn channels(&self) -> Channels {
         self.channels.clone()
     }
@@ -286,7 +286,7 @@ impl Channels {
     }
 }
 
-/// What the AMQP library needs to know of the URL; never the scheme, since it must not choose between TLS and
+/// The part of the URL that the AMQP library needs; never the scheme, since it must not choose between TLS and
 /// cleartext.
 fn uri(url: &BrokerUrl, settings: &config::Broker, login: &Login) -> AMQPUri {
     let (mechanism, password) = match login {

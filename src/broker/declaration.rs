@@ -92,7 +92,7 @@ impl Declaration {
         }
     }
 
-    /// What follows from one difference, for a broker that is not asked further.
+    /// The declaration that follows from one difference, for a broker that is not asked for more.
     fn of_one(queue: &Queue, difference: &Difference) -> Result<Self, Error> {
         let mut guess = Guess::new(queue);
         if guess.learn(difference) {

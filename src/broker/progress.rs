@@ -1,4 +1,4 @@
-//! How far a connection has got, and what was learned of the broker until then. Pure.
+//! The progress of a handshake, and what is known about the broker so far. Pure.
 
 use super::codec::method::Greeting;
 
@@ -20,7 +20,7 @@ pub(super) enum Step {
     Opening,
 }
 
-/// What was learned of a broker until now.
+/// What is known about a broker so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     pub(super) step: Step,

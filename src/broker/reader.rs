@@ -27,7 +27,7 @@ const MAX_METHOD_FRAME: usize = 32 * 1024;
 /// The most memory that is reserved for a body before any of it has arrived, in bytes.
 const MAX_RESERVED_BODY: u64 = 64 * 1024;
 
-/// What one read has brought.
+/// The outcome of one read.
 #[derive(Debug, Default)]
 pub(super) struct Intake {
     /// For the library, byte for byte.

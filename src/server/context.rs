@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::watch;
 
-/// What sessions work with and none owns. Each session has a clone. Clones share everything, except for the configuration
+/// Shared by all sessions and owned by none. Each session has a clone. Clones share everything, except for the configuration
 /// and stop order that each session has seen, and its request in isolation.
 #[derive(Debug, Clone)]
 pub(super) struct Context {

@@ -48,7 +48,7 @@ pub(crate) fn read(payload: &[u8]) -> Properties {
     let mut rest = payload.get(FIXED..).unwrap_or_default();
     for index in (0..COUNT).filter(|index| announced & flag(*index) != 0) {
         let Some(extent) = extent(index, rest) else {
-            // The end of this one is not known, nor where the others begin.
+            // The end of this property is unknown, and so is the beginning of the next one.
             break;
         };
         let (property, after) = rest.split_at(extent);

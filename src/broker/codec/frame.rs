@@ -7,7 +7,7 @@ pub(crate) const HEADER: u8 = 2;
 /// A part of a message's body.
 pub(crate) const BODY: u8 = 3;
 pub(crate) const HEARTBEAT: u8 = 8;
-/// What each frame ends with.
+/// The last byte of each frame.
 pub(crate) const END: u8 = 0xCE;
 /// Bytes before the payload.
 pub(crate) const HEAD: usize = 7;
@@ -53,7 +53,7 @@ pub(crate) fn append_sized(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) 
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
     write(out);
-    // What is written here is far below four GiB: callers bound it.
+    // Far below four GiB: callers bound what they write.
     let size = u32::try_from(out.len() - at - 4).unwrap_or(u32::MAX);
     out[at..at + 4].copy_from_slice(&size.to_be_bytes());
 }

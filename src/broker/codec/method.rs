@@ -48,7 +48,7 @@ pub(crate) enum Method {
     Other,
 }
 
-/// What the broker says about the connection, or about a channel as a whole.
+/// A method about the connection, or about a channel as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Control {
     /// It begins the conversation.

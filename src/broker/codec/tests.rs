@@ -203,7 +203,7 @@ fn what_is_appended_is_read_again() {
     let mut plain = Vec::new();
     content::append(&mut plain, 0, &Properties::default());
     assert_eq!(content::read(&plain), Properties::default());
-    // Cut off before the reply address: somebody waits, and it is not known where.
+    // Cut off before the reply address: a caller waits at an unknown address.
     let cut = content::read(&header[..content::FIXED]);
     assert_eq!(cut.defect, Some(Defect::ReplyTo(Vec::new())));
     assert_eq!(content::read(&plain[..content::FIXED]).defect, None);
@@ -262,7 +262,7 @@ fn methods_of_the_message_path_are_read() {
 }
 
 #[test]
-fn methods_of_the_conversation_are_told_apart() {
+fn methods_of_the_conversation_are_distinguished() {
     let properties = entry("product", b'S', &sized(b"RabbitMQ"));
     let start = |properties: &[u8]| {
         let arguments: [&[u8]; 3] = [&[0, 9], &sized(properties), &sized(b"PLAIN EXTERNAL")];

@@ -25,7 +25,7 @@ fn progress(step: Step) -> Progress {
     }
 }
 
-/// What is said of an end with a URL, in front of which stands nothing but `broker mq:5672`.
+/// The message about the end of a connection with this URL, without the leading `broker mq:5672`.
 fn refusal(login: &Login, progress: &Progress, ending: &Ending) -> Error {
     let url = "amqp://u:k4nary@mq".parse().unwrap();
     let settings = config::Config::default().broker;
@@ -128,7 +128,7 @@ fn a_futile_login_is_explained() {
     )
     .message;
     assert!(text.contains("EXTERNAL, the login by certificate (it offers PLAIN, AMQPLAIN); set broker.password_file"), "{text}");
-    // What has not greeted has offered nothing.
+    // A broker that has not greeted has offered nothing.
     let silent = refusal(&Login::Certificate, &progress(Step::Greeting), &lost());
     assert!(silent.message.contains("before it sent anything"));
 

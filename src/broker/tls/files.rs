@@ -1,5 +1,5 @@
-//! The files that TLS needs: certificates, keys, and trusted authorities. What is wrong with one is told by what
-//! is in it.
+//! The files that TLS needs: certificates, keys, and trusted authorities. An error of a file names what it contains
+//! instead of what was expected.
 
 use super::cause;
 use crate::broker::error::{Error, Kind};

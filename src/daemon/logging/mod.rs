@@ -76,7 +76,7 @@ impl Logging {
     }
 }
 
-/// Our own records down to `level`, and none of any library.
+/// Enables our own events down to `level`, and those of no library.
 fn targets(level: Level) -> Targets {
     let level = match level {
         Level::Error => LevelFilter::ERROR,

@@ -26,7 +26,7 @@
 //! 3. The digits are compared with F(n) modulo 2^61 - 1, computed in machine words (`check`). That guards against what no
 //!    proof covers: a faulty processor, memory, compiler or library. One error in 2 * 10^18 would pass.
 //!
-//! If any of these fails, the number is computed again with exact integers, and the caller is told ([`Digits::doubt`]).
+//! If any of these fails, the number is computed again with exact integers, and the result says so ([`Digits::doubt`]).
 
 // Arithmetic on limbs, words and indices, whose ranges are stated unless they are obvious; short names are those of the
 // formulas; innermost loops must be inlined.

@@ -81,7 +81,7 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    /// The caller cannot be told, so the request is rejected, and goes where the queue's owner wants rejected requests.
+    /// The caller cannot be notified, so the request is rejected: dropped or dead-lettered, as the queue is configured.
     fn give_up(&mut self, reply: &Reply) {
         log::reply_refused(&Refused::new(reply.to.as_bytes(), Refusal::Full));
         match reply.poison {

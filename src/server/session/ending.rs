@@ -94,7 +94,7 @@ impl<B: Backend> Session<B> {
                 let _ = self.replies.channel.close(CLOSE_TIMEOUT).await;
             }
         };
-        // What does not close in time is cut.
+        // A channel that does not close in time is cut, with its connection.
         future::join(closing_incoming, closing_outgoing).await;
         if self.phase.is_stopping() {
             End::Stopped { abandoned }

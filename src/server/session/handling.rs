@@ -83,7 +83,7 @@ impl<B: Backend> Session<B> {
         Err(Error::new(Kind::Cancelled, message))
     }
 
-    /// Tells the caller that its request is rejected, and rejects it then; at once if the caller cannot be told.
+    /// Replies that the request is rejected, then rejects it; at once if it cannot be answered.
     fn condemn(&mut self, tag: u64, request: Request, poison: Poison) -> Result<(), Error> {
         let Some(accepted) = self.accept(tag, request) else {
             self.reject_poison(tag, poison);

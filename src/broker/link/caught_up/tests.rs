@@ -1,5 +1,5 @@
 //! Tests of what is read before anything is judged late. The process that is stopped is a thread that blocks: its
-//! runtime does not run, while the broker goes on and the clock does, too.
+//! runtime does not run, while broker and clock continue.
 
 use super::*;
 use crate::broker::codec::frame::A_HEARTBEAT;
@@ -247,7 +247,7 @@ async fn the_time_in_which_the_process_is_stopped_does_not_count() {
     let limit = STOPPED_THRESHOLD + Duration::from_millis(200);
     let began = Instant::now();
     let answered = async {
-        // What asks is only sent after the stop, and answered some time later.
+        // The request is only sent after the stop, and answered some time later.
         sleep(Duration::from_millis(1)).await;
         std::thread::sleep(limit * 2);
         sleep(limit / 2).await;

@@ -93,7 +93,7 @@ async fn operations_fail_with_the_end_of_the_connection_at_once() {
     }
 }
 
-/// What the broker closes a channel or connection with is the error of what was being done, whatever the library
+/// The broker's reason for closing a channel or connection is the error of the pending operation, whatever the library
 /// makes of it.
 #[tokio::test]
 async fn operations_fail_with_the_reason_of_the_broker() {

@@ -1,4 +1,4 @@
-//! What becomes of everything else: confirms, ends, the greeting, and what cannot be read.
+//! Everything else: confirms, ends, the greeting, and frames that cannot be read.
 
 use super::super::{Broken, Control, MAX_CHANNEL};
 use super::support::{

@@ -1,4 +1,4 @@
-//! What becomes of messages, as they are and as hostile publishers make them.
+//! Messages as they are, and as hostile publishers make them.
 
 use super::super::{Intake, MAX_HEADER_FRAME, Reader};
 use super::support::{
@@ -84,7 +84,7 @@ fn ids_may_be_any_bytes() {
     }
 }
 
-/// What stands before it does not keep a known header from being read, as long as it can be stepped over.
+/// A known header is read whatever precedes it, if that can be skipped.
 #[test]
 fn no_header_is_too_deep() {
     let long_key = vec![b'k'; 255];

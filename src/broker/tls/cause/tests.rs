@@ -1,4 +1,4 @@
-//! Tables of what the TLS library reports, and what is said of it.
+//! Errors of the TLS library, and their messages.
 
 use super::*;
 use std::io;
@@ -97,7 +97,7 @@ fn refusals_name_the_cause() {
         assert!(text.contains(words), "{text}");
         assert!(!hint.is_empty() && !text.contains('\n'), "{text}");
     }
-    // The file is named, where there is one.
+    // The file is named if there is one.
     for reason in [
         CertificateError::UnknownIssuer,
         CertificateError::BadSignature,

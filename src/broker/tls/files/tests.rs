@@ -1,4 +1,4 @@
-//! What may be in the files, and what is said of it.
+//! Contents of files, and the error messages for them.
 
 use super::*;
 use std::fs;
