@@ -244,8 +244,8 @@ impl Channel {
     ) -> Result<u64, Error> {
         check_short("the exchange's name", exchange.len())?;
         check_short("the routing key", key.len())?;
-        check_properties(&message.properties)?;
         let (id, frame_max) = (self.id, self.frame_max);
+        check_properties(&message.properties, frame_max)?;
         // Counted under the lock for writing, so that the numbers are in the order of the wire.
         Ok(self.link.write(|out| {
             method::append_publish(out, id, frame_max, exchange, key, mandatory, message);
@@ -304,7 +304,7 @@ impl Channel {
     }
 }
 
-fn check_properties(properties: &Properties) -> Result<(), Error> {
+fn check_properties(properties: &Properties, frame_max: usize) -> Result<(), Error> {
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let bytes = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
     for (what, length) in [
@@ -317,8 +317,24 @@ fn check_properties(properties: &Properties) -> Result<(), Error> {
     ] {
         check_short(what, length)?;
     }
+    let Some(unread) = &properties.unread else {
+        return Ok(());
+    };
+    let mut size = OTHER_PROPERTIES;
+    for (name, value) in &unread.headers {
+        check_short("a header's name", name.len())?;
+        size += name.len() + value.size();
+    }
+    // Properties are not split over frames.
+    if size > frame_max {
+        let message = format!("the headers are larger than a frame of {frame_max} bytes");
+        return Err(Error::new(Kind::Local, message));
+    }
     Ok(())
 }
+
+/// More than all properties take but for the headers that are not the protocol's.
+const OTHER_PROPERTIES: usize = 3072;
 
 /// The arguments of a declare or consumer.
 pub(super) fn table<'a>(entries: impl IntoIterator<Item = (&'a str, AMQPValue)>) -> FieldTable {

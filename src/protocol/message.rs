@@ -1,5 +1,7 @@
 //! Messages with the properties and headers that the protocol uses. Plain data.
 
+use std::borrow::Cow;
+
 /// A message as the broker layer receives and publishes it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Message {
@@ -30,6 +32,8 @@ pub struct Properties {
     pub persistent: bool,
     /// The headers listed in [`header`], in no particular order.
     pub headers: Vec<(&'static str, HeaderValue)>,
+    /// What is written, but not read. Boxed, since few messages have any.
+    pub unread: Option<Box<Unread>>,
     /// The part of the message that could not be read, if it matters.
     pub defect: Option<Defect>,
 }
@@ -50,6 +54,15 @@ impl Properties {
     }
 }
 
+/// Properties of a request that no server of this crate reads.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Unread {
+    /// The priority; the queue decides what it means.
+    pub priority: Option<u8>,
+    /// Headers other than those listed in [`header`].
+    pub headers: Vec<(Cow<'static, str>, HeaderValue)>,
+}
+
 /// Why a message could be read only in part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Defect {
@@ -63,6 +76,7 @@ pub enum Defect {
 
 /// The value of a header, in the types that the protocol uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HeaderValue {
     /// A boolean.
     Bool(bool),
@@ -91,6 +105,52 @@ impl HeaderValue {
             Self::Time(seconds) => i64::try_from(*seconds).ok()?.checked_mul(1_000),
             _ => self.integer(),
         }
+    }
+}
+
+impl HeaderValue {
+    /// An upper bound of its size in a message, in bytes, together with what precedes it and its name.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len() + 6,
+            Self::Bool(_) | Self::Int(_) | Self::Time(_) => 10,
+        }
+    }
+}
+
+impl From<bool> for HeaderValue {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for HeaderValue {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<i32> for HeaderValue {
+    fn from(value: i32) -> Self {
+        Self::Int(value.into())
+    }
+}
+
+impl From<u32> for HeaderValue {
+    fn from(value: u32) -> Self {
+        Self::Int(value.into())
+    }
+}
+
+impl From<&str> for HeaderValue {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for HeaderValue {
+    fn from(text: String) -> Self {
+        Self::Text(text)
     }
 }
 

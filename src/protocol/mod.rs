@@ -12,7 +12,7 @@ pub mod reply_to;
 pub mod request;
 pub mod status;
 
-pub use message::{Defect, HeaderValue, Message, Properties, header};
+pub use message::{Defect, HeaderValue, Message, Properties, Unread, header};
 pub use reply::Answer;
 pub use request::{Format, Request};
 pub use status::{Code, Status};

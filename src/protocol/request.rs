@@ -192,6 +192,28 @@ fn sent_ms(deadline_ms: Option<i64>, expiration: Option<&str>) -> Option<i64> {
     (sent > 0).then_some(sent)
 }
 
+/// The beginning of the method names that the protocol reserves.
+const RESERVED: &str = "fibrpc.";
+
+/// Checks a method's name, which travels as the property `type`.
+///
+/// # Errors
+///
+/// `INVALID_ARGUMENT` if it is reserved or longer than 255 bytes.
+pub fn check_method(name: &str) -> Result<(), Status> {
+    let problem = if name.starts_with(RESERVED) || name == amqp10::KIND {
+        "is reserved; choose another name"
+    } else if name.len() > 255 {
+        "is longer than the 255 bytes of AMQP"
+    } else {
+        return Ok(());
+    };
+    let name = text::quoted(name.as_bytes());
+    Err(Status::invalid_argument(format!(
+        "the method name {name} {problem}"
+    )))
+}
+
 /// A request of plain text, which must be UTF-8. `id` becomes both `correlation_id` and
 /// `message_id`, `timeout_ms` the expiration, and `deadline_ms` the header, as decimal text: it would need 64 bits as an
 /// integer, which not every AMQP library supports.

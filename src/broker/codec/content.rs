@@ -102,7 +102,7 @@ pub(crate) fn append(out: &mut Vec<u8>, body_size: u64, properties: &Properties)
     out.extend_from_slice(&[0, 0]);
     let mut writer = Writer { out, flags: 0 };
     writer.text(CONTENT_TYPE, properties.content_type.as_deref());
-    writer.headers(&properties.headers);
+    writer.headers(properties);
     writer.byte(
         DELIVERY_MODE,
         if properties.persistent {
@@ -111,6 +111,10 @@ pub(crate) fn append(out: &mut Vec<u8>, body_size: u64, properties: &Properties)
             TRANSIENT
         },
     );
+    let unread = properties.unread.as_ref();
+    if let Some(priority) = unread.and_then(|unread| unread.priority) {
+        writer.byte(PRIORITY, priority);
+    }
     writer.string(CORRELATION_ID, properties.correlation_id.as_deref());
     writer.text(REPLY_TO, properties.reply_to.as_deref());
     writer.text(EXPIRATION, properties.expiration.as_deref());
@@ -151,13 +155,19 @@ impl Writer<'_> {
         }
     }
 
-    fn headers(&mut self, headers: &[(&'static str, HeaderValue)]) {
-        if headers.is_empty() {
+    fn headers(&mut self, properties: &Properties) {
+        let headers = &properties.headers;
+        let others = properties.unread.as_ref();
+        let others = others.map_or(&[][..], |unread| &unread.headers);
+        if headers.is_empty() && others.is_empty() {
             return;
         }
         self.flags |= flag(HEADERS);
         append_sized(self.out, |out| {
             for (name, value) in headers {
+                table::append(out, name, value);
+            }
+            for (name, value) in others {
                 table::append(out, name, value);
             }
         });

@@ -84,7 +84,7 @@ impl<'a> Iterator for Entries<'a> {
     }
 }
 
-/// Appends one entry. The key is a constant of the protocol, far shorter than 255 bytes. Integers take 32 bits if
+/// Appends one entry. The key has at most 255 bytes. Integers take 32 bits if
 /// they fit, since there are libraries (Perl's) that know no wider ones and end at the sight of one.
 pub(crate) fn append(out: &mut Vec<u8>, key: &str, value: &HeaderValue) {
     append_short(out, key.as_bytes());

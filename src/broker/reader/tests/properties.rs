@@ -13,7 +13,7 @@ use super::support::{
 use crate::broker::codec::frame::{A_HEARTBEAT, BODY, HEADER, METHOD};
 use crate::broker::codec::{content as codec, method as methods};
 use crate::broker::mailbox::Arrival;
-use crate::protocol::{HeaderValue, Message, Properties, header as names};
+use crate::protocol::{HeaderValue, Message, Properties, Unread, header as names};
 
 /// Text that fits a short string.
 fn text() -> impl Strategy<Value = String> {
@@ -52,7 +52,7 @@ fn any_message() -> impl Strategy<Value = Message> {
             timestamp: rest.0,
             persistent: rest.1,
             headers,
-            defect: None,
+            ..Properties::default()
         },
     })
 }
@@ -249,12 +249,17 @@ proptest! {
     /// Against the library's parser, since the reader cannot judge its own writing.
     #[test]
     fn what_is_published_is_what_others_read(
-        message in any_message(),
+        mut message in any_message(),
+        priority in option::of(any::<u8>()),
+        others in vec(any::<i64>(), 0..3),
         exchange in text(),
         key in text(),
         mandatory in any::<bool>(),
     ) {
         const FRAME_MAX: usize = 4_096;
+        let named = |(index, value): (usize, &i64)| (format!("x-{index}").into(), (*value).into());
+        let headers = others.iter().enumerate().map(named).collect();
+        message.properties.unread = Some(Box::new(Unread { priority, headers }));
         // The library reads ids as text alone.
         let ids = |id: &Option<Vec<u8>>| id.as_ref().is_none_or(|id| std::str::from_utf8(id).is_ok());
         prop_assume!(ids(&message.properties.correlation_id) && ids(&message.properties.message_id));
@@ -282,7 +287,8 @@ proptest! {
         prop_assert_eq!(*read.delivery_mode(), Some(if sent.persistent { 2 } else { 1 }));
         let names: std::collections::BTreeSet<_> = sent.headers.iter().map(|(name, _)| *name).collect();
         let count = read.headers().as_ref().map_or(0, |headers| headers.inner().len());
-        prop_assert_eq!(count, names.len());
+        prop_assert_eq!(count, names.len() + others.len());
+        prop_assert_eq!(*read.priority(), priority);
         let mut body = Vec::new();
         for frame in frames {
             let AMQPFrame::Body(5, part) = frame else { panic!("{frame:?}") };
