@@ -2,8 +2,8 @@
 //!
 //! A [`Server`] answers the requests of a queue with an asynchronous function (see [`handler`]), any other tower service, or a
 //! computation (see [`server::Service`]). It acknowledges a request only after the
-//! reply is confirmed, reconnects if the broker fails, and drains on shutdown. A [`client::Client`] keeps many calls in
-//! flight on one channel, each with a deadline. The protocol is a superset of RabbitMQ's RPC tutorial; `PROTOCOL.md` specifies
+//! reply is confirmed, reconnects if the broker fails, and drains on shutdown. A [`Client`] keeps many calls in
+//! flight on one channel, to any queue, each with a deadline. The protocol is a superset of RabbitMQ's RPC tutorial; `PROTOCOL.md` specifies
 //! it.
 //!
 //! ```no_run
@@ -26,6 +26,21 @@
 //!     .serve(handler(price))
 //!     .with_graceful_shutdown(async { /* for example a signal */ })
 //!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A caller:
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! # #[derive(serde::Serialize)] struct Order { item: String, count: u32 }
+//! # #[derive(serde::Deserialize)] struct Price { cents: u64 }
+//! use fibrpc::{Client, Json};
+//!
+//! # async fn example(order: Order) -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect("amqp://localhost/%2f").await?;
+//! let Json(price) = client.call::<Json<Price>>("prices", Json(order)).timeout(Duration::from_secs(5)).await?;   // Err carries the Status
 //! # Ok(())
 //! # }
 //! ```
@@ -113,6 +128,8 @@ pub mod server;
 mod stdio;
 mod text;
 
+#[cfg(feature = "client")]
+pub use client::{CallError, Client};
 #[cfg(feature = "json")]
 pub use protocol::body::Json;
 pub use protocol::body::{Bytes, Text};

@@ -36,7 +36,7 @@ impl Answers {
     ) -> Result<(), Closed> {
         match &outcome {
             Ok(_) => self.answered += 1,
-            Err(error) => self.count(error.status.code()),
+            Err(error) => self.count(error.code()),
         }
         if self.output.style.json {
             return self.output.line(json(item, &outcome)).await;
@@ -52,15 +52,15 @@ impl Answers {
                 }
             }
             Err(error) => {
-                let Some(earlier) = self.repeated.next(&error.status) else {
+                let Some(earlier) = self.repeated.next(error.status()) else {
                     return Ok(());
                 };
                 self.report_repeated(earlier).await?;
                 let label = label(item);
-                let line = format!("{label}: {}", error.status.message());
+                let line = format!("{label}: {}", error.status().message());
                 self.output.complaint(&line).await?;
-                if self.output.style.verbose && error.trailer != Trailer::default() {
-                    let times = times(&error.trailer, None);
+                if self.output.style.verbose && *error.trailer() != Trailer::default() {
+                    let times = times(error.trailer(), None);
                     self.output.note(&format!("{label}: {times}")).await?;
                 }
                 Ok(())
@@ -174,7 +174,7 @@ struct JsonLine<'a> {
 fn json(item: &Item, outcome: &Result<Number, CallError>) -> String {
     let (status, trailer) = match outcome {
         Ok(reply) => (None, &reply.trailer),
-        Err(error) => (Some(&error.status), &error.trailer),
+        Err(error) => (Some(error.status()), error.trailer()),
     };
     let reply = outcome.as_ref().ok();
     let record = JsonLine {

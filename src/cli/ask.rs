@@ -3,7 +3,7 @@
 
 use super::answers::Answers;
 use super::common::Common;
-use super::connect::{Failed, Notice, PATIENCE, connect, settings};
+use super::connect::{Failed, Notice, PATIENCE, connect, queue, settings};
 use super::exit;
 use super::help::examples;
 use super::input::{Input, Item};
@@ -11,12 +11,13 @@ use super::output::{Closed, Output, Style, complain, note};
 use super::progress::{self, Done, Progress};
 use crate::client::{CallError, Client, ConnectionState};
 use crate::config::Config;
-use crate::fibonacci::client::{Number, call_since};
+use crate::fibonacci::client::Number;
 use crate::protocol::Status;
 use crate::text::duration;
 use clap::ValueHint;
 use futures_util::stream::{FuturesOrdered, StreamExt as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -177,6 +178,7 @@ async fn ask_all(
             let asking = Asking {
                 client: client.insert(connected),
                 config,
+                queue: queue(config),
                 began,
                 window: flags.in_flight.unwrap_or(WINDOW).into(),
                 reading,
@@ -226,6 +228,7 @@ async fn conclude(answers: &mut Answers, summary: Option<&str>) -> Result<(), Cl
 struct Asking<'a> {
     client: &'a Client,
     config: &'a Config,
+    queue: Arc<str>,
     /// When connecting began: the first calls count from there.
     began: Instant,
     /// Maximum number of calls in flight.
@@ -290,7 +293,8 @@ impl Asking<'_> {
         let outcome = match item.fault.clone() {
             None => {
                 let (n, timeout) = (item.text.trim(), self.config.client.timeout);
-                call_since(self.client, since.into_std(), n, timeout).await
+                let calling = self.client.call::<Number>(Arc::clone(&self.queue), n);
+                calling.timeout(timeout).since(since.into_std()).await
             }
             Some(fault) => Err(fault.into()),
         };

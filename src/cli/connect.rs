@@ -10,6 +10,7 @@ use crate::protocol::Status;
 use std::future::Future;
 use std::io::IsTerminal as _;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// After how long a wait is mentioned.
@@ -32,9 +33,14 @@ pub(super) async fn connect(
     notice: &mut Notice,
 ) -> Result<Client, Failed> {
     // Boxed: what it takes to connect is large, and gone afterwards.
-    let connecting = Box::pin(Client::connect(settings));
+    let connecting = Box::pin(Client::open(settings));
     let connected = notice.after_patience(connecting, || waiting_for_broker(config));
     Ok(connected.await?)
+}
+
+/// The request queue, shared by all calls.
+pub(super) fn queue(config: &Config) -> Arc<str> {
+    config.queue.name.as_str().into()
 }
 
 /// The wait for a connection, in words.

@@ -1,7 +1,7 @@
 //! `fibrpc ping`: round trips to a server, one line each and a summary at the end, like ping(8).
 
 use super::common::{Common, interval};
-use super::connect::{Failed, Notice, connect, settings};
+use super::connect::{Failed, Notice, connect, queue, settings};
 use super::help::examples;
 use super::output::{Closed, Failure, Output, Style, line_of};
 use crate::client::{Answerer, Client, Pong};
@@ -12,6 +12,7 @@ use clap::ValueHint;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hdrhistogram::Histogram;
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -99,6 +100,7 @@ async fn ping(
     tally: &mut Tally,
 ) -> Result<(), Closed> {
     let timeout = config.client.timeout;
+    let queue = queue(config);
     let count = flags.count.unwrap_or(u64::MAX);
     let mut ticks = tokio::time::interval(flags.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -110,7 +112,8 @@ async fn ping(
                 let seq = tally.sent;
                 // The first one counts from the start of connecting.
                 let since = if seq == 1 { began } else { Instant::now() };
-                pings.push(async move { (seq, client.ping_since(since, timeout).await) });
+                let queue = Arc::clone(&queue);
+                pings.push(async move { (seq, client.ping_since(since, queue, timeout).await) });
             }
             Some((seq, outcome)) = pings.next(), if !pings.is_empty() => {
                 tally.count(&outcome);

@@ -99,7 +99,9 @@ async fn look(
     } else {
         let settings = settings(config);
         notice
-            .after_patience(Monitor::connect(&settings), || waiting_for_broker(config))
+            .after_patience(Monitor::connect(&settings, &config.queue.name), || {
+                waiting_for_broker(config)
+            })
             .await?
     };
     let waiting = || format!("waiting for the daemons on queue {:?}", config.queue.name);

@@ -1,129 +1,240 @@
-//! A call as the driver holds it: what to send, who waits for the reply, and how far it has come.
+//! [`Call`]: one call, set up step by step and then awaited.
 
+use super::body::{FromReply, IntoBody};
+use super::error::CallError;
+use super::exchange::Exchange;
 use super::failure;
-use super::session::REPLY_TO;
-use crate::broker::clock::unix_ms;
-use crate::protocol::{Message, Status, control, header, request};
+use super::pending::{Outgoing, Payload};
+use super::reply::Reply;
+use super::shared::Shared;
+use crate::protocol::reply::{self, Content};
+use crate::protocol::request::check_method;
+use crate::protocol::{HeaderValue, Status};
+use crate::text;
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
-use uuid::Uuid;
 
-/// The reply, and the time since the request was (last) published.
-pub(super) type Outcome = Result<(Message, Duration), Status>;
+/// The largest request body, in bytes. A broker closes the channel, and with it all calls on it, if a message exceeds the
+/// broker's limit (16 MiB by default since RabbitMQ 4.0).
+pub const MAX_BODY: usize = 16 << 20;
 
-/// What the client sends to its driver.
-#[derive(Debug)]
-pub(super) enum Command {
-    /// Make this call, until this deadline.
-    Call(Instant, Call),
-    /// End.
-    Close,
+/// The largest total size of the headers of a request, in bytes; brokers take no more than a frame.
+const MAX_HEADERS: usize = 64 << 10;
+
+/// The beginning of the header names that the protocol reserves.
+const RESERVED: &str = "fibrpc-";
+
+/// A call that is made once it is awaited; see [`Client::call`](super::Client::call).
+///
+/// What is wrong with it is its error then: `INVALID_ARGUMENT`, and nothing is sent.
+#[must_use = "a call does nothing unless it is awaited"]
+pub struct Call<R> {
+    shared: Arc<Shared>,
+    queue: Arc<str>,
+    request: Result<Outgoing, Status>,
+    timeout: Duration,
+    since: Option<Instant>,
+    reply: PhantomData<fn() -> R>,
 }
 
-/// What a call sends.
-#[derive(Debug)]
-pub(super) enum Payload {
-    /// A request of plain text.
-    Text(Vec<u8>),
-    /// A ping.
-    Ping,
-    /// Any other request, with its own body, content type and headers.
-    Raw(Box<Message>),
-}
-
-impl Payload {
-    /// The request with this id, which expires after `left`.
-    pub(super) fn message(&self, id: &[u8], left: Duration) -> Message {
-        let (timeout_ms, deadline_ms) = expiration(left);
-        match self {
-            Self::Text(body) => request::write(body, id, REPLY_TO, timeout_ms, deadline_ms),
-            Self::Ping => control::Question::Ping.write(id, REPLY_TO, timeout_ms, deadline_ms),
-            Self::Raw(raw) => {
-                let mut message = request::write(&[], id, REPLY_TO, timeout_ms, deadline_ms);
-                message.body.clone_from(&raw.body);
-                let properties = &mut message.properties;
-                properties
-                    .content_type
-                    .clone_from(&raw.properties.content_type);
-                let headers = raw.properties.headers.iter();
-                properties.headers.extend(
-                    headers
-                        .filter(|(name, _)| *name != header::DEADLINE)
-                        .cloned(),
-                );
-                message
-            }
-        }
-    }
-}
-
-/// The time that is left and its end in Unix time, both in milliseconds, as messages carry them.
-pub(super) fn expiration(left: Duration) -> (u64, i64) {
-    let timeout_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
-    (timeout_ms, unix_ms().saturating_add_unsigned(timeout_ms))
-}
-
-/// One call.
-#[derive(Debug)]
-pub(super) struct Call {
-    payload: Payload,
-    /// As the caller gave it.
-    pub(super) timeout: Duration,
-    reply: oneshot::Sender<Outcome>,
-    pub(super) stage: Stage,
-    /// The number of its last publish on the present connection.
-    pub(super) number: u64,
-    /// How often it was published and neither returned nor refused: a server may have worked on it.
-    pub(super) exposed: u32,
-}
-
-/// How far a call has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Not published: it waits for a connection, or for a server on the queue.
-    Held,
-    /// Published, last at this time.
-    Published(Instant),
-    /// Published and returned; to be published again.
-    Returned,
-}
-
-impl Call {
-    pub(super) fn new(
-        payload: Payload,
-        timeout: Duration,
-        reply: oneshot::Sender<Outcome>,
-    ) -> Self {
+impl<R> Call<R> {
+    pub(super) fn new(shared: &Arc<Shared>, queue: Arc<str>, body: impl IntoBody) -> Self {
         Self {
-            payload,
-            timeout,
-            reply,
-            stage: Stage::Held,
-            number: 0,
-            exposed: 0,
+            request: outgoing(&queue, body),
+            queue,
+            timeout: shared.timeout,
+            shared: Arc::clone(shared),
+            since: None,
+            reply: PhantomData,
         }
     }
 
-    /// The request, which expires after `left`; without an expiration if it is text and `plain`.
-    pub(super) fn request(&self, id: Uuid, left: Duration, plain: bool) -> Message {
-        let mut text = Uuid::encode_buffer();
-        let id = id.hyphenated().encode_lower(&mut text).as_bytes();
-        match &self.payload {
-            Payload::Text(body) if plain => request::write_plain(body, id, REPLY_TO),
-            payload => payload.message(id, left),
+    /// How long to wait for the reply [default: the client's, 10 s]. The server learns the deadline and drops the request
+    /// after it.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The method (AMQP property `type`) that a [`Router`](crate::Router) passes the request to [default: none, for the
+    /// router's default method]. Names that begin with `fibrpc.` are reserved.
+    pub fn method(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.change(|request| {
+            check_method(&name)?;
+            request.method = Some(name).filter(|name| !name.is_empty());
+            Ok(())
+        })
+    }
+
+    /// The request's priority, on a queue that was declared with priorities.
+    pub fn priority(self, priority: u8) -> Self {
+        self.change(|request| {
+            request.unread.get_or_insert_default().priority = Some(priority);
+            Ok(())
+        })
+    }
+
+    /// Adds a header, for example for a server that is not of this crate: a [`Request`](crate::Request) shows only
+    /// `traceparent` and `tracestate`. Names that begin with `fibrpc-` are reserved.
+    pub fn header(self, name: impl Into<Cow<'static, str>>, value: impl Into<HeaderValue>) -> Self {
+        let (name, value) = (name.into(), value.into());
+        self.change(|request| {
+            let headers = &mut request.unread.get_or_insert_default().headers;
+            headers.push((name, value));
+            check_headers(headers)
+        })
+    }
+
+    /// The body's MIME type [default: the one of the body's type]. A server sends the details of an error only if this is
+    /// JSON.
+    pub fn content_type(self, name: impl Into<Cow<'static, str>>) -> Self {
+        let name = name.into();
+        self.change(|request| {
+            check_short("the content type", &name)?;
+            request.content_type = name;
+            Ok(())
+        })
+    }
+
+    /// For a call that began earlier, for example with connecting: the timeout counts from then.
+    pub(crate) fn since(mut self, since: Instant) -> Self {
+        self.since = Some(since);
+        self
+    }
+
+    /// Changes the request, unless something is wrong with it already.
+    fn change(mut self, change: impl FnOnce(&mut Outgoing) -> Result<(), Status>) -> Self {
+        if let Ok(request) = &mut self.request
+            && let Err(status) = change(request)
+        {
+            self.request = Err(status);
+        }
+        self
+    }
+}
+
+fn outgoing(queue: &str, body: impl IntoBody) -> Result<Outgoing, Status> {
+    let (body, content_type) = body.into_body()?;
+    if body.len() > MAX_BODY {
+        let message = format!(
+            "the request body has {} bytes; the limit is {MAX_BODY}",
+            body.len()
+        );
+        return Err(Status::out_of_range(message));
+    }
+    check_queue(queue)?;
+    Ok(Outgoing {
+        body,
+        content_type: content_type.into(),
+        method: None,
+        unread: None,
+    })
+}
+
+/// Checks the name of a queue to call.
+pub(super) fn check_queue(name: &str) -> Result<(), Status> {
+    if name.is_empty() {
+        return Err(Status::invalid_argument(
+            "the queue name is empty; name the server's queue",
+        ));
+    }
+    check_short("the queue name", name)
+}
+
+fn check_headers(headers: &[(Cow<'static, str>, HeaderValue)]) -> Result<(), Status> {
+    let mut size = 0;
+    for (name, value) in headers {
+        check_short("a header's name", name)?;
+        if name.is_empty() || name.starts_with(RESERVED) {
+            let name = text::quoted(name.as_bytes());
+            return Err(Status::invalid_argument(format!(
+                "the header name {name} is reserved; choose another name"
+            )));
+        }
+        size += name.len() + value.size();
+    }
+    if size > MAX_HEADERS {
+        return Err(Status::invalid_argument(format!(
+            "the headers have {size} bytes; the limit is {MAX_HEADERS}"
+        )));
+    }
+    Ok(())
+}
+
+fn check_short(what: &str, value: &str) -> Result<(), Status> {
+    if value.len() <= 255 {
+        return Ok(());
+    }
+    Err(Status::invalid_argument(format!(
+        "{what} is longer than the 255 bytes of AMQP"
+    )))
+}
+
+impl<R> fmt::Debug for Call<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("queue", &self.queue)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R: FromReply> IntoFuture for Call<R> {
+    type Output = Result<R, CallError>;
+    type IntoFuture = CallFuture<R>;
+
+    fn into_future(self) -> CallFuture<R> {
+        let queue = self.queue;
+        let request = self
+            .request
+            .map(|request| (queue, Payload::Request(request)));
+        CallFuture {
+            exchange: Exchange::new(self.shared, request, self.timeout, self.since),
+            reply: PhantomData,
         }
     }
+}
 
-    /// Ends the call with this outcome.
-    pub(super) fn end(self, outcome: Outcome) {
-        // An error means that the caller no longer waits.
-        let _ = self.reply.send(outcome);
+/// A [`Call`] in progress.
+///
+/// The request is sent, and its timeout begins, when it is first polled. Dropping it forgets the call at once; a request
+/// that was sent may still be worked on.
+#[must_use = "futures do nothing unless they are polled"]
+pub struct CallFuture<R> {
+    exchange: Exchange,
+    reply: PhantomData<fn() -> R>,
+}
+
+impl<R> fmt::Debug for CallFuture<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallFuture").finish_non_exhaustive()
     }
+}
 
-    /// Ends the call without a reply. `UNAVAILABLE` promises that no server works on the request, so a request that may
-    /// have reached one fails with another status.
-    pub(super) fn fail(self, status: &Status) {
-        let status = failure::as_far_as_known(status, self.exposed > 0);
-        self.end(Err(status));
+impl<R: FromReply> Future for CallFuture<R> {
+    type Output = Result<R, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let (message, round_trip) = ready!(Pin::new(&mut self.exchange).poll(context))?;
+        let (content, trailer) = reply::read(message);
+        Poll::Ready(match content {
+            Ok(Content { body, content_type }) => R::from_reply(Reply {
+                body,
+                content_type,
+                trailer,
+                round_trip,
+            }),
+            Err(status) => {
+                let left = self.exchange.left();
+                let status = failure::refused_by_server(status, round_trip, left);
+                Err(CallError::of_server(status, trailer))
+            }
+        })
     }
 }

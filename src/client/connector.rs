@@ -30,6 +30,7 @@ const REFUSAL_GRACE: Duration = presence::AGREEMENT;
 type Attempt = BoxFuture<'static, (Endpoints, Result<Box<Session>, Error>)>;
 
 /// An event of the connection.
+#[allow(clippy::large_enum_variant, reason = "the large one is the usual one")]
 pub(super) enum ConnectorEvent {
     /// Of the session.
     Session(SessionEvent),
@@ -37,9 +38,9 @@ pub(super) enum ConnectorEvent {
     Connected,
     /// An attempt to connect has failed.
     Failed(Error),
-    /// Another broker serves the queue, and the session is now with that broker.
-    Moved,
-    /// No other broker serves the queue.
+    /// Another broker serves this queue, and the session is now with that broker.
+    Moved(Arc<str>),
+    /// No other broker serves the queue that was searched for.
     NotFound,
 }
 
@@ -51,18 +52,18 @@ pub(super) struct Connector {
     session: Option<Box<Session>>,
     /// The attempt to connect, while there is no session.
     attempt: Option<Attempt>,
-    /// The search for another broker, if any.
-    search: Option<Attempt>,
+    /// The search for another broker that serves this queue, if any.
+    search: Option<(Arc<str>, Attempt)>,
     search_after: Option<Instant>,
     refused_since: Option<Instant>,
 }
 
 impl Connector {
-    /// Connects to the first broker that answers, and checks the queue once.
+    /// Connects to the first broker that answers, and checks the queue of the settings once.
     pub(super) async fn connect(settings: Arc<Settings>) -> Result<(Self, Option<Check>), Error> {
         let mut connector = Self::new(settings);
         let settings = Arc::clone(&connector.settings);
-        let open = |url| Session::open(url, &settings, true);
+        let open = |url| Session::open(url, &settings, settings.queue.as_ref());
         let opening = connector.endpoints.first(settings.connect_limit, open);
         let (session, check) = opening.await?;
         connector.session = Some(session);
@@ -111,13 +112,13 @@ impl Connector {
                     Err(error) => ConnectorEvent::Failed(error),
                 }
             }
-            (endpoints, found) = finish(&mut self.search) => match found {
+            (queue, (endpoints, found)) = found(&mut self.search) => match found {
                 Ok(session) => {
                     self.endpoints = endpoints;
                     if let Some(before) = self.session.replace(session) {
                         before.kill();
                     }
-                    ConnectorEvent::Moved
+                    ConnectorEvent::Moved(queue)
                 }
                 Err(error) => {
                     tracing::debug!(%error, "no other broker serves the queue");
@@ -174,8 +175,8 @@ impl Connector {
     }
 
     /// Searches for another broker that serves the queue, unless there is no other or a search was started a moment ago;
-    /// returns whether a search is in progress.
-    pub(super) fn search(&mut self, agreement: Duration) -> bool {
+    /// returns whether a search is in progress, perhaps for another queue.
+    pub(super) fn search(&mut self, queue: &Arc<str>, agreement: Duration) -> bool {
         if self.search.is_some() {
             return true;
         }
@@ -187,18 +188,20 @@ impl Connector {
         self.search_after = Some(now + MIN_SEARCH_INTERVAL);
         let mut endpoints = self.endpoints.clone();
         let settings = Arc::clone(&self.settings);
-        self.search = Some(Box::pin(async move {
-            let found =
-                endpoints.other(|url| open_if_served(url, Arc::clone(&settings), agreement));
-            let found = found.await;
+        let wanted = Arc::clone(queue);
+        let search: Attempt = Box::pin(async move {
+            let open =
+                |url| open_if_served(url, Arc::clone(&settings), Arc::clone(&wanted), agreement);
+            let found = endpoints.other(open).await;
             (endpoints, found)
-        }));
+        });
+        self.search = Some((Arc::clone(queue), search));
         true
     }
 
-    /// Ends the search: the present broker serves the queue.
-    pub(super) fn stop_search(&mut self) {
-        self.search = None;
+    /// Ends the search: the present broker serves a queue. Returns whether there was one.
+    pub(super) fn stop_search(&mut self) -> bool {
+        self.search.take().is_some()
     }
 
     /// Whether there are other brokers.
@@ -235,7 +238,7 @@ impl Connector {
 }
 
 async fn open(url: BrokerUrl, settings: Arc<Settings>) -> Result<Box<Session>, Error> {
-    let (session, _) = Session::open(url, &settings, false).await?;
+    let (session, _) = Session::open(url, &settings, None).await?;
     Ok(session)
 }
 
@@ -243,24 +246,37 @@ async fn open(url: BrokerUrl, settings: Arc<Settings>) -> Result<Box<Session>, E
 async fn open_if_served(
     url: BrokerUrl,
     settings: Arc<Settings>,
+    queue: Arc<str>,
     agreement: Duration,
 ) -> Result<Box<Session>, Error> {
-    let session = open(url, Arc::clone(&settings)).await?;
-    let queue = settings.queue.clone();
-    let result = presence::check(session.channels(), queue, agreement, None).await;
+    let session = open(url, settings).await?;
+    let checking = presence::check(session.channels(), Arc::clone(&queue), agreement, None);
+    let result = checking.await;
     let result = match result {
         Err(error) if matches!(error.kind, Kind::Lost | Kind::Timeout | Kind::Protocol) => {
             return Err(error);
         }
         result => result,
     };
-    match failure::availability(&settings.queue, result) {
+    match failure::availability(&queue, result) {
         Ok(()) => Ok(session),
         Err(status) => {
             session.close().await;
             Err(Error::new(Kind::QueueDown, status.message()))
         }
     }
+}
+
+/// The end of the search, for the queue that it was for; never returns if there is none. Cancellation safe.
+async fn found(
+    search: &mut Option<(Arc<str>, Attempt)>,
+) -> (Arc<str>, (Endpoints, Result<Box<Session>, Error>)) {
+    let found = match search {
+        Some((queue, attempt)) => (Arc::clone(queue), attempt.await),
+        None => std::future::pending().await,
+    };
+    *search = None;
+    found
 }
 
 async fn session_event(session: &mut Option<Box<Session>>) -> SessionEvent {

@@ -73,6 +73,17 @@ impl<T> DeadlineMap<T> {
         self.order.is_empty()
     }
 
+    /// How many calls there are.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The first call that `wanted` accepts, in order of deadlines.
+    pub(super) fn first(&self, wanted: impl Fn(&T) -> bool) -> Option<&T> {
+        let mut calls = self.order.values().filter_map(|id| self.calls.get(id));
+        calls.find(|(_, call)| wanted(call)).map(|(_, call)| call)
+    }
+
     /// The ids of the calls that `wanted` accepts, in order of deadlines.
     pub(super) fn ids(&self, wanted: impl Fn(&T) -> bool) -> Vec<Uuid> {
         let mut ids: Vec<Uuid> = self.order.values().copied().collect();

@@ -1,17 +1,18 @@
 //! The task behind a [`Client`](super::Client), which owns the connection and all waiting calls.
 //!
-//! One loop handles whatever comes next: a call, a connection event, or a timer. A call is *held* until the queue is known
+//! One loop handles whatever comes next: a call, a connection event, or a timer. A call is *held* until its queue is known
 //! to have a server, then *published*; it is *returned* if there is no queue and the client waits for one. Every call ends
-//! exactly once, by its deadline.
+//! exactly once, by its deadline, or is forgotten at once if its caller drops it.
 
 mod calls;
 mod events;
+mod queues;
 mod timers;
 
 pub(super) use calls::Driver;
 
-use super::call::Command;
 use super::failure;
+use super::pending::Command;
 use super::session::finish;
 use super::state::ConnectionState;
 use std::pin::pin;
@@ -46,7 +47,8 @@ impl Driver {
             }
             for _ in 0..MAX_BATCH {
                 match command.take().or_else(|| self.commands.try_recv().ok()) {
-                    Some(Command::Call(deadline, call)) => self.accept(deadline, call),
+                    Some(Command::Call(id, deadline, call)) => self.accept(id, deadline, call),
+                    Some(Command::Forget(id)) => self.forget(id),
                     Some(Command::Close) => return self.close().await,
                     None => break,
                 }
@@ -62,6 +64,7 @@ impl Driver {
             if let Some(now) = caught_up {
                 self.expire(now);
             }
+            self.publish_waiting();
             tokio::task::consume_budget().await;
         }
     }

@@ -1,8 +1,8 @@
 //! Why a call has no reply by its deadline, in words. Pure.
 
-use super::call::Stage;
 use super::failure::no_queue;
 use super::failure_kind::{NO_REPLY, NO_SERVER_SEEN, NOT_CONNECTED, UNCONFIRMED};
+use super::pending::Stage;
 use super::state::ConnectionState;
 use crate::protocol::Status;
 use crate::text::duration;

@@ -1,187 +1,187 @@
-//! The client: many calls in flight on one channel, each with a deadline.
+//! The client: many calls in flight on one channel, to any queue, each with a deadline.
 //!
 //! [`Client::connect`] opens the connection and starts one driver task, which owns everything else; [`Client::call`] passes
 //! a call to it and waits for the reply; [`Client::close`] joins it. After a lost connection, the driver reconnects and
-//! publishes again, within each call's own time. Every call ends by its deadline, with a [`Reply`] or a [`CallError`].
+//! publishes again, within each call's own time. Every call ends by its deadline, with a reply or a [`CallError`].
 //!
 //! ```no_run
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use fibrpc::client::{Client, Settings};
+//! use fibrpc::{Client, Json, Text};
 //! use std::time::Duration;
 //!
-//! let client = Client::connect(Settings::default()).await?;
-//! let timeout = Duration::from_secs(5);
-//! let (a, b) = tokio::join!(client.call("30", timeout), client.call("31", timeout));
-//! println!("{:?} {:?}", a?.body, b?.body);
+//! #[derive(serde::Serialize)] struct Order { item: String, count: u32 }
+//! #[derive(serde::Deserialize)] struct Price { cents: u64 }
+//!
+//! # async fn example(order: Order) -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect("amqp://localhost/%2f").await?;
+//! let Json(price) = client.call::<Json<Price>>("prices", Json(order)).timeout(Duration::from_secs(5)).await?;
+//! println!("{} cents", price.cents);
+//!
+//! // Any queue, any number of calls at once.
+//! let (a, b) = tokio::join!(
+//!     client.call::<Text>("rpc_queue", "30"),
+//!     client.call::<Text>("texts", "hello").method("upper"),
+//! );
+//! println!("{} {}", a?.0, b?.0);
 //! client.close().await;
 //! # Ok(())
 //! # }
 //! ```
 
+mod body;
+mod builder;
 mod call;
 mod connector;
 mod deadline_map;
 mod driver;
+mod error;
+mod exchange;
 mod failure;
 pub mod failure_kind;
 mod late;
 mod monitor;
+mod pending;
 mod ping;
 mod presence;
 pub mod probe;
+mod reply;
 mod session;
 mod settings;
+mod shared;
 mod state;
 
+pub use body::{FromReply, IntoBody};
+pub use builder::Builder;
+pub use call::{Call, CallFuture, MAX_BODY};
+pub use error::CallError;
 pub use monitor::{Monitor, Overview};
 pub use ping::{Answerer, Pong};
+pub use reply::Reply;
 pub use settings::Settings;
 pub use state::{ConnectionState, Stats};
 
 use crate::broker::Error;
-use crate::protocol::reply::{self, Content, Trailer};
-use crate::protocol::{Code, Message, Status};
-use call::{Call, Command, Outcome, Payload};
+use crate::protocol::Status;
+use call::check_queue;
 use driver::Driver;
+use exchange::Exchange;
+use pending::{Command, Payload};
+use shared::Shared;
 use state::Counters;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
 
-/// The capacity of the channel to the driver, which receives at once.
-const COMMANDS: usize = 64;
-
-/// The largest request body, in bytes. A broker closes the channel, and with it all calls on it, if a message exceeds the
-/// broker's limit (16 MiB by default since RabbitMQ 4.0).
-pub const MAX_BODY: usize = 16 << 20;
-
-/// The deadline of a call whose timeout is beyond the range of the clock.
-const FOREVER: Duration = Duration::from_secs(30 * 365 * 86_400);
-
-/// The reply to a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    /// The payload.
-    pub body: Vec<u8>,
-    /// MIME type of the payload, if the server says.
-    pub content_type: Option<String>,
-    /// What the server reports about itself and its times.
-    pub trailer: Trailer,
-    /// From the (last) publish of the request to its reply.
-    pub round_trip: Duration,
-}
-
-/// Why a call has no reply.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{status}")]
-pub struct CallError {
-    /// What went wrong, in one line.
-    pub status: Status,
-    /// What the server reports about itself, if the error is from the server.
-    pub trailer: Trailer,
-}
-
-impl From<Status> for CallError {
-    fn from(status: Status) -> Self {
-        Self {
-            status,
-            trailer: Trailer::default(),
-        }
-    }
-}
-
-/// A connection to the servers on one queue. Calls take `&self`, from any number of tasks.
+/// A connection to a broker, over which any number of tasks call the servers on any queues. Clones share it.
 ///
-/// Dropping it ends the driver at once and cuts the connection; [`Client::close`] closes it in order.
-#[derive(Debug)]
+/// Dropping the last clone and all calls ends the driver at once and cuts the connection; [`Client::close`] closes it in
+/// order.
+#[derive(Debug, Clone)]
 pub struct Client {
-    commands: mpsc::Sender<Command>,
-    driver: Mutex<JoinSet<()>>,
-    counters: Arc<Counters>,
-    state: watch::Receiver<ConnectionState>,
+    shared: Arc<Shared>,
 }
 
 impl Client {
+    /// Connects to the broker at this URL. Must be called in a tokio runtime with time and I/O.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` if the URL is none, `PERMISSION_DENIED` if the broker refuses the user, else `UNAVAILABLE`.
+    pub async fn connect(url: &str) -> Result<Self, Status> {
+        Self::builder(url).connect().await
+    }
+
+    /// A client of the broker at this URL, with further settings.
+    ///
+    /// ```no_run
+    /// # use fibrpc::Client;
+    /// # use std::time::Duration;
+    /// # async fn example() -> Result<(), fibrpc::Status> {
+    /// let client = Client::builder("amqps://a.example.org/shop")
+    ///     .broker("amqps://b.example.org/shop")
+    ///     .ca_file("ca.pem")
+    ///     .wait_for_server(true)
+    ///     .timeout(Duration::from_secs(30))
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(url: &str) -> Builder {
+        Builder::new(url)
+    }
+
     /// Connects, trying every broker URL once; a slow broker does not delay the next one.
     ///
-    /// If all fail, returns the most informative error; never fails with `wait_for_server`, since calls wait then. Must be
-    /// called in a tokio runtime with time and I/O.
-    pub async fn connect(settings: Settings) -> Result<Self, Error> {
-        let (commands, receiver) = mpsc::channel(COMMANDS);
+    /// If all fail, returns the most informative error; never fails with `wait_for_server`, since calls wait then.
+    pub(crate) async fn open(settings: Settings) -> Result<Self, Error> {
+        let (commands, receiver) = mpsc::unbounded_channel();
         let (publish_state, state) = watch::channel(ConnectionState::Ready);
         let counters = Arc::new(Counters::default());
+        let timeout = settings.timeout;
         let driver =
             Driver::connect(settings, receiver, Arc::clone(&counters), publish_state).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(driver.run());
         Ok(Self {
-            commands,
-            driver: Mutex::new(tasks),
-            counters,
-            state,
+            shared: Arc::new(Shared {
+                commands,
+                driver: Mutex::new(tasks),
+                counters,
+                state,
+                timeout,
+            }),
         })
     }
 
-    /// Sends a request of plain text, unchanged; [`Client::call_raw`] sends others.
+    /// Calls the servers on a queue: a builder that is awaited.
     ///
-    /// Errors: `DEADLINE_EXCEEDED` after `timeout`; `UNAVAILABLE` if there is no queue or no server on it; the error of the
-    /// server.
-    pub async fn call(
-        &self,
-        text: impl Into<String>,
-        timeout: Duration,
-    ) -> Result<Reply, CallError> {
-        self.call_since(Instant::now(), text, timeout).await
-    }
-
-    /// Like [`Client::call`], for a call that began earlier, for example with connecting: `timeout` counts from `since`.
-    pub async fn call_since(
-        &self,
-        since: Instant,
-        text: impl Into<String>,
-        timeout: Duration,
-    ) -> Result<Reply, CallError> {
-        let body = text.into().into_bytes();
-        check_size(&body)?;
-        let (message, round_trip) = self.send(Payload::Text(body), since, timeout).await?;
-        let (content, trailer) = reply::read(message);
-        match content {
-            Ok(Content { body, content_type }) => Ok(Reply {
-                body,
-                content_type,
-                trailer,
-                round_trip,
-            }),
-            Err(status) => {
-                let left = timeout.saturating_sub(since.elapsed());
-                let status = failure::refused_by_server(status, round_trip, left);
-                Err(CallError { status, trailer })
-            }
-        }
-    }
-
-    /// Sends a request with any body to a service of your own, and returns its reply unchanged.
+    /// `R` is what the reply becomes: [`Json<T>`](crate::Json), [`Text`](crate::Text), [`Bytes`](crate::Bytes), or
+    /// [`Reply`] for everything that is known about it. The body becomes a request likewise.
     ///
-    /// Body, content type and headers are sent unchanged; the client sets all other properties.
-    pub async fn call_raw(&self, request: Message, timeout: Duration) -> Result<Message, Status> {
-        check_size(&request.body)?;
-        let (message, _) = self
-            .send(Payload::Raw(Box::new(request)), Instant::now(), timeout)
-            .await?;
-        Ok(message)
+    /// ```no_run
+    /// # use fibrpc::{Client, Json};
+    /// # use std::time::Duration;
+    /// # async fn example(client: Client) -> Result<(), fibrpc::CallError> {
+    /// let call = client.call::<Json<u64>>("stock", Json("tea"));
+    /// let Json(left) = call.method("count").timeout(Duration::from_secs(1)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - the error of the server, with its details;
+    /// - `DEADLINE_EXCEEDED` if there is no reply in time;
+    /// - `UNAVAILABLE` if there is no queue or no server on it, or no connection: no server works on the request;
+    /// - `UNKNOWN` if the reply is not an `R`, or if the connection was lost after the request had been published and it
+    ///   cannot be repeated.
+    pub fn call<R>(&self, queue: impl Into<Arc<str>>, body: impl IntoBody) -> Call<R> {
+        Call::new(&self.shared, queue.into(), body)
     }
 
-    /// Checks that a server replies: like a call, but nothing is computed.
+    /// Checks that a server on the queue replies: like a call, but nothing is computed.
     ///
     /// Any reply counts; without a reply, fails as [`Client::call`] does.
-    pub async fn ping(&self, timeout: Duration) -> Result<Pong, Status> {
-        self.ping_since(Instant::now(), timeout).await
+    pub async fn ping(
+        &self,
+        queue: impl Into<Arc<str>>,
+        timeout: Duration,
+    ) -> Result<Pong, Status> {
+        self.ping_since(Instant::now(), queue, timeout).await
     }
 
     /// Like [`Client::ping`], for a ping that began earlier, for example with connecting: `timeout` counts from `since`.
-    pub async fn ping_since(&self, since: Instant, timeout: Duration) -> Result<Pong, Status> {
-        let (message, round_trip) = self.send(Payload::Ping, since, timeout).await?;
+    pub async fn ping_since(
+        &self,
+        since: Instant,
+        queue: impl Into<Arc<str>>,
+        timeout: Duration,
+    ) -> Result<Pong, Status> {
+        let queue = queue.into();
+        let request = check_queue(&queue).map(|()| (queue, Payload::Ping));
+        let shared = Arc::clone(&self.shared);
+        let (message, round_trip) = Exchange::new(shared, request, timeout, Some(since)).await?;
         Ok(Pong {
             round_trip,
             from: message.into(),
@@ -190,43 +190,32 @@ impl Client {
 
     /// The counters.
     pub fn stats(&self) -> Stats {
-        self.counters.stats()
+        self.shared.counters.stats()
     }
 
     /// The state of the connection.
     pub fn state(&self) -> ConnectionState {
-        self.state.borrow().clone()
+        self.shared.state.borrow().clone()
     }
 
     /// Ends waiting calls with `UNAVAILABLE`, closes the connection and joins the driver. A second call does nothing.
     pub async fn close(&self) {
         // An error means that the driver has ended already.
-        let _ = self.commands.send(Command::Close).await;
-        while self.driver.lock().await.join_next().await.is_some() {}
-    }
-
-    async fn send(&self, payload: Payload, since: Instant, timeout: Duration) -> Outcome {
-        let (sender, outcome) = oneshot::channel();
-        let deadline = since.checked_add(timeout).unwrap_or(since + FOREVER);
-        let command = Command::Call(deadline, Call::new(payload, timeout, sender));
-        if self.commands.send(command).await.is_err() {
-            return Err(failure::closed());
-        }
-        // If the driver is dropped, the request may have been published already.
-        let dropped = || failure::as_far_as_known(&failure::closed(), true);
-        outcome.await.unwrap_or_else(|_| Err(dropped()))
+        let _ = self.shared.commands.send(Command::Close);
+        let mut driver = self.shared.driver.lock().await;
+        while driver.join_next().await.is_some() {}
     }
 }
 
-fn check_size(body: &[u8]) -> Result<(), Status> {
-    if body.len() <= MAX_BODY {
-        return Ok(());
+impl Builder {
+    /// Connects, trying every broker once, each within its time limit.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::connect`]; what is wrong with the settings is `INVALID_ARGUMENT`, all of it in one line.
+    pub async fn connect(self) -> Result<Client, Status> {
+        Ok(Client::open(self.settings()?).await?)
     }
-    let message = format!(
-        "the request body has {} bytes; the limit is {MAX_BODY}",
-        body.len()
-    );
-    Err(Status::new(Code::OutOfRange, message))
 }
 
 impl From<Error> for Status {

@@ -3,7 +3,7 @@
 //! Owns a connection of its own. Each query opens channels of its own, since the broker closes a channel on which something
 //! was refused. If the broker shows no server and another broker does, the monitor moves to that one.
 
-use super::call::expiration;
+use super::pending::expiration;
 use super::session::{CLOSE_TIMEOUT, REPLY_TO};
 use super::settings::Settings;
 use super::state::ConnectionState;
@@ -39,6 +39,7 @@ pub struct Monitor {
     connection: Connection,
     endpoints: Endpoints,
     settings: Settings,
+    queue: String,
 }
 
 /// A queue and its servers.
@@ -82,8 +83,8 @@ impl Overview {
 }
 
 impl Monitor {
-    /// Connects as [`Client::connect`](super::Client::connect) does, with the same errors.
-    pub async fn connect(settings: &Settings) -> Result<Self, Error> {
+    /// Connects as a client does, with the same errors.
+    pub async fn connect(settings: &Settings, queue: &str) -> Result<Self, Error> {
         let mut endpoints = Endpoints::new(&settings.broker.url);
         let operation = settings.broker.confirm_timeout;
         let open = async |url| settings.open(&url, operation).await;
@@ -94,6 +95,7 @@ impl Monitor {
             connection,
             endpoints,
             settings: settings.clone(),
+            queue: queue.to_owned(),
         })
     }
 
@@ -115,7 +117,7 @@ impl Monitor {
         let now = Instant::now();
         let deadline = (Instant::from_std(since) + limit).max(now + MIN_LIMIT);
         let settings = &self.settings;
-        let queue = settings.queue.as_str();
+        let queue = self.queue.as_str();
         let seen = query(&mut self.connection, queue, limit, deadline).await;
         if seen.as_ref().is_ok_and(Overview::shows_servers) {
             return seen;
@@ -158,7 +160,7 @@ async fn query(
     let reports = REPORTS.min(left / 2);
     let checking = presence::check(
         connection.channels(),
-        queue.to_owned(),
+        queue.into(),
         presence::AGREEMENT,
         deadline.checked_sub(reports),
     );

@@ -36,13 +36,13 @@ impl From<Message> for Answerer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::call::Payload;
+    use crate::client::pending::Payload;
     use crate::protocol::control::pong;
     use crate::protocol::{Properties, Request};
 
     #[test]
     fn the_reply_shows_who_replied() {
-        let ping = Payload::Ping.message(b"id", Duration::from_secs(1));
+        let ping = Payload::Ping.message(b"id", Duration::from_secs(1), false);
         let report = Report {
             instance: "blue".into(),
             ..Report::default()

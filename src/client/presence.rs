@@ -6,7 +6,9 @@
 //! that took as long as that limit do not count.
 
 use crate::broker::{Channels, Error, Kind, QueueStatus};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
 /// For how long checks have to agree that there is no server.
@@ -56,7 +58,7 @@ impl Agreement {
 }
 
 /// Checks once, on a channel of its own, since the broker closes the channel if there is no queue.
-pub(super) async fn check_once(channels: Channels, queue: String) -> Check {
+pub(super) async fn check_once(channels: Channels, queue: Arc<str>) -> Check {
     let began = Instant::now();
     let channel = match channels.open(true).await {
         Ok((channel, _)) => channel,
@@ -79,13 +81,37 @@ pub(super) async fn check_once(channels: Channels, queue: String) -> Check {
 /// Checks until the result is certain, once if there is a server. If that is not so by `until`, the last check counts.
 pub(super) async fn check(
     channels: Channels,
-    queue: String,
+    queue: Arc<str>,
+    agreement: Duration,
+    until: Option<Instant>,
+) -> Result<QueueStatus, Error> {
+    let once = || check_once(channels.clone(), Arc::clone(&queue));
+    check_by(once, agreement, until).await
+}
+
+/// Checks until the result is certain, while others do likewise: no more than `turns` allows have a channel at a time.
+pub(super) async fn check_in_turn(
+    channels: Channels,
+    queue: Arc<str>,
+    agreement: Duration,
+    turns: Arc<Semaphore>,
+) -> Result<QueueStatus, Error> {
+    let once = || async {
+        // Never closed.
+        let _turn = turns.acquire().await;
+        check_once(channels.clone(), Arc::clone(&queue)).await
+    };
+    check_by(once, agreement, None).await
+}
+
+async fn check_by<F: Future<Output = Check>>(
+    once: impl Fn() -> F,
     agreement: Duration,
     until: Option<Instant>,
 ) -> Result<QueueStatus, Error> {
     let mut agreed = Agreement::default();
     loop {
-        let check = check_once(channels.clone(), queue.clone()).await;
+        let check = once().await;
         let now = Instant::now();
         let next = now + CHECK_INTERVAL;
         if agreed.add(&check, now, agreement) || until.is_some_and(|until| next >= until) {

@@ -191,7 +191,7 @@ pub async fn close(connection: Connection) {
 async fn inspect_queue(connection: &Connection, queue: &Queue, limit: Duration) -> QueueReport {
     let check = presence::check(
         connection.channels(),
-        queue.name.clone(),
+        queue.name.as_str().into(),
         presence::AGREEMENT,
         Some(Instant::now() + limit),
     );

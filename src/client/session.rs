@@ -11,9 +11,14 @@ use crate::broker::{
 };
 use crate::config::BrokerUrl;
 use crate::protocol::Message;
+use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, OptionFuture};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use std::collections::HashSet;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// The pseudo queue of direct reply-to. Requests name it; the broker replaces it with a real address.
@@ -21,6 +26,9 @@ pub(super) const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 /// How long to wait for the broker to confirm the close, which has been sent by then.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// How many checks of queues have a channel at a time: a connection has few channels.
+const MAX_CHECKS: usize = 8;
 
 /// An event on the connection.
 #[derive(Debug)]
@@ -31,8 +39,8 @@ pub(super) enum SessionEvent {
     Refused(Uuid),
     /// The broker returned a request as unroutable.
     Returned(Returned),
-    /// The result of [`Session::start_check`].
-    Checked(Result<QueueStatus, Error>),
+    /// The result of [`Session::start_check`] for this queue.
+    Checked(Arc<str>, Result<QueueStatus, Error>),
     /// The broker stops reading from the connection; its reason.
     Blocked(String),
     /// It reads again.
@@ -40,6 +48,9 @@ pub(super) enum SessionEvent {
     /// The connection or the channel is lost.
     Lost(Error),
 }
+
+/// The result of a check, and the queue that it is about.
+type Checked = (Arc<str>, Result<QueueStatus, Error>);
 
 /// A connection that is ready for requests.
 pub(super) struct Session {
@@ -52,17 +63,22 @@ pub(super) struct Session {
     unconfirmed: Unconfirmed<Uuid>,
     /// Whether the broker has accepted any request.
     accepted: bool,
+    /// The highest number that was confirmed.
+    confirmed: u64,
     /// Requests that the broker has just refused, to be reported.
     refused: Vec<Uuid>,
-    check: Option<BoxFuture<'static, Result<QueueStatus, Error>>>,
+    checks: FuturesUnordered<BoxFuture<'static, Checked>>,
+    /// The queues that are being checked.
+    checked: HashSet<Arc<str>>,
+    turns: Arc<Semaphore>,
 }
 
 impl Session {
-    /// Connects and prepares the channel; with `check`, also checks the queue once, in the same round trips.
+    /// Connects and prepares the channel; also checks this queue once, in the same round trips.
     pub(super) async fn open(
         url: BrokerUrl,
         settings: &Settings,
-        check: bool,
+        check: Option<&Arc<str>>,
     ) -> Result<(Box<Self>, Option<Check>), Error> {
         let limit = settings.broker.confirm_timeout;
         let connection = settings.open(&url, limit).await?;
@@ -77,8 +93,8 @@ impl Session {
             selected.transpose()?;
             Ok::<_, Error>((channel, mailbox, replies?))
         };
-        let check_once = || presence::check_once(connection.channels(), settings.queue.clone());
-        let (ready, check) = tokio::join!(ready, OptionFuture::from(check.then(check_once)));
+        let check_once = |queue| presence::check_once(connection.channels(), Arc::clone(queue));
+        let (ready, check) = tokio::join!(ready, OptionFuture::from(check.map(check_once)));
         let (channel, mailbox, replies) = ready?;
         let session = Self {
             connection,
@@ -88,8 +104,11 @@ impl Session {
             confirms,
             unconfirmed: Unconfirmed::default(),
             accepted: false,
+            confirmed: 0,
             refused: Vec::new(),
-            check: None,
+            checks: FuturesUnordered::new(),
+            checked: HashSet::new(),
+            turns: Arc::new(Semaphore::new(MAX_CHECKS)),
         };
         Ok((Box::new(session), check))
     }
@@ -108,12 +127,15 @@ impl Session {
         Ok(number)
     }
 
-    /// Starts to check whether the queue is served, unless a check is in progress.
-    pub(super) fn start_check(&mut self, queue: &str, agreement: Duration) {
-        if self.check.is_none() {
-            let check = presence::check(self.channels(), queue.to_owned(), agreement, None);
-            self.check = Some(Box::pin(check));
+    /// Starts to check whether a queue is served, unless a check of it is in progress.
+    pub(super) fn start_check(&mut self, queue: &Arc<str>, agreement: Duration) {
+        if !self.checked.insert(Arc::clone(queue)) {
+            return;
         }
+        let (queue, turns) = (Arc::clone(queue), Arc::clone(&self.turns));
+        let check = presence::check_in_turn(self.channels(), Arc::clone(&queue), agreement, turns);
+        self.checks
+            .push(Box::pin(check.map(|result| (queue, result))));
     }
 
     /// Opens further channels of the connection.
@@ -136,6 +158,11 @@ impl Session {
         self.accepted
     }
 
+    /// Whether a request was confirmed that was published after the one with this number.
+    pub(super) fn has_confirmed_after(&self, number: u64) -> bool {
+        self.confirmed > number
+    }
+
     /// The request that has waited longest for its confirm.
     pub(super) fn oldest_unconfirmed(&self) -> Option<Uuid> {
         self.unconfirmed.iter().next().copied()
@@ -151,7 +178,10 @@ impl Session {
             let arrival = tokio::select! {
                 biased;
                 arrival = self.mailbox.next() => arrival,
-                result = finish(&mut self.check) => return SessionEvent::Checked(result),
+                Some((queue, result)) = self.checks.next(), if !self.checks.is_empty() => {
+                    self.checked.remove(&queue);
+                    return SessionEvent::Checked(queue, result);
+                }
                 event = self.connection.event() => return match event {
                     ConnectionEvent::Blocked(reason) => SessionEvent::Blocked(reason),
                     ConnectionEvent::Unblocked => SessionEvent::Unblocked,
@@ -188,6 +218,7 @@ impl Session {
                 taken,
             } => {
                 self.accepted |= taken;
+                self.confirmed = self.confirmed.max(number);
                 while let Some(id) = self.unconfirmed.confirm(number, multiple) {
                     if !taken {
                         self.refused.push(id);

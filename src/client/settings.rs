@@ -1,16 +1,19 @@
-//! [`Settings`]: how a client reaches its server.
+//! [`Settings`]: how a client reaches its broker.
 
 use crate::broker::{Connection, Error, Options};
 use crate::config::{self, BrokerUrl, Config};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// How a client reaches its server.
+/// How a client reaches its broker.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The broker.
     pub broker: config::Broker,
-    /// The request queue.
-    pub queue: String,
+    /// The queue to check when connecting, so that the first call of it need not wait for that.
+    pub queue: Option<Arc<str>>,
+    /// The timeout of calls that state none.
+    pub timeout: Duration,
     /// The connection's name, as the broker shows it.
     pub name: String,
     /// Whether calls wait for a broker, a queue and a server until their deadline, even if the broker refuses the client
@@ -19,7 +22,7 @@ pub struct Settings {
     pub wait_for_server: bool,
     /// The time limit for the first connection, over all brokers; `None`: `broker.connect_timeout` for each.
     pub connect_limit: Option<Duration>,
-    /// Whether requests of text are as plain as those of the tutorial's clients, without an expiration and without
+    /// Whether requests are as plain as those of the tutorial's clients, without an expiration and without
     /// publisher confirms, which saves the broker much of its work. A request that the broker refuses (full queue) then
     /// fails at its deadline, like a lost one.
     pub plain: bool,
@@ -30,7 +33,8 @@ impl Settings {
     pub fn new(config: &Config) -> Self {
         Self {
             broker: config.broker.clone(),
-            queue: config.queue.name.clone(),
+            queue: Some(config.queue.name.as_str().into()),
+            timeout: config.client.timeout,
             name: format!("fibrpc {}", std::process::id()),
             wait_for_server: false,
             connect_limit: None,

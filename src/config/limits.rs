@@ -2,6 +2,7 @@
 
 use super::keys::Config;
 use super::problem::Problem;
+use std::path::{Path, PathBuf};
 
 /// Every value that a file could not have set, except for the broker's URLs, which are valid by their type.
 pub fn outside_limits(config: &Config) -> Vec<Problem> {
@@ -18,6 +19,11 @@ pub fn outside_limits(config: &Config) -> Vec<Problem> {
             )))
         })
         .collect()
+}
+
+/// A file's path from a program, as the keys take it. An empty one stays as it is, and is refused by [`outside_limits`].
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]

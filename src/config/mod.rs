@@ -47,7 +47,7 @@ pub use fault::Fault;
 pub use file::{BYTE_ORDER_MARK, ReadError, is_utf16, read_file};
 pub use keys::{Broker, Client, Config, Log, Queue, Reconnect, Server, Service, Tls};
 pub use keys::{Key, Keys, Reload, ServiceNumber};
-pub use limits::outside_limits;
+pub use limits::{absolute, outside_limits};
 #[cfg(feature = "process")]
 pub use load::{Overrides, Program, load, load_from};
 #[cfg(feature = "process")]

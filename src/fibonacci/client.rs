@@ -1,12 +1,14 @@
 //! Asking for a number: a call whose reply is an integer. Holds no state.
 
 use super::value;
-use crate::client::{CallError, Client};
+use crate::client::{CallError, FromReply, Reply};
 use crate::protocol::Format;
 use crate::protocol::reply::Trailer;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// The reply to a call for a number.
+/// The reply to a call for a number: `client.call::<Number>(queue, "30")`. The server validates the request.
+///
+/// Anything that is neither an integer nor an error is `UNKNOWN`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Number {
     /// An integer of any size: decimal digits, perhaps with a sign.
@@ -17,35 +19,22 @@ pub struct Number {
     pub round_trip: Duration,
 }
 
-/// Asks for the `n`-th number. The server validates `n`, which is sent unchanged.
-///
-/// Errors: those of [`Client::call`]; `UNKNOWN` if the reply is neither an integer nor an error.
-pub async fn call(
-    client: &Client,
-    n: impl Into<String>,
-    timeout: Duration,
-) -> Result<Number, CallError> {
-    call_since(client, Instant::now(), n, timeout).await
-}
-
-/// Like [`call`], for a call that began earlier, for example with connecting: `timeout` counts from `since`.
-pub async fn call_since(
-    client: &Client,
-    since: Instant,
-    n: impl Into<String>,
-    timeout: Duration,
-) -> Result<Number, CallError> {
-    let reply = client.call_since(since, n.into(), timeout).await?;
-    let format = Format::of(reply.content_type.as_deref());
-    match value::read(reply.body, format) {
-        Ok(value) => Ok(Number {
-            value,
-            trailer: reply.trailer,
-            round_trip: reply.round_trip,
-        }),
-        Err(status) => Err(CallError {
-            status,
-            trailer: reply.trailer,
-        }),
+impl FromReply for Number {
+    fn from_reply(reply: Reply) -> Result<Self, CallError> {
+        let format = Format::of(reply.content_type());
+        let Reply {
+            body,
+            trailer,
+            round_trip,
+            ..
+        } = reply;
+        match value::read(body, format) {
+            Ok(value) => Ok(Self {
+                value,
+                trailer,
+                round_trip,
+            }),
+            Err(status) => Err(CallError::of_server(status, trailer)),
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::launch::{self, Handle};
 use super::methods::IntoMethods;
 use super::state::{Outcome, Stop};
-use crate::config::{BrokerUrl, Config, Problem, outside_limits};
+use crate::config::{BrokerUrl, Config, Problem, absolute, outside_limits};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -246,11 +246,6 @@ impl fmt::Display for BuildError {
 }
 
 impl std::error::Error for BuildError {}
-
-/// The path, relative to the present working directory. An empty one stays as it is, and is refused later.
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
 
 #[cfg(test)]
 mod tests;

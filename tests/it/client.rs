@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use fibrpc::client::{self, Client};
-use fibrpc::config::Config;
-use fibrpc::config::load::{Overrides, Program, load};
-use fibrpc::protocol::Code;
+use fibrpc::{Client, Code, Text};
 
 use crate::call::{Server, assert_fails, fibrpc};
 use crate::support::wire::{self, Declare, properties::value};
@@ -96,15 +93,7 @@ fn a_full_queue_is_named() {
     );
 }
 
-pub fn library(broker: &Broker, vhost: &str) -> client::Settings {
-    let values = vec![("broker.url", broker.url(vhost).into())];
-    let overrides = Overrides {
-        values,
-        ..Overrides::default()
-    };
-    let config: Config = load(Program::Client, &overrides).unwrap().config;
-    client::Settings::new(&config)
-}
+const QUEUE: &str = "rpc_queue";
 
 #[test]
 fn late_and_duplicate_replies_are_dropped_and_counted() {
@@ -116,12 +105,11 @@ fn late_and_duplicate_replies_are_dropped_and_counted() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let client = Client::connect(library(broker, &vhost)).await.unwrap();
-        let late = client
-            .call("1", Duration::from_millis(300))
-            .await
-            .unwrap_err();
-        assert_eq!(late.status.code(), Code::DeadlineExceeded);
+        let client = Client::connect(&broker.url(&vhost)).await.unwrap();
+        let late = client.call::<Text>(QUEUE, "1");
+        let late = late.timeout(Duration::from_millis(300)).await.unwrap_err();
+        assert_eq!(late.code(), Code::DeadlineExceeded);
+        assert!(!late.is_from_server());
         let serve = tokio::task::spawn_blocking(move || {
             let late = server.request();
             server.reply(&late, b"7");
@@ -132,7 +120,8 @@ fn late_and_duplicate_replies_are_dropped_and_counted() {
             server.reply(&request, b"2");
         });
         for (n, value) in [("2", "1"), ("3", "2")] {
-            assert_eq!(client.call(n, SOON).await.unwrap().body, value.as_bytes());
+            let Text(reply) = client.call(QUEUE, n).timeout(SOON).await.unwrap();
+            assert_eq!(reply, value);
         }
         serve.await.unwrap();
         let stats = client.stats();
@@ -141,8 +130,8 @@ fn late_and_duplicate_replies_are_dropped_and_counted() {
             (3, 2, 2)
         );
         client.close().await;
-        let closed = client.call("1", SOON).await.unwrap_err();
-        assert_eq!(closed.status.code(), Code::Unavailable);
+        let closed = client.call::<Text>(QUEUE, "1").await.unwrap_err();
+        assert_eq!(closed.code(), Code::Unavailable);
         client.close().await;
     });
 }
@@ -157,15 +146,15 @@ fn a_plain_request_says_no_more_than_the_tutorials() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let mut settings = library(broker, &vhost);
-        settings.plain = true;
-        let client = Client::connect(settings).await.unwrap();
+        let builder = Client::builder(&broker.url(&vhost)).plain(true);
+        let client = builder.timeout(SOON).connect().await.unwrap();
         let serve = tokio::task::spawn_blocking(move || {
             let request = server.request();
             server.reply(&request, b"55");
             (request, server)
         });
-        assert_eq!(client.call("10", SOON).await.unwrap().body, b"55");
+        let Text(reply) = client.call(QUEUE, "10").await.unwrap();
+        assert_eq!(reply, "55");
         let (request, server) = serve.await.unwrap();
         let mut properties = request.properties;
         assert!(properties.correlation_id.take().is_some());
@@ -180,8 +169,8 @@ fn a_plain_request_says_no_more_than_the_tutorials() {
         until(SOON, "the queue's end", || {
             broker.depth(&vhost, "rpc_queue").is_none().then_some(())
         });
-        let gone = client.call("10", SOON).await.unwrap_err();
-        assert!(gone.status.message().starts_with("no queue "), "{gone}");
+        let gone = client.call::<Text>(QUEUE, "10").await.unwrap_err();
+        assert!(gone.status().message().starts_with("no queue "), "{gone}");
         client.close().await;
     });
 }
@@ -197,15 +186,19 @@ fn a_server_that_goes_and_comes_is_noticed_by_a_client_that_stays() {
         .build()
         .unwrap();
     let client = runtime
-        .block_on(Client::connect(library(broker, &vhost)))
+        .block_on(Client::connect(&broker.url(&vhost)))
         .unwrap();
     // A short timeout, since a server is trusted to be there for a moment after its last sign.
-    let call = || runtime.block_on(client.call("10", Duration::from_millis(200)));
+    let call = || {
+        let call = client.call::<Text>(QUEUE, "10");
+        let call = call.timeout(Duration::from_millis(200));
+        runtime.block_on(call.into_future())
+    };
     let no_server = |message: &str| message.starts_with("no server on queue");
     let gone = |what| {
         until(SOON, what, || {
             let error = call().unwrap_err();
-            no_server(error.status.message()).then_some(())
+            no_server(error.status().message()).then_some(())
         });
     };
     gone("no server yet");
@@ -214,16 +207,20 @@ fn a_server_that_goes_and_comes_is_noticed_by_a_client_that_stays() {
         let answered = until(SOON, "a request", || {
             call()
                 .err()
-                .filter(|error| !no_server(error.status.message()))
+                .filter(|error| !no_server(error.status().message()))
         });
-        assert_eq!(answered.status.code(), Code::DeadlineExceeded);
+        assert_eq!(answered.code(), Code::DeadlineExceeded);
         keeper.cancel(&tag).unwrap();
         gone("no server any more");
     }
     keeper.delete("rpc_queue").unwrap();
     until(SOON, "no queue any more", || {
         let error = call().unwrap_err();
-        error.status.message().starts_with("no queue").then_some(())
+        error
+            .status()
+            .message()
+            .starts_with("no queue")
+            .then_some(())
     });
     assert_eq!(client.stats().lost, 0, "looking costs no connection");
     runtime.block_on(client.close());

@@ -4,11 +4,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use fibrpc::client::Client;
-use fibrpc::protocol::Code;
+use fibrpc::{Client, Code, Text};
 
 use crate::call::{assert_fails, fibrpc};
-use crate::client::library;
 use crate::faults::times;
 use crate::support::proxy::Side;
 use crate::support::proxy::answer::{
@@ -350,20 +348,24 @@ fn what_was_published_before_is_not_called_unavailable() {
         .enable_all()
         .build()
         .unwrap();
-    let mut settings = library(broker, &vhost);
-    settings.broker.reconnect.max = Duration::from_millis(500);
-    let client = runtime.block_on(Client::connect(settings)).unwrap();
+    let half = Duration::from_millis(500);
+    let builder = Client::builder(&broker.url(&vhost)).reconnect(half, half);
+    let client = runtime.block_on(builder.timeout(10 * SOON).connect());
+    let client = client.unwrap();
+    let call = |body| client.call::<Text>("rpc_queue", body).into_future();
     let failure = std::thread::scope(|scope| {
         scope.spawn(|| {
             assert_eq!(server.request().body, b"30");
             // The queue is deleted with its server.
             assert_eq!(broker.close_connections(&vhost), 2);
         });
-        let failed = runtime.block_on(client.call("30", 10 * SOON));
-        failed.unwrap_err().status
+        runtime.block_on(call("30")).unwrap_err()
     });
     assert_eq!(failure.code(), Code::Unknown, "{failure}");
-    assert!(failure.message().starts_with("no queue"), "{failure}");
+    assert!(
+        failure.status().message().starts_with("no queue"),
+        "{failure}"
+    );
 
     let mut server = crate::call::Server::start(broker, &vhost);
     let (asked, ask) = tokio::sync::oneshot::channel();
@@ -376,14 +378,10 @@ fn what_was_published_before_is_not_called_unavailable() {
             ask.await.unwrap();
             client.close().await;
         };
-        let call = client.call("31", 10 * SOON);
-        let (outcome, ()) = runtime.block_on(async { tokio::join!(call, closed) });
-        outcome.unwrap_err().status
+        let (outcome, ()) = runtime.block_on(async { tokio::join!(call("31"), closed) });
+        outcome.unwrap_err()
     });
     assert_eq!(failure.code(), Code::Unknown, "{failure}");
-    let failure = runtime
-        .block_on(client.call("32", SOON))
-        .unwrap_err()
-        .status;
+    let failure = runtime.block_on(call("32")).unwrap_err();
     assert_eq!(failure.code(), Code::Unavailable, "{failure}");
 }

@@ -7,11 +7,12 @@ use super::schedule::{Due, Pace, Schedule};
 use super::tally::{Ended, Tally};
 use crate::cli::output::Output;
 use crate::client::Client;
-use crate::fibonacci;
+use crate::fibonacci::client::Number;
 use fastrand::Rng;
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,7 @@ const TICK: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Generator<'a> {
     pub(super) clients: &'a [Client],
+    pub(super) queue: Arc<str>,
     pub(super) mix: &'a Mix,
     pub(super) pace: Pace,
     /// The maximum in flight.
@@ -108,7 +110,10 @@ impl Generator<'_> {
     }
 
     async fn call(&self, client: &Client, n: u64, due: Due) -> Ended {
-        let outcome = fibonacci::client::call(client, n.to_string(), self.timeout).await;
+        let outcome = client
+            .call::<Number>(Arc::clone(&self.queue), n.to_string())
+            .timeout(self.timeout)
+            .await;
         let at = Instant::now();
         if outcome.is_err() && self.pace.rate.is_none() {
             Box::pin(tokio::time::sleep(REST)).await;

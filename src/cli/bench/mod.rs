@@ -16,14 +16,15 @@ mod tally;
 mod units;
 
 use super::common::{Common, DEFAULT_N, duration, interval};
-use super::connect::{Failed, Notice, connect, settings};
+use super::connect::{Failed, Notice, connect, queue, settings};
 use super::exit;
 use super::help::examples;
 use super::output::{Output, Style, complain, line_of, not_written};
 use super::progress::{self, Progress};
 use crate::client::Client;
 use crate::config::Config;
-use crate::fibonacci;
+use crate::fibonacci::client::Number;
+use crate::protocol::Status;
 use crate::stdio;
 use crate::text;
 use assertion::Assertion;
@@ -32,6 +33,7 @@ use json::JsonReport;
 use load::Generator;
 use mix::Mix;
 use schedule::Pace;
+use std::sync::Arc;
 use std::time::Duration;
 use summary::{Clients, Load, Summary};
 use tally::Tally;
@@ -165,6 +167,7 @@ pub(super) async fn run(
     let mut tally = Tally::new();
     let generator = Generator {
         clients: &clients,
+        queue: queue(config),
         mix: &flags.n,
         pace: flags.pace(),
         in_flight: flags.in_flight(),
@@ -204,6 +207,7 @@ async fn get_ready(
 ) -> Result<Vec<Client>, Failed> {
     let timeout = config.client.timeout;
     let n = flags.n.pick(&mut fastrand::Rng::with_seed(0)).to_string();
+    let queue = queue(config);
     let mut clients = Vec::with_capacity(flags.connections);
     for _ in 0..flags.connections {
         let mut settings = settings(config);
@@ -216,10 +220,10 @@ async fn get_ready(
                 text::duration(timeout)
             )
         };
-        let answer = notice
-            .after_patience(fibonacci::client::call(&client, &*n, timeout), waiting)
-            .await;
-        answer.map_err(|error| error.status)?;
+        let calling = client.call::<Number>(Arc::clone(&queue), &*n);
+        let calling = calling.timeout(timeout).into_future();
+        let answer = notice.after_patience(calling, waiting).await;
+        answer.map_err(Status::from)?;
         clients.push(client);
     }
     Ok(clients)

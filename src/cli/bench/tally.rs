@@ -120,7 +120,8 @@ impl Tally {
                 let message = format!("the reply for {n} is another number");
                 (Code::Unknown, WRONG_VALUE, message)
             }
-            Err(CallError { status, .. }) => {
+            Err(error) => {
+                let status = error.status();
                 if status.code() == Code::DeadlineExceeded {
                     self.took(at - due.at);
                 }

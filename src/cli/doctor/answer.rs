@@ -41,7 +41,7 @@ pub(super) fn answer(outcome: &Result<Number, CallError>) -> Finding {
             format!("{n} gives {value:.20}, not {right}"),
             "another kind of server is on the queue; check queue.name",
         ),
-        Err(error) => failed(Check::Answer, &error.status),
+        Err(error) => failed(Check::Answer, error.status()),
     }
 }
 

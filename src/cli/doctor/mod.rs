@@ -24,10 +24,11 @@ use crate::broker::clock::unix_ms;
 use crate::client::probe::{self, ConnectReport};
 use crate::client::{Client, Settings};
 use crate::config::{BrokerUrl, Config, Loaded, Problem, Program, load};
-use crate::fibonacci;
+use crate::fibonacci::client::Number;
 use crate::stdio;
 use finding::{Check, Finding, Verdict, skipped};
 use futures_util::future::join_all;
+use std::sync::Arc;
 use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
 
@@ -177,13 +178,14 @@ async fn ask(
     settings: Settings,
 ) -> Result<(), Closed> {
     let timeout = config.client.timeout;
-    let client = match Client::connect(settings).await {
+    let queue = connect::queue(config);
+    let client = match Client::open(settings).await {
         Ok(client) => client,
         Err(error) => return report.add([Check::Ping.failed(&error.message)]).await,
     };
     let waiting = || format!("waiting for a reply from queue {:?}", config.queue.name);
     let pong = Notice::new(common)
-        .after_patience(client.ping(timeout), waiting)
+        .after_patience(client.ping(Arc::clone(&queue), timeout), waiting)
         .await;
     let received_ms = unix_ms();
     let mut findings = vec![answer::ping(&pong)];
@@ -192,7 +194,8 @@ async fn ask(
     }
     report.add(findings).await?;
     if pong.is_ok() {
-        let calling = fibonacci::client::call(&client, answer::QUESTION.0, timeout);
+        let calling = client.call::<Number>(queue, answer::QUESTION.0);
+        let calling = calling.timeout(timeout).into_future();
         let reply = Notice::new(common).after_patience(calling, waiting).await;
         report.add([answer::answer(&reply)]).await?;
     }

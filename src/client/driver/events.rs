@@ -2,12 +2,13 @@
 
 use super::calls::Driver;
 use crate::broker::{Error, Returned};
-use crate::client::call::Stage;
 use crate::client::connector::ConnectorEvent;
 use crate::client::failure;
+use crate::client::pending::Stage;
 use crate::client::session::SessionEvent;
 use crate::client::state::{ConnectionState, count};
 use crate::protocol::Message;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -30,17 +31,13 @@ impl Driver {
                 self.wait_for_server_until = Some(Instant::now() + grace);
                 self.on_connected();
             }
-            ConnectorEvent::Moved => {
+            ConnectorEvent::Moved(queue) => {
                 tracing::info!("moved to another broker, which serves the queue");
                 self.on_connected();
-                self.learn(Ok(()));
+                self.learn(&queue, Ok(()));
             }
             ConnectorEvent::Failed(error) => self.on_connect_failed(&error),
-            ConnectorEvent::NotFound => {
-                if let Some((_, status)) = &self.unserved {
-                    self.fail_held(status.clone());
-                }
-            }
+            ConnectorEvent::NotFound => self.search_has_failed(),
         }
     }
 
@@ -49,8 +46,8 @@ impl Driver {
             SessionEvent::Reply(message) => self.on_reply(message),
             SessionEvent::Refused(id) => self.on_refused(id),
             SessionEvent::Returned(returned) => self.on_returned(&returned),
-            SessionEvent::Checked(result) => {
-                self.learn(failure::availability(&self.settings.queue, result));
+            SessionEvent::Checked(queue, result) => {
+                self.learn(&queue, failure::availability(&queue, result));
             }
             SessionEvent::Blocked(reason) => {
                 tracing::warn!(reason, "blocked by the broker");
@@ -69,7 +66,10 @@ impl Driver {
         let id = properties.correlation_id.as_deref().and_then(parse);
         let Some(call) = id.and_then(|id| self.calls.remove(id)) else {
             tracing::debug!(?id, "dropped a reply to no waiting call");
-            return count(&self.counters.unexpected);
+            if !self.is_unwanted() {
+                count(&self.counters.unexpected);
+            }
+            return;
         };
         let now = Instant::now();
         let since = match call.stage {
@@ -79,7 +79,7 @@ impl Driver {
         count(&self.counters.replies);
         self.connector.reset_backoff();
         self.refused_since = None;
-        self.note_served(now);
+        self.queues.note_served(&call.queue, now);
         call.end(Ok((message, since)));
     }
 
@@ -88,11 +88,10 @@ impl Driver {
     /// (`rabbit_fifo_client:enqueue/3`): another connection may succeed, at once or a moment later.
     fn on_refused(&mut self, id: Uuid) {
         let now = Instant::now();
-        let status = failure::refused(&self.settings.queue);
         let session = self.connector.session();
         if session.is_none_or(|session| session.has_accepted()) {
             self.refused_since = None;
-            return self.end(id, &status);
+            return self.end_refused(id);
         }
         let since = *self.refused_since.get_or_insert(now);
         let [soon, later] = RECONNECT;
@@ -105,7 +104,17 @@ impl Driver {
                 call.stage = Stage::Held;
                 call.exposed = call.exposed.saturating_sub(1);
             }
-            _ => self.end(id, &status),
+            _ => self.end_refused(id),
+        }
+    }
+
+    fn end_refused(&mut self, id: Uuid) {
+        match self.calls.remove(id) {
+            Some(call) => {
+                let status = failure::refused(&call.queue);
+                call.fail(&status);
+            }
+            None => _ = self.is_unwanted(),
         }
     }
 
@@ -120,17 +129,19 @@ impl Driver {
         let now = Instant::now();
         let waits = self.waits_for_server(now);
         let Some((_, call)) = self.calls.get_mut(id) else {
+            self.is_unwanted();
             return;
         };
         call.exposed = call.exposed.saturating_sub(1);
+        let queue = Arc::clone(&call.queue);
         if !waits {
-            return self.end(id, &failure::no_queue(&self.settings.queue));
+            return self.end(id, &failure::no_queue(&queue));
         }
         call.stage = Stage::Returned;
         self.publish_returned_at
             .get_or_insert(now + PUBLISH_RETURNED);
         // The queue may exist but not be available, which the caller is told at the deadline.
-        self.start_check(now);
+        self.start_check(&queue, now);
     }
 
     fn on_lost(&mut self, error: Error) {
@@ -154,8 +165,9 @@ impl Driver {
     /// There is a new session: publishes all waiting calls again.
     fn on_connected(&mut self) {
         self.state.send_replace(ConnectionState::Ready);
-        self.availability = None;
-        self.unserved = None;
+        self.queues.reset();
+        // Replies over the connection before are lost.
+        self.unwanted = 0;
         self.publish_all(|_| true);
     }
 }

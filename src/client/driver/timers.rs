@@ -1,10 +1,11 @@
 //! What a driver does at certain times: end calls whose deadline has passed, publish again, search for another broker.
 
 use super::calls::{Driver, UNCONFIRMED};
-use crate::client::call::Stage;
 use crate::client::late::Late;
+use crate::client::pending::Stage;
 use crate::client::presence::AGREEMENT;
 use crate::client::state::ConnectionState;
+use std::sync::Arc;
 use std::time::Instant;
 
 impl Driver {
@@ -57,12 +58,12 @@ impl Driver {
             let confirmed = (!self.settings.plain)
                 .then(|| session.is_some_and(|session| !session.is_unconfirmed(call.number)));
             let late = Late {
-                queue: &self.settings.queue,
+                queue: &call.queue,
                 timeout: call.timeout,
                 state: &self.state.borrow(),
                 stage: call.stage,
                 confirmed,
-                unserved: self.unserved.as_ref().map(|(_, status)| status),
+                unserved: self.queues.unserved(&call.queue).map(|(_, status)| status),
             };
             let status = late.status();
             call.fail(&status);
@@ -71,8 +72,11 @@ impl Driver {
 
     /// A broker that does not answer checks for this time may be cut off from the queue, while others are not.
     fn search_for_held(&mut self, now: Instant) {
-        if !self.calls.ids(|call| call.stage == Stage::Held).is_empty() {
-            self.connector.search(AGREEMENT);
+        if let Some(call) = self.calls.first(|call| call.stage == Stage::Held) {
+            let queue = Arc::clone(&call.queue);
+            if !self.queues.serves_another(&queue, now) {
+                self.connector.search(&queue, AGREEMENT);
+            }
             self.search_at = Some(now + AGREEMENT);
         }
     }
@@ -91,19 +95,31 @@ impl Driver {
 
     /// A broker that confirms nothing may be cut off from the queue, while others are not.
     fn check_confirms(&mut self, now: Instant) {
-        let session = self.connector.session();
-        let Some(id) = session.and_then(|session| session.oldest_unconfirmed()) else {
+        let Some(session) = self.connector.session() else {
             return;
         };
-        let since = match self.calls.get_mut(id).map(|(_, call)| call.stage) {
-            Some(Stage::Published(since)) => since,
-            // The call has expired unconfirmed.
-            _ => now.checked_sub(UNCONFIRMED).unwrap_or(now),
+        let Some(id) = session.oldest_unconfirmed() else {
+            return;
         };
+        // The call may have expired unconfirmed, or was dropped.
+        let mut since = now.checked_sub(UNCONFIRMED).unwrap_or(now);
+        let mut queue = None;
+        if let Some((_, call)) = self.calls.get_mut(id) {
+            if let Stage::Published(at) = call.stage {
+                since = at;
+            }
+            // Not if it is only this queue whose requests are not confirmed.
+            queue = (!session.has_confirmed_after(call.number)).then(|| Arc::clone(&call.queue));
+        } else if let Some(call) = self.calls.first(|_| true) {
+            queue = Some(Arc::clone(&call.queue));
+        }
         let next = since + UNCONFIRMED;
         let blocked = matches!(*self.state.borrow(), ConnectionState::Blocked(_));
-        if next <= now && !blocked && !self.calls.is_empty() {
-            self.connector.search(AGREEMENT);
+        if let Some(queue) = queue
+            && next <= now
+            && !blocked
+        {
+            self.connector.search(&queue, AGREEMENT);
         }
         self.check_confirms_at = Some(next.max(now + UNCONFIRMED / 2));
     }
