@@ -11,6 +11,7 @@ use crate::support::wire::{Client, Declare, Delivery, Properties};
 use crate::support::{Broker, Daemon, SOON, Settings, until};
 
 use cases::Fate::{Answer, Code, Silence, Value};
+pub use cases::STRANGE_NODE;
 use cases::{CANARY, Case, Fate, addresses, bodies, case, headers::headers, plain, properties};
 
 const QUEUE: &str = "rpc_queue";
@@ -18,9 +19,6 @@ const QUEUE: &str = "rpc_queue";
 /// Processor time that no message may cost, with a good request behind it. (That the daemon waits for
 /// nothing meanwhile is seen by its session, which stays.)
 const MAX_COST: Duration = Duration::from_secs(1);
-
-/// A direct reply-to name as a broker would make it, of a node that is not in the cluster.
-pub const STRANGE_NODE: &str = "amq.rabbitmq.reply-to.g1h2AAlyZXBseUAxMjMAAAAAAAAAAQAAAAI=.AAAA";
 
 /// The daemon, a client that asks good requests, and what was seen so far.
 struct Bench<'a> {

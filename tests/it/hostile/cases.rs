@@ -9,6 +9,9 @@ use Fate::{Answer, Code, Silence, Value};
 /// Somewhere in every hostile message, and never in the log.
 pub const CANARY: &str = "canary-5e1f";
 
+/// A direct reply-to name as a broker would make it, of a node that is not in the cluster.
+pub const STRANGE_NODE: &str = "amq.rabbitmq.reply-to.g1h2AAlyZXBseUAxMjMAAAAAAAAAAQAAAAI=.AAAA";
+
 /// The expected outcome of a message.
 #[derive(Debug, Clone)]
 pub enum Fate {
