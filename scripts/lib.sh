@@ -172,6 +172,11 @@ build_peers() {
 	done
 }
 
+# busy PID: processor time of all threads of a process so far, in nanoseconds.
+busy() {
+	cat "/proc/$1"/task/*/schedstat | awk '{ sum += $1 } END { printf "%.0f\n", sum }'
+}
+
 # median COLUMN: the median of a column of standard input.
 median() {
 	sort -n -k "$1,$1" | awk -v column="$1" '{ value[NR] = $column } END { print value[int((NR + 1) / 2)] }'

@@ -1,7 +1,9 @@
 /* Load generator: keeps IN_FLIGHT requests in flight over direct reply-to until REQUESTS are answered, checks every reply,
  * and prints requests per second, and the median and 99th percentile of the round trip in microseconds.
  *
- * usage: generator PORT QUEUE N IN_FLIGHT REQUESTS SECONDS     (ends at whichever comes first)
+ * usage: generator PORT QUEUE BODY IN_FLIGHT REQUESTS SECONDS [REPLY]     (ends at whichever comes first)
+ *
+ * Body and reply are JSON if the reply is given; else the body is n, and the reply its Fibonacci number.
  */
 #include "common.h"
 
@@ -14,19 +16,23 @@ static int ascending(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-	if (argc != 7)
-		fail("usage: generator PORT QUEUE N IN_FLIGHT REQUESTS SECONDS");
+	if (argc != 7 && argc != 8)
+		fail("usage: generator PORT QUEUE BODY IN_FLIGHT REQUESTS SECONDS [REPLY]");
 
-	const char *queue = argv[2], *n = argv[3];
+	const char *queue = argv[2], *body = argv[3];
 	size_t in_flight = strtoul(argv[4], NULL, 10), requests = strtoul(argv[5], NULL, 10);
 	double limit = atof(argv[6]);
 	amqp_bytes_t reply_to = amqp_cstring_bytes("amq.rabbitmq.reply-to");
 	amqp_connection_state_t connection = open_connection(atoi(argv[1]));
 	double *sent = calloc(requests, sizeof *sent), *took = calloc(requests, sizeof *took);
-	char expected[32];
-	size_t length = (size_t)snprintf(expected, sizeof expected, "%" PRIu64,
-					 fibonacci(strtoull(n, NULL, 10)));
+	char number[32];
+	const char *expected = argc == 8 ? argv[7] : number;
 	size_t asked = 0, answered = 0;
+
+	if (expected == number)
+		snprintf(number, sizeof number, "%" PRIu64, fibonacci(strtoull(body, NULL, 10)));
+
+	size_t length = strlen(expected);
 
 	if (!sent || !took || requests == 0)
 		fail("no requests");
@@ -45,10 +51,15 @@ int main(int argc, char **argv)
 				.correlation_id = amqp_cstring_bytes(id),
 				.reply_to = reply_to,
 			};
+
+			if (argc == 8) {
+				properties._flags |= AMQP_BASIC_CONTENT_TYPE_FLAG;
+				properties.content_type = amqp_cstring_bytes("application/json");
+			}
 			sent[asked++] = now();
 			if (amqp_basic_publish(connection, CHANNEL, amqp_empty_bytes,
 					       amqp_cstring_bytes(queue), 0, 0, &properties,
-					       amqp_cstring_bytes(n)))
+					       amqp_cstring_bytes(body)))
 				fail("cannot publish");
 		}
 		if (asked == answered)
