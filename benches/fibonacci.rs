@@ -10,7 +10,7 @@
 //! `--verify` compares digits instead of times, and `--peak N` prints how much memory one computation takes.
 #![allow(clippy::print_stdout)]
 
-use fibrpc::fibonacci;
+use fibrpc::internals::fibonacci;
 use std::cell::Cell;
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Result, Write};

@@ -5,9 +5,10 @@
 //! three crashes and serves all other requests. Without `STATE_DIRECTORY`, a crash leaves no record, so `abort` is
 //! redelivered until the queue's delivery limit is reached. Reads the configuration of `fibrpcd`.
 
-use fibrpc::config::load::{Overrides, Program, load};
+use fibrpc::internals::config::load::{Overrides, Program, load};
+use fibrpc::internals::server::Configured;
 use fibrpc::protocol::{Answer, Code, Request, Status};
-use fibrpc::server::{Cancel, Cost, Server, Service};
+use fibrpc::server::{Cancel, Cost, Service};
 
 struct Crash;
 
@@ -54,7 +55,7 @@ async fn main() -> Result<(), String> {
             .map(ToString::to_string)
             .unwrap_or_default()
     })?;
-    let (mut server, _handle) = Server::new(Crash, loaded.config);
+    let (mut server, _handle) = Configured::new(Crash, loaded.config);
     if let Some(directory) = std::env::var_os("STATE_DIRECTORY") {
         server = server.with_state_directory(directory.into());
     }

@@ -4,9 +4,10 @@
 //! takes no more requests from the queue than it can begin soon, and leaves the rest to other servers. Reads the
 //! configuration of `fibrpcd`; SIGTERM drains.
 
-use fibrpc::config::load::{Overrides, Program, load};
+use fibrpc::internals::config::load::{Overrides, Program, load};
+use fibrpc::internals::server::Configured;
 use fibrpc::protocol::{Answer, Code, Request, Status};
-use fibrpc::server::{Cancel, Cost, Server, Service, Stop};
+use fibrpc::server::{Cancel, Cost, Service, Stop};
 use futures_util::stream::StreamExt as _;
 use std::time::{Duration, Instant};
 
@@ -57,7 +58,7 @@ async fn main() -> Result<(), String> {
             .map(ToString::to_string)
             .unwrap_or_default()
     })?;
-    let (server, handle) = Server::new(Sleep, loaded.config);
+    let (server, handle) = Configured::new(Sleep, loaded.config);
     let mut signals = signal_hook_tokio::Signals::new([signal_hook::consts::SIGTERM])
         .map_err(|error| error.to_string())?;
     let stopping = async {

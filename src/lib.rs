@@ -1,19 +1,21 @@
-//! RPC over RabbitMQ: a server, a client, and the two programs `fibrpcd` and `fibrpc` around them.
+//! RPC over RabbitMQ (AMQP 0-9-1): a server that runs any function behind a queue, and a client that calls it.
 //!
-//! A [`Server`] answers the requests of a queue with an asynchronous function (see [`handler`]), any other tower service, or a
-//! computation (see [`server::Service`]). It acknowledges a request only after the
-//! reply is confirmed, reconnects if the broker fails, and drains on shutdown. A [`Client`] keeps many calls in
-//! flight on one channel, to any queue, each with a deadline. The protocol is a superset of RabbitMQ's RPC tutorial; `PROTOCOL.md` specifies
-//! it.
+//! Services and callers need not know each other: a queue is between them, any number of servers share it, and the broker
+//! holds requests while there is none. The two programs `fibrpcd` and `fibrpc` are made of this crate.
+//!
+//! # Example
+//!
+//! A service of one's own types. [`handler`] makes a service of an asynchronous function, whose arguments are
+//! [extracted](server::extract) from the request:
 //!
 //! ```no_run
-//! use fibrpc::{Code, Json, Server, Status, handler};
+//! use fibrpc::{Json, Server, Status, handler};
 //!
 //! #[derive(serde::Deserialize)] struct Order { item: String, count: u32 }
 //! #[derive(serde::Serialize)] struct Price { cents: u64 }
 //!
 //! async fn price(Json(order): Json<Order>) -> Result<Json<Price>, Status> {
-//!     let each = lookup(&order.item).ok_or_else(|| Status::new(Code::InvalidArgument, "no such item"))?;
+//!     let each = lookup(&order.item).ok_or_else(|| Status::not_found("no such item"))?;
 //!     Ok(Json(Price { cents: each * u64::from(order.count) }))
 //! }
 //! # fn lookup(_: &str) -> Option<u64> { None }
@@ -45,81 +47,73 @@
 //! # }
 //! ```
 //!
-//! A computation states what it costs, and runs on the session's task if it is cheap, else on a pool of threads. The builder
-//! serves it as [`blocking(Length)`](blocking()):
+//! A [`Router`] has several methods. Any tower service can be one, with tower's layers around it. A function that computes
+//! instead of waiting is a [`server::Service`], which [`blocking`] makes a method: it runs on a pool of threads, and may state
+//! what it costs.
 //!
-//! ```no_run
-//! use fibrpc::config::Config;
-//! use fibrpc::protocol::{Answer, Request, Status};
-//! use fibrpc::server::{Cancel, Cost, Server, Service};
+//! # Guarantees
 //!
-//! /// Replies with the length of the request.
-//! struct Length;
+//! - **Nothing is lost.** A request is acknowledged only after the broker has confirmed its reply. Whatever fails in between,
+//!   the broker delivers it again, so a function may run more than once for a request.
+//! - **Nothing hangs.** Every network operation and every call has a deadline. That of a call travels with its request: expired
+//!   work is not begun, or is dropped.
+//! - **One request hurts only itself.** A panic is an `INTERNAL` for its request; hostile messages are refused or answered.
+//! - **Errors reach the caller** as a [`Status`]: code, message, and perhaps details for programs.
+//! - **A server reconnects** with backoff, follows the load with its prefetch, and on shutdown finishes what it has begun.
 //!
-//! impl Service for Length {
-//!     type Job = usize;
+//! # Protocol
 //!
-//!     fn admit(&self, request: &Request) -> Result<(usize, Cost), Status> {
-//!         // No cost is stated, so the job runs on the thread pool.
-//!         Ok((request.body.len(), Cost::default()))
-//!     }
-//!
-//!     fn run(&self, length: usize, _: &Cancel) -> Result<Answer, Status> {
-//!         Ok(Answer { body: length.to_string().into_bytes(), content_type: "text/plain" })
-//!     }
-//! }
-//!
-//! # async fn example() {
-//! let (server, handle) = Server::new(Length, Config::default());
-//! // `handle` stops the server, changes its configuration and watches its state.
-//! server.run().await;
-//! # drop(handle);
-//! # }
-//! ```
-//!
-//! The modules, from the bottom up; each imports only from those above it in this list:
-//!
-//! - [`config`]: typed sections, their defaults, and the origins of values.
-//! - [`protocol`]: the meaning of messages. Pure.
-//! - [`broker`]: connections to the broker, in our own types; the only module that names the AMQP library.
-//! - [`server`] and [`client`]: the two ends of a call.
-//! - `fibonacci`: the function that the two programs ship; only they know it.
-//! - `daemon` and `cli`: the two programs.
+//! A superset of RabbitMQ's RPC tutorial (`reply_to`, `correlation_id`): clients and servers written from it work with this
+//! crate. The property `type` names the method, `content_type` the format, `expiration` the time left; headers carry status
+//! and times. `PROTOCOL.md` in the repository specifies it for other languages.
 //!
 //! # Features
 //!
 //! - `server`: [`Server`] and services.
-//! - `client`: `Client` and calls.
-//! - `json`: bodies of your own types, [`Json`].
-//! - `daemon` and `cli`: the two programs. Servers and clients of your own need neither: with `default-features = false` the
-//!   crate has no command line, no journal and no big integers.
+//! - `client`: [`Client`] and calls.
+//! - `json`: bodies of one's own types, [`Json`].
+//! - `daemon`, `cli`: the two programs.
 //!
-//! `daemon`, `cli` and `json` are on by default.
+//! `json`, `daemon` and `cli` are on by default, and the programs enable what they need. A service or a caller needs neither of
+//! them, which keeps command line, journal and big integers out:
+//!
+//! ```toml
+//! [dependencies]
+//! fibrpc = { version = "0.1", default-features = false, features = ["server", "client", "json"] }
+//! ```
+//!
+//! Needs Linux and a tokio runtime with timers and I/O.
 
 #![cfg_attr(
     not(all(feature = "daemon", feature = "cli")),
     allow(
         dead_code,
-        reason = "the programs use what a library user need not see"
+        unused_imports,
+        reason = "what one feature does not use is for another one; with both programs nothing is unused"
     )
 )]
 
 #[cfg(any(feature = "server", feature = "client"))]
-pub mod broker;
+mod broker;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
-pub mod config;
+mod config;
 #[cfg(feature = "daemon")]
+#[doc(hidden)]
 pub mod daemon;
 #[cfg(feature = "fibonacci")]
-pub mod fibonacci;
+mod fibonacci;
 #[cfg(all(any(test, fuzzing), feature = "cli"))]
 #[doc(hidden)]
 pub mod fuzz;
 #[cfg(feature = "process")]
 mod inherited;
+#[cfg(all(feature = "process", any(feature = "server", feature = "client")))]
+#[doc(hidden)]
+pub mod internals;
 mod named;
 pub mod protocol;
 #[cfg(feature = "server")]

@@ -35,5 +35,5 @@ pub use channel::{Channel, QueueStatus, Subscription};
 pub use connection::{Channels, Connection, Opened, Options};
 pub use error::{Error, Kind};
 pub use id::random_id;
-pub use mailbox::{Arrival, ConnectionEvent, Delivery, Mailbox, Returned};
+pub use mailbox::{Arrival, ConnectionEvent, Mailbox, Returned};
 pub use unconfirmed::Unconfirmed;

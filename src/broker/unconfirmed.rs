@@ -67,6 +67,7 @@ impl<T> Unconfirmed<T> {
     }
 
     /// How many wait.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.waiting
     }

@@ -3,7 +3,7 @@
 //! [`main`] reads the command line and the configuration, starts the log and the runtime, and runs one event loop for
 //! the server, signals, reloads and notifications to systemd. It owns the process: exit status, signals, environment.
 
-pub mod args;
+mod args;
 mod exit;
 mod logging;
 mod notify;

@@ -11,7 +11,8 @@ use super::signals::{Signal, Signals};
 use crate::config::{Config, Loaded, Overrides};
 use crate::fibonacci::service::Fibonacci;
 use crate::fibonacci::settings::max_n;
-use crate::server::{Handle, Server, Stop, log};
+use crate::server::configured::Configured;
+use crate::server::{Handle, Stop, log};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +31,7 @@ pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Loggin
     warn(&loaded.warnings);
     let config = loaded.config;
     let limit = Arc::new(AtomicU64::new(max_n(&config)));
-    let (server, handle) = Server::new(Fibonacci::new(limit.clone()), config.clone());
+    let (server, handle) = Configured::new(Fibonacci::new(limit.clone()), config.clone());
     let mut server = server.with_program("fibrpcd");
     if let Some(directory) = state_directory() {
         server = server.with_state_directory(directory);

@@ -13,4 +13,4 @@ pub mod service;
 pub mod settings;
 pub mod value;
 
-pub use digits::{Cost, Digits, Doubt, cost, digits, exact_digits};
+pub use digits::{Digits, Doubt, cost, digits, exact_digits};

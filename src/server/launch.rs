@@ -39,7 +39,7 @@ impl Handle {
 
     /// Changes the configuration: limits at once, broker and queue by another session. The old session serves until the
     /// new one does, and then finishes its requests in parallel.
-    pub fn reconfigure(&self, config: Config) {
+    pub(crate) fn reconfigure(&self, config: Config) {
         self.config.send_replace(Arc::new(config));
     }
 

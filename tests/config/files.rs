@@ -1,7 +1,7 @@
 //! Unusual files: pipes, links, the null device, encodings, and names that only shells understand.
 
 use super::{Folder, load_file, overrides, with_config};
-use fibrpc::config::{Environment, Program, ReadError, load_from, read_file};
+use fibrpc::internals::config::{Environment, Program, ReadError, load_from, read_file};
 use std::fs::{self, OpenOptions};
 use std::io::{PipeReader, Write as _};
 use std::os::fd::AsRawFd as _;

@@ -1,8 +1,8 @@
 //! Files, drop-ins, environment and flags: which value wins, and its origin.
 
 use super::{Folder, KEYS, load_file, load_variables, overrides, with_config};
-use fibrpc::config::{Config, Environment, Overrides, Program, Secret, load_from};
-use fibrpc::fibonacci::settings::max_n;
+use fibrpc::internals::config::{Config, Environment, Overrides, Program, Secret, load_from};
+use fibrpc::internals::fibonacci::settings::max_n;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;

@@ -13,8 +13,8 @@ mod texts;
 mod values;
 mod warnings;
 
-use fibrpc::config::{Environment, Loaded, Overrides, Problem, Program, load_from};
-use fibrpc::fibonacci::settings::KEYS;
+use fibrpc::internals::config::{Environment, Loaded, Overrides, Problem, Program, load_from};
+use fibrpc::internals::fibonacci::settings::KEYS;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;

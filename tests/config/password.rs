@@ -1,7 +1,7 @@
 //! The sources of the password, and warnings and problems about its file.
 
 use super::Folder;
-use fibrpc::config::{self, BrokerUrl, Config, Login, Source, login_from};
+use fibrpc::internals::config::{self, BrokerUrl, Config, Login, Source, login_from};
 use std::fs;
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;

@@ -1,8 +1,8 @@
 //! Problems are reported all at once, in one line each, with their places.
 
 use super::{Folder, load_file, load_text, with_config};
-use fibrpc::config::{Environment, Keys, Overrides, Program, load_from};
-use fibrpc::fibonacci::settings::max_n;
+use fibrpc::internals::config::{Environment, Keys, Overrides, Program, load_from};
+use fibrpc::internals::fibonacci::settings::max_n;
 use std::time::Duration;
 
 #[test]

@@ -1,7 +1,7 @@
 //! Any input is a configuration or problems, and no output shows a password.
 
 use super::{Folder, load_file};
-use fibrpc::config::{
+use fibrpc::internals::config::{
     self, BrokerUrl, Environment, Loaded, Overrides, Problem, Program, load_from, show_json,
     show_toml,
 };

@@ -1,7 +1,7 @@
 //! What follows from the table of keys: the shipped file, `show_toml`, `diff`.
 
 use super::{Folder, KEYS, load_text, with_config};
-use fibrpc::config::{
+use fibrpc::internals::config::{
     self, Config, Environment, Program, Reload, Secret, diff, load_from, show_json, show_toml,
 };
 

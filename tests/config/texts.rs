@@ -1,7 +1,7 @@
 //! Common mistakes in values and names: quotes of an env file, stray blanks, misspelt variables.
 
 use super::{Folder, load_text, load_variables, with_config};
-use fibrpc::config::{Environment, Program, load_from};
+use fibrpc::internals::config::{Environment, Program, load_from};
 
 /// A variable and the key that it sets.
 const FREE_TEXT: &[(&str, &str)] = &[

@@ -1,7 +1,7 @@
 //! The limits of each key: what is refused, with which message, and what is accepted.
 
 use super::load_text;
-use fibrpc::config::{BrokerUrl, Level, QueueKind};
+use fibrpc::internals::config::{BrokerUrl, Level, QueueKind};
 
 /// Each text has exactly one problem, which contains these words.
 fn refused(rows: &[(&str, &str)]) {

@@ -17,7 +17,7 @@ mod manuals;
 #[allow(dead_code, reason = "not every tool is needed here")]
 mod tools;
 
-use fibrpc::config::Config;
+use fibrpc::internals::config::Config;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

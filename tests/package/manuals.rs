@@ -2,8 +2,8 @@
 
 use super::{read, root, text, tool};
 use fibrpc::client::failure_kind::FAILURE_KINDS;
-use fibrpc::config::Reload;
-use fibrpc::fibonacci::settings::KEYS;
+use fibrpc::internals::config::Reload;
+use fibrpc::internals::fibonacci::settings::KEYS;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;

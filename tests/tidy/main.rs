@@ -33,6 +33,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("fuzz", &["fibonacci", "broker", "protocol", "config"]),
     (
+        "internals",
+        &["fibonacci", "server", "broker", "protocol", "config"],
+    ),
+    (
         "daemon",
         &[
             "fibonacci",
@@ -184,7 +188,7 @@ fn only_the_broker_layer_names_the_amqp_library() {
 /// The function that is shipped and its daemon belong to the two programs: the layers below work for any function.
 /// Returns the lines that name one of them; `fibrpcd` may be named in comments and tests.
 fn names_of_the_shipped_function(file: &str, text: &str) -> Vec<String> {
-    let knows = ["fibonacci", "daemon", "cli", "fuzz"];
+    let knows = ["fibonacci", "daemon", "cli", "fuzz", "internals"];
     if layer_of(file).is_none_or(|layer| knows.contains(&layer)) {
         return Vec::new();
     }

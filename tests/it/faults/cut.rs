@@ -5,9 +5,9 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use fibrpc::broker::{Arrival, Connection, Options};
-use fibrpc::config::Config;
-use fibrpc::protocol::Message;
+use fibrpc::internals::broker::{Arrival, Connection, Options};
+use fibrpc::internals::config::Config;
+use fibrpc::internals::protocol::Message;
 
 use crate::support::{Broker, Proxy, SOON};
 
