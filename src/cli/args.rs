@@ -4,6 +4,7 @@
 
 use super::ask::{self, Ask};
 use super::bench::Bench;
+use super::call::Call;
 use super::common::Common;
 use super::completions::Completions;
 use super::configuration;
@@ -39,6 +40,7 @@ pub(super) struct Args {
 /// The other commands. Their help is that of their flags.
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Command {
+    Call(Call),
     Ping(Ping),
     Status(Watch),
     Doctor(Doctor),
@@ -91,6 +93,9 @@ fn confused(args: &Args) -> Option<String> {
     match (ask_only, &args.command) {
         (_, Some(Command::Completions(_))) if args.common.json => {
             Some("'--json' cannot be used with 'completions'".into())
+        }
+        (_, Some(Command::Call(_))) if args.common.queue.is_some() => {
+            Some("'--queue' cannot be used with 'call', whose first argument is the queue".into())
         }
         (Some(word), Some(_)) => Some(format!("'{word}' cannot be used with a command")),
         _ => None,

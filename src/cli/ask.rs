@@ -3,17 +3,16 @@
 
 use super::answers::Answers;
 use super::common::Common;
-use super::connect::{Failed, Notice, PATIENCE, connect, queue, settings};
+use super::connect::{Failed, Notice, PATIENCE, connect, queue, settings, waiting_for_reply};
 use super::exit;
 use super::help::examples;
 use super::input::{Input, Item};
 use super::output::{Closed, Output, Style, complain, note};
 use super::progress::{self, Done, Progress};
-use crate::client::{CallError, Client, ConnectionState};
+use crate::client::{CallError, Client};
 use crate::config::Config;
 use crate::fibonacci::client::Number;
 use crate::protocol::Status;
-use crate::text::duration;
 use clap::ValueHint;
 use futures_util::stream::{FuturesOrdered, StreamExt as _};
 use std::path::PathBuf;
@@ -30,21 +29,20 @@ const BUDGET: u64 = 16 << 20;
 
 /// The help of `fibrpc` itself.
 pub(super) const HELP: &str = examples! {
-    "fibrpc 30            print the 30th Fibonacci number"
-    "fibrpc 10 100 1000   request several at once; replies are printed in this order"
+    "fibrpc 30            print the 30th Fibonacci number; several are requested at once"
     "seq 5000 | fibrpc -  request any number of them, one per line"
-    "fibrpc ping -c 4     check that a server replies, and how fast"
+    "fibrpc call q BODY   call any service, and print its reply"
     "fibrpc doctor        find out why there is no reply"
 };
 
 /// What follows the flags in `fibrpc --help`.
 pub(super) const AFTER_HELP: &str = "\
 Exit status:
-   0  every number was answered
+   0  every request was answered
    1  fibrpc doctor found warnings, or an assertion of fibrpc bench failed
    2  fibrpc doctor found a problem
   64  usage error
-  65  a number is malformed, negative or out of range, or the service reports NOT_FOUND or similar
+  65  a number or body is refused, here or by the service, or the service reports NOT_FOUND or similar
   66  the input file cannot be read
   69  no broker, no such queue, or no server on it; nothing was published. Or no such method
   70  the server failed
@@ -303,14 +301,10 @@ impl Asking<'_> {
 
     /// What the program waits for, for messages.
     fn waiting(&self, idle: bool) -> String {
-        let timeout = duration(self.config.client.timeout);
-        match self.client.state() {
-            _ if idle => self.reading.clone(),
-            ConnectionState::Ready => format!(
-                "waiting for a reply from queue {:?}, at most {timeout}",
-                self.config.queue.name
-            ),
-            state => format!("{state}; waiting, at most {timeout}"),
+        if idle {
+            self.reading.clone()
+        } else {
+            waiting_for_reply(self.client, self.config)
         }
     }
 }

@@ -4,9 +4,10 @@ use super::common::Common;
 use super::exit;
 use super::output::note;
 use crate::broker::{Error, Kind};
-use crate::client::{Client, Settings};
+use crate::client::{Client, ConnectionState, Settings};
 use crate::config::{BrokerUrl, Config};
 use crate::protocol::Status;
+use crate::text::duration;
 use std::future::Future;
 use std::io::IsTerminal as _;
 use std::pin::pin;
@@ -47,6 +48,18 @@ pub(super) fn queue(config: &Config) -> Arc<str> {
 pub(super) fn waiting_for_broker(config: &Config) -> String {
     let addresses: Vec<_> = config.broker.url.iter().map(BrokerUrl::address).collect();
     format!("waiting for broker {}", addresses.join(" or "))
+}
+
+/// The wait for a reply, in words.
+pub(super) fn waiting_for_reply(client: &Client, config: &Config) -> String {
+    let timeout = duration(config.client.timeout);
+    match client.state() {
+        ConnectionState::Ready => format!(
+            "waiting for a reply from queue {:?}, at most {timeout}",
+            config.queue.name
+        ),
+        state => format!("{state}; waiting, at most {timeout}"),
+    }
 }
 
 /// A failure before the first request, and its exit status.

@@ -5,6 +5,7 @@ mod answers;
 mod args;
 mod ask;
 mod bench;
+mod call;
 mod common;
 mod completions;
 mod configuration;
@@ -18,6 +19,7 @@ mod lines;
 mod output;
 mod ping;
 mod progress;
+mod request;
 mod status;
 mod terminal;
 mod times;
@@ -69,6 +71,12 @@ fn run(args: &Args) -> u8 {
         None => online(common, async |config, stop| {
             ask::run(&args.ask, common, config, stop).await
         }),
+        Some(Command::Call(flags)) => {
+            let common = flags.with_queue(common);
+            online(&common, async |config, stop| {
+                call::run(flags, &common, config, stop).await
+            })
+        }
         Some(Command::Ping(flags)) => online(common, async |config, stop| {
             ping::run(flags, common, config, stop).await
         }),

@@ -37,6 +37,8 @@ pub(super) struct Style {
 #[derive(Debug)]
 enum Line {
     Out(String),
+    /// Without a line end.
+    Bytes(Vec<u8>),
     /// A message for standard error, and the function that prints it.
     Message(String, fn(&str)),
     /// Something for the bar to show.
@@ -78,6 +80,11 @@ impl Output {
 
     pub(super) async fn line(&self, text: String) -> Result<(), Closed> {
         self.send(Line::Out(text)).await
+    }
+
+    /// Writes data as it is.
+    pub(super) async fn bytes(&self, bytes: Vec<u8>) -> Result<(), Closed> {
+        self.send(Line::Bytes(bytes)).await
     }
 
     /// Prints a failure that is not about a number, and remembers the exit status.
@@ -212,6 +219,7 @@ fn write(lines: &mut mpsc::Receiver<Line>, progress: &Progress) -> io::Result<()
                 ready.extend_from_slice(text.as_bytes());
                 ready.push(b'\n');
             }
+            Line::Bytes(bytes) => ready.extend_from_slice(&bytes),
             Line::Message(text, print) => {
                 flush(&mut ready)?;
                 progress.aside(|| print(&text));

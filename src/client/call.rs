@@ -150,13 +150,7 @@ pub(super) fn check_queue(name: &str) -> Result<(), Status> {
 fn check_headers(headers: &[(Cow<'static, str>, HeaderValue)]) -> Result<(), Status> {
     let mut size = 0;
     for (name, value) in headers {
-        check_short("a header's name", name)?;
-        if name.is_empty() || name.starts_with(RESERVED) {
-            let name = text::quoted(name.as_bytes());
-            return Err(Status::invalid_argument(format!(
-                "the header name {name} is reserved; choose another name"
-            )));
-        }
+        check_header(name)?;
         size += name.len() + value.size();
     }
     if size > MAX_HEADERS {
@@ -167,7 +161,20 @@ fn check_headers(headers: &[(Cow<'static, str>, HeaderValue)]) -> Result<(), Sta
     Ok(())
 }
 
-fn check_short(what: &str, value: &str) -> Result<(), Status> {
+/// Checks the name of a header.
+pub(crate) fn check_header(name: &str) -> Result<(), Status> {
+    check_short("a header's name", name)?;
+    if name.is_empty() || name.starts_with(RESERVED) {
+        let name = text::quoted(name.as_bytes());
+        return Err(Status::invalid_argument(format!(
+            "the header name {name} is reserved; choose another name"
+        )));
+    }
+    Ok(())
+}
+
+/// Checks the length of a text for which AMQP has at most 255 bytes.
+pub(crate) fn check_short(what: &str, value: &str) -> Result<(), Status> {
     if value.len() <= 255 {
         return Ok(());
     }

@@ -29,7 +29,7 @@
 
 mod body;
 mod builder;
-mod call;
+pub(crate) mod call;
 mod connector;
 mod deadline_map;
 mod driver;

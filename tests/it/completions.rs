@@ -57,6 +57,9 @@ const CASES: &[(&str, &[&str])] = &[
     ("fibrpc completions f", &["fish"]),
     ("fibrpc --file the-", &["the-script"]),
     ("fibrpc --config the-", &["the-script"]),
+    ("fibrpc call --meth", &["--method"]),
+    ("fibrpc call q --file the-", &["the-script"]),
+    ("fibrpc bench --body-file the-", &["the-script"]),
 ];
 
 #[test]

@@ -16,6 +16,7 @@
 mod adopted;
 mod alarm;
 mod amqp10;
+mod any_service;
 mod ask;
 mod bench;
 mod call;

@@ -23,7 +23,7 @@ fn command(settings: &Settings, arguments: &[&str]) -> (Command, tempfile::TempD
     (command, folder)
 }
 
-fn on_terminal(terminal: Terminal, settings: &Settings, arguments: &[&str]) -> Output {
+pub fn on_terminal(terminal: Terminal, settings: &Settings, arguments: &[&str]) -> Output {
     let (command, _folder) = command(settings, arguments);
     terminal.run(&command)
 }

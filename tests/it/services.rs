@@ -10,7 +10,8 @@ use crate::support::wire::properties::{Properties, value};
 use crate::support::wire::{Client, Delivery};
 use crate::support::{Broker, SOON};
 
-const QUEUE: &str = "services";
+/// The queue of [`serve_router`].
+pub const QUEUE: &str = "services";
 
 fn json() -> Properties {
     Properties::new()
@@ -34,14 +35,24 @@ fn status(reply: &Delivery) -> String {
 }
 
 /// A router that serves in a thread of its own.
-struct Serving {
+pub struct Serving {
     handle: Handle,
     thread: JoinHandle<Result<Outcome, BuildError>>,
 }
 
 fn serve(broker: &Broker, vhost: &str, set: impl FnOnce(Builder) -> Builder) -> Serving {
+    serve_router(broker, vhost, router(), set)
+}
+
+/// Serves until [`Serving::drain`].
+pub fn serve_router(
+    broker: &Broker,
+    vhost: &str,
+    router: Router,
+    set: impl FnOnce(Builder) -> Builder,
+) -> Serving {
     let builder = Server::builder(broker.url(vhost)).queue(QUEUE);
-    let serve = set(builder).serve(router());
+    let serve = set(builder).serve(router);
     let handle = serve.handle();
     let thread = std::thread::spawn(|| {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -53,7 +64,8 @@ fn serve(broker: &Broker, vhost: &str, set: impl FnOnce(Builder) -> Builder) -> 
 }
 
 impl Serving {
-    fn drain(self) -> Outcome {
+    /// Drains; returns how that ended.
+    pub fn drain(self) -> Outcome {
         self.handle.stop(Stop::Drain);
         self.thread.join().unwrap().unwrap()
     }

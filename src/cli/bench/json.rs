@@ -108,15 +108,12 @@ fn tenths(value: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::cli::bench::assertion::Assertion;
+    use crate::cli::bench::summary::Requests;
     use crate::cli::bench::summary::tests::summary;
     use serde_json::json;
 
-    #[test]
-    fn the_object_of_json() {
-        let summary = summary(1000, 1);
-        let assertion: Assertion = "errors==0".parse().unwrap();
-        let report = JsonReport::new(&summary, &[assertion.check(&summary)], true);
-        let mut value = serde_json::to_value(report).unwrap();
+    fn object(summary: &Summary, verdicts: &[Checked<'_>]) -> serde_json::Value {
+        let value = serde_json::to_value(JsonReport::new(summary, verdicts, true)).unwrap();
         let manual = include_str!("../../../man/fibrpc.1");
         for name in value.as_object().unwrap().keys() {
             let documented = [
@@ -129,6 +126,29 @@ mod tests {
                 "{name}"
             );
         }
+        value
+    }
+
+    #[test]
+    fn any_requests_have_no_number() {
+        let mut summary = summary(1, 0);
+        for (method, given) in [(None, false), (Some("m".to_owned()), true)] {
+            summary.load.requests = Requests::Any {
+                method,
+                body_bytes: 7,
+            };
+            let value = object(&summary, &[]);
+            assert_eq!(value["body_bytes"], 7);
+            assert_eq!(value.get("method").is_some(), given);
+            assert_eq!(value.get("n"), None);
+        }
+    }
+
+    #[test]
+    fn the_object_of_json() {
+        let summary = summary(1000, 1);
+        let assertion: Assertion = "errors==0".parse().unwrap();
+        let mut value = object(&summary, &[assertion.check(&summary)]);
         let histogram = value["histogram"].take();
         assert_eq!(histogram.as_array().unwrap().len(), 12);
         assert_eq!(histogram[11], json!({"up_to_us": 1000.0, "count": 438}));

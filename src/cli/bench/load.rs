@@ -1,13 +1,12 @@
 //! The load: one loop that sends due requests, over all connections in turn, and collects the outcomes. Owns the calls
 //! in flight.
 
-use super::mix::Mix;
 use super::pacer::Pacer;
 use super::schedule::{Due, Pace, Schedule};
 use super::tally::{Ended, Tally};
+use super::work::Work;
 use crate::cli::output::Output;
 use crate::client::Client;
-use crate::fibonacci::client::Number;
 use fastrand::Rng;
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -32,7 +31,7 @@ const TICK: Duration = Duration::from_millis(500);
 pub(super) struct Generator<'a> {
     pub(super) clients: &'a [Client],
     pub(super) queue: Arc<str>,
-    pub(super) mix: &'a Mix,
+    pub(super) work: &'a Work,
     pub(super) pace: Pace,
     /// The maximum in flight.
     pub(super) in_flight: usize,
@@ -78,7 +77,7 @@ impl Generator<'_> {
                 && let Some(client) = clients.next()
             {
                 tally.sent(due, now);
-                calls.push(self.call(client, self.mix.pick(&mut random), due));
+                calls.push(self.call(client, self.work.pick(&mut random), due));
                 now = Instant::now();
             }
             let mut next = schedule.next_due(now);
@@ -110,19 +109,14 @@ impl Generator<'_> {
     }
 
     async fn call(&self, client: &Client, n: u64, due: Due) -> Ended {
-        let outcome = client
-            .call::<Number>(Arc::clone(&self.queue), n.to_string())
-            .timeout(self.timeout)
+        let outcome = self
+            .work
+            .ask(client, Arc::clone(&self.queue), n, self.timeout)
             .await;
         let at = Instant::now();
         if outcome.is_err() && self.pace.rate.is_none() {
             Box::pin(tokio::time::sleep(REST)).await;
         }
-        Ended {
-            n,
-            due,
-            at,
-            outcome,
-        }
+        Ended { due, at, outcome }
     }
 }

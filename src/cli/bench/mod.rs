@@ -14,6 +14,7 @@ mod schedule;
 mod summary;
 mod tally;
 mod units;
+mod work;
 
 use super::common::{Common, DEFAULT_N, duration, interval};
 use super::connect::{Failed, Notice, connect, queue, settings};
@@ -21,9 +22,9 @@ use super::exit;
 use super::help::examples;
 use super::output::{Output, Style, complain, line_of, not_written};
 use super::progress::{self, Progress};
+use super::request::{Flags, Request};
 use crate::client::Client;
 use crate::config::Config;
-use crate::fibonacci::client::Number;
 use crate::protocol::Status;
 use crate::stdio;
 use crate::text;
@@ -33,11 +34,13 @@ use json::JsonReport;
 use load::Generator;
 use mix::Mix;
 use schedule::Pace;
-use std::sync::Arc;
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 use summary::{Clients, Load, Summary};
 use tally::Tally;
 use tokio_util::sync::CancellationToken;
+use work::Work;
 
 /// Default number of requests in flight in the closed loop.
 const CLOSED: usize = 100;
@@ -58,6 +61,7 @@ const DURATION: Duration = Duration::from_secs(10);
     help_template = examples! {
         "fibrpc bench                          100 in flight for ten seconds"
         "fibrpc bench -r 5000 -d 1m            5000 per second, regardless of the replies"
+        "fibrpc bench --queue q --body '{}'    another service than the one for numbers"
         "fibrpc bench --assert 'p99<20ms'      for scripts: exit status 1 if that does not hold"
     },
     after_help = "\
@@ -101,8 +105,37 @@ pub(super) struct Bench {
     requests: Option<u64>,
 
     /// Numbers: 30, or 10,1000, or 1..99, or weighted 10:9,99:1
-    #[arg(short, long, value_name = "MIX", default_value = DEFAULT_N, value_hint = ValueHint::Other)]
+    #[arg(
+        short,
+        long,
+        value_name = "MIX",
+        default_value = DEFAULT_N,
+        conflicts_with_all = ["body", "body_file", "method", "content_type", "headers", "priority"],
+        value_hint = ValueHint::Other
+    )]
     n: Mix,
+
+    /// Load any service: send BODY instead of numbers; - is standard input
+    #[arg(
+        long,
+        value_name = "BODY",
+        allow_hyphen_values = true,
+        value_hint = ValueHint::Other
+    )]
+    body: Option<OsString>,
+
+    /// Load any service: send the content of FILE (- for standard input)
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "body",
+        value_hint = ValueHint::FilePath,
+        hide_short_help = true
+    )]
+    body_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    request: Flags,
 
     /// Exclude the first DURATION from the measurement
     #[arg(
@@ -147,13 +180,21 @@ pub(super) async fn run(
     if let Err(error) = stdio::stdout().open() {
         return not_written(&error);
     }
+    let work = match stop.run_until_cancelled(flags.work(common)).await {
+        Some(Ok(work)) => work,
+        Some(Err((exit_status, why))) => {
+            complain(&why);
+            return exit_status;
+        }
+        None => return 0,
+    };
     let style = Style {
         json: common.json,
         ..Style::default()
     };
     let mut output = Output::start_with(Progress::of_words(), style);
     let mut notice = Notice::new(common);
-    let getting_ready = get_ready(flags, config, &mut notice);
+    let getting_ready = get_ready(flags, &work, config, &mut notice);
     let clients = match stop.run_until_cancelled(getting_ready).await {
         Some(Ok(clients)) => clients,
         Some(Err(Failed { status, exit })) => {
@@ -168,7 +209,7 @@ pub(super) async fn run(
     let generator = Generator {
         clients: &clients,
         queue: queue(config),
-        mix: &flags.n,
+        work: &work,
         pace: flags.pace(),
         in_flight: flags.in_flight(),
         timeout: config.client.timeout,
@@ -187,7 +228,7 @@ pub(super) async fn run(
         lost: seen.lost + stats.lost,
         unexpected: seen.unexpected + stats.unexpected,
     });
-    let summary = tally.summary(flags.load(config), seen);
+    let summary = tally.summary(flags.load(&work, config), seen);
     let failed = print_report(flags, common, &summary, interrupted, &mut output).await;
     for client in &clients {
         client.close().await;
@@ -202,12 +243,12 @@ pub(super) async fn run(
 /// Connects, and makes one request on each connection.
 async fn get_ready(
     flags: &Bench,
+    work: &Work,
     config: &Config,
     notice: &mut Notice,
 ) -> Result<Vec<Client>, Failed> {
     let timeout = config.client.timeout;
-    let n = flags.n.pick(&mut fastrand::Rng::with_seed(0)).to_string();
-    let queue = queue(config);
+    let n = work.pick(&mut fastrand::Rng::with_seed(0));
     let mut clients = Vec::with_capacity(flags.connections);
     for _ in 0..flags.connections {
         let mut settings = settings(config);
@@ -220,9 +261,8 @@ async fn get_ready(
                 text::duration(timeout)
             )
         };
-        let calling = client.call::<Number>(Arc::clone(&queue), &*n);
-        let calling = calling.timeout(timeout).into_future();
-        let answer = notice.after_patience(calling, waiting).await;
+        let asking = work.ask(&client, queue(config), n, timeout);
+        let answer = notice.after_patience(asking, waiting).await;
         answer.map_err(Status::from)?;
         clients.push(client);
     }
@@ -285,10 +325,20 @@ impl Bench {
         })
     }
 
-    fn load(&self, config: &Config) -> Load {
+    /// What to request: numbers, unless a flag describes another request.
+    async fn work(&self, common: &Common) -> Result<Work, (u8, String)> {
+        let (body, file) = (self.body.as_deref(), self.body_file.as_deref());
+        if body.is_none() && file.is_none() && self.request == Flags::default() {
+            return Ok(Work::Numbers(self.n.clone()));
+        }
+        let request = Request::read(&self.request, body, file, common);
+        request.await.map(Work::Any)
+    }
+
+    fn load(&self, work: &Work, config: &Config) -> Load {
         Load {
             queue: config.queue.name.clone(),
-            n: self.n.to_string(),
+            requests: work.describe(),
             connections: self.connections,
             in_flight: self.in_flight(),
             target_rate: self.rate,

@@ -1,7 +1,7 @@
 //! The report for people. Pure.
 
 use super::assertion::Checked;
-use super::summary::{Clients, Latency, PERCENTILES, Punctuality, Summary};
+use super::summary::{Clients, Latency, PERCENTILES, Punctuality, Requests, Summary};
 use super::units::time;
 use crate::text::{count, safe};
 
@@ -46,7 +46,17 @@ fn head(summary: &Summary) -> String {
     };
     let queue = safe(&load.queue);
     let full = if load.full { ", full requests" } else { "" };
-    format!("queue {queue}, n = {}: {pace}, {connections}{full}", load.n)
+    let requests = match &load.requests {
+        Requests::Numbers { n } => format!("n = {n}"),
+        Requests::Any { method, body_bytes } => {
+            let body = count(*body_bytes as u64, "byte");
+            match method {
+                Some(method) => format!("method {}, body of {body}", safe(method)),
+                None => format!("body of {body}"),
+            }
+        }
+    };
+    format!("queue {queue}, {requests}: {pace}, {connections}{full}")
 }
 
 fn totals(summary: &Summary) -> Vec<String> {
@@ -240,6 +250,24 @@ assertion holds: p99<20ms: measured 990µs";
             "Connections were lost 2 times; unanswered requests were sent again.",
         ] {
             assert!(report.contains(line), "{line}\n{report}");
+        }
+    }
+
+    #[test]
+    fn any_requests_are_described_by_method_and_size() {
+        let mut summary = summary(0, 0);
+        for (method, body_bytes, head) in [
+            (None, 0, "queue q, body of 0 bytes: closed loop, "),
+            (
+                Some("a\n"),
+                1,
+                "queue q, method a\\n, body of 1 byte: closed loop, ",
+            ),
+        ] {
+            let method = method.map(str::to_owned);
+            summary.load.requests = Requests::Any { method, body_bytes };
+            let report = lines(&summary, &[]);
+            assert!(report[0].starts_with(head), "{report:?}");
         }
     }
 

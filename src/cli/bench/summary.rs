@@ -19,11 +19,32 @@ pub(super) const PERCENTILES: [(f64, &str); 7] = [
     (99.99, "p99.99"),
 ];
 
+/// What was requested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(super) enum Requests {
+    Numbers {
+        n: String,
+    },
+    Any {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        method: Option<String>,
+        body_bytes: usize,
+    },
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self::Numbers { n: String::new() }
+    }
+}
+
 /// The load that was requested.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(super) struct Load {
     pub(super) queue: String,
-    pub(super) n: String,
+    #[serde(flatten)]
+    pub(super) requests: Requests,
     pub(super) connections: usize,
     /// The maximum in flight.
     pub(super) in_flight: usize,
@@ -198,7 +219,7 @@ pub(crate) mod tests {
         Summary {
             load: Load {
                 queue: "q".into(),
-                n: "30".into(),
+                requests: Requests::Numbers { n: "30".into() },
                 connections: 1,
                 in_flight: 100,
                 target_rate: None,

@@ -3,12 +3,11 @@
 //! Latencies include requests that were answered and requests that timed out, which waited at least that long. Other
 //! failures, perhaps immediate, say nothing about latency; they are counted by code.
 
-use super::check::is_fibonacci;
 use super::schedule::Due;
 use super::summary::{Clients, FailureCount, Latency, Load, Punctuality, Summary};
 use super::units::time;
+use super::work::Answer;
 use crate::client::CallError;
-use crate::fibonacci::client::Number;
 use crate::protocol::Code;
 use crate::text::{count, duration};
 use hdrhistogram::Histogram;
@@ -28,10 +27,9 @@ pub(super) const WRONG_VALUE: &str = "WRONG_VALUE";
 /// A request that has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) n: u64,
     pub(super) due: Due,
     pub(super) at: Instant,
-    pub(super) outcome: Result<Number, CallError>,
+    pub(super) outcome: Result<Answer, CallError>,
 }
 
 /// See the module.
@@ -101,25 +99,19 @@ impl Tally {
 
     /// Counts a request that has ended.
     pub(super) fn ended(&mut self, ended: Ended) {
-        let Ended {
-            n,
-            due,
-            at,
-            outcome,
-        } = ended;
+        let Ended { due, at, outcome } = ended;
         if !due.measured {
             return;
         }
         let failure = match outcome {
-            Ok(reply) if is_fibonacci(n, &reply.value) => {
-                self.answered += 1;
-                self.last_answer = Some(at);
-                return self.took(at - due.at);
-            }
-            Ok(_) => {
-                let message = format!("the reply for {n} is another number");
-                (Code::Unknown, WRONG_VALUE, message)
-            }
+            Ok(answer) => match answer.fault() {
+                None => {
+                    self.answered += 1;
+                    self.last_answer = Some(at);
+                    return self.took(at - due.at);
+                }
+                Some(message) => (Code::Unknown, WRONG_VALUE, message),
+            },
             Err(error) => {
                 let status = error.status();
                 if status.code() == Code::DeadlineExceeded {
