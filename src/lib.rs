@@ -130,5 +130,7 @@ pub use protocol::body::{Bytes, Text};
 pub use protocol::{Code, Status};
 #[cfg(feature = "server")]
 pub use server::extract::{Deadline, State};
+#[cfg(all(feature = "server", any(test, feature = "testing")))]
+pub use server::testing;
 #[cfg(feature = "server")]
 pub use server::{Cancel, Reply, Request, Router, Server, blocking, handler};

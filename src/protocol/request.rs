@@ -179,11 +179,6 @@ impl Request {
     }
 }
 
-/// Whether the protocol has its own meaning for this value of the property `type`, so that it cannot name a method.
-pub fn is_reserved(method: &str) -> bool {
-    method.starts_with("fibrpc.") || method == amqp10::KIND
-}
-
 /// When a message was sent whose time to live, `expiration` (decimal milliseconds), ends at
 /// `deadline_ms`.
 fn sent_ms(deadline_ms: Option<i64>, expiration: Option<&str>) -> Option<i64> {

@@ -44,20 +44,22 @@ pub(super) fn address(request: &Request, policy: &Policy) -> Result<Option<Addre
     }
 }
 
-/// Decides whether a request is computed. `wait` is the estimated time until the pool would begin it.
+/// Decides at `now` (Unix milliseconds) whether a request is computed. `wait` is the estimated time until the pool would begin
+/// it.
 pub(super) fn admit<B: Backend>(
     service: &B,
     request: &mut Request,
     limits: &config::Server,
     wait: Duration,
+    now: i64,
 ) -> Result<Admitted<B::Job>, Status> {
-    let now = unix_ms();
     if request.expired(now) {
         return Err(request.too_late(now));
     }
     request.body()?;
     let left = request.time_left(now);
-    let deadline = left.and_then(|left| Instant::now().checked_add(left));
+    // Tests can pause this clock.
+    let deadline = left.and_then(|left| tokio::time::Instant::now().into_std().checked_add(left));
     // A panic is the service's.
     let plan = catch_unwind(AssertUnwindSafe(|| service.admit(request, deadline)));
     let (job, cost) = match plan.unwrap_or_else(|_| Err(failed()))? {

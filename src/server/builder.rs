@@ -5,7 +5,7 @@
 
 use super::context::Context;
 use super::launch::{self, Handle};
-use super::methods::IntoMethods;
+use super::methods::{IntoMethods, Methods};
 use super::state::{Outcome, Stop};
 use crate::config::{BrokerUrl, Config, Problem, absolute, outside_limits};
 use std::fmt;
@@ -132,26 +132,32 @@ impl Builder {
 
     /// A server of this asynchronous service, of this computation (see [`blocking`](super::blocking())), or of this
     /// [`Router`](super::Router) of both.
-    pub fn serve(mut self, service: impl IntoMethods) -> Serve {
+    pub fn serve(self, service: impl IntoMethods) -> Serve {
+        let state_directory = self.state_directory.clone();
         let methods = service.into_methods();
-        let problems = methods.problems.iter();
-        self.problems
-            .extend(problems.map(|problem| Problem::new(problem)));
-        if self.config.broker.url.is_empty() && self.problems.is_empty() {
-            self.problems
-                .push(Problem::new("broker.url is empty; name a broker"));
-        }
-        self.problems.extend(outside_limits(&self.config));
-        let (context, handle) = launch::prepare(self.config);
+        let (config, problem) = self.checked(&methods);
+        let (context, handle) = launch::prepare(config);
         let methods = Arc::new(methods);
         Serve {
             run: Box::new(|context, directory| Box::pin(launch::run(methods, context, directory))),
             context,
             handle,
-            problems: self.problems,
-            state_directory: self.state_directory,
+            problem,
+            state_directory,
             shutdown: None,
         }
+    }
+
+    /// The configuration, and what is wrong with it and with these methods.
+    pub(super) fn checked(self, methods: &Methods) -> (Config, Option<BuildError>) {
+        let (config, mut problems) = (self.config, self.problems);
+        problems.extend(methods.problems.iter().map(|problem| Problem::new(problem)));
+        if config.broker.url.is_empty() && problems.is_empty() {
+            problems.push(Problem::new("broker.url is empty; name a broker"));
+        }
+        problems.extend(outside_limits(&config));
+        let problem = (!problems.is_empty()).then_some(BuildError(problems));
+        (config, problem)
     }
 }
 
@@ -177,7 +183,7 @@ pub struct Serve {
     run: Box<Run>,
     context: Context,
     handle: Handle,
-    problems: Vec<Problem>,
+    problem: Option<BuildError>,
     state_directory: Option<PathBuf>,
     shutdown: Option<Boxed<()>>,
 }
@@ -199,8 +205,8 @@ impl Serve {
     }
 
     async fn run(self) -> Result<Outcome, BuildError> {
-        if !self.problems.is_empty() {
-            return Err(BuildError(self.problems));
+        if let Some(problem) = self.problem {
+            return Err(problem);
         }
         let mut run = (self.run)(self.context, self.state_directory);
         let Some(shutdown) = self.shutdown else {

@@ -18,7 +18,7 @@ use std::time::Instant;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct State<S>(pub S);
 
-/// When the caller stops waiting, if that is known. The handler is dropped then.
+/// When the handler is dropped because the caller no longer waits, if that is known; see [`Request::deadline`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline(pub Option<Instant>);
 

@@ -87,7 +87,7 @@ impl Future for Running {
         let Some(accepted) = this.end() else {
             return Poll::Pending; // cannot happen: there was one above
         };
-        let compute = this.began.elapsed();
+        let compute = Some(this.began.elapsed());
         Poll::Ready(Done {
             accepted,
             outcome,

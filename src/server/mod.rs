@@ -8,6 +8,7 @@
 mod acks;
 mod admission;
 mod adoption;
+mod answering;
 mod asynchronous;
 mod backend;
 mod blocking;
@@ -37,6 +38,8 @@ mod service;
 mod session;
 mod state;
 mod supervisor;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod trace;
 mod undeliverable;
 

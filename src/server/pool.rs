@@ -34,8 +34,8 @@ pub(super) struct Task<J> {
 pub(super) struct Done {
     pub(super) accepted: Accepted,
     pub(super) outcome: backend::Outcome,
-    /// The computing time.
-    pub(super) compute: Duration,
+    /// The computing time; `None`: it was not begun.
+    pub(super) compute: Option<Duration>,
 }
 
 pub(super) struct Pool<B: Backend> {
@@ -198,7 +198,7 @@ impl<B: Backend> Pool<B> {
                 Done {
                     accepted,
                     outcome,
-                    compute: began.elapsed(),
+                    compute: Some(began.elapsed()),
                 }
             });
         }

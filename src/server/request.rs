@@ -49,6 +49,26 @@ impl Request {
         Self::with(self.message, Some(deadline))
     }
 
+    /// The same with a deadline this long from now, on the clock of tokio, which a test can pause.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        let deadline = tokio::time::Instant::now().into_std().checked_add(timeout);
+        Self::with(self.message, deadline)
+    }
+
+    /// The same with another `content_type`. JSON (see [`is_json`](Self::is_json)) decides how errors are sent.
+    #[must_use]
+    pub fn with_content_type(mut self, content_type: &str) -> Self {
+        self.message.format = Format::of(Some(content_type));
+        self
+    }
+
+    /// The message, for the test kit.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn into_message(self) -> protocol::Request {
+        self.message
+    }
+
     /// The method that it names (AMQP property `type`); `None`: the default one.
     pub fn method(&self) -> Option<&str> {
         self.message.method()
@@ -93,14 +113,16 @@ impl Request {
         )
     }
 
-    /// When its caller stops waiting, if that is known.
+    /// When its caller stops waiting, if that is known, plus a second of tolerance for clocks that differ.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
     /// For how long its caller still waits, if that is known.
     pub fn time_left(&self) -> Option<Duration> {
-        let left = self.deadline?.saturating_duration_since(Instant::now());
+        let left = self
+            .deadline?
+            .saturating_duration_since(tokio::time::Instant::now().into_std());
         Some(left)
     }
 

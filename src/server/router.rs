@@ -6,9 +6,6 @@ use crate::protocol::request;
 use crate::text;
 use std::collections::btree_map::{BTreeMap, Entry};
 
-/// The maximum length of a name: AMQP's for the property `type`, in bytes.
-const MAX_NAME_BYTES: usize = 255;
-
 /// A service for each method.
 ///
 /// A request names its method in the AMQP property `type`. One without a name, as the clients of RabbitMQ's tutorial send
@@ -144,17 +141,11 @@ impl IntoMethods for Router {
 
 /// What is wrong with a method's name.
 fn bad_name(name: &str) -> Option<String> {
-    let problem = if name.is_empty() {
-        "is empty; use default_method"
-    } else if request::is_reserved(name) {
-        "is reserved for the protocol; choose another"
-    } else if name.len() > MAX_NAME_BYTES {
-        "is longer than 255 bytes; choose a shorter one"
-    } else {
-        return None;
-    };
-    let name = text::quoted(name.as_bytes());
-    Some(format!("the method name {name} {problem}"))
+    if name.is_empty() {
+        return Some("the name of a method is empty; use default_method".into());
+    }
+    let problem = request::check_method(name).err()?;
+    Some(problem.message().to_owned())
 }
 
 #[cfg(test)]

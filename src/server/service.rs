@@ -77,6 +77,9 @@ impl Cancel {
         if let Some(counters) = &self.counters {
             Counters::add(&counters.pool_beats);
         }
-        self.stopped.load(Ordering::Relaxed) || self.deadline.is_some_and(|at| Instant::now() >= at)
+        self.stopped.load(Ordering::Relaxed)
+            || self
+                .deadline
+                .is_some_and(|at| tokio::time::Instant::now().into_std() >= at)
     }
 }

@@ -104,9 +104,9 @@ impl<B: Backend> Session<B> {
                     self.review_prefetch();
                 }
                 Some(retry) = self.replies.retries.next() => self.on_retry(retry)?,
-                done = self.requests.pool.next() => self.on_computed(done)?,
+                done = self.requests.pool.next() => self.on_done(done)?,
                 done = self.requests.futures.next(), if !self.requests.futures.is_empty() => {
-                    self.on_computed(done)?;
+                    self.on_done(done)?;
                     self.take_outcomes()?;
                 }
                 // After a session was replaced, the next one answers for both.

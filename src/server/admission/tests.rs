@@ -65,7 +65,7 @@ fn due_in(ms: i64) -> Request {
 
 fn admitted(cost: Cost, request: &Request, wait: Duration) -> Result<Admitted<&'static str>, Code> {
     let mut request = request.clone();
-    admit(&Costing(cost), &mut request, &limits(), wait).map_err(|status| status.code())
+    admit(&Costing(cost), &mut request, &limits(), wait, unix_ms()).map_err(|status| status.code())
 }
 
 const LARGE: Duration = Duration::from_secs(1);
@@ -213,7 +213,14 @@ fn a_request_whose_body_was_not_kept_does_not_reach_the_service() {
             defect,
             ..request("")
         };
-        admit(&Any, &mut request.clone(), &limits(), Duration::ZERO).map_err(|status| status.code())
+        admit(
+            &Any,
+            &mut request.clone(),
+            &limits(),
+            Duration::ZERO,
+            unix_ms(),
+        )
+        .map_err(|status| status.code())
     };
     assert!(admitted(None).is_ok());
     assert!(admitted(Some(Defect::ReplyTo(Vec::new()))).is_ok());

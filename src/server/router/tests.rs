@@ -109,8 +109,8 @@ fn bad_names_are_problems() {
         "`fibrpc.one` is reserved",
         "`fibrpc.ping` is reserved",
         "`amqp-1.0` is reserved",
-        "name `` is empty",
-        "longer than 255 bytes",
+        "name of a method is empty",
+        "longer than the 255 bytes",
         "two default methods",
     ];
     assert_eq!(problems.len(), parts.len(), "{problems:?}");

@@ -5,18 +5,19 @@
 use super::open::Session;
 use super::prefetch::generation_of;
 use super::replies::Reply;
+use crate::broker::clock::unix_ms;
 use crate::broker::{Arrival, Error, Kind};
 use crate::protocol::control::{Question, Report, pong};
 use crate::protocol::reply_to::Address;
-use crate::protocol::{Answer, Code, Message, Request, Status, reply};
-use crate::server::admission::{self, Accepted, Admitted};
-use crate::server::backend::Backend;
+use crate::protocol::{Message, Request, Status};
+use crate::server::admission::{self, Accepted};
+use crate::server::answering;
+use crate::server::backend::{Backend, Outcome};
 use crate::server::context::Context;
 use crate::server::control::StatusRequest;
 use crate::server::isolation::{self, Decision, Poison};
 use crate::server::log;
-use crate::server::pool::{Done, Task, compute};
-use crate::server::service::Cancel;
+use crate::server::pool::Done;
 use crate::server::state::Counters;
 use futures_util::future::FutureExt as _;
 use std::sync::atomic::Ordering;
@@ -141,102 +142,52 @@ impl<B: Backend> Session<B> {
     }
 
     /// Admits a request and answers it, now, by the pool, or by a future.
-    fn on_request(&mut self, mut accepted: Accepted) -> Result<(), Error> {
+    fn on_request(&mut self, accepted: Accepted) -> Result<(), Error> {
         if Question::of(&accepted.request) == Some(Question::Ping) {
             let message = self.pong(&accepted.request);
             return self.send(accepted, message, None);
         }
-        let pool = &mut self.requests.pool;
-        let service = pool.service.clone();
+        let requests = &mut self.requests;
         let limits = &self.settings.server;
-        let wait = pool.wait();
-        match admission::admit(service.as_ref(), &mut accepted.request, limits, wait) {
-            Err(status) => self.reply(accepted, Err(status), None),
-            Ok(Admitted::Inline(job, deadline)) => {
-                let began = Instant::now();
-                let cancel = Cancel::new(deadline, None);
-                let outcome = compute(service.as_ref(), job, &cancel, accepted.since);
-                let now = Instant::now();
-                let times = &self.context.reporter.times;
-                times.record(now, now - accepted.since);
-                self.reply(accepted, outcome, Some(now - began))
-            }
-            Ok(Admitted::Pooled(job, cost, deadline)) => {
-                pool.push(Task {
-                    accepted,
-                    job,
-                    cost,
-                    deadline,
-                });
-                Ok(())
-            }
-            Ok(Admitted::Waiting(future, deadline)) => {
-                self.requests.futures.push(accepted, future, deadline);
-                Ok(())
-            }
+        let (pool, futures) = (&mut requests.pool, &mut requests.futures);
+        match answering::begin(pool, futures, accepted, limits, unix_ms()) {
+            Some(done) => self.on_done(done),
+            None => Ok(()),
         }
     }
 
-    /// Replies to a request that the pool or a future has answered.
-    pub(super) fn on_computed(&mut self, done: Done) -> Result<(), Error> {
-        let now = Instant::now();
-        let times = &self.context.reporter.times;
-        times.record(now, now - done.accepted.since);
-        self.reply(done.accepted, done.outcome, Some(done.compute))
+    /// Replies to a request that has ended.
+    pub(super) fn on_done(&mut self, done: Done) -> Result<(), Error> {
+        if done.compute.is_some() {
+            let now = Instant::now();
+            let times = &self.context.reporter.times;
+            times.record(now, now - done.accepted.since);
+        }
+        let message = self.reply_message(&done.accepted.request, done.outcome, done.compute);
+        self.send(done.accepted, message, None)
     }
 
     /// Replies to all requests whose futures have ended by now.
     pub(super) fn take_outcomes(&mut self) -> Result<(), Error> {
         while let Some(done) = self.requests.futures.next().now_or_never() {
-            self.on_computed(done)?;
+            self.on_done(done)?;
         }
         Ok(())
     }
 
-    fn reply(
-        &mut self,
-        accepted: Accepted,
-        outcome: Result<Answer, Status>,
-        compute: Option<Duration>,
-    ) -> Result<(), Error> {
-        let message = self.reply_message(&accepted.request, outcome, compute);
-        self.send(accepted, message, None)
-    }
-
-    /// The reply to a request, which is counted.
     fn reply_message(
         &self,
         request: &Request,
-        outcome: Result<Answer, Status>,
+        outcome: Outcome,
         compute: Option<Duration>,
     ) -> Message {
-        let outcome = admission::fitting(outcome, &self.settings.server);
-        let code = outcome.as_ref().map_or_else(Status::code, |_| Code::Ok);
-        tracing::debug!(
-            fibrpc_code = code.name(),
-            fibrpc_reply_to = request.reply_to.as_deref(),
-            fibrpc_correlation_id = request
-                .correlation_id
-                .as_deref()
-                .map(String::from_utf8_lossy)
-                .as_deref(),
-            fibrpc_compute_us = compute.map(|time| time.as_micros()),
-            "answered"
-        );
-        let counters = &self.context.counters;
-        match code {
-            Code::Ok => Counters::add(&counters.served),
-            _ => Counters::add(&counters.failed),
-        }
-        if code == Code::DeadlineExceeded {
-            Counters::add(&counters.expired);
-        }
-        let trailer = reply::Trailer {
-            server: Some(self.context.instance.clone()),
-            queued: admission::queued(request),
+        answering::message(
+            &self.context,
+            &self.settings.server,
+            request,
+            outcome,
             compute,
-        };
-        reply::write(request, outcome, &trailer, self.next_reply())
+        )
     }
 
     /// The id of the next reply.
