@@ -105,7 +105,7 @@ async fn look(
             .await?
     };
     let waiting = || format!("waiting for the daemons on queue {:?}", config.queue.name);
-    let looking = connected.overview_since(began, config.client.timeout);
+    let looking = connected.overview(began, config.client.timeout);
     let view = notice.after_patience(looking, waiting).await?;
     // After a failure, the next query starts with a new connection.
     *fleet = Some(connected);

@@ -65,7 +65,7 @@ impl IntoBody for &[u8] {
 /// What a call returns: [`Json`], [`Text`], [`Bytes`], [`Reply`], or a type of your own.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not made of a reply",
-    note = "a call returns `Json<T>`, `Text`, `Bytes` or `Reply`"
+    note = "a call returns `Json<T>`, `Text`, `Bytes` or `fibrpc::client::Reply`"
 )]
 pub trait FromReply: Sized {
     /// Makes it from a reply that is no error; see [`Reply::unexpected`] for what it cannot be made of.

@@ -245,3 +245,6 @@ impl<R: FromReply> Future for CallFuture<R> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use crate::protocol::{Code, Status};
 
 /// Whether something is the case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Certainty {
     /// No.
     No,
@@ -27,6 +28,7 @@ impl Certainty {
 
 /// One kind of failure, recognisable by words in its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FailureKind {
     /// Words in the message.
     pub words: &'static str,

@@ -44,6 +44,7 @@ pub struct Monitor {
 
 /// A queue and its servers.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Overview {
     /// The queue; an error if the user has no permission to check it.
     pub queue: Result<QueueStatus, Status>,
@@ -99,17 +100,12 @@ impl Monitor {
         })
     }
 
-    /// Checks the queue and queries its servers, within `limit`.
+    /// Checks the queue and queries its servers, within `limit` from `since`, for example the start of connecting; but
+    /// leaves a moment for the query in any case.
     ///
     /// Errors: `UNAVAILABLE` if there is no such queue or the connection is lost, `DEADLINE_EXCEEDED` if the broker does not
     /// answer in time.
-    pub async fn overview(&mut self, limit: Duration) -> Result<Overview, Status> {
-        self.overview_since(Instant::now().into_std(), limit).await
-    }
-
-    /// Like [`Monitor::overview`], for a query that began earlier, for example with connecting: `limit` counts from `since`, but
-    /// leaves a moment for the query in any case.
-    pub async fn overview_since(
+    pub async fn overview(
         &mut self,
         since: std::time::Instant,
         limit: Duration,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 /// The reply to a ping.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pong {
     /// From the (last) publish of the ping to its reply, through the request queue.
     pub round_trip: Duration,
@@ -16,6 +17,7 @@ pub struct Pong {
 
 /// Who replied to a ping.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Answerer {
     /// A server that supports pings, with its report about itself.
     Server(Box<Report>),

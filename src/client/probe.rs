@@ -24,6 +24,7 @@ const STRICT: [&str; 2] = ["RabbitMQ", "LavinMQ"];
 
 /// The steps of connecting to a broker. A step is `None` if an earlier one failed.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct ConnectReport {
     /// The broker.
     pub url: BrokerUrl,
@@ -43,6 +44,7 @@ pub struct ConnectReport {
 
 /// The state of the broker and the queue. What could not be examined is `None`.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct QueueReport {
     /// The request queue.
     pub queue: Result<QueueStatus, Error>,

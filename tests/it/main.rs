@@ -54,3 +54,4 @@ mod stdio;
 mod succession;
 mod support;
 mod tls;
+mod typed;
