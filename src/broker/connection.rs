@@ -221,7 +221,7 @@ impl Connection {
     pub async fn close(mut self, limit: Duration) -> Result<(), Error> {
         let link = self.channels.link.clone();
         let closing = async {
-            // The reader sees what comes of it.
+            // The reader observes the outcome.
             let goodbye = self.channels.inner.close(200, "bye".into());
             let _ = link.or_failed(goodbye).await;
             // Ends once the library has let go, and all that it has written is out.

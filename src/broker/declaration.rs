@@ -81,7 +81,7 @@ pub async fn read(connection: &Connection, queue: &Queue) -> Result<Declaration,
 }
 
 impl Declaration {
-    /// As the configuration wants it.
+    /// As configured.
     pub fn configured(queue: &Queue) -> Self {
         Self {
             durable: queue.durable,

@@ -1,5 +1,5 @@
-//! Why a connection has ended, and the error that this is. The only truth about it: whatever fails because its
-//! connection has ended fails with this.
+//! Why a connection has ended, and the error for that. There is no other source: every operation that fails because its
+//! connection has ended fails with this error.
 
 use super::codec::method::Reason;
 use super::error::{Error, Kind};

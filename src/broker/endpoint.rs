@@ -227,7 +227,7 @@ mod tests {
                 Ok(url.port)
             };
             assert_eq!(run(endpoints.first(None, open)).unwrap(), 2);
-            // The rounds go on after the one that works.
+            // The next round begins after the broker that works.
             let last = tried.borrow().len();
             assert_eq!(endpoints.next, last % 3);
         }

@@ -38,7 +38,7 @@ pub struct Answer {
 pub struct Content {
     /// The payload.
     pub body: Vec<u8>,
-    /// MIME type of the payload, if the server says.
+    /// MIME type of the payload, if the server sent one.
     pub content_type: Option<String>,
 }
 

@@ -96,7 +96,7 @@ impl Brokers {
     }
 }
 
-/// Whether the broker refuses, or a file is unusable, until somebody changes something.
+/// Whether the broker refuses, or a file is unusable, until an operator changes something.
 pub(super) fn is_refusal(error: &Error) -> bool {
     error.needs_operator() && !error.blames_a_message()
 }

@@ -1,4 +1,4 @@
-//! What sessions share.
+//! State that sessions share.
 
 use super::isolation::Isolation;
 use super::memory::Memory;

@@ -112,7 +112,7 @@ impl Credit {
         worth_it.then_some(next.min(fitting))
     }
 
-    /// To be called once a second: the prefetch that should replace one that is hardly used, so that the next burst of large
+    /// To be called once per second: the prefetch that should replace one that is hardly used, so that the next burst of large
     /// requests is shared with other servers.
     pub(super) fn wanted_at_rest(&mut self, held: usize) -> Option<usize> {
         let peak = std::mem::replace(&mut self.peak, held).max(held);

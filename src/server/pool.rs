@@ -167,7 +167,7 @@ impl<B: Backend> Pool<B> {
             .for_each(|(cancel, ..)| cancel.cancel());
     }
 
-    /// To be called once a second. A free thread counts as progress; if there is none, the running jobs show progress by
+    /// To be called once per second. A free thread counts as progress; if there is none, the running jobs show progress by
     /// checking for cancellation. Also begins jobs that waited for memory, in case another session has freed some.
     pub(super) fn beat(&mut self) {
         self.start();

@@ -127,7 +127,7 @@ impl Reachability {
         }
     }
 
-    /// To be called once a second: begins the next check if it is due.
+    /// To be called once per second: begins the next check if it is due.
     pub(super) fn tick(&mut self) {
         self.take_note();
         if self.check.is_none() && Instant::now() >= self.next {

@@ -172,7 +172,7 @@ impl<B: Backend> Session<B> {
         !more_is_coming || self.requests.window.settled() * 4 >= usize::from(self.prefetch.window())
     }
 
-    /// Once a second: progress, the prefetch, the queue's reachability, the deadline of confirms, and acks that waited for
+    /// Once per second: progress, the prefetch, the queue's reachability, the deadline of confirms, and acks that waited for
     /// others.
     async fn on_tick(&mut self) -> Result<(), Error> {
         self.requests.flush_acks();

@@ -100,9 +100,9 @@ pub struct Counters {
     pub expired: AtomicU64,
     /// Sessions established.
     pub sessions: AtomicU64,
-    /// Grows while the session's loop (or a wait for the broker) makes progress, at least once a second.
+    /// Grows while the session's loop (or a wait for the broker) makes progress, at least once per second.
     pub loop_beats: AtomicU64,
-    /// Grows while the thread pool makes progress: at least once a second, or, if all of its threads are busy, as often as
+    /// Grows while the thread pool makes progress: at least once per second, or, if all of its threads are busy, as often as
     /// their computations ask whether to go on.
     pub pool_beats: AtomicU64,
 }

@@ -71,7 +71,7 @@ impl Trace {
     pub(super) fn remove(&mut self) {
         if let Some(file) = self.file.take() {
             match std::fs::remove_file(&file) {
-                // If it is gone with its directory or was never written, it cannot mislead anybody.
+                // If it is gone with its directory or was never written, it cannot mislead the next process.
                 Err(error) if error.kind() != ErrorKind::NotFound => self.judge(Err(error), &file),
                 _ => {}
             }

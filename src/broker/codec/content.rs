@@ -81,7 +81,7 @@ fn set(read: &mut Properties, index: u16, property: &[u8]) {
     }
 }
 
-/// Those headers that the protocol knows.
+/// The headers that the protocol uses.
 fn headers(contents: &[u8]) -> Vec<(&'static str, HeaderValue)> {
     Entries::new(contents)
         .filter_map(|entry| {

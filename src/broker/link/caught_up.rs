@@ -1,7 +1,7 @@
 //! Reading what has arrived before anything is judged late.
 //!
 //! A process that was stopped (a signal, a frozen cgroup, a paused virtual machine, a debugger) finds its timers
-//! expired when it goes on, and the answers that came meanwhile in its socket. So a deadline that has passed
+//! expired when it resumes, and the answers that came meanwhile in its socket. So a deadline that has passed
 //! proves nothing until the socket has been read once more.
 
 use super::state::Link;

@@ -25,7 +25,7 @@ impl Link {
         }
     }
 
-    /// Why an operation on a channel failed: the reader knows, unless the library refused it by itself.
+    /// Why an operation on a channel failed: according to the reader, unless the library refused it by itself.
     pub(super) fn error(&self, what: &str, channel: u16, refusal: Option<lapin::Error>) -> Error {
         self.cause(what, channel).unwrap_or_else(|| {
             let cause = refusal.map_or_else(String::new, |error| refusal_text(&error));

@@ -167,7 +167,7 @@ impl Link {
         Mailbox::new(mailbox)
     }
 
-    /// The mailbox of what happens to the connection. There is one: items go to whoever takes them first.
+    /// The mailbox of the connection's events. There is one: each event goes to the first receiver that takes it.
     pub(in crate::broker) fn events(&self) -> Mailbox<ConnectionEvent> {
         Mailbox::new(Arc::clone(&self.state().events))
     }

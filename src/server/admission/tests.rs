@@ -150,7 +150,7 @@ fn a_large_request_is_refused_if_it_would_be_begun_too_late() {
     };
     assert!(wait(3_000).is_ok());
     assert_eq!(wait(4_000).unwrap_err(), Code::ResourceExhausted);
-    // It is not in the line, or nobody said for how long they wait.
+    // It does not wait in line, or has no deadline.
     let long = Duration::from_secs(4_000);
     assert!(admitted(cost(Duration::ZERO, 1), &due_in(HOUR_MS), long).is_ok());
     assert!(admitted(cost(LARGE, 1), &request("30"), long).is_ok());

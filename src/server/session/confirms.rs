@@ -9,7 +9,7 @@ use crate::server::log;
 use crate::server::state::Counters;
 
 impl<B: Backend> Session<B> {
-    /// Handles what the broker says about replies.
+    /// Handles confirms, refusals and returned replies.
     pub(super) fn on_confirm(&mut self, arrival: Arrival) -> Result<(), Error> {
         match arrival {
             Arrival::Confirmed {

@@ -75,7 +75,7 @@ impl Prefetch {
         }
     }
 
-    /// To be called once a second: returns to a narrow prefetch if a wide one is hardly used.
+    /// To be called once per second: returns to a narrow prefetch if a wide one is hardly used.
     pub(super) fn review_at_rest(&mut self, window: &AckWindow) {
         if self.consumer.next.is_some() || self.isolated {
             return;

@@ -166,7 +166,7 @@ async fn a_connection_that_has_ended_is_caught_up_with() {
     all.link.caught_up().await;
 }
 
-/// The library sleeps, and then sees whether it has heard anything for two heartbeats.
+/// The library sleeps, and then checks whether anything arrived within two heartbeat intervals.
 #[tokio::test]
 async fn the_library_hears_what_arrived_while_it_slept() {
     let mut all = connected().await;

@@ -10,7 +10,7 @@ use crate::broker::codec::frame::{HEADER, OVERHEAD};
 use crate::broker::mailbox::{Arrival, Delivery};
 use crate::protocol::{Defect, HeaderValue};
 
-/// A header that the protocol knows.
+/// A header that the protocol uses.
 fn deadline() -> Vec<u8> {
     entry(b"fibrpc-deadline", b"l\0\0\0\0\0\0\0\x07")
 }

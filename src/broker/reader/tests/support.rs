@@ -80,7 +80,7 @@ pub(super) fn method(channel: u16, class: u16, id: u16, arguments: &[&[u8]]) -> 
 
 pub(super) fn deliver(channel: u16, tag: u64) -> Vec<u8> {
     let (consumer, tag) = (short(b"consumer"), tag.to_be_bytes());
-    // The exchange and the key are what anybody chose.
+    // Publishers choose the exchange and the key.
     let arguments: [&[u8]; 5] = [&consumer, &tag, &[1], &short(b"\xff"), &short(b"\xfe")];
     method(channel, 60, 60, &arguments)
 }

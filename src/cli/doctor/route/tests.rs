@@ -1,4 +1,4 @@
-//! Tables of what a way to a broker may look like, and what the report says of it.
+//! Observations while connecting to a broker, and the findings for them.
 
 use super::*;
 use crate::config::Shortage;
@@ -41,7 +41,7 @@ fn certificates_are_renewed_in_time() {
         ),
         (14, 90, Verdict::Ok, "valid for 14d more"),
         (13, 90, Verdict::Warning, "expires in 13d; renew it"),
-        // One that never lives long is renewed late.
+        // A short-lived certificate is renewed late.
         (5, 6, Verdict::Ok, "valid for 5d more"),
         (1, 6, Verdict::Warning, "expires in 1d"),
     ] {
