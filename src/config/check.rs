@@ -3,8 +3,7 @@
 use super::environment::Environment;
 use super::keys::{Broker, Config, Tls};
 use super::loaded::Loaded;
-use super::login::shows_certificate;
-use super::password::{CREDENTIAL, is_denied};
+use super::login::{CREDENTIAL, is_denied, shows_certificate};
 use super::units::format_duration;
 use super::url::{BrokerUrl, Scheme};
 use super::words::QueueKind;

@@ -3,8 +3,8 @@
 
 use super::file::read_text;
 use super::keys::Broker;
-use super::problem::one_line;
 use super::url::Scheme;
+use crate::text::safe;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -81,9 +81,8 @@ pub(super) fn exposed(key: &str, path: &Path) -> Option<String> {
             format!("chgrp GROUP {path} && chmod 0640 {path}, with the group of the service")
         }
     };
-    Some(one_line(&format!(
-        "{key}: others can read {path} (mode {mode:04o}); {command}"
-    )))
+    let text = format!("{key}: others can read {path} (mode {mode:04o}); {command}");
+    Some(safe(&text).into_owned())
 }
 
 /// A group's name, or its number if it is not in /etc/group.

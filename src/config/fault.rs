@@ -1,7 +1,8 @@
-//! Why a value is refused, and the value itself made safe to show. Pure.
+//! Why a value is refused, and the value itself made safe to show; and the line that reports it. Pure.
 
 use super::redact::redact_urls;
 use super::slips::{is_bracketed, is_quoted};
+use crate::text::safe;
 use std::borrow::Cow;
 use toml::Value;
 
@@ -36,6 +37,18 @@ impl Fault {
             self.shown = shown(value);
         }
         self
+    }
+}
+
+/// One thing that is wrong, in one line: key, what is wrong, where the value came from, what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Problem(pub String);
+
+impl Problem {
+    /// Makes the text safe and puts it on one line, whatever paths and keys contain.
+    pub fn new(text: &str) -> Self {
+        Self(safe(text).into_owned())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reading small files that the user names: configuration, passwords, certificates. Never hangs, never
 //! reads more than its limit, and accepts pipes, for `--config <(...)`.
 
+use super::fault::Problem;
 use super::shortage::Shortage;
 use super::slips::path_hint;
 use crate::text::duration;
@@ -45,6 +46,40 @@ impl ReadError {
             Self::Missing(help) | Self::Failed(_, help) => *help,
             Self::Shortage(shortage) => Some(shortage.hint()),
             Self::Denied => None,
+        }
+    }
+}
+
+/// A file named in the configuration that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFault {
+    /// What is wrong with it.
+    pub problem: Problem,
+    /// Whether the only fault is that this user may not read it.
+    pub denied: bool,
+    /// Whether the machine was short of a resource, and nothing is known about the file.
+    pub shortage: bool,
+}
+
+impl From<Problem> for FileFault {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem,
+            denied: false,
+            shortage: false,
+        }
+    }
+}
+
+impl FileFault {
+    /// A file that was not read; `of` is the key or credential that names it, `help` what to do if the error does not
+    /// say.
+    pub fn unread(of: &str, path: &Path, error: &ReadError, help: &str) -> Self {
+        let (path, help) = (path.display(), error.help().unwrap_or(help));
+        Self {
+            problem: Problem::new(&format!("{of}: cannot use {path}: {error}; {help}")),
+            denied: *error == ReadError::Denied,
+            shortage: matches!(error, ReadError::Shortage(_)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The limits of values that did not come from a file or a variable, but from a program: a [`Config`] that was filled in code.
 
+use super::fault::Problem;
 use super::keys::Config;
-use super::problem::Problem;
 use std::path::{Path, PathBuf};
 
 /// Every value that a file could not have set, except for the broker's URLs, which are valid by their type.

@@ -3,10 +3,9 @@
 use super::check;
 use super::environment::{CONFIG_VARIABLE, Environment};
 use super::exposure::exposed_key;
-use super::fault::Fault;
+use super::fault::{Fault, Problem};
 use super::keys::{Config, Keys};
 use super::loaded::Loaded;
-use super::problem::Problem;
 use super::source::{Need, Settings};
 use std::path::PathBuf;
 

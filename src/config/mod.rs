@@ -22,13 +22,9 @@ pub mod load;
 #[cfg(feature = "process")]
 mod loaded;
 mod login;
-mod password;
-mod problem;
 mod redact;
 mod secret;
 mod shortage;
-#[cfg(feature = "process")]
-mod show;
 mod slips;
 #[cfg(feature = "process")]
 mod source;
@@ -43,23 +39,19 @@ pub use diff::{Changes, diff};
 #[cfg(feature = "process")]
 pub use environment::Environment;
 pub use exposure::exposed_key;
-pub use fault::Fault;
-pub use file::{BYTE_ORDER_MARK, ReadError, is_utf16, read_file};
+pub use fault::{Fault, Problem};
+pub use file::{BYTE_ORDER_MARK, FileFault, ReadError, is_utf16, read_file};
 pub use keys::{Broker, Client, Config, Log, Queue, Reconnect, Server, Service, Tls};
 pub use keys::{Key, Keys, Reload, ServiceNumber};
 pub use limits::{absolute, outside_limits};
 #[cfg(feature = "process")]
 pub use load::{Overrides, Program, load, load_from};
 #[cfg(feature = "process")]
-pub use loaded::{Entry, Loaded};
-pub use login::{Login, login, login_from};
-pub use password::{Password, Source, password_file, unseen_credentials};
-pub use problem::{FileFault, Problem};
+pub use loaded::{Entry, Loaded, show_json, show_toml};
+pub use login::{Login, Password, Source, login, login_from, password_file, unseen_credentials};
 pub use redact::redact;
 pub use secret::Secret;
 pub use shortage::Shortage;
-#[cfg(feature = "process")]
-pub use show::{show_json, show_toml};
 pub use units::parse_duration;
 pub use url::{BrokerUrl, Scheme};
 pub use words::{Level, LogTarget, QueueKind};

@@ -3,15 +3,16 @@
 use super::environment::CONFIG_VARIABLE;
 use super::keys::{Key, Keys, PREFIX};
 use super::redact::redact_urls;
+use std::fmt::Display;
 
 /// An unknown key or table in a file or among the flags.
 pub(super) fn unknown_key(keys: Keys, name: &str, origin: &str) -> String {
-    let help = match near_key(keys, name) {
-        Some(near) => format!("did you mean {near}?"),
-        None => moved(name)
+    let help = did_you_mean(near_key(keys, name));
+    let help = help.unwrap_or_else(|| {
+        moved(name)
             .unwrap_or("see fibrpc.toml(5) for all keys")
-            .into(),
-    };
+            .into()
+    });
     // A key is not a secret, but somebody may have put a URL in its place.
     let name: String = redact_urls(name).chars().take(80).collect();
     format!("{name}: unknown key ({origin}); {help}")
@@ -19,11 +20,13 @@ pub(super) fn unknown_key(keys: Keys, name: &str, origin: &str) -> String {
 
 /// A variable with our prefix that sets no key.
 pub(super) fn unknown_variable(keys: Keys, name: &str) -> String {
-    let help = match near_variable(keys, name) {
-        Some(near) => format!("did you mean {near}?"),
-        None => moved(&dotted(name)).unwrap_or("unset it").into(),
-    };
+    let help = did_you_mean(near_variable(keys, name));
+    let help = help.unwrap_or_else(|| moved(&dotted(name)).unwrap_or("unset it").into());
     format!("{name}: unknown setting (environment); {help}")
+}
+
+fn did_you_mean(near: Option<impl Display>) -> Option<String> {
+    near.map(|near| format!("did you mean {near}?"))
 }
 
 /// The key or table that was probably meant.
@@ -58,14 +61,11 @@ pub(super) fn not_a_setting(keys: Keys, name: &str) -> Option<String> {
         "USER" | "USERNAME" | "LOGIN" | "VHOST" => moved("user"),
         _ => None,
     };
-    let is_file = plain.starts_with(CONFIG_VARIABLE);
-    let near = is_file
-        .then(|| CONFIG_VARIABLE.to_owned())
-        .or_else(|| near_variable(keys, &plain));
-    let help = match near {
-        Some(near) => format!("did you mean {near}?"),
-        None => elsewhere()?.to_owned(),
-    };
+    let file = plain
+        .starts_with(CONFIG_VARIABLE)
+        .then(|| CONFIG_VARIABLE.to_owned());
+    let near = file.or_else(|| near_variable(keys, &plain));
+    let help = did_you_mean(near).or_else(|| elsewhere().map(str::to_owned))?;
     Some(format!(
         "{}: not a setting, ignored; {help}",
         name.escape_debug()

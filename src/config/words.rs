@@ -9,14 +9,12 @@ macro_rules! words {
         }
 
         impl $name {
-            /// All of them, by how they are written.
+            /// All of them, by how they are written, in order.
             pub(super) const ALL: &'static [(&'static str, Self)] = &[$(($word, Self::$variant)),+];
 
             /// How it is written.
             pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word,)+
-                }
+                Self::ALL[self as usize].0
             }
         }
     };
