@@ -77,13 +77,13 @@ pub(super) async fn run(
         }
         None => return output.finish().await,
     };
-    let mut tally = Tally::new(common.json);
-    let pinging = ping(&client, began, flags, config, &mut output, &mut tally);
+    let mut outcomes = Outcomes::new(common.json);
+    let pinging = ping(&client, began, flags, config, &mut output, &mut outcomes);
     // Done, stopped, or the reader is gone: in any case there is a summary.
     let _ = stop.run_until_cancelled(pinging).await;
-    let _ = output.line(tally.summary()).await;
-    if tally.received == 0
-        && let Some(code) = tally.failure
+    let _ = output.line(outcomes.summary()).await;
+    if outcomes.received == 0
+        && let Some(code) = outcomes.failure
     {
         output.failed(code);
     }
@@ -97,7 +97,7 @@ async fn ping(
     flags: &Ping,
     config: &Config,
     output: &mut Output,
-    tally: &mut Tally,
+    outcomes: &mut Outcomes,
 ) -> Result<(), Closed> {
     let timeout = config.client.timeout;
     let queue = queue(config);
@@ -105,21 +105,21 @@ async fn ping(
     let mut ticks = tokio::time::interval(flags.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pings = FuturesUnordered::new();
-    while tally.sent < count || !pings.is_empty() {
+    while outcomes.sent < count || !pings.is_empty() {
         tokio::select! {
-            _ = ticks.tick(), if tally.sent < count => {
-                tally.sent += 1;
-                let seq = tally.sent;
+            _ = ticks.tick(), if outcomes.sent < count => {
+                outcomes.sent += 1;
+                let seq = outcomes.sent;
                 // The first one counts from the start of connecting.
                 let since = if seq == 1 { began } else { Instant::now() };
                 let queue = Arc::clone(&queue);
                 pings.push(async move { (seq, client.ping_since(since, queue, timeout).await) });
             }
             Some((seq, outcome)) = pings.next(), if !pings.is_empty() => {
-                tally.count(&outcome);
+                outcomes.count(&outcome);
                 match outcome {
-                    Ok(pong) => output.line(tally.line(seq, &pong)).await?,
-                    Err(status) if tally.json => {
+                    Ok(pong) => output.line(outcomes.line(seq, &pong)).await?,
+                    Err(status) if outcomes.json => {
                         let failure = Failure::from(&status);
                         output.line(line_of(&Lost { seq, failure })).await?;
                     }
@@ -133,7 +133,7 @@ async fn ping(
 
 /// The outcomes of all pings so far.
 #[derive(Debug)]
-struct Tally {
+struct Outcomes {
     json: bool,
     sent: u64,
     received: u64,
@@ -182,7 +182,7 @@ struct Times {
     max_us: u64,
 }
 
-impl Tally {
+impl Outcomes {
     fn new(json: bool) -> Self {
         #[allow(
             clippy::expect_used,

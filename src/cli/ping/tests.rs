@@ -42,40 +42,43 @@ fn names_of_servers() {
 
 #[test]
 fn lines_and_summary() {
-    let mut tally = Tally::new(false);
-    assert_eq!(tally.summary(), "0 sent, 0 received, 0% lost");
-    tally.sent = 3;
+    let mut outcomes = Outcomes::new(false);
+    assert_eq!(outcomes.summary(), "0 sent, 0 received, 0% lost");
+    outcomes.sent = 3;
     let first = pong(830, server("mq1/7"));
-    tally.count(&Ok(first.clone()));
-    assert_eq!(tally.line(1, &first), "reply from mq1/7: seq=1 time=830µs");
-    tally.count(&Ok(pong(123_456, server("mq1/7"))));
-    tally.count(&Err(Status::new(Code::DeadlineExceeded, "late")));
-    tally.count(&Err(Status::new(Code::Unavailable, "gone")));
+    outcomes.count(&Ok(first.clone()));
     assert_eq!(
-        tally.summary(),
+        outcomes.line(1, &first),
+        "reply from mq1/7: seq=1 time=830µs"
+    );
+    outcomes.count(&Ok(pong(123_456, server("mq1/7"))));
+    outcomes.count(&Err(Status::new(Code::DeadlineExceeded, "late")));
+    outcomes.count(&Err(Status::new(Code::Unavailable, "gone")));
+    assert_eq!(
+        outcomes.summary(),
         "3 sent, 2 received, 33% lost, min/avg/p99/max = 830µs/62.1ms/123ms/123ms"
     );
-    assert_eq!(tally.failure, Some(Code::DeadlineExceeded));
+    assert_eq!(outcomes.failure, Some(Code::DeadlineExceeded));
 }
 
 #[test]
 fn no_percentile_is_below_the_minimum() {
-    let mut tally = Tally::new(false);
-    tally.sent = 1;
+    let mut outcomes = Outcomes::new(false);
+    outcomes.sent = 1;
     // The histogram knows whole microseconds; 1.035 ms is shown as 1.03ms.
     let round_trip = Duration::from_nanos(1_035_900);
     let from = plain(None);
-    tally.count(&Ok(Pong { round_trip, from }));
+    outcomes.count(&Ok(Pong { round_trip, from }));
     assert_eq!(
-        tally.summary(),
+        outcomes.summary(),
         "1 sent, 1 received, 0% lost, min/avg/p99/max = 1.04ms/1.04ms/1.04ms/1.04ms"
     );
 }
 
 #[test]
 fn json_lines() {
-    let mut tally = Tally::new(true);
-    tally.sent = 2;
+    let mut outcomes = Outcomes::new(true);
+    outcomes.sent = 2;
     for (from, line) in [
         (
             server("blue"),
@@ -87,11 +90,11 @@ fn json_lines() {
         ),
     ] {
         let pong = pong(500, from);
-        assert_eq!(tally.line(1, &pong), line);
-        tally.count(&Ok(pong));
+        assert_eq!(outcomes.line(1, &pong), line);
+        outcomes.count(&Ok(pong));
     }
     assert_eq!(
-        tally.summary(),
+        outcomes.summary(),
         r#"{"sent":2,"received":2,"loss_percent":0.0,"min_us":500,"avg_us":500,"p99_us":500,"max_us":500}"#
     );
     let status = Status::new(Code::Unavailable, "no server");
@@ -101,7 +104,7 @@ fn json_lines() {
         r#"{"seq":3,"code":"UNAVAILABLE","message":"no server","retryable":true}"#
     );
     assert_eq!(
-        Tally::new(true).summary(),
+        Outcomes::new(true).summary(),
         r#"{"sent":0,"received":0,"loss_percent":0.0}"#
     );
 }
