@@ -98,7 +98,7 @@ impl Generator<'_> {
                         tally.ended(ended);
                     }
                 }
-                paced = pacer.until(next.unwrap_or(now)), if next.is_some() => paced?,
+                paced = pacer.until(next.unwrap_or(now), Instant::now()), if next.is_some() => paced?,
                 _ = tick.tick(), if live.is_some() => {
                     if let Some(output) = live {
                         output.live(tally.progress(Instant::now()));

@@ -33,12 +33,10 @@ impl Pacer {
         Ok(Self { timer, armed: None })
     }
 
-    /// Waits until `moment`. If dropped, the wait continues with the next call for the same moment.
-    pub(super) async fn until(&mut self, moment: Instant) -> io::Result<()> {
+    /// Waits until `moment`; it is `now`. If dropped, the wait continues with the next call for the same moment.
+    pub(super) async fn until(&mut self, moment: Instant, now: Instant) -> io::Result<()> {
         if self.armed != Some(moment) {
-            let left = moment
-                .saturating_duration_since(Instant::now())
-                .max(MIN_WAIT);
+            let left = moment.saturating_duration_since(now).max(MIN_WAIT);
             let once = Itimerspec {
                 it_interval: Timespec::default(),
                 it_value: left.try_into().map_err(io::Error::other)?,
@@ -61,22 +59,24 @@ impl Pacer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt as _;
 
     #[tokio::test]
-    async fn waits_end_in_time_and_can_be_abandoned() {
+    async fn waits_end_and_can_be_abandoned() {
         let mut pacer = Pacer::new().unwrap();
-        let start = Instant::now();
-        let soon = start + Duration::from_millis(5);
-        for moment in [start, soon, soon, start] {
-            pacer.until(moment).await.unwrap();
-            assert!(Instant::now() >= moment);
+        let now = Instant::now();
+        let (soon, late) = (
+            now + Duration::from_millis(5),
+            now + Duration::from_secs(3600),
+        );
+        for moment in [now, soon, soon, now] {
+            pacer.until(moment, now).await.unwrap();
         }
-        // An abandoned moment does not end the wait for another.
-        let late = Instant::now() + Duration::from_millis(40);
-        let short = Duration::from_millis(5);
-        let given_up = pacer.until(Instant::now() + Duration::from_secs(3600));
-        assert!(tokio::time::timeout(short, given_up).await.is_err());
-        pacer.until(late).await.unwrap();
-        assert!(Instant::now() >= late);
+        // An abandoned moment neither delays the wait for another nor ends it.
+        assert!(pacer.until(late, now).now_or_never().is_none());
+        pacer.until(soon, now).await.unwrap();
+        assert!(pacer.until(soon, now).now_or_never().is_none());
+        let _ = pacer.timer.readable().await.unwrap();
+        assert!(pacer.until(late, now).now_or_never().is_none());
     }
 }

@@ -7,8 +7,8 @@ use crate::server::memory::WORK_BUDGET;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-/// Jobs that hang: they check for cancellation each time the test asks for it, and end with the test.
-struct Hang(Mutex<Receiver<()>>);
+/// Jobs that hang: they check for cancellation each time the test asks for it, confirm that, and end with the test.
+struct Hang(Mutex<Receiver<Sender<()>>>);
 
 impl Service for Hang {
     type Job = ();
@@ -18,14 +18,16 @@ impl Service for Hang {
     }
 
     fn run(&self, (): (), cancel: &Cancel) -> Result<Answer, Status> {
-        while self.0.lock().unwrap().recv().is_ok() {
+        let next = || self.0.lock().unwrap().recv();
+        while let Ok(checked) = next() {
             cancel.is_cancelled();
+            checked.send(()).unwrap();
         }
         Err(Status::new(Code::Internal, "the test is over"))
     }
 }
 
-fn hanging(counters: &Arc<Counters>) -> (Pool<Hang>, Sender<()>) {
+fn hanging(counters: &Arc<Counters>) -> (Pool<Hang>, Sender<Sender<()>>) {
     let (tell, told) = channel();
     let pool = Pool::new(
         Arc::new(Hang(Mutex::new(told))),
@@ -65,14 +67,17 @@ async fn a_pool_whose_threads_all_hang_shows_no_progress() {
     pool.beat();
     assert_eq!(beats(), 1, "it has room");
     pool.push(task());
+    let check = || {
+        let (check, checked) = channel();
+        tell.send(check).unwrap();
+        checked.recv().unwrap();
+    };
+    check();
+    let begun = beats();
     pool.beat();
-    assert_eq!(beats(), 1, "its only thread hangs");
-    tell.send(()).unwrap();
-    let end = Instant::now() + Duration::from_secs(20);
-    while beats() == 1 {
-        assert!(Instant::now() < end, "a job that checks shows progress");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    assert_eq!(beats(), begun, "its only thread hangs");
+    check();
+    assert_eq!(beats(), begun + 1, "a job that checks shows progress");
     // A free thread is progress, whatever the first job does.
     pool.set_concurrency(2);
     let before = beats();
