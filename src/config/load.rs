@@ -1,12 +1,21 @@
 //! From files, drop-ins, environment and flags to a [`Config`], or to all problems at once.
 
-use super::check;
-use super::environment::{CONFIG_VARIABLE, Environment};
+mod check;
+mod diff;
+mod environment;
+mod loaded;
+mod source;
+mod unknown;
+
+pub use diff::{Changes, diff};
+pub use environment::Environment;
+pub use loaded::{Entry, Loaded, show_json, show_toml};
+
 use super::exposure::exposed_key;
 use super::fault::{Fault, Problem};
 use super::keys::{Config, Keys};
-use super::loaded::Loaded;
-use super::source::{Need, Settings};
+use environment::CONFIG_VARIABLE;
+use source::{Need, Settings};
 use std::path::PathBuf;
 
 /// Which program loads: the client also reads the user's own file.

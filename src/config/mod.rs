@@ -5,12 +5,6 @@
 //!
 //! The library only needs the sections and the limits of their values; what reads and shows them is for the programs.
 
-#[cfg(feature = "process")]
-mod check;
-#[cfg(feature = "process")]
-mod diff;
-#[cfg(feature = "process")]
-mod environment;
 mod exposure;
 mod fault;
 mod file;
@@ -19,25 +13,15 @@ mod kinds;
 mod limits;
 #[cfg(feature = "process")]
 pub mod load;
-#[cfg(feature = "process")]
-mod loaded;
 mod login;
 mod redact;
 mod secret;
 mod shortage;
 mod slips;
-#[cfg(feature = "process")]
-mod source;
 mod units;
-#[cfg(feature = "process")]
-mod unknown;
 mod url;
 mod words;
 
-#[cfg(feature = "process")]
-pub use diff::{Changes, diff};
-#[cfg(feature = "process")]
-pub use environment::Environment;
 pub use exposure::exposed_key;
 pub use fault::{Fault, Problem};
 pub use file::{BYTE_ORDER_MARK, FileFault, ReadError, is_utf16, read_file};
@@ -45,9 +29,9 @@ pub use keys::{Broker, Client, Config, Log, Queue, Reconnect, Server, Service, T
 pub use keys::{Key, Keys, Reload, ServiceNumber};
 pub use limits::{absolute, outside_limits};
 #[cfg(feature = "process")]
-pub use load::{Overrides, Program, load, load_from};
+pub use load::{Changes, Entry, Environment, Loaded, Overrides, Program};
 #[cfg(feature = "process")]
-pub use loaded::{Entry, Loaded, show_json, show_toml};
+pub use load::{diff, load, load_from, show_json, show_toml};
 pub use login::{Login, Password, Source, login, login_from, password_file, unseen_credentials};
 pub use redact::redact;
 pub use secret::Secret;

@@ -1,10 +1,15 @@
-//! Broker URLs: their parts, and how they are shown. No password appears in `Debug`, `Display` or `Serialize`.
+//! Broker URLs, `amqp://user:password@host:port/vhost` by RabbitMQ's URI specification: their parts, and how they are
+//! parsed and shown. Pure.
+//!
+//! Parsing is strict wherever leniency would connect to the wrong place: characters that a password or vhost may contain
+//! only percent-encoded are refused with the code to write. No password appears in an error, `Debug`, `Display` or
+//! `Serialize`.
 
-mod parse;
-
+use super::fault::{Fault, fault};
 use super::secret::Secret;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
 
 /// Whether the connection is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +148,222 @@ fn encode(text: &str) -> String {
         }
     }
     encoded
+}
+
+/// What is wrong, and what to do.
+type Refusal = (&'static str, &'static str);
+
+impl From<Refusal> for Fault {
+    fn from((what, help): Refusal) -> Self {
+        fault(what, help)
+    }
+}
+
+#[rustfmt::skip]
+mod wrong {
+    const EXAMPLE: &str = "write for example \"amqp://user:password@host:5672/vhost\"";
+
+    pub(super) const EMPTY: (&str, &str) = ("is empty", EXAMPLE);
+    pub(super) const CHARACTER: (&str, &str) = ("contains a character that is not allowed in a URL", "percent-encode it, a space is %20");
+    pub(super) const NO_SCHEME: (&str, &str) = ("has no scheme", EXAMPLE);
+    pub(super) const QUERY: (&str, &str) = ("contains a `?`, but query parameters are not supported", "remove them; in a password or vhost write %3f");
+    pub(super) const COLONS: (&str, &str) = ("has more than one `:` in host and port", "write an IPv6 address in brackets, and user and password before an `@`");
+    pub(super) const NO_HOST: (&str, &str) = ("has no host", EXAMPLE);
+    pub(super) const HOST: (&str, &str) = ("has a bad host name", "write letters, digits, `-`, `.` and `_` only");
+    pub(super) const PORT: (&str, &str) = ("has a bad port", "write a number from 1 to 65535");
+    pub(super) const NOT_A_PORT: (&str, &str) = ("has a bad port", "write a number from 1 to 65535, and user and password before an `@`");
+    pub(super) const BRACKET: (&str, &str) = ("has a `[` without a `]`", "write IPv6 as [::1]:5672");
+    pub(super) const IPV6: (&str, &str) = ("has no IPv6 address between its brackets", "write for example [::1]:5672");
+    pub(super) const NO_ZONE: (&str, &str) = ("has a link-local address without its interface", "write for example [fe80::1%25eth0]");
+    pub(super) const ZONE: (&str, &str) = ("has a bad zone after its IPv6 address", "write an interface's name or number, for example [fe80::1%25eth0]");
+    pub(super) const NO_USER: (&str, &str) = ("has an empty user name", "write one before the `@`, or remove the `@`");
+    pub(super) const NO_VHOST: (&str, &str) = ("ends with `/`, which means the empty vhost", "remove that `/`, or write /%2f for the default vhost");
+    pub(super) const SLASH: (&str, &str) = ("has a raw `/` in the vhost", "write %2f for it, the default vhost is /%2f");
+    pub(super) const LONG_VHOST: (&str, &str) = ("has a vhost longer than 255 bytes", "shorten it");
+    pub(super) const PERCENT: (&str, &str) = ("has a `%` without two hex digits", "write %25 for a plain `%`");
+    pub(super) const NOT_UTF8: (&str, &str) = ("has percent codes that are not UTF-8", "encode the UTF-8 bytes of each character");
+    pub(super) const NUL: (&str, &str) = ("contains a NUL (%00)", "remove it");
+}
+
+impl FromStr for BrokerUrl {
+    type Err = Fault;
+
+    /// Parses a URL. A missing user means `guest` with password `guest`, a missing vhost `/`.
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        ensure(!text.is_empty(), wrong::EMPTY)?;
+        ensure(
+            text.bytes().all(|byte| byte.is_ascii_graphic()),
+            wrong::CHARACTER,
+        )?;
+        let (scheme, rest) = text.split_once("://").ok_or(wrong::NO_SCHEME)?;
+        let scheme = parse_scheme(scheme)?;
+        refuse_raw_characters(rest)?;
+        refuse_query(rest)?;
+
+        let (authority, path) = split(rest, '/');
+        let (user_info, address) = match authority.split_once('@') {
+            Some((user_info, address)) => (Some(user_info), address),
+            None => (None, authority),
+        };
+        let (host, port) = parse_address(address, scheme)?;
+        let (user, password) = parse_user_info(user_info.unwrap_or("guest:guest"))?;
+        let default_login = user_info.is_none()
+            || scheme == Scheme::Amqp && is_factory_login(&user, password.as_ref());
+        Ok(Self {
+            scheme,
+            host,
+            port,
+            user,
+            password,
+            default_login,
+            vhost: path.map_or(Ok("/".into()), parse_vhost)?,
+        })
+    }
+}
+
+fn ensure(is_right: bool, refusal: Refusal) -> Result<(), Refusal> {
+    if is_right { Ok(()) } else { Err(refusal) }
+}
+
+/// The text before a character, and the text after it if the character occurs.
+fn split(text: &str, at: char) -> (&str, Option<&str>) {
+    let parts = text.split_once(at);
+    parts.map_or((text, None), |(before, after)| (before, Some(after)))
+}
+
+fn parse_scheme(text: &str) -> Result<Scheme, Refusal> {
+    let help = match text.to_ascii_lowercase().as_str() {
+        "amqp" => return Ok(Scheme::Amqp),
+        "amqps" => return Ok(Scheme::Amqps),
+        "http" | "https" => "that is the management interface; AMQP is at amqp://HOST:5672",
+        other if other.contains("ssl") || other.contains("tls") || other.ends_with('s') => {
+            "did you mean amqps:// (TLS)?"
+        }
+        _ => "did you mean amqp://?",
+    };
+    Err(("must start with amqp:// or amqps://", help))
+}
+
+/// Refuses the characters that end an authority or a path if they are unencoded inside a password or vhost.
+fn refuse_raw_characters(rest: &str) -> Result<(), Fault> {
+    let before_at = rest.split_once('@').map_or("", |(before, _)| before);
+    let (character, code) = if rest.contains('#') {
+        ('#', "%23")
+    } else if rest.matches('@').count() > 1 {
+        ('@', "%40")
+    } else {
+        match before_at.find(['/', '?']) {
+            Some(at) if before_at[at..].starts_with('/') => ('/', "%2f"),
+            Some(_) => ('?', "%3f"),
+            None => return Ok(()),
+        }
+    };
+    let help = format!("in a user name, password or vhost write {code} for it");
+    Err(fault(format!("contains a raw `{character}`"), help))
+}
+
+/// Query parameters of other clients, and what to use here.
+#[rustfmt::skip]
+const PARAMETERS: [(&str, &str); 10] = [
+    ("cacertfile", "set broker.tls.ca_file"),
+    ("certfile", "set broker.tls.cert_file"),
+    ("keyfile", "set broker.tls.key_file"),
+    ("server_name_indication", "set broker.tls.server_name"),
+    ("verify", "remove it, certificates are always verified"),
+    ("heartbeat", "set broker.heartbeat"),
+    ("connection_timeout", "set broker.connect_timeout"),
+    ("auth_mechanism", "for EXTERNAL set broker.tls.cert_file, without a password"),
+    ("channel_max", "remove it"),
+    ("frame_max", "remove it"),
+];
+
+fn refuse_query(rest: &str) -> Result<(), Fault> {
+    let Some((_, query)) = rest.split_once('?') else {
+        return Ok(());
+    };
+    let name = query.split(['=', '&']).next().unwrap_or_default();
+    let (name, help) = PARAMETERS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .ok_or(wrong::QUERY)?;
+    Err(fault(format!("has the query parameter `{name}`"), *help))
+}
+
+fn parse_address(address: &str, scheme: Scheme) -> Result<(String, u16), Refusal> {
+    let (host, port) = if let Some(literal) = address.strip_prefix('[') {
+        let (host, port) = literal.split_once(']').ok_or(wrong::BRACKET)?;
+        (parse_ipv6(host)?, port)
+    } else {
+        ensure(address.matches(':').count() <= 1, wrong::COLONS)?;
+        let (host, port) = address.split_at(address.find(':').unwrap_or(address.len()));
+        (host.to_owned(), port)
+    };
+    ensure(!host.is_empty(), wrong::NO_HOST)?;
+    let port = if port.is_empty() {
+        scheme.default_port()
+    } else {
+        let digits = port.strip_prefix(':').ok_or(wrong::NOT_A_PORT)?;
+        // `+5672` would parse, but is not a port.
+        ensure(
+            digits.bytes().all(|byte| byte.is_ascii_digit()),
+            wrong::NOT_A_PORT,
+        )?;
+        digits
+            .parse()
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or(wrong::PORT)?
+    };
+    ensure(address.starts_with('[') || is_host(&host), wrong::HOST)?;
+    Ok((host, port))
+}
+
+/// An IPv6 address, with a zone if one is given: `%25eth0` as in RFC 6874, or `%eth0` as everywhere else.
+fn parse_ipv6(text: &str) -> Result<String, Refusal> {
+    /// The maximum length of an interface's name, in bytes.
+    const MAX_ZONE: usize = 15;
+    let (address, zone) = split(text, '%');
+    let parsed: Ipv6Addr = address.parse().map_err(|_| wrong::IPV6)?;
+    let Some(zone) = zone else {
+        ensure(!parsed.is_unicast_link_local(), wrong::NO_ZONE)?;
+        return Ok(address.to_owned());
+    };
+    let escaped = zone.strip_prefix("25").filter(|zone| !zone.is_empty());
+    let zone = escaped.unwrap_or(zone);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    ensure(
+        (1..=MAX_ZONE).contains(&zone.len()) && zone.bytes().all(plain),
+        wrong::ZONE,
+    )?;
+    Ok(format!("{address}%{zone}"))
+}
+
+fn parse_user_info(user_info: &str) -> Result<(String, Option<Secret>), Refusal> {
+    let (user, password) = split(user_info, ':');
+    let password = password.map(decode).transpose()?;
+    let user = decode(user)?;
+    ensure(!user.is_empty(), wrong::NO_USER)?;
+    Ok((user, password.map(Secret::new)))
+}
+
+fn parse_vhost(path: &str) -> Result<String, Refusal> {
+    ensure(!path.is_empty(), wrong::NO_VHOST)?;
+    ensure(!path.contains('/'), wrong::SLASH)?;
+    let vhost = decode(path)?;
+    ensure(vhost.len() <= 255, wrong::LONG_VHOST)?;
+    Ok(vhost)
+}
+
+fn decode(text: &str) -> Result<String, Refusal> {
+    let is_code = |code: &[u8]| code.iter().all(u8::is_ascii_hexdigit);
+    let is_escape = |escape: &str| escape.as_bytes().get(..2).is_some_and(is_code);
+    ensure(text.split('%').skip(1).all(is_escape), wrong::PERCENT)?;
+    let decoded = percent_encoding::percent_decode_str(text)
+        .decode_utf8()
+        .map_err(|_| wrong::NOT_UTF8)?;
+    // AMQP's PLAIN login separates user and password by wrong::NUL.
+    ensure(!decoded.contains('\0'), wrong::NUL)?;
+    Ok(decoded.into_owned())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Messages about unknown keys and variables: what was probably meant, or where that is configured.
 
 use super::environment::CONFIG_VARIABLE;
-use super::keys::{Key, Keys, PREFIX};
-use super::redact::redact_urls;
+use crate::config::keys::{Key, Keys, PREFIX};
+use crate::config::redact::redact_urls;
 use std::fmt::Display;
 
 /// An unknown key or table in a file or among the flags.

@@ -5,9 +5,9 @@
 //! remembers their origins. The values themselves, which may be URLs with passwords, never enter it.
 
 use super::environment::{CONFIG_VARIABLE, Environment};
-use super::file::{ReadError, read_text};
-use super::keys::{Key, Keys, PREFIX};
 use super::unknown::{not_a_setting, unknown_key, unknown_variable};
+use crate::config::file::{ReadError, read_text};
+use crate::config::keys::{Key, Keys, PREFIX};
 use crate::text::safe;
 use figment::providers::Serialized;
 use figment::value::{Dict, Map};

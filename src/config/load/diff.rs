@@ -1,6 +1,6 @@
 //! What a reload changes, and what is required to apply it.
 
-use super::keys::{Config, Reload};
+use crate::config::keys::{Config, Reload};
 
 /// The keys whose values differ, by what applying them requires.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! A loaded configuration: its values, and where each came from, which figment remembers; both as text without passwords.
 
-use super::keys::Config;
+use crate::config::keys::Config;
 use crate::text::{is_unsafe, safe};
 use figment::{Figment, Metadata};
 use std::path::{Path, PathBuf};

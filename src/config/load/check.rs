@@ -1,12 +1,12 @@
 //! Rules over more than one key: values that contradict each other, and what deserves a warning.
 
 use super::environment::Environment;
-use super::keys::{Broker, Config, Tls};
 use super::loaded::Loaded;
-use super::login::{CREDENTIAL, is_denied, shows_certificate};
-use super::units::format_duration;
-use super::url::{BrokerUrl, Scheme};
-use super::words::QueueKind;
+use crate::config::keys::{Broker, Config, Tls};
+use crate::config::login::{CREDENTIAL, is_denied, shows_certificate};
+use crate::config::units::format_duration;
+use crate::config::url::{BrokerUrl, Scheme};
+use crate::config::words::QueueKind;
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 
