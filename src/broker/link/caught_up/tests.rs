@@ -225,10 +225,14 @@ async fn an_operation_of_the_library_is_not_late_while_it_deals_with_the_answer(
 #[tokio::test]
 async fn no_answer_is_late() {
     let all = connected().await;
-    let began = Instant::now();
     let never = std::future::pending::<lapin::Result<()>>();
-    let late = all.link.run(LIMIT, "cannot ask", 1, false, never).await;
-    let late = late.unwrap_err();
+    let mut asked = std::pin::pin!(all.link.run(LIMIT, "cannot ask", 1, false, never));
+    tokio::select! {
+        biased;
+        () = sleep(LIMIT) => {}
+        early = &mut asked => panic!("not late yet: {early:?}"),
+    }
+    let late = asked.await.unwrap_err();
     assert_eq!(late.kind, Kind::Timeout);
     assert_eq!(
         late.message,
@@ -239,13 +243,11 @@ async fn no_answer_is_late() {
     let late = all.link.run(LIMIT, "cannot ask", 1, true, never).await;
     assert_eq!(late.unwrap_err().kind, Kind::Timeout);
     assert!(all.link.failure().is_some(), "it was vital");
-    assert!(began.elapsed() >= LIMIT);
 }
 
 #[tokio::test]
 async fn the_time_in_which_the_process_is_stopped_does_not_count() {
     let limit = STOPPED_THRESHOLD + Duration::from_millis(200);
-    let began = Instant::now();
     let answered = async {
         // The request is only sent after the stop, and answered some time later.
         sleep(Duration::from_millis(1)).await;
@@ -253,5 +255,4 @@ async fn the_time_in_which_the_process_is_stopped_does_not_count() {
         sleep(limit / 2).await;
     };
     assert!(within(limit, async || {}, answered).await.is_some());
-    assert!(began.elapsed() > limit * 2);
 }
