@@ -18,15 +18,12 @@ impl Service for Crash {
     fn admit(&self, request: &Request) -> Result<(String, Cost), Status> {
         let text = String::from_utf8(request.body.clone())
             .map_err(|_| Status::new(Code::InvalidArgument, "the body is not UTF-8"))?;
-        let cost = Cost {
-            time: if text.ends_with(" later") {
-                Cost::POOL_FROM
-            } else {
-                std::time::Duration::ZERO
-            },
-            reply_bytes: text.len() as u64,
-            ..Cost::default()
+        let time = if text.ends_with(" later") {
+            Cost::POOL_FROM
+        } else {
+            std::time::Duration::ZERO
         };
+        let cost = Cost::of(time).reply_bytes(text.len() as u64);
         Ok((text, cost))
     }
 
@@ -35,10 +32,7 @@ impl Service for Crash {
         match text.trim_end_matches(" later") {
             "panic" => panic!("as requested"),
             "abort" => std::process::abort(),
-            _ => Ok(Answer {
-                body: text.into_bytes(),
-                content_type: "text/plain",
-            }),
+            _ => Ok(Answer::new(text, "text/plain")),
         }
     }
 }

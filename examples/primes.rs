@@ -41,21 +41,16 @@ impl Service for Primes {
         if n > MAX {
             return Err(Status::out_of_range(format!("the limit is {MAX}")));
         }
-        let cost = Cost {
-            time: Duration::from_nanos(3 * n as u64),
-            memory: (SEGMENT + 8 * n.isqrt()) as u64,
-            reply_bytes: 20,
-        };
+        let cost = Cost::of(Duration::from_nanos(3 * n as u64))
+            .memory((SEGMENT + 8 * n.isqrt()) as u64)
+            .reply_bytes(20);
         Ok((n, cost))
     }
 
     fn run(&self, n: usize, cancel: &Cancel) -> Result<Answer, Status> {
         let primes = count(n, || cancel.is_cancelled());
         let primes = primes.ok_or_else(|| Status::deadline_exceeded("stopped"))?;
-        Ok(Answer {
-            body: primes.to_string().into_bytes(),
-            content_type: "text/plain",
-        })
+        Ok(Answer::new(primes.to_string(), "text/plain"))
     }
 }
 

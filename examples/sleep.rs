@@ -23,11 +23,7 @@ impl Service for Sleep {
             .parse()
             .map(Duration::from_millis)
             .map_err(|_| Status::new(Code::InvalidArgument, "not a number of milliseconds"))?;
-        let cost = Cost {
-            time,
-            reply_bytes: request.body.len() as u64,
-            ..Cost::default()
-        };
+        let cost = Cost::of(time).reply_bytes(request.body.len() as u64);
         Ok((time, cost))
     }
 
@@ -39,10 +35,7 @@ impl Service for Sleep {
             }
             std::thread::sleep(left.min(Duration::from_millis(10)));
         }
-        Ok(Answer {
-            body: time.as_millis().to_string().into_bytes(),
-            content_type: "text/plain",
-        })
+        Ok(Answer::new(time.as_millis().to_string(), "text/plain"))
     }
 }
 

@@ -6,6 +6,12 @@ pub mod broker {
     pub use crate::broker::{Arrival, Connection, Options};
 }
 
+#[cfg(feature = "client")]
+pub mod client {
+    //! What a failed call says about its request.
+    pub use crate::client::failure_kind::FAILURE_KINDS;
+}
+
 pub mod config {
     //! The configuration of the two programs.
     pub use crate::config::*;
@@ -19,7 +25,7 @@ pub mod fibonacci {
 
 pub mod protocol {
     //! A message as it travels.
-    pub use crate::protocol::Message;
+    pub use crate::protocol::message::Message;
 }
 
 #[cfg(feature = "server")]

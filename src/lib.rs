@@ -72,6 +72,7 @@
 //! - `server`: [`Server`] and services.
 //! - `client`: [`Client`] and calls.
 //! - `json`: bodies of one's own types, [`Json`].
+//! - `testing`: calls a service through admission, deadlines and settlement, without a broker.
 //! - `daemon`, `cli`: the two programs.
 //!
 //! `json`, `daemon` and `cli` are on by default, and the programs enable what they need. A service or a caller needs neither of

@@ -12,7 +12,17 @@ pub struct Pong {
     /// From the (last) publish of the ping to its reply, through the request queue.
     pub round_trip: Duration,
     /// Who replied.
-    pub from: Answerer,
+    pub(crate) from: Answerer,
+}
+
+impl Pong {
+    /// The instance name of the server that replied, if it gave one.
+    pub fn server(&self) -> Option<&str> {
+        match &self.from {
+            Answerer::Server(report) => Some(&report.instance),
+            Answerer::Plain(trailer) => trailer.server.as_deref(),
+        }
+    }
 }
 
 /// Who replied to a ping.

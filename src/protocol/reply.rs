@@ -26,11 +26,22 @@ const MAX_DETAILS_BYTES: usize = 64 << 10;
 
 /// The result of a service: the body of a successful reply and its MIME type.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Answer {
     /// The payload.
     pub body: Vec<u8>,
     /// MIME type of the payload.
     pub content_type: &'static str,
+}
+
+impl Answer {
+    /// A body with its MIME type.
+    pub fn new(body: impl Into<Vec<u8>>, content_type: &'static str) -> Self {
+        Self {
+            body: body.into(),
+            content_type,
+        }
+    }
 }
 
 /// What a successful reply carries.

@@ -17,6 +17,7 @@ const IMPLAUSIBLY_LATE: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The format of a request and its reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// Decimal text, as in RabbitMQ's tutorial.
     Text,
@@ -44,6 +45,7 @@ impl Format {
 
 /// A request as delivered. The service validates the body.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Request {
     /// The payload.
     pub body: Vec<u8>,
@@ -70,7 +72,7 @@ pub struct Request {
     /// Previous deliveries of this request, as counted by a quorum queue.
     pub delivery_count: u64,
     /// The part of the message that could not be read.
-    pub defect: Option<Defect>,
+    pub(crate) defect: Option<Defect>,
 }
 
 impl Request {
@@ -78,7 +80,7 @@ impl Request {
     ///
     /// Headers of unexpected types count as missing. A deadline is an integer of any width or decimal text, in
     /// milliseconds, or a timestamp, in seconds.
-    pub fn read(message: Message) -> Self {
+    pub(crate) fn read(message: Message) -> Self {
         let Message {
             mut body,
             mut properties,

@@ -25,7 +25,7 @@ use std::sync::Arc;
 ///
 ///     fn run(&self, bytes: Vec<u8>, _: &Cancel) -> Result<Answer, Status> {
 ///         let sum: u64 = bytes.iter().map(|byte| u64::from(*byte)).sum();
-///         Ok(Answer { body: sum.to_string().into_bytes(), content_type: "text/plain" })
+///         Ok(Answer::new(sum.to_string(), "text/plain"))
 ///     }
 /// }
 ///

@@ -33,7 +33,7 @@ use std::collections::btree_map::{BTreeMap, Entry};
 ///     }
 ///
 ///     fn run(&self, (): (), _: &Cancel) -> Result<Answer, Status> {
-///         Ok(Answer { body: b"42".to_vec(), content_type: "text/plain" })
+///         Ok(Answer::new("42", "text/plain"))
 ///     }
 /// }
 ///

@@ -23,6 +23,7 @@ pub trait Service: Send + Sync + 'static {
 
 /// The estimated cost of a job. The default states nothing: the job runs on the thread pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cost {
     /// Rough computing time; from [`Cost::POOL_FROM`] on the job runs on the thread pool.
     pub time: Duration,
@@ -35,6 +36,29 @@ pub struct Cost {
 impl Cost {
     /// Jobs that take at least this long run on the pool.
     pub const POOL_FROM: Duration = Duration::from_micros(100);
+
+    /// The cost of a job that takes this time.
+    pub fn of(time: Duration) -> Self {
+        Self {
+            time,
+            ..Self::default()
+        }
+    }
+
+    /// The same with the size of the reply's body.
+    #[must_use]
+    pub fn reply_bytes(self, reply_bytes: u64) -> Self {
+        Self {
+            reply_bytes,
+            ..self
+        }
+    }
+
+    /// The same with the peak memory.
+    #[must_use]
+    pub fn memory(self, memory: u64) -> Self {
+        Self { memory, ..self }
+    }
 }
 
 impl Default for Cost {

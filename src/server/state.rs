@@ -6,6 +6,7 @@ use std::time::Instant;
 
 /// Whether and how the server is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[non_exhaustive]
 pub enum Stop {
     /// Keep serving.
     #[default]
@@ -18,6 +19,7 @@ pub enum Stop {
 
 /// The server's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum State {
     /// Not started.
     Starting,
@@ -66,6 +68,7 @@ pub enum State {
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Outcome {
     /// Requests that were begun and handed back because the drain time was over.
     pub abandoned: u64,
@@ -73,6 +76,7 @@ pub struct Outcome {
 
 /// Counters since the start, written by the server and readable at any time.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Counters {
     /// Requests delivered and not settled (a gauge).
     pub in_flight: AtomicU64,

@@ -1,7 +1,7 @@
 //! The manual pages document everything that the programs accept, and nothing else.
 
 use super::{read, root, text, tool};
-use fibrpc::client::failure_kind::FAILURE_KINDS;
+use fibrpc::internals::client::FAILURE_KINDS;
 use fibrpc::internals::config::Reload;
 use fibrpc::internals::fibonacci::settings::KEYS;
 use std::collections::BTreeSet;

@@ -34,7 +34,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("fuzz", &["fibonacci", "broker", "protocol", "config"]),
     (
         "internals",
-        &["fibonacci", "server", "broker", "protocol", "config"],
+        &[
+            "fibonacci",
+            "server",
+            "client",
+            "broker",
+            "protocol",
+            "config",
+        ],
     ),
     (
         "daemon",
