@@ -7,8 +7,8 @@ use std::process::Command;
 /// The features of a library user.
 const LIBRARY: &str = "server,client,json";
 
-/// The most crates that they may compile. Counted are normal dependencies, procedural macros included, each version once,
-/// without this crate: the lines of `cargo tree --edges normal --prefix none`.
+/// The most crates that they may compile, at run time and at build time: procedural macros included, each version once, without
+/// this crate.
 const MAX_CRATES: usize = 107;
 
 /// What only the programs need.
@@ -29,7 +29,7 @@ const OF_THE_PROGRAMS: [&str; 12] = [
 
 /// The dependencies with these features, each as `name vVERSION`.
 fn dependencies(features: &[&str]) -> BTreeSet<String> {
-    let tree = "tree --locked --offline --edges normal --prefix none --format {p}";
+    let tree = "tree --locked --offline --edges normal,build --prefix none --format {p}";
     let cargo = Command::new(env!("CARGO"))
         .args(tree.split(' '))
         .args(features)
