@@ -11,9 +11,10 @@
 
 #![allow(clippy::print_stdout, reason = "a program")]
 
-use fibrpc::{Json, Server, Status, handler};
+use fibrpc::{Client, Code, Json, Server, Status, handler};
 use std::env;
 use std::error::Error;
+use std::time::Duration;
 use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -42,9 +43,25 @@ fn lookup(item: &str) -> Option<u64> {
     }
 }
 
+async fn ask(url: &str, item: String, count: u32) -> Result<(), Box<dyn Error>> {
+    let client = Client::connect(url).await?;
+    let call = client.call::<Json<Price>>("prices", Json(Order { item, count }));
+    match call.timeout(Duration::from_secs(5)).await {
+        Ok(Json(price)) => println!("{} cents", price.cents),
+        // The status that the server sent.
+        Err(error) if error.code() == Code::NotFound => println!("not for sale"),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("AMQP_URL").unwrap_or("amqp://localhost/%2f".into());
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [item, count] = &arguments[..] {
+        return ask(&url, item.clone(), count.parse()?).await;
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     Server::builder(url)
         .queue("prices")

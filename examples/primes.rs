@@ -10,9 +10,11 @@
 //! those that it cannot begin before the caller's deadline, and limits the memory of those in progress. A computation whose
 //! caller no longer waits is stopped. The broker is the one of the variable `AMQP_URL`.
 
+#![allow(clippy::print_stdout, reason = "a program")]
+
 use fibrpc::protocol::{Answer, Request};
 use fibrpc::server::{Cancel, Cost, Service};
-use fibrpc::{Server, Status, blocking};
+use fibrpc::{Client, Server, Status, Text, blocking};
 use std::env;
 use std::error::Error;
 use std::time::Duration;
@@ -76,9 +78,21 @@ fn count(n: usize, stop: impl Fn() -> bool) -> Option<usize> {
     Some(primes)
 }
 
+async fn ask(url: &str, n: String) -> Result<(), Box<dyn Error>> {
+    let client = Client::connect(url).await?;
+    // After this time, the server stops the computation.
+    let call = client.call::<Text>("primes", n);
+    let Text(primes) = call.timeout(Duration::from_secs(10)).await?;
+    println!("{primes}");
+    Ok(())
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("AMQP_URL").unwrap_or("amqp://localhost/%2f".into());
+    if let Some(n) = env::args().nth(1) {
+        return ask(&url, n).await;
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     Server::builder(url)
         .queue("primes")

@@ -7,12 +7,14 @@
 //! $ cargo run --example router -- wait 500      # replies after 500 milliseconds
 //! 500
 //! $ cargo run --example router -- wait 5000     # longer than the layer allows
-//! DEADLINE_EXCEEDED: waits at most 1s
+//! OUT_OF_RANGE: waits at most 1s
 //! ```
 //!
 //! The broker is the one of the variable `AMQP_URL`.
 
-use fibrpc::{Json, Router, Server, Status, Text, handler};
+#![allow(clippy::print_stdout, reason = "a program")]
+
+use fibrpc::{Client, Json, Router, Server, Status, Text, handler};
 use serde_json::json;
 use std::env;
 use std::error::Error;
@@ -41,7 +43,7 @@ async fn wait(Json(ms): Json<u64>) -> Json<u64> {
 /// An error of tower is `INTERNAL` to the caller, unless it is made a `Status`. A `Status` passes tower's layers unchanged.
 fn too_long(error: BoxError) -> BoxError {
     if error.is::<Elapsed>() {
-        let status = Status::deadline_exceeded(format!("waits at most {LIMIT:?}"));
+        let status = Status::out_of_range(format!("waits at most {LIMIT:?}"));
         return status.with_details(json!({"limit_ms": 1000})).into();
     }
     error
@@ -58,9 +60,23 @@ fn clock() -> Router {
         .method("wait", wait)
 }
 
+async fn ask(url: &str, method: &str, ms: Option<&String>) -> Result<(), Box<dyn Error>> {
+    let ms: Option<u64> = ms.map(|ms| ms.parse()).transpose()?;
+    let client = Client::connect(url).await?;
+    match client.call::<Text>("clock", Json(ms)).method(method).await {
+        Ok(Text(answer)) => println!("{answer}"),
+        Err(error) => println!("{error}"),
+    }
+    Ok(())
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("AMQP_URL").unwrap_or("amqp://localhost/%2f".into());
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [method, ms @ ..] = &arguments[..] {
+        return ask(&url, method, ms.first()).await;
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     Server::builder(url)
         .queue("clock")

@@ -12,8 +12,10 @@
 //! each order has an id, which its caller chooses, and what an order takes is recorded with it in one transaction. The
 //! broker is the one of the variable `AMQP_URL`.
 
+#![allow(clippy::print_stdout, reason = "a program")]
+
 use fibrpc::server::Cancel;
-use fibrpc::{Json, Server, State, Status, handler};
+use fibrpc::{Client, Json, Server, State, Status, handler};
 use rusqlite::{Connection, params};
 use serde_json::json;
 use std::env;
@@ -118,10 +120,27 @@ fn open(file: &str) -> rusqlite::Result<Database> {
     Ok(Arc::new(Mutex::new(database)))
 }
 
+async fn ask(url: &str, order: Order) -> Result<(), Box<dyn Error>> {
+    let client = Client::connect(url).await?;
+    match client.call::<Json<Left>>("stock", Json(order)).await {
+        Ok(Json(Left { left })) => println!("{left} left"),
+        Err(error) => match error.status().details() {
+            Some(details) => println!("{error}: {details}"),
+            None => println!("{error}"),
+        },
+    }
+    Ok(())
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("AMQP_URL").unwrap_or("amqp://localhost/%2f".into());
-    let database = open(&env::args().nth(1).unwrap_or("stock.db".into()))?;
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [id, item, count] = &arguments[..] {
+        let (id, item, count) = (id.clone(), item.clone(), count.parse()?);
+        return ask(&url, Order { id, item, count }).await;
+    }
+    let database = open(arguments.first().map_or("stock.db", String::as_str))?;
     let mut terminate = signal(SignalKind::terminate())?;
     Server::builder(url)
         .queue("stock")

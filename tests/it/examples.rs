@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Delivery, Properties};
-use crate::support::{Broker, Process, SOON, example, lacks_pika, python};
+use crate::support::{Broker, Fibrpc, Process, SOON, Settings, example, lacks_pika, python};
 
 /// An example that serves its queue in a virtual host of its own.
 struct Serving {
+    name: &'static str,
     broker: &'static Broker,
     vhost: String,
     queue: &'static str,
@@ -24,6 +25,7 @@ impl Serving {
         let server = run(name, broker, &vhost, arguments);
         broker.wait_for_consumers(&vhost, queue, 1);
         Self {
+            name,
             broker,
             vhost,
             queue,
@@ -40,6 +42,13 @@ impl Serving {
 
     fn client(&self) -> Client {
         Client::connect(self.broker.port(), &self.vhost).unwrap()
+    }
+
+    /// What the example's own client prints.
+    fn ask(&self, arguments: &[&str]) -> String {
+        let output = run(self.name, self.broker, &self.vhost, arguments).output(SOON);
+        assert_eq!(output.code(), 0, "{output:?}");
+        output.stdout.trim_end().to_owned()
     }
 
     /// The results of a client in Python.
@@ -123,22 +132,34 @@ fn price_is_a_typed_service() {
 }
 
 #[test]
+fn the_crates_page_begins_with_a_typed_service_and_its_client_in_25_lines() {
+    let page = include_str!("../../src/lib.rs").lines();
+    let page = page.filter_map(|line| line.strip_prefix("//!"));
+    let code = page.skip_while(|line| *line != " ```no_run").skip(1);
+    let code: Vec<&str> = code.take_while(|line| *line != " ```").collect();
+    let shown = code.iter().filter(|line| !line.starts_with(" # "));
+    assert!((10..=25).contains(&shown.count()), "{code:#?}");
+    for part in ["Server::builder", "Client::connect", "client.call"] {
+        assert!(code.iter().any(|line| line.contains(part)), "{part}");
+    }
+}
+
+#[test]
 fn router_has_two_methods_and_a_layer() {
     let serving = Serving::start("router", "clock", &[]);
+    assert_eq!(serving.ask(&["wait", "10"]), "10");
+    let refused = "OUT_OF_RANGE: waits at most 1s";
+    assert_eq!(serving.ask(&["wait", "3600000"]), refused);
+    let unknown = serving.ask(&["then"]);
+    assert!(unknown.starts_with("UNIMPLEMENTED: "), "{unknown}");
     let mut client = serving.client();
     let method = |name: &str| Properties {
         kind: Some(name.into()),
         ..json_request()
     };
     let before = unix_ms();
-    let reply = serving.request(&mut client, method("now"), "");
-    let now = reply.text().parse().unwrap();
+    let now = serving.ask(&["now"]).parse().unwrap();
     assert!((before..=unix_ms()).contains(&now), "{now}");
-    let reply = serving.request(&mut client, method("wait"), "10");
-    assert_eq!((status(&reply), reply.text()), ("OK".into(), "10".into()));
-    let reply = serving.request(&mut client, method("wait"), "3600000");
-    let refused = ("DEADLINE_EXCEEDED".into(), "waits at most 1s".into());
-    assert_eq!(problem(&reply), refused);
     for unknown in [method("then"), json_request()] {
         let reply = serving.request(&mut client, unknown, "");
         assert_eq!(status(&reply), "UNIMPLEMENTED", "{}", reply.text());
@@ -159,9 +180,10 @@ fn router_has_two_methods_and_a_layer() {
 #[test]
 fn primes_are_counted_until_the_caller_no_longer_waits() {
     let serving = Serving::start("primes", "primes", &[]);
+    assert_eq!(serving.ask(&["1000000"]), "78498");
     let mut client = serving.client();
     let text = || Properties::new().correlation_id("1");
-    for (n, primes) in [("0", "0"), ("2", "0"), ("3", "1"), ("1000000", "78498")] {
+    for (n, primes) in [("0", "0"), ("2", "0"), ("3", "1"), ("1000", "168")] {
         let reply = serving.request(&mut client, text(), n);
         assert_eq!((status(&reply), reply.text()), ("OK".into(), primes.into()));
     }
@@ -181,25 +203,18 @@ fn stock_takes_an_order_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("stock.db");
     let file = file.to_str().unwrap();
-    let order = |serving: &Serving, id: &str, item: &str, count: u32| {
-        let order = json!({"id": id, "item": item, "count": count}).to_string();
-        let reply = serving.request(&mut serving.client(), json_request(), &order);
-        serde_json::from_str::<Value>(&reply.text()).unwrap()
-    };
     let serving = Serving::start("stock", "stock", &[file]);
-    assert_eq!(order(&serving, "1", "tea", 2), json!({"left": 8}));
+    assert_eq!(serving.ask(&["1", "tea", "2"]), "8 left");
     // A request that is delivered again takes nothing more.
-    assert_eq!(order(&serving, "1", "tea", 2), json!({"left": 8}));
-    let refused = order(&serving, "2", "tea", 9);
-    assert_eq!(refused["code"], "FAILED_PRECONDITION", "{refused}");
-    assert_eq!(refused["details"], json!({"left": 8}), "{refused}");
-    let refused = order(&serving, "3", "gold", 1);
-    assert_eq!(refused["code"], "NOT_FOUND", "{refused}");
+    assert_eq!(serving.ask(&["1", "tea", "2"]), "8 left");
+    let refused = r#"FAILED_PRECONDITION: only 8 left: {"left":8}"#;
+    assert_eq!(serving.ask(&["2", "tea", "9"]), refused);
+    assert_eq!(serving.ask(&["3", "gold", "1"]), "NOT_FOUND: no such item");
     // What was refused is not recorded.
-    assert_eq!(order(&serving, "2", "tea", 1), json!({"left": 7}));
+    assert_eq!(serving.ask(&["2", "tea", "1"]), "7 left");
     serving.drain();
     let serving = Serving::start("stock", "stock", &[file]);
-    assert_eq!(order(&serving, "1", "tea", 2), json!({"left": 7}));
+    assert_eq!(serving.ask(&["1", "tea", "2"]), "7 left");
     serving.drain();
 }
 
@@ -209,10 +224,12 @@ fn reverse_takes_ten_lines() {
     let code = source.filter(|line| !line.is_empty() && !line.starts_with("//"));
     assert_eq!(code.count(), 10);
     let mut serving = Serving::start("reverse", "reverse", &[]);
-    let mut client = serving.client();
-    let reply = client.call("reverse", "stressed π".as_bytes(), SOON);
-    assert_eq!(reply.unwrap().text(), "π desserts");
-    let reply = client.call("reverse", b"\xff", SOON).unwrap().text();
+    let settings = Settings::new(serving.broker, &serving.vhost);
+    let ask = Fibrpc::new(&settings).args(["call", "reverse", "stressed π"]);
+    let output = ask.run(SOON);
+    assert_eq!(output.stdout.trim_end(), "π desserts", "{output:?}");
+    let reply = serving.client().call("reverse", b"\xff", SOON);
+    let reply = reply.unwrap().text();
     assert!(reply.starts_with("error: INVALID_ARGUMENT"), "{reply}");
     serving.server.signal("TERM");
     assert_eq!(serving.server.wait(SOON).signal(), Some(15));
@@ -240,8 +257,7 @@ fn a_client_in_python_calls_typed_services_and_methods() {
     assert!((before..=unix_ms()).contains(&now), "{now}");
     let waits = clock.python(&json!("wait"), &[json!(10), json!(3_600_000)]);
     assert_eq!(waits[0], 10);
-    assert_eq!(waits[1]["code"], "DEADLINE_EXCEEDED");
-    assert_eq!(waits[1]["retryable"], true);
+    assert_eq!(waits[1]["code"], "OUT_OF_RANGE");
     assert_eq!(waits[1]["details"], json!({"limit_ms": 1000}));
     let unknown = &clock.python(&json!("then"), &[Value::Null])[0];
     assert_eq!(unknown["code"], "UNIMPLEMENTED");
