@@ -5,42 +5,32 @@
 //!
 //! # Example
 //!
-//! A service of one's own types. [`handler`] makes a service of an asynchronous function, whose arguments are
+//! A service of one's own types, and a caller. [`handler`] makes a service of an asynchronous function, whose arguments are
 //! [extracted](server::extract) from the request:
 //!
 //! ```no_run
-//! use fibrpc::{Json, Server, Status, handler};
+//! # use std::time::Duration;
+//! use fibrpc::{Client, Json, Server, Status, handler};
 //!
-//! #[derive(serde::Deserialize)] struct Order { item: String, count: u32 }
-//! #[derive(serde::Serialize)] struct Price { cents: u64 }
+//! #[derive(serde::Deserialize, serde::Serialize)] struct Order { item: String, count: u32 }
+//! #[derive(serde::Deserialize, serde::Serialize)] struct Price { cents: u64 }
 //!
 //! async fn price(Json(order): Json<Order>) -> Result<Json<Price>, Status> {
 //!     let each = lookup(&order.item).ok_or_else(|| Status::not_found("no such item"))?;
 //!     Ok(Json(Price { cents: each * u64::from(order.count) }))
 //! }
-//! # fn lookup(_: &str) -> Option<u64> { None }
 //!
-//! # async fn example() -> Result<(), fibrpc::server::BuildError> {
-//! // Connects, declares or adopts the queue, serves until the future resolves, and drains.
+//! # fn lookup(_: &str) -> Option<u64> { None }
+//! # async fn example(order: Order) -> Result<(), Box<dyn std::error::Error>> {
+//! // A service: connects, declares or adopts the queue, serves until the future resolves, drains.
 //! Server::builder("amqp://localhost/%2f")
 //!     .queue("prices")
 //!     .prefetch(64)
 //!     .serve(handler(price))
-//!     .with_graceful_shutdown(async { /* for example a signal */ })
+//!     .with_graceful_shutdown(async { tokio::signal::ctrl_c().await.ok(); })
 //!     .await?;
-//! # Ok(())
-//! # }
-//! ```
 //!
-//! A caller:
-//!
-//! ```no_run
-//! # use std::time::Duration;
-//! # #[derive(serde::Serialize)] struct Order { item: String, count: u32 }
-//! # #[derive(serde::Deserialize)] struct Price { cents: u64 }
-//! use fibrpc::{Client, Json};
-//!
-//! # async fn example(order: Order) -> Result<(), Box<dyn std::error::Error>> {
+//! // A caller.
 //! let client = Client::connect("amqp://localhost/%2f").await?;
 //! let Json(price) = client.call::<Json<Price>>("prices", Json(order)).timeout(Duration::from_secs(5)).await?;   // Err carries the Status
 //! # Ok(())
