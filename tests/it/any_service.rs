@@ -60,7 +60,7 @@ fn router() -> Router {
 
 fn price(broker: &Broker, vhost: &str) -> Process {
     let mut command = example("price");
-    command.arg(broker.url(vhost));
+    command.env("AMQP_URL", broker.url(vhost));
     let server = Process::start(&mut command, b"");
     broker.wait_for_consumers(vhost, "prices", 1);
     server
@@ -85,7 +85,7 @@ fn a_typed_service_is_called_with_json() {
 
     let gold = r#"{"item": "gold", "count": 2}"#;
     let output = fibrpc(&settings, &["call", "prices", gold]);
-    assert_fails(&output, 65, "fibrpc: INVALID_ARGUMENT: no such item");
+    assert_fails(&output, 65, "fibrpc: NOT_FOUND: no such item");
     let output = fibrpc(&settings, &["call", "prices"]);
     assert_eq!((output.code(), output.stdout.as_str()), (65, ""));
     let wrong = "fibrpc: INVALID_ARGUMENT: the body is not the expected JSON";
