@@ -41,6 +41,11 @@ pub(super) trait Backend: Send + Sync + 'static {
         deadline: Option<Instant>,
     ) -> Result<Plan<Self::Job>, Status>;
 
+    /// Whether no request waits for a thread, because all of them are answered by futures.
+    fn only_waits(&self) -> bool {
+        false
+    }
+
     /// Computes the answer; see [`Service::run`].
     fn run(&self, job: Self::Job, cancel: &Cancel) -> Outcome;
 }

@@ -52,7 +52,8 @@ impl Builder {
         self
     }
 
-    /// How many requests the server handles at once, at most [default: 64]. It begins with fewer and follows the load.
+    /// How many requests the server handles at once, at most [default: 64]. With computations it begins with fewer and follows
+    /// the load.
     #[must_use]
     pub fn prefetch(mut self, requests: u16) -> Self {
         self.config.server.prefetch = requests;

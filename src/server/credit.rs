@@ -26,6 +26,7 @@ const QUIET: u32 = 2;
 pub(super) struct Credit {
     /// The configured maximum.
     limit: usize,
+    /// How many requests are in progress at once.
     workers: usize,
     window: usize,
     /// The maximum held since the last check.
@@ -68,7 +69,7 @@ impl Credit {
         u16::try_from(self.window).unwrap_or(u16::MAX)
     }
 
-    /// The narrow prefetch: a request for each worker, and one more.
+    /// The narrow prefetch: a request for each worker, and one more. It is the maximum if every request is in progress at once.
     pub(super) fn narrow(&self) -> usize {
         (self.workers + 1).max(2).min(self.limit)
     }

@@ -140,6 +140,12 @@ impl Backend for Methods {
         }
     }
 
+    fn only_waits(&self) -> bool {
+        let named = self.named.iter().flat_map(BTreeMap::values);
+        let mut methods = named.chain(&self.default);
+        methods.all(|method| matches!(method, Method::Wait(_)))
+    }
+
     fn run(&self, run: Run, cancel: &Cancel) -> Outcome {
         run(cancel)
     }

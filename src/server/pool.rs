@@ -212,6 +212,15 @@ impl<B: Backend> Drop for Pool<B> {
     }
 }
 
+/// How many requests can be in progress at once: one for each thread, or any number if none needs a thread.
+pub(super) fn at_once<B: Backend>(service: &B, concurrency: usize) -> usize {
+    if service.only_waits() {
+        usize::from(u16::MAX)
+    } else {
+        workers(concurrency)
+    }
+}
+
 /// The number of threads for `server.concurrency`; 0 means one less than there are cores. If all cores computed, the
 /// session might have to wait for the kernel's next tick to get one, whatever the priorities.
 pub(super) fn workers(concurrency: usize) -> usize {

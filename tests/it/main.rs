@@ -31,6 +31,7 @@ mod examples;
 mod faults;
 mod generations;
 mod gone_node;
+mod handlers;
 mod harness;
 mod harness_proxy;
 mod headers;

@@ -90,6 +90,15 @@ async fn without_a_router_every_method_is_the_service() {
 }
 
 #[test]
+fn a_computation_among_the_methods_needs_threads() {
+    let only_waits = |router: Router| router.into_methods().only_waits();
+    let waits = || Router::new().method("one", says("1"));
+    assert!(only_waits(waits()) && only_waits(waits().default_method(says("0"))));
+    assert!(!only_waits(waits().method("two", blocking(Computes("2")))));
+    assert!(!only_waits(waits().default_method(blocking(Computes("2")))));
+}
+
+#[test]
 fn bad_names_are_problems() {
     let name = "m".repeat(256);
     let router = Router::new()

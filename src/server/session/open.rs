@@ -11,7 +11,7 @@ use crate::server::adoption;
 use crate::server::backend::Backend;
 use crate::server::context::Context;
 use crate::server::control::Control;
-use crate::server::pool::Pool;
+use crate::server::pool::{self, Pool};
 use crate::server::reachability::{self, Reachability};
 use crate::server::state::{InFlight, State, Stop};
 use futures_util::future;
@@ -68,7 +68,9 @@ impl<B: Backend> Session<B> {
         outgoing.0.confirm_select().await?;
         let endpoint = url.address();
         let isolated = context.isolation.active();
-        let starting = Prefetch::start(&incoming.0, &queue.name, limits, isolated);
+        let at_once = pool::at_once(service.as_ref(), limits.concurrency);
+        let prefetch = (limits.prefetch, at_once);
+        let starting = Prefetch::start(&incoming.0, &queue.name, prefetch, isolated);
         let prefetch = match time_to_begin {
             Some(limit) => tokio::time::timeout(limit, starting)
                 .await
@@ -119,7 +121,9 @@ impl<B: Backend> Session<B> {
         } else {
             self.control = Control::start(&self.replies.connection, &self.settings);
         }
-        self.prefetch.limit(&self.settings.server);
+        let limits = &self.settings.server;
+        let at_once = pool::at_once(self.requests.pool.service.as_ref(), limits.concurrency);
+        self.prefetch.limit(limits.prefetch, at_once);
         self.review_prefetch();
     }
 

@@ -7,10 +7,8 @@
 //! last one are kept and answered, because handing them back would count as a delivery of each.
 
 use crate::broker::{Channel, Error, Subscription, random_id};
-use crate::config;
 use crate::server::acks::{AckWindow, CONSUMERS};
 use crate::server::credit::{Credit, Held};
-use crate::server::pool;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -22,14 +20,14 @@ pub(super) struct Prefetch {
 }
 
 impl Prefetch {
-    /// Starts to consume.
+    /// Starts to consume, with a prefetch of at most `limit`; `at_once` requests can be in progress together.
     pub(super) async fn start(
         channel: &Channel,
         queue: &str,
-        limits: &config::Server,
+        (limit, at_once): (u16, usize),
         isolated: bool,
     ) -> Result<Self, Error> {
-        let credit = Credit::new(limits.prefetch, pool::workers(limits.concurrency));
+        let credit = Credit::new(limit, at_once);
         let prefetch = if isolated { 1 } else { credit.window() };
         Ok(Self {
             consumer: Consumer::start(channel, queue, prefetch).await?,
@@ -100,9 +98,8 @@ impl Prefetch {
         self.credit.begin(prefetch);
     }
 
-    pub(super) fn limit(&mut self, limits: &config::Server) {
-        self.credit
-            .set(limits.prefetch, pool::workers(limits.concurrency));
+    pub(super) fn limit(&mut self, limit: u16, at_once: usize) {
+        self.credit.set(limit, at_once);
     }
 }
 
