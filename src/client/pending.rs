@@ -124,6 +124,11 @@ impl PendingCall {
         }
     }
 
+    /// Whether its caller no longer waits.
+    pub(super) fn is_dropped(&self) -> bool {
+        self.reply.is_closed()
+    }
+
     /// Whether it waits for a server on this queue.
     pub(super) fn is_held_for(&self, queue: &str) -> bool {
         self.stage == Stage::Held && *self.queue == *queue

@@ -95,6 +95,9 @@ impl Driver {
 
     /// Accepts a call: publishes it, holds it, or fails it at once because the queue is unserved.
     pub(super) fn accept(&mut self, id: Uuid, deadline: Instant, mut call: PendingCall) {
+        if call.is_dropped() {
+            return count(&self.counters.dropped);
+        }
         let now = Instant::now();
         self.queues.enter(&mut call.queue);
         if self.connector.session().is_none() {
@@ -119,7 +122,7 @@ impl Driver {
         }
     }
 
-    /// Forgets a call that nobody waits for, unless it has ended.
+    /// Forgets a call that its caller has dropped, unless it has ended.
     pub(super) fn forget(&mut self, id: Uuid) {
         if let Some(call) = self.calls.remove(id) {
             count(&self.counters.dropped);
