@@ -12,11 +12,12 @@
 #![allow(clippy::print_stdout, reason = "a program")]
 
 use fibrpc::{Client, Code, Json, Server, Status, handler};
+use futures_util::StreamExt as _;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
 use std::env;
 use std::error::Error;
 use std::time::Duration;
-use tokio::signal::ctrl_c;
-use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(serde::Deserialize, serde::Serialize)]
 struct Order {
@@ -62,12 +63,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if let [item, count] = &arguments[..] {
         return ask(&url, item.clone(), count.parse()?).await;
     }
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     Server::builder(url)
         .queue("prices")
         .serve(handler(price))
         .with_graceful_shutdown(async move {
-            tokio::select! { _ = terminate.recv() => {} _ = ctrl_c() => {} }
+            signals.next().await;
         })
         .await?;
     Ok(())

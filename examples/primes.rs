@@ -15,11 +15,12 @@
 use fibrpc::protocol::{Answer, Request};
 use fibrpc::server::{Cancel, Cost, Service};
 use fibrpc::{Client, Server, Status, Text, blocking};
+use futures_util::StreamExt as _;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
 use std::env;
 use std::error::Error;
 use std::time::Duration;
-use tokio::signal::ctrl_c;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// The largest number: its computation takes about a minute.
 const MAX: usize = 10_000_000_000;
@@ -93,12 +94,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if let Some(n) = env::args().nth(1) {
         return ask(&url, n).await;
     }
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     Server::builder(url)
         .queue("primes")
         .serve(blocking(Primes))
         .with_graceful_shutdown(async move {
-            tokio::select! { _ = terminate.recv() => {} _ = ctrl_c() => {} }
+            signals.next().await;
         })
         .await?;
     Ok(())

@@ -15,12 +15,13 @@
 #![allow(clippy::print_stdout, reason = "a program")]
 
 use fibrpc::{Client, Json, Router, Server, Status, Text, handler};
+use futures_util::StreamExt as _;
 use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
 use std::env;
 use std::error::Error;
 use std::time::{Duration, UNIX_EPOCH};
-use tokio::signal::ctrl_c;
-use tokio::signal::unix::{SignalKind, signal};
 use tower::timeout::error::Elapsed;
 use tower::{BoxError, ServiceBuilder};
 
@@ -77,12 +78,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if let [method, ms @ ..] = &arguments[..] {
         return ask(&url, method, ms.first()).await;
     }
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     Server::builder(url)
         .queue("clock")
         .serve(clock())
         .with_graceful_shutdown(async move {
-            tokio::select! { _ = terminate.recv() => {} _ = ctrl_c() => {} }
+            signals.next().await;
         })
         .await?;
     Ok(())

@@ -16,13 +16,14 @@
 
 use fibrpc::server::Cancel;
 use fibrpc::{Client, Json, Server, State, Status, handler};
+use futures_util::StreamExt as _;
 use rusqlite::{Connection, params};
 use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
 use std::env;
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::signal::ctrl_c;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 
 #[derive(serde::Deserialize, serde::Serialize)]
@@ -141,12 +142,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return ask(&url, Order { id, item, count }).await;
     }
     let database = open(arguments.first().map_or("stock.db", String::as_str))?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     Server::builder(url)
         .queue("stock")
         .serve(handler(order).with_state(database))
         .with_graceful_shutdown(async move {
-            tokio::select! { _ = terminate.recv() => {} _ = ctrl_c() => {} }
+            signals.next().await;
         })
         .await?;
     Ok(())

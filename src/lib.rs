@@ -21,6 +21,7 @@
 //! }
 //!
 //! # fn lookup(_: &str) -> Option<u64> { None }
+//! # mod tokio { pub mod signal { pub async fn ctrl_c() -> std::io::Result<()> { Ok(()) } } } // not a feature of the tests
 //! # async fn example(order: Order) -> Result<(), Box<dyn std::error::Error>> {
 //! // A service: connects, declares or adopts the queue, serves until the future resolves, drains.
 //! Server::builder("amqp://localhost/%2f")
