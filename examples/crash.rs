@@ -7,8 +7,8 @@
 
 use fibrpc::internals::config::load::{Overrides, Program, load};
 use fibrpc::internals::server::Configured;
-use fibrpc::protocol::{Answer, Code, Request, Status};
 use fibrpc::server::{Cancel, Cost, Service};
+use fibrpc::{Code, Reply, Request, Status};
 
 struct Crash;
 
@@ -16,7 +16,7 @@ impl Service for Crash {
     type Job = String;
 
     fn admit(&self, request: &Request) -> Result<(String, Cost), Status> {
-        let text = String::from_utf8(request.body.clone())
+        let text = String::from_utf8(request.body().to_vec())
             .map_err(|_| Status::new(Code::InvalidArgument, "the body is not UTF-8"))?;
         let time = if text.ends_with(" later") {
             Cost::POOL_FROM
@@ -28,11 +28,11 @@ impl Service for Crash {
     }
 
     #[allow(clippy::panic, reason = "the purpose of the example")]
-    fn run(&self, text: String, _: &Cancel) -> Result<Answer, Status> {
+    fn run(&self, text: String, _: &Cancel) -> Result<Reply, Status> {
         match text.trim_end_matches(" later") {
             "panic" => panic!("as requested"),
             "abort" => std::process::abort(),
-            _ => Ok(Answer::new(text, "text/plain")),
+            _ => Ok(Reply::new(text, "text/plain")),
         }
     }
 }

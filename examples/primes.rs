@@ -12,9 +12,8 @@
 
 #![allow(clippy::print_stdout, reason = "a program")]
 
-use fibrpc::protocol::{Answer, Request};
 use fibrpc::server::{Cancel, Cost, Service};
-use fibrpc::{Client, Server, Status, Text, blocking};
+use fibrpc::{Client, Reply, Request, Server, Status, Text, blocking};
 use futures_util::StreamExt as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
@@ -36,7 +35,7 @@ impl Service for Primes {
 
     /// Quick, since it runs on the task that serves all requests.
     fn admit(&self, request: &Request) -> Result<(usize, Cost), Status> {
-        let text = str::from_utf8(&request.body).unwrap_or_default();
+        let text = str::from_utf8(request.body()).unwrap_or_default();
         let n: usize = text
             .trim()
             .parse()
@@ -50,10 +49,10 @@ impl Service for Primes {
         Ok((n, cost))
     }
 
-    fn run(&self, n: usize, cancel: &Cancel) -> Result<Answer, Status> {
+    fn run(&self, n: usize, cancel: &Cancel) -> Result<Reply, Status> {
         let primes = count(n, || cancel.is_cancelled());
         let primes = primes.ok_or_else(|| Status::deadline_exceeded("stopped"))?;
-        Ok(Answer::new(primes.to_string(), "text/plain"))
+        Ok(Reply::new(primes.to_string(), "text/plain"))
     }
 }
 

@@ -6,8 +6,8 @@
 
 use fibrpc::internals::config::load::{Overrides, Program, load};
 use fibrpc::internals::server::Configured;
-use fibrpc::protocol::{Answer, Code, Request, Status};
 use fibrpc::server::{Cancel, Cost, Service, Stop};
+use fibrpc::{Code, Reply, Request, Status};
 use futures_util::stream::StreamExt as _;
 use std::time::{Duration, Instant};
 
@@ -17,17 +17,17 @@ impl Service for Sleep {
     type Job = Duration;
 
     fn admit(&self, request: &Request) -> Result<(Duration, Cost), Status> {
-        let text = String::from_utf8_lossy(&request.body);
+        let text = String::from_utf8_lossy(request.body());
         let time = text
             .trim()
             .parse()
             .map(Duration::from_millis)
             .map_err(|_| Status::new(Code::InvalidArgument, "not a number of milliseconds"))?;
-        let cost = Cost::of(time).reply_bytes(request.body.len() as u64);
+        let cost = Cost::of(time).reply_bytes(request.body().len() as u64);
         Ok((time, cost))
     }
 
-    fn run(&self, time: Duration, cancel: &Cancel) -> Result<Answer, Status> {
+    fn run(&self, time: Duration, cancel: &Cancel) -> Result<Reply, Status> {
         let end = Instant::now() + time;
         while let Some(left) = end.checked_duration_since(Instant::now()) {
             if cancel.is_cancelled() {
@@ -35,7 +35,7 @@ impl Service for Sleep {
             }
             std::thread::sleep(left.min(Duration::from_millis(10)));
         }
-        Ok(Answer::new(time.as_millis().to_string(), "text/plain"))
+        Ok(Reply::new(time.as_millis().to_string(), "text/plain"))
     }
 }
 

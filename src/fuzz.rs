@@ -38,7 +38,9 @@ pub fn request_body(input: &[u8]) {
             ..Properties::default()
         },
     };
-    if let Err(status) = number::read(&Request::read(message)) {
+    let request = Request::read(message);
+    let number = (request.body()).and_then(|body| number::read(body, request.format));
+    if let Err(status) = number {
         assert_one_line(status.message());
     }
 }

@@ -107,7 +107,7 @@ mod inherited;
 #[doc(hidden)]
 pub mod internals;
 mod named;
-pub mod protocol;
+mod protocol;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "process")]
@@ -119,10 +119,10 @@ pub use client::{CallError, Client};
 #[cfg(feature = "json")]
 pub use protocol::body::Json;
 pub use protocol::body::{Bytes, Text};
-pub use protocol::{Code, Status};
+pub use protocol::{Code, Reply, Status};
 #[cfg(feature = "server")]
 pub use server::extract::{Deadline, State};
 #[cfg(all(feature = "server", any(test, feature = "testing")))]
 pub use server::testing;
 #[cfg(feature = "server")]
-pub use server::{Cancel, Reply, Request, Router, Server, blocking, handler};
+pub use server::{Cancel, Request, Router, Server, blocking, handler};

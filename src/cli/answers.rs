@@ -5,7 +5,7 @@ use super::output::{Closed, Failure, Output, line_of};
 use super::times::{Times, times};
 use crate::client::CallError;
 use crate::fibonacci::client::Number;
-use crate::protocol::reply::Trailer;
+use crate::protocol::reply_value::Trailer;
 use crate::protocol::{Code, Status};
 use crate::text::{count, excerpt};
 use serde::Serialize;

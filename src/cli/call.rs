@@ -8,9 +8,10 @@ use super::help::examples;
 use super::output::{Closed, Failure, Output, Style, complain, line_of, not_written};
 use super::request::{Flags, Request};
 use super::times::{Times, times};
-use crate::client::{CallError, Client, Reply};
+use crate::client::{CallError, Client};
 use crate::config::Config;
-use crate::protocol::reply::Trailer;
+use crate::protocol::Reply;
+use crate::protocol::reply_value::Trailer;
 use crate::stdio;
 use crate::text::safe;
 use base64::Engine as _;
@@ -143,7 +144,7 @@ async fn print_reply(reply: Reply, output: &Output) -> Result<(), Closed> {
     }
     let times = output.style.verbose.then(|| {
         let content_type = reply.content_type.as_deref().unwrap_or("no content type");
-        let times = times(&reply.trailer, Some(reply.round_trip));
+        let times = times(&reply.trailer, reply.round_trip);
         format!("{} bytes, {content_type}; {times}", reply.body.len())
     });
     let body = if io::stdout().is_terminal() {
@@ -216,7 +217,7 @@ impl<'a> JsonReply<'a> {
             body: body.ok(),
             body_base64: body.err().map(|_| STANDARD.encode(&reply.body)),
             content_type: reply.content_type.as_deref(),
-            times: Times::new(&reply.trailer, Some(reply.round_trip)),
+            times: Times::new(&reply.trailer, reply.round_trip),
         }
     }
 }
@@ -269,12 +270,12 @@ mod tests {
     fn reply(body: &[u8], content_type: Option<&str>) -> Reply {
         Reply {
             body: body.into(),
-            content_type: content_type.map(str::to_owned),
+            content_type: content_type.map(|name| name.to_owned().into()),
             trailer: Trailer {
                 server: Some("blue".into()),
                 ..Trailer::default()
             },
-            round_trip: Duration::from_micros(2345),
+            round_trip: Some(Duration::from_micros(2345)),
         }
     }
 

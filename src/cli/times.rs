@@ -1,6 +1,6 @@
 //! Where the time of a call was spent and which server replied, as text and as JSON. Pure.
 
-use crate::protocol::reply::Trailer;
+use crate::protocol::reply_value::Trailer;
 use crate::text::{duration, micros};
 use serde::Serialize;
 use std::time::Duration;

@@ -1,11 +1,10 @@
 //! What a call sends and what it returns: any type that becomes a body, and any type that a reply becomes.
 
 use super::error::CallError;
-use super::reply::Reply;
-use crate::protocol::Status;
 #[cfg(feature = "json")]
 use crate::protocol::body::Json;
 use crate::protocol::body::{Bytes, Text};
+use crate::protocol::{Reply, Status};
 #[cfg(feature = "json")]
 use serde::{Deserialize, Serialize};
 
@@ -65,10 +64,10 @@ impl IntoBody for &[u8] {
 /// What a call returns: [`Json`], [`Text`], [`Bytes`], [`Reply`], or a type of your own.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not made of a reply",
-    note = "a call returns `Json<T>`, `Text`, `Bytes` or `fibrpc::client::Reply`"
+    note = "a call returns `Json<T>`, `Text`, `Bytes` or `Reply`"
 )]
 pub trait FromReply: Sized {
-    /// Makes it from a reply that is no error; see [`Reply::unexpected`] for what it cannot be made of.
+    /// Makes it from a reply that is no error; see [`CallError::unexpected`] for what it cannot be made of.
     fn from_reply(reply: Reply) -> Result<Self, CallError>;
 }
 
@@ -82,9 +81,9 @@ impl FromReply for Reply {
 #[cfg(feature = "json")]
 impl<T: for<'de> Deserialize<'de>> FromReply for Json<T> {
     fn from_reply(reply: Reply) -> Result<Self, CallError> {
-        match serde_json::from_slice(&reply.body) {
+        match reply.json() {
             Ok(value) => Ok(Self(value)),
-            Err(error) => Err(reply.unexpected(&format!("is not the expected JSON: {error}"))),
+            Err(status) => Err(CallError::of_server(status, reply.trailer)),
         }
     }
 }
@@ -95,7 +94,7 @@ impl FromReply for Text {
             Ok(text) => Ok(Self(text)),
             Err(error) => {
                 reply.body = error.into_bytes();
-                Err(reply.unexpected("is not UTF-8"))
+                Err(CallError::unexpected(reply, "is not UTF-8"))
             }
         }
     }
@@ -112,18 +111,18 @@ impl FromReply for Bytes {
 mod tests {
     use super::*;
     use crate::protocol::Code;
-    use crate::protocol::reply::Trailer;
+    use crate::protocol::reply_value::Trailer;
     use std::time::Duration;
 
     fn reply(body: &[u8], content_type: Option<&str>) -> Reply {
         Reply {
             body: body.into(),
-            content_type: content_type.map(str::to_owned),
+            content_type: content_type.map(|name| name.to_owned().into()),
             trailer: Trailer {
                 server: Some("blue".into()),
                 ..Trailer::default()
             },
-            round_trip: Duration::from_millis(2),
+            round_trip: Some(Duration::from_millis(2)),
         }
     }
 

@@ -5,11 +5,10 @@ use super::error::CallError;
 use super::exchange::Exchange;
 use super::failure;
 use super::pending::{Outgoing, Payload};
-use super::reply::Reply;
 use super::shared::Shared;
-use crate::protocol::reply::{self, Content};
+use crate::protocol::reply;
 use crate::protocol::request::check_method;
-use crate::protocol::{HeaderValue, Status};
+use crate::protocol::{HeaderValue, Reply, Status};
 use crate::text;
 use std::borrow::Cow;
 use std::fmt;
@@ -229,15 +228,12 @@ impl<R: FromReply> Future for CallFuture<R> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (message, round_trip) = ready!(Pin::new(&mut self.exchange).poll(context))?;
-        let (content, trailer) = reply::read(message);
-        Poll::Ready(match content {
-            Ok(Content { body, content_type }) => R::from_reply(Reply {
-                body,
-                content_type,
-                trailer,
-                round_trip,
+        Poll::Ready(match reply::read(message) {
+            Ok(reply) => R::from_reply(Reply {
+                round_trip: Some(round_trip),
+                ..reply
             }),
-            Err(status) => {
+            Err((status, trailer)) => {
                 let left = self.exchange.left();
                 let status = failure::refused_by_server(status, round_trip, left);
                 Err(CallError::of_server(status, trailer))

@@ -1,7 +1,7 @@
 //! [`CallError`]: why a call has no reply.
 
-use crate::protocol::reply::Trailer;
-use crate::protocol::{Code, Status};
+use crate::protocol::reply_value::Trailer;
+use crate::protocol::{Code, Reply, Status};
 
 /// Why a call has no reply: a [`Status`], and whether the server sent it.
 ///
@@ -34,6 +34,12 @@ impl CallError {
             trailer,
             from_server: true,
         }
+    }
+
+    /// The error of a caller that expected another reply: `UNKNOWN`, with what came instead. See [`Reply::unexpected`].
+    #[must_use]
+    pub fn unexpected(reply: Reply, problem: &str) -> Self {
+        Self::of_server(reply.unexpected(problem), reply.trailer)
     }
 
     /// The code, message and details.

@@ -43,7 +43,6 @@ mod pending;
 mod ping;
 mod presence;
 pub(crate) mod probe;
-mod reply;
 mod session;
 mod settings;
 mod shared;
@@ -56,7 +55,6 @@ pub use error::CallError;
 pub(crate) use monitor::{Monitor, Overview};
 pub(crate) use ping::Answerer;
 pub use ping::Pong;
-pub use reply::Reply;
 pub(crate) use settings::Settings;
 pub use state::{ConnectionState, Stats};
 
@@ -138,7 +136,7 @@ impl Client {
     /// Calls the servers on a queue: a builder that is awaited.
     ///
     /// `R` is what the reply becomes: [`Json<T>`](crate::Json), [`Text`](crate::Text), [`Bytes`](crate::Bytes), or
-    /// [`Reply`] for everything that is known about it. The body becomes a request likewise.
+    /// [`Reply`](crate::Reply) for everything that is known about it. The body becomes a request likewise.
     ///
     /// ```no_run
     /// # use fibrpc::{Client, Json};

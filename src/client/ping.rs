@@ -2,7 +2,8 @@
 
 use crate::protocol::Message;
 use crate::protocol::control::{Report, read_pong};
-use crate::protocol::reply::{self, Trailer};
+use crate::protocol::reply;
+use crate::protocol::reply_value::Trailer;
 use std::time::Duration;
 
 /// The reply to a ping.
@@ -40,7 +41,7 @@ impl From<Message> for Answerer {
         match read_pong(&message) {
             Some(report) => Self::Server(Box::new(report)),
             // An error reply also shows that there is a server.
-            None => Self::Plain(reply::read(message).1),
+            None => Self::Plain(reply::trailer(&message.properties)),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Asking for a number: a call whose reply is an integer. Holds no state.
 
 use super::value;
-use crate::client::{CallError, FromReply, Reply};
-use crate::protocol::Format;
-use crate::protocol::reply::Trailer;
+use crate::client::{CallError, FromReply};
+use crate::protocol::reply_value::Trailer;
+use crate::protocol::{Format, Reply};
 use std::time::Duration;
 
 /// The reply to a call for a number: `client.call::<Number>(queue, "30")`. The server validates the request.
@@ -32,7 +32,7 @@ impl FromReply for Number {
             Ok(value) => Ok(Self {
                 value,
                 trailer,
-                round_trip,
+                round_trip: round_trip.unwrap_or_default(), // is there: the client received it
             }),
             Err(status) => Err(CallError::of_server(status, trailer)),
         }

@@ -7,7 +7,7 @@
 //! plus sign, leading zeros (`+5`, `007`) and white space around the number are allowed. A minus
 //! sign is not, not even `-0`. JSON numbers follow JSON's grammar: no plus sign, no leading zeros.
 
-use crate::protocol::{Code, Format, Request, Status};
+use crate::protocol::{Code, Format, Status};
 use crate::text::quoted;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,14 +15,13 @@ use serde_json::value::RawValue;
 /// The largest JSON object that is parsed, in bytes; parsing one takes up to a fifth of a millisecond.
 const MAX_OBJECT_BYTES: usize = 16 << 10;
 
-/// The number in a request, in either format.
+/// The number in the body of a request, in this format.
 ///
 /// # Errors
 ///
 /// `INVALID_ARGUMENT` if there is none, `OUT_OF_RANGE` if it exceeds 64 bits.
-pub fn read(request: &Request) -> Result<u64, Status> {
-    let body = request.body()?;
-    match request.format {
+pub fn read(body: &[u8], format: Format) -> Result<u64, Status> {
+    match format {
         Format::Text => from_text(body),
         Format::Json => from_json(body),
     }

@@ -2,8 +2,8 @@
 
 use super::digits::{self, Doubt};
 use super::{number, value};
-use crate::protocol::{Answer, Format, Request, Status};
-use crate::server::{Cancel, Cost, Service};
+use crate::protocol::{Format, Reply, Status};
+use crate::server::{Cancel, Cost, Request, Service};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,14 +34,14 @@ impl Service for Fibonacci {
     type Job = Job;
 
     fn admit(&self, request: &Request) -> Result<(Job, Cost), Status> {
-        let n = number::read(request)?;
+        let format = request.format();
+        let n = number::read(request.body(), format)?;
         let max_n = self.max_n.load(Ordering::Relaxed);
         if n > max_n {
             let message = format!("n = {n} is above this server's limit of {max_n}");
             return Err(Status::out_of_range(message));
         }
         let cost = digits::cost(n);
-        let format = request.format;
         let overhead = match format {
             Format::Text => 0,
             Format::Json => JSON_OVERHEAD,
@@ -54,7 +54,7 @@ impl Service for Fibonacci {
         Ok((Job { n, format }, cost))
     }
 
-    fn run(&self, job: Job, cancel: &Cancel) -> Result<Answer, Status> {
+    fn run(&self, job: Job, cancel: &Cancel) -> Result<Reply, Status> {
         match digits::digits(job.n, &|| !cancel.is_cancelled()) {
             Some(digits) => {
                 if let Some(doubt) = digits.doubt {
@@ -83,21 +83,13 @@ fn log_doubt(n: u64, doubt: Doubt) {
 mod tests {
     use super::*;
     use crate::protocol::Code;
-    use crate::protocol::{Message, Properties};
-
     fn request(body: &str, json: bool) -> Request {
         let content_type = if json {
             "application/json"
         } else {
             "text/plain"
         };
-        Request::read(Message {
-            body: body.into(),
-            properties: Properties {
-                content_type: Some(content_type.into()),
-                ..Properties::default()
-            },
-        })
+        Request::new(body).with_content_type(content_type)
     }
 
     fn answer(service: &Fibonacci, request: &Request) -> Result<String, Status> {

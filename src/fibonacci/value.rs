@@ -4,7 +4,7 @@
 //! empty body an error without a reason.
 
 use super::number::trim;
-use crate::protocol::{Answer, Format, Status};
+use crate::protocol::{Format, Reply, Status};
 use crate::text::quoted;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -17,16 +17,13 @@ struct JsonValue<'a> {
 }
 
 /// The n-th number in the requested format. `digits` must be decimal digits only; as text they are moved, not copied.
-pub fn write(n: u64, digits: String, format: Format) -> Answer {
+pub fn write(n: u64, digits: String, format: Format) -> Reply {
     match format {
-        Format::Text => Answer {
-            body: digits.into_bytes(),
-            content_type: "text/plain",
-        },
-        Format::Json => Answer {
-            body: format!(r#"{{"n":{n},"value":"{digits}"}}"#).into_bytes(),
-            content_type: "application/json",
-        },
+        Format::Text => Reply::new(digits, "text/plain"),
+        Format::Json => Reply::new(
+            format!(r#"{{"n":{n},"value":"{digits}"}}"#),
+            "application/json",
+        ),
     }
 }
 
@@ -175,7 +172,7 @@ mod tests {
         fn digits_round_trip(n: u64, digits in "[0-9]{1,60}", json: bool) {
             let format = if json { Format::Json } else { Format::Text };
             let answer = write(n, digits.clone(), format);
-            prop_assert_eq!(Format::of(Some(answer.content_type)), format);
+            prop_assert_eq!(Format::of(answer.content_type()), format);
             prop_assert_eq!(read(answer.body, format), Ok(digits));
         }
 

@@ -1,8 +1,5 @@
 //! The contract on AMQP messages: what a request and a reply look like, and what can go wrong.
 //!
-//! Public is what a computation ([`server::Service`](crate::server::Service)) sees of it: the [`Request`] as it was read, and
-//! the [`Answer`].
-//!
 //! Pure: bytes and properties in, values out. No I/O and no clock; the current time is an argument.
 
 mod amqp10;
@@ -12,10 +9,11 @@ pub(crate) mod direct_reply_to;
 pub(crate) mod message;
 pub(crate) mod reply;
 pub(crate) mod reply_to;
+pub(crate) mod reply_value;
 pub(crate) mod request;
 pub(crate) mod status;
 
 pub(crate) use message::{Defect, HeaderValue, Message, Properties, Unread, header};
-pub use reply::Answer;
+pub use reply_value::Reply;
 pub use request::{Format, Request};
 pub use status::{Code, Status};

@@ -5,6 +5,7 @@
 //! Of a request, only the correlation id is copied into its reply.
 
 use super::message::{HeaderValue, Message, Properties, header};
+use super::reply_value::{Reply, Trailer};
 use super::request::{Format, Request};
 use super::status::{Code, Status};
 use crate::text;
@@ -23,46 +24,6 @@ const PROBLEM_JSON: &str = "application/problem+json";
 const MAX_MESSAGE_CHARS: usize = 500;
 /// The maximum length of an error's details as JSON, in bytes; longer ones are not sent.
 const MAX_DETAILS_BYTES: usize = 64 << 10;
-
-/// The result of a service: the body of a successful reply and its MIME type.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Answer {
-    /// The payload.
-    pub body: Vec<u8>,
-    /// MIME type of the payload.
-    pub content_type: &'static str,
-}
-
-impl Answer {
-    /// A body with its MIME type.
-    pub fn new(body: impl Into<Vec<u8>>, content_type: &'static str) -> Self {
-        Self {
-            body: body.into(),
-            content_type,
-        }
-    }
-}
-
-/// What a successful reply carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Content {
-    /// The payload.
-    pub body: Vec<u8>,
-    /// MIME type of the payload, if the server sent one.
-    pub content_type: Option<String>,
-}
-
-/// The headers of a reply that name the server and the time spent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Trailer {
-    /// The server's instance name.
-    pub server: Option<String>,
-    /// Time in the queue, in whole microseconds, on the wire at most 36 minutes.
-    pub queued: Option<Duration>,
-    /// Computing time, likewise.
-    pub compute: Option<Duration>,
-}
 
 /// The JSON body of an error (RFC 9457), with the code and the retryable flag as extension members.
 #[derive(Serialize)]
@@ -94,16 +55,16 @@ struct ProblemDetail<'a> {
 /// contradiction and is sent as `INTERNAL`.
 pub fn write(
     request: &Request,
-    outcome: Result<Answer, Status>,
+    outcome: Result<Reply, Status>,
     trailer: &Trailer,
     message_id: u64,
 ) -> Message {
     let mut headers = Vec::with_capacity(5);
     let (kind, body, content_type) = match outcome {
-        Ok(Answer { body, content_type }) => {
+        Ok(reply) => {
             let status = HeaderValue::Text(Code::Ok.name().into());
             headers.push((header::STATUS, status));
-            (KIND_REPLY, body, content_type)
+            (KIND_REPLY, reply.body, reply.content_type)
         }
         Err(status) => {
             let code = match status.code() {
@@ -115,7 +76,7 @@ pub fn write(
             let message = text::excerpt(status.message(), MAX_MESSAGE_CHARS);
             let details = status.details();
             let (body, content_type) = error_body(code, &message, details, request.format);
-            (KIND_ERROR, body, content_type)
+            (KIND_ERROR, body, Some(content_type.into()))
         }
     };
     if let Some(server) = &trailer.server {
@@ -134,7 +95,7 @@ pub fn write(
     Message {
         body,
         properties: Properties {
-            content_type: Some(content_type.into()),
+            content_type: content_type.map(Cow::into_owned),
             correlation_id: request.correlation_id.clone(),
             message_id: Some(message_id.to_string().into_bytes()),
             kind: Some(kind.into()),
@@ -174,25 +135,26 @@ fn error_body(
 /// Reads a reply of any server like the tutorial's: the body, which is not copied, or a status.
 ///
 /// An error with an unknown code is `UNKNOWN`. Error messages are escaped and shortened to one line.
-pub fn read(message: Message) -> (Result<Content, Status>, Trailer) {
+pub fn read(message: Message) -> Result<Reply, (Status, Trailer)> {
     let Message { body, properties } = message;
     let trailer = trailer(&properties);
     let status = properties.text_header(header::STATUS);
     let is_error = properties.kind.as_deref() == Some(KIND_ERROR)
         || status.is_some_and(|name| name != Code::Ok.name());
     let json = Format::of(properties.content_type.as_deref()) == Format::Json;
-    let outcome = if is_error {
-        Err(read_error(&body, status, json))
-    } else {
-        Ok(Content {
-            body,
-            content_type: properties.content_type,
-        })
-    };
-    (outcome, trailer)
+    if is_error {
+        return Err((read_error(&body, status, json), trailer));
+    }
+    Ok(Reply {
+        body,
+        content_type: properties.content_type.map(Cow::Owned),
+        trailer,
+        round_trip: None,
+    })
 }
 
-fn trailer(properties: &Properties) -> Trailer {
+/// What any reply, an error included, says about its server.
+pub fn trailer(properties: &Properties) -> Trailer {
     let time = |name| {
         let micros = properties.header(name)?.integer()?;
         u64::try_from(micros).ok().map(Duration::from_micros)

@@ -85,7 +85,7 @@ impl fmt::Display for Code {
 /// programs.
 ///
 /// ```
-/// use fibrpc::protocol::{Code, Status};
+/// use fibrpc::{Code, Status};
 ///
 /// let status = Status::not_found("no such item").with_details(serde_json::json!({"item": "tea"}));
 /// assert_eq!(status.code(), Code::NotFound);

@@ -3,11 +3,12 @@
 //! Holds no state; every rule is a function of the request, the limits and the clock.
 
 use super::backend::{Backend, Plan, Waiting, failed};
+use super::request::Request;
 use super::service::Cost;
 use crate::broker::clock::unix_ms;
 use crate::config;
 use crate::protocol::reply_to::{Address, Policy, Refusal, Refused};
-use crate::protocol::{Answer, Defect, Request, Status};
+use crate::protocol::{self, Defect, Reply, Status};
 use crate::text;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -33,7 +34,10 @@ pub(super) enum Admitted<J> {
 }
 
 /// Checks the reply address; `None`: no reply is expected.
-pub(super) fn address(request: &Request, policy: &Policy) -> Result<Option<Address>, Refused> {
+pub(super) fn address(
+    request: &protocol::Request,
+    policy: &Policy,
+) -> Result<Option<Address>, Refused> {
     match (&request.reply_to, &request.defect) {
         (Some(reply_to), _) => match policy.check(reply_to) {
             Ok(address) => Ok(Some(address)),
@@ -53,15 +57,17 @@ pub(super) fn admit<B: Backend>(
     wait: Duration,
     now: i64,
 ) -> Result<Admitted<B::Job>, Status> {
-    if request.expired(now) {
-        return Err(request.too_late(now));
+    let message = &request.message;
+    if message.expired(now) {
+        return Err(message.too_late(now));
     }
-    request.body()?;
-    let left = request.time_left(now);
+    message.body()?;
+    let left = message.time_left(now);
     // Tests can pause this clock.
     let deadline = left.and_then(|left| tokio::time::Instant::now().into_std().checked_add(left));
+    request.deadline = deadline;
     // A panic is the service's.
-    let plan = catch_unwind(AssertUnwindSafe(|| service.admit(request, deadline)));
+    let plan = catch_unwind(AssertUnwindSafe(|| service.admit(request)));
     let (job, cost) = match plan.unwrap_or_else(|_| Err(failed()))? {
         Plan::Compute(job, cost) => (job, cost),
         Plan::Wait(future) => return Ok(Admitted::Waiting(future, deadline)),
@@ -83,9 +89,9 @@ pub(super) fn admit<B: Backend>(
 
 /// Replaces an answer that exceeds the limit, whatever its estimated size, by an error.
 pub(super) fn fitting(
-    outcome: Result<Answer, Status>,
+    outcome: Result<Reply, Status>,
     limits: &config::Server,
-) -> Result<Answer, Status> {
+) -> Result<Reply, Status> {
     let size = outcome
         .as_ref()
         .map_or(0, |answer| answer.body.len() as u64);
@@ -96,7 +102,7 @@ pub(super) fn fitting(
 }
 
 /// How long the request waited in the queue, if its send time is known.
-pub(super) fn queued(request: &Request) -> Option<Duration> {
+pub(super) fn queued(request: &protocol::Request) -> Option<Duration> {
     let waited = unix_ms().checked_sub(request.sent_ms?)?;
     u64::try_from(waited).ok().map(Duration::from_millis)
 }

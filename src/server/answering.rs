@@ -4,12 +4,13 @@
 
 use super::admission::{self, Accepted, Admitted};
 use super::backend::{Backend, Outcome};
+use super::cancel::Cancel;
 use super::context::Context;
 use super::futures::Futures;
 use super::pool::{Done, Pool, Task, compute};
-use super::service::Cancel;
 use super::state::Counters;
 use crate::config;
+use crate::protocol::reply_value::Trailer;
 use crate::protocol::{Code, Message, Request, Status, reply};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -91,7 +92,7 @@ pub(super) fn message(
     if code == Code::DeadlineExceeded {
         Counters::add(&counters.expired);
     }
-    let trailer = reply::Trailer {
+    let trailer = Trailer {
         server: Some(context.instance.clone()),
         queued: admission::queued(request),
         compute,

@@ -4,8 +4,8 @@
 //! service that is not ready, for example because of a concurrency limit, delays its own requests until their deadlines,
 //! and nothing else.
 
-use super::request::{Reply, Request};
-use crate::protocol::{Code, Status};
+use super::request::Request;
+use crate::protocol::{Code, Reply, Status};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;

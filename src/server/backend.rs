@@ -6,13 +6,15 @@
 //! never makes one, and the branch of the session's loop that polls them is switched off.
 
 use super::asynchronous::Answering;
-use super::service::{Cancel, Cost, Service};
-use crate::protocol::{Answer, Request, Status};
+use super::cancel::Cancel;
+use super::request::Request;
+use super::service::{Cost, Service};
+use crate::protocol::{Reply, Status};
 use crate::text::duration;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The result of a request.
-pub(super) type Outcome = Result<Answer, Status>;
+pub(super) type Outcome = Result<Reply, Status>;
 
 /// An answer that waits for something.
 pub(super) struct Waiting {
@@ -35,11 +37,7 @@ pub(super) trait Backend: Send + Sync + 'static {
     type Job: Send + 'static;
 
     /// Decides how a request is answered, or refuses it. May take the body out of the request. Must be quick.
-    fn admit(
-        &self,
-        request: &mut Request,
-        deadline: Option<Instant>,
-    ) -> Result<Plan<Self::Job>, Status>;
+    fn admit(&self, request: &mut Request) -> Result<Plan<Self::Job>, Status>;
 
     /// Whether no request waits for a thread, because all of them are answered by futures.
     fn only_waits(&self) -> bool {
@@ -54,11 +52,7 @@ pub(super) trait Backend: Send + Sync + 'static {
 impl<S: Service> Backend for S {
     type Job = S::Job;
 
-    fn admit(
-        &self,
-        request: &mut Request,
-        _deadline: Option<Instant>,
-    ) -> Result<Plan<S::Job>, Status> {
+    fn admit(&self, request: &mut Request) -> Result<Plan<S::Job>, Status> {
         let (job, cost) = Service::admit(self, request)?;
         Ok(Plan::Compute(job, cost))
     }

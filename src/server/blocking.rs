@@ -1,17 +1,19 @@
 //! [`blocking()`]: a computation as a service, or as a method of a router. Computations of different types are made one type.
 
 use super::backend::Outcome;
-use super::service::{Cancel, Cost, Service};
-use crate::protocol::{Request, Status};
+use super::cancel::Cancel;
+use super::request::Request;
+use super::service::{Cost, Service};
+use crate::protocol::Status;
 use std::sync::Arc;
 
 /// A computation as a service: [`Service::admit`] decides whether it runs and what it costs, and [`Service::run`] runs on the
 /// thread pool, or on the session's task if it is known to be cheap.
 ///
 /// ```
-/// use fibrpc::protocol::Answer;
+/// use fibrpc::Reply;
 /// use fibrpc::server::{Cancel, Cost, Service};
-/// use fibrpc::{Router, Server, Status, blocking};
+/// use fibrpc::{Request, Router, Server, Status, blocking};
 ///
 /// /// Sums the bytes of the request.
 /// struct Sum;
@@ -19,13 +21,13 @@ use std::sync::Arc;
 /// impl Service for Sum {
 ///     type Job = Vec<u8>;
 ///
-///     fn admit(&self, request: &fibrpc::protocol::Request) -> Result<(Vec<u8>, Cost), Status> {
-///         Ok((request.body.clone(), Cost::default()))
+///     fn admit(&self, request: &Request) -> Result<(Vec<u8>, Cost), Status> {
+///         Ok((request.body().to_vec(), Cost::default()))
 ///     }
 ///
-///     fn run(&self, bytes: Vec<u8>, _: &Cancel) -> Result<Answer, Status> {
+///     fn run(&self, bytes: Vec<u8>, _: &Cancel) -> Result<Reply, Status> {
 ///         let sum: u64 = bytes.iter().map(|byte| u64::from(*byte)).sum();
-///         Ok(Answer::new(sum.to_string(), "text/plain"))
+///         Ok(Reply::new(sum.to_string(), "text/plain"))
 ///     }
 /// }
 ///

@@ -61,8 +61,10 @@ impl<S: Service> Configured<S> {
 mod tests {
     use super::*;
     use crate::config::BrokerUrl;
-    use crate::protocol::{Answer, Request, Status};
-    use crate::server::service::{Cancel, Cost};
+    use crate::protocol::{Reply, Status};
+    use crate::server::cancel::Cancel;
+    use crate::server::request::Request;
+    use crate::server::service::Cost;
     use std::time::Duration;
     use tokio::net::TcpListener;
 
@@ -75,7 +77,7 @@ mod tests {
             Ok(((), Cost::default()))
         }
 
-        fn run(&self, (): (), _: &Cancel) -> Result<Answer, Status> {
+        fn run(&self, (): (), _: &Cancel) -> Result<Reply, Status> {
             unreachable!("nobody asks")
         }
     }

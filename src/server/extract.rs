@@ -3,12 +3,12 @@
 //! Each argument of a handler is made from the request by its type. The body is taken by the last one; all others are
 //! [`FromParts`]. A request that an extractor refuses does not reach the handler.
 
-use super::request::{Reply, Request};
-use super::service::Cancel;
-use crate::protocol::Status;
+use super::cancel::Cancel;
+use super::request::Request;
 #[cfg(feature = "json")]
 pub use crate::protocol::body::Json;
 pub use crate::protocol::body::{Bytes, Text};
+use crate::protocol::{Reply, Status};
 #[cfg(feature = "json")]
 use serde::{Deserialize, Serialize};
 use std::time::Instant;

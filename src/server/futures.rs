@@ -8,7 +8,6 @@
 use super::admission::Accepted;
 use super::backend::{Waiting, expired, failed};
 use super::pool::Done;
-use crate::protocol::Answer;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -74,7 +73,7 @@ impl Future for Running {
         };
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
         let outcome = match polled {
-            Ok(Poll::Ready(outcome)) => outcome.map(Answer::from),
+            Ok(Poll::Ready(outcome)) => outcome,
             Err(_) => Err(failed()),
             Ok(Poll::Pending) => {
                 let deadline = this.deadline.as_mut();

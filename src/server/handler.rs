@@ -1,7 +1,7 @@
 //! [`handler()`]: an asynchronous function as a service.
 //!
 //! ```
-//! use fibrpc::protocol::{Code, Status};
+//! use fibrpc::{Code, Status};
 //! use fibrpc::server::extract::{Json, State};
 //! use fibrpc::server::handler;
 //! use std::{collections::HashMap, sync::Arc};
@@ -19,8 +19,8 @@
 //! ```
 
 use super::extract::{FromParts, FromRequest, IntoReply};
-use super::request::{Reply, Request};
-use crate::protocol::Status;
+use super::request::Request;
+use crate::protocol::{Reply, Status};
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;

@@ -6,14 +6,14 @@
 use super::asynchronous::{AnyService, AsyncService};
 use super::backend::{Backend, Outcome, Plan, Waiting};
 use super::blocking::{Blocking, Computation, Run};
+use super::cancel::Cancel;
 use super::request::Request;
-use super::service::{Cancel, Service};
-use crate::protocol::{self, Status};
+use super::service::Service;
+use crate::protocol::Status;
 use crate::text;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// How much of an unknown name, and of the known ones, an error shows.
 const MAX_SHOWN_CHARS: usize = 200;
@@ -85,7 +85,7 @@ impl<T: IntoMethod> IntoMethods for T {
 }
 
 impl Methods {
-    fn find(&self, request: &protocol::Request) -> Result<&Method, Status> {
+    fn find(&self, request: &Request) -> Result<&Method, Status> {
         let name = request.method();
         let found = match (&self.named, name) {
             (Some(named), Some(name)) => named.get(name),
@@ -121,14 +121,10 @@ impl fmt::Debug for Methods {
 impl Backend for Methods {
     type Job = Run;
 
-    fn admit(
-        &self,
-        request: &mut protocol::Request,
-        deadline: Option<Instant>,
-    ) -> Result<Plan<Run>, Status> {
+    fn admit(&self, request: &mut Request) -> Result<Plan<Run>, Status> {
         match self.find(request)? {
             Method::Wait(service) => {
-                let request = Request::take(request, deadline);
+                let request = request.take();
                 let cancel = request.cancel().clone();
                 let future = service.answer(request);
                 Ok(Plan::Wait(Waiting { future, cancel }))

@@ -15,6 +15,7 @@ mod blocking;
 mod broker_wait;
 mod brokers;
 mod builder;
+mod cancel;
 pub(crate) mod configured;
 mod context;
 mod control;
@@ -46,12 +47,13 @@ mod undeliverable;
 pub use asynchronous::{AnyService, AsyncService};
 pub use blocking::{Blocking, blocking};
 pub use builder::{BuildError, Builder, Serve};
+pub use cancel::Cancel;
 pub use handler::{Function, Handler, handler};
 pub use launch::Handle;
 pub use methods::{IntoMethod, IntoMethods};
-pub use request::{Reply, Request};
+pub use request::Request;
 pub use router::Router;
-pub use service::{Cancel, Cost, Service};
+pub use service::{Cost, Service};
 pub use state::{Counters, Outcome, State, Stop};
 
 /// A server: [`Server::builder`] makes one.

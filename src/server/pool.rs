@@ -6,8 +6,9 @@
 
 use super::admission::Accepted;
 use super::backend::{self, Backend, expired, failed};
+use super::cancel::Cancel;
 use super::memory::{MAX_SHARE, Memory, Share};
-use super::service::{Cancel, Cost};
+use super::service::Cost;
 use super::state::Counters;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,15 +1,19 @@
-//! A request as an asynchronous service gets it, and its reply.
+//! [`Request`]: a request as a service gets it.
 
-use super::service::Cancel;
-use crate::protocol::{self, Answer, Format, Message};
+use super::cancel::Cancel;
+use crate::protocol::{self, Format, Message};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// A request to an asynchronous service: the message, its deadline, and whether its caller still waits.
+/// A request: the message, its deadline, and whether its caller still waits.
 #[derive(Debug, Clone)]
 pub struct Request {
-    message: protocol::Request,
-    deadline: Option<Instant>,
-    cancel: Cancel,
+    /// As it was delivered.
+    pub(super) message: protocol::Request,
+    /// Set by its admission.
+    pub(super) deadline: Option<Instant>,
+    /// Made when somebody asks for it.
+    cancel: OnceLock<Cancel>,
 }
 
 impl Request {
@@ -17,23 +21,24 @@ impl Request {
     pub fn new(body: impl Into<Vec<u8>>) -> Self {
         let mut message = protocol::Request::read(Message::default());
         message.body = body.into();
-        Self::with(message, None)
+        Self::of(message)
     }
 
-    /// Takes the body out of a delivered request, and copies the rest.
-    pub(super) fn take(message: &mut protocol::Request, deadline: Option<Instant>) -> Self {
-        let body = std::mem::take(&mut message.body);
-        let mut message = message.clone();
-        message.body = body;
-        Self::with(message, deadline)
-    }
-
-    fn with(message: protocol::Request, deadline: Option<Instant>) -> Self {
+    /// A delivered one, before its admission.
+    pub(super) fn of(message: protocol::Request) -> Self {
         Self {
             message,
-            deadline,
-            cancel: Cancel::new(deadline, None),
+            deadline: None,
+            cancel: OnceLock::new(),
         }
+    }
+
+    /// Takes the body out, and copies the rest.
+    pub(super) fn take(&mut self) -> Self {
+        let body = std::mem::take(&mut self.message.body);
+        let mut taken = self.clone();
+        taken.message.body = body;
+        taken
     }
 
     /// The same with another method.
@@ -46,14 +51,20 @@ impl Request {
     /// The same with a deadline.
     #[must_use]
     pub fn with_deadline(self, deadline: Instant) -> Self {
-        Self::with(self.message, Some(deadline))
+        Self {
+            deadline: Some(deadline),
+            ..Self::of(self.message)
+        }
     }
 
     /// The same with a deadline this long from now, on the clock of tokio, which a test can pause.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
         let deadline = tokio::time::Instant::now().into_std().checked_add(timeout);
-        Self::with(self.message, deadline)
+        Self {
+            deadline,
+            ..Self::of(self.message)
+        }
     }
 
     /// The same with another `content_type`. JSON (see [`is_json`](Self::is_json)) decides how errors are sent.
@@ -61,12 +72,6 @@ impl Request {
     pub fn with_content_type(mut self, content_type: &str) -> Self {
         self.message.format = Format::of(Some(content_type));
         self
-    }
-
-    /// The message, for the test kit.
-    #[cfg(any(test, feature = "testing"))]
-    pub(super) fn into_message(self) -> protocol::Request {
-        self.message
     }
 
     /// The method that it names (AMQP property `type`); `None`: the default one.
@@ -84,9 +89,14 @@ impl Request {
         self.message.body
     }
 
+    /// The format that its `content_type` names.
+    pub(crate) fn format(&self) -> Format {
+        self.message.format
+    }
+
     /// Whether its `content_type` is JSON. Errors are sent as a problem object then, else as text.
     pub fn is_json(&self) -> bool {
-        self.message.format == Format::Json
+        self.format() == Format::Json
     }
 
     /// The id that its reply carries.
@@ -129,43 +139,7 @@ impl Request {
     /// Cancelled once the caller no longer waits, or the answer is no longer wanted. An asynchronous service need not ask
     /// that, because it is dropped then; threads that it has started should.
     pub fn cancel(&self) -> &Cancel {
-        &self.cancel
-    }
-}
-
-/// The reply of an asynchronous service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    body: Vec<u8>,
-    content_type: &'static str,
-}
-
-impl Reply {
-    /// A reply with this body and MIME type.
-    pub fn new(body: impl Into<Vec<u8>>, content_type: &'static str) -> Self {
-        Self {
-            body: body.into(),
-            content_type,
-        }
-    }
-
-    /// The body.
-    pub fn body(&self) -> &[u8] {
-        &self.body
-    }
-
-    /// The body's MIME type.
-    pub fn content_type(&self) -> &str {
-        self.content_type
-    }
-}
-
-impl From<Reply> for Answer {
-    fn from(reply: Reply) -> Self {
-        Self {
-            body: reply.body,
-            content_type: reply.content_type,
-        }
+        self.cancel.get_or_init(|| Cancel::new(self.deadline, None))
     }
 }
 
@@ -180,14 +154,12 @@ mod tests {
         delivered.correlation_id = Some(b"7".to_vec());
         delivered.reply_to = Some("amq.gen-1".into());
         let at = delivered.body.as_ptr();
-        let request = Request::take(&mut delivered, None);
+        let mut delivered = Request::of(delivered);
+        let request = delivered.take();
         assert_eq!((request.body().as_ptr(), request.body()), (at, &b"30"[..]));
-        assert!(delivered.body.is_empty());
-        assert_eq!(
-            request.correlation_id(),
-            delivered.correlation_id.as_deref()
-        );
-        assert_eq!(request.reply_to(), delivered.reply_to.as_deref());
+        assert!(delivered.body().is_empty());
+        assert_eq!(request.correlation_id(), delivered.correlation_id());
+        assert_eq!(request.reply_to(), delivered.reply_to());
         let body = request.into_body();
         assert_eq!(body.as_ptr(), at);
     }

@@ -15,7 +15,7 @@ use std::collections::btree_map::{BTreeMap, Entry};
 /// Methods are asynchronous services and computations, side by side:
 ///
 /// ```
-/// use fibrpc::protocol::Answer;
+/// use fibrpc::Reply;
 /// use fibrpc::server::{Cancel, Cost, Service};
 /// use fibrpc::{Router, Server, Status, Text, blocking, handler};
 ///
@@ -28,12 +28,12 @@ use std::collections::btree_map::{BTreeMap, Entry};
 /// impl Service for Report {
 ///     type Job = ();
 ///
-///     fn admit(&self, _: &fibrpc::protocol::Request) -> Result<((), Cost), Status> {
+///     fn admit(&self, _: &fibrpc::Request) -> Result<((), Cost), Status> {
 ///         Ok(((), Cost::default()))
 ///     }
 ///
-///     fn run(&self, (): (), _: &Cancel) -> Result<Answer, Status> {
-///         Ok(Answer::new("42", "text/plain"))
+///     fn run(&self, (): (), _: &Cancel) -> Result<Reply, Status> {
+///         Ok(Reply::new("42", "text/plain"))
 ///     }
 /// }
 ///

@@ -1,10 +1,9 @@
 //! The [`Service`] trait: the function that a server runs for each request.
 
-use super::state::Counters;
-use crate::protocol::{Answer, Request, Status};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use super::cancel::Cancel;
+use super::request::Request;
+use crate::protocol::{Reply, Status};
+use std::time::Duration;
 
 /// A function of requests, run by a server.
 pub trait Service: Send + Sync + 'static {
@@ -18,7 +17,7 @@ pub trait Service: Send + Sync + 'static {
     /// Computes the answer. Jobs that are known to be cheap run on the session's task, all others (see [`Cost`]) on a
     /// pool of threads. A long computation should check `cancel` regularly, and may return any status once that is
     /// cancelled. A panic becomes `INTERNAL` for this request only.
-    fn run(&self, job: Self::Job, cancel: &Cancel) -> Result<Answer, Status>;
+    fn run(&self, job: Self::Job, cancel: &Cancel) -> Result<Reply, Status>;
 }
 
 /// The estimated cost of a job. The default states nothing: the job runs on the thread pool.
@@ -68,42 +67,5 @@ impl Default for Cost {
             reply_bytes: 0,
             memory: 0,
         }
-    }
-}
-
-/// Whether a computation should stop: its deadline has passed, or the server is stopping.
-#[derive(Debug, Clone, Default)]
-pub struct Cancel {
-    stopped: Arc<AtomicBool>,
-    deadline: Option<Instant>,
-    /// Set for jobs of the pool: each check counts as progress. A job on the session's task must not count, since it
-    /// would hide a pool that hangs.
-    counters: Option<Arc<Counters>>,
-}
-
-impl Cancel {
-    /// Cancelled at `deadline`, if there is one, or by [`cancel`](Self::cancel). `counters`: for jobs of the pool.
-    pub(super) fn new(deadline: Option<Instant>, counters: Option<Arc<Counters>>) -> Self {
-        Self {
-            stopped: Arc::default(),
-            deadline,
-            counters,
-        }
-    }
-
-    /// Cancels all clones.
-    pub fn cancel(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the computation should stop.
-    pub fn is_cancelled(&self) -> bool {
-        if let Some(counters) = &self.counters {
-            Counters::add(&counters.pool_beats);
-        }
-        self.stopped.load(Ordering::Relaxed)
-            || self
-                .deadline
-                .is_some_and(|at| tokio::time::Instant::now().into_std() >= at)
     }
 }

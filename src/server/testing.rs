@@ -35,14 +35,14 @@
 mod delivery;
 mod session;
 
-pub use delivery::{Delivered, Reply, Settlement};
+pub use delivery::{Delivered, Settlement};
 
 use super::builder::Builder;
 use super::launch::{self, Handle};
 use super::methods::IntoMethods;
 use super::request::Request;
 use super::state::{Counters, Stop};
-use crate::protocol::Status;
+use crate::protocol::{Reply, Status};
 use delivery::Delivery;
 use session::Session;
 use std::sync::Arc;

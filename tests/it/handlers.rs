@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fibrpc::protocol::Answer;
+use fibrpc::Reply;
 use fibrpc::server::{
     BuildError, Builder, Cancel, Cost, Counters, Handle, Outcome, Service, State, Stop,
 };
@@ -242,15 +242,15 @@ struct Busy(Arc<std::sync::atomic::AtomicBool>);
 impl Service for Busy {
     type Job = ();
 
-    fn admit(&self, _: &fibrpc::protocol::Request) -> Result<((), Cost), Status> {
+    fn admit(&self, _: &fibrpc::Request) -> Result<((), Cost), Status> {
         Ok(((), Cost::default()))
     }
 
-    fn run(&self, (): (), cancel: &Cancel) -> Result<Answer, Status> {
+    fn run(&self, (): (), cancel: &Cancel) -> Result<Reply, Status> {
         while !self.0.load(Ordering::Relaxed) && !cancel.is_cancelled() {
             std::thread::yield_now();
         }
-        Ok(Answer::new("", "text/plain"))
+        Ok(Reply::new("", "text/plain"))
     }
 }
 

@@ -3,9 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-use fibrpc::client::Reply;
 use fibrpc::server::IntoMethods;
-use fibrpc::{CallError, Client, Code, Json, Router, Server, Status, Text, handler};
+use fibrpc::{CallError, Client, Code, Json, Reply, Router, Server, Status, Text, handler};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 

@@ -118,7 +118,7 @@ mod tests {
     use super::super::finding::Verdict;
     use super::*;
     use crate::protocol::control::Report;
-    use crate::protocol::reply::Trailer;
+    use crate::protocol::reply_value::Trailer;
 
     /// When pongs arrive, in Unix milliseconds.
     const NOW: i64 = 1_700_000_000_000;

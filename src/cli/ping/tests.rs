@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::protocol::control::Report;
-use crate::protocol::reply::Trailer;
+use crate::protocol::reply_value::Trailer;
 
 fn server(instance: &str) -> Answerer {
     Answerer::Server(Box::new(Report {

@@ -49,10 +49,7 @@ fn a_success_on_the_wire() {
         ),
     ];
     for (format, body, content_type) in table {
-        let answer = Answer {
-            body: body.into(),
-            content_type,
-        };
+        let answer = Reply::new(body, content_type);
         let message = write(&request(format), Ok(answer), &full_trailer(), 42);
         let expected = Message {
             body: body.into(),
@@ -119,11 +116,12 @@ fn an_error_on_the_wire() {
     }
 }
 
-fn answer(body: impl Into<Vec<u8>>) -> Answer {
-    Answer {
-        body: body.into(),
-        content_type: "text/plain",
-    }
+fn answer(body: impl Into<Vec<u8>>) -> Reply {
+    Reply::new(body, "text/plain")
+}
+
+fn error(message: Message) -> Status {
+    read(message).unwrap_err().0
 }
 
 #[test]
@@ -136,8 +134,7 @@ fn bodies_are_not_copied() {
         &Trailer::default(),
         1,
     );
-    let (result, _) = read(message);
-    assert_eq!(result.unwrap().body.as_ptr(), place);
+    assert_eq!(read(message).unwrap().body.as_ptr(), place);
 }
 
 #[test]
@@ -174,19 +171,19 @@ fn details_travel_in_the_problem_object() {
         r#""code":"NOT_FOUND","retryable":false,"details":{"item":"tea\n","left":[1]}}"#
     );
     assert_eq!(String::from_utf8_lossy(&message.body), expected);
-    assert_eq!(read(message).0, Err(status.clone()));
+    assert_eq!(error(message), status);
     // Text has no place for them.
     let plain = Status::not_found("no such item");
-    assert_eq!(read(sent(&status, Format::Text)).0, Err(plain.clone()));
+    assert_eq!(error(sent(&status, Format::Text)), plain);
     // Quotes included, one has the longest length and the other is longer.
     let longest = plain
         .clone()
         .with_details("x".repeat(MAX_DETAILS_BYTES - 2));
-    assert_eq!(read(sent(&longest, Format::Json)).0, Err(longest));
+    assert_eq!(error(sent(&longest, Format::Json)), longest);
     let longer = plain
         .clone()
         .with_details("x".repeat(MAX_DETAILS_BYTES - 1));
-    assert_eq!(read(sent(&longer, Format::Json)).0, Err(plain));
+    assert_eq!(error(sent(&longer, Format::Json)), plain);
 }
 
 #[test]
@@ -194,8 +191,7 @@ fn an_error_with_code_ok_is_sent_as_internal() {
     for format in [Format::Text, Format::Json] {
         let status = Status::new(Code::Ok, "what");
         let message = write(&request(format), Err(status), &Trailer::default(), 1);
-        let (result, _) = read(message);
-        assert_eq!(result, Err(Status::new(Code::Internal, "what")));
+        assert_eq!(error(message), Status::new(Code::Internal, "what"));
     }
 }
 
@@ -211,10 +207,7 @@ fn long_messages_are_shortened() {
         body: format!("error: INTERNAL: {}", "y".repeat(100_000)).into(),
         ..message
     };
-    assert_eq!(
-        read(foreign).0.unwrap_err().message().len(),
-        MAX_MESSAGE_CHARS + 3
-    );
+    assert_eq!(error(foreign).message().len(), MAX_MESSAGE_CHARS + 3);
 }
 
 fn formats() -> impl Strategy<Value = Format> {
@@ -235,8 +228,7 @@ proptest! {
     #[test]
     fn bodies_round_trip(id: u64, body: Vec<u8>, format in formats(), trailer in trailers()) {
         let message = write(&request(format), Ok(answer(body.clone())), &trailer, id);
-        let content_type = Some("text/plain".into());
-        prop_assert_eq!(read(message), (Ok(Content { body, content_type }), trailer));
+        prop_assert_eq!(read(message), Ok(Reply { trailer, ..answer(body) }));
     }
 
     #[test]
@@ -249,7 +241,7 @@ proptest! {
         let status = Status::new(Code::ALL[index], message);
         let reply = write(&request(format), Err(status.clone()), &trailer, 0);
         prop_assert!(std::str::from_utf8(&reply.body).unwrap().lines().count() == 1);
-        prop_assert_eq!(read(reply), (Err(status), trailer));
+        prop_assert_eq!(read(reply), Err((status, trailer)));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::protocol::Code;
-use crate::protocol::Message;
 use crate::server::{Cancel, Service};
 use std::fmt;
 
@@ -19,14 +18,14 @@ impl Service for Costing {
     type Job = &'static str;
 
     fn admit(&self, request: &Request) -> Result<(Self::Job, Cost), Status> {
-        if request.body.is_empty() {
+        if request.body().is_empty() {
             return Err(Status::new(Code::InvalidArgument, "empty"));
         }
-        assert_ne!(request.body, b"panic", "as requested");
+        assert_ne!(request.body(), b"panic", "as requested");
         Ok(("job", self.0))
     }
 
-    fn run(&self, _: Self::Job, _: &Cancel) -> Result<Answer, Status> {
+    fn run(&self, _: Self::Job, _: &Cancel) -> Result<Reply, Status> {
         Err(Status::new(Code::Internal, "not run here"))
     }
 }
@@ -49,18 +48,14 @@ fn cost(time: Duration, reply_bytes: u64) -> Cost {
 }
 
 fn request(body: &str) -> Request {
-    Request::read(Message {
-        body: body.into(),
-        ..Message::default()
-    })
+    Request::new(body)
 }
 
 /// A request whose deadline is `ms` milliseconds from now; negative: it has passed.
 fn due_in(ms: i64) -> Request {
-    Request {
-        deadline_ms: Some(unix_ms() + ms),
-        ..request("30")
-    }
+    let mut request = request("30");
+    request.message.deadline_ms = Some(unix_ms() + ms);
+    request
 }
 
 fn admitted(cost: Cost, request: &Request, wait: Duration) -> Result<Admitted<&'static str>, Code> {
@@ -109,7 +104,7 @@ fn a_reply_may_be_as_large_as_the_limit() {
     let answer = |size: u64| {
         let body = vec![b'1'; usize::try_from(size).unwrap()];
         let content_type = "text/plain";
-        fitting(Ok(Answer { body, content_type }), &limits())
+        fitting(Ok(Reply::new(body, content_type)), &limits())
     };
     assert_eq!(answer(LIMIT).unwrap().body.len() as u64, LIMIT);
     let status = answer(LIMIT + 1).unwrap_err();
@@ -159,9 +154,9 @@ fn a_large_request_is_refused_if_it_would_be_begun_too_late() {
 #[test]
 fn the_time_in_the_queue_is_known_if_the_request_says_when_it_was_sent() {
     let sent = |ms: Option<i64>| {
-        queued(&Request {
+        queued(&protocol::Request {
             sent_ms: ms.map(|ms| unix_ms() + ms),
-            ..request("30")
+            ..request("30").message
         })
     };
     assert_eq!(sent(None), None);
@@ -175,10 +170,10 @@ fn an_address_is_allowed_refused_or_absent() {
     let policy = Policy::new("rpc_queue", &[]);
     let of = |reply_to: Option<&str>, defect| {
         let reply_to = reply_to.map(str::to_owned);
-        let request = Request {
+        let request = protocol::Request {
             reply_to,
             defect,
-            ..request("30")
+            ..request("30").message
         };
         address(&request, &policy)
             .map(|address| address.is_some())
@@ -204,15 +199,13 @@ fn a_request_whose_body_was_not_kept_does_not_reach_the_service() {
             Ok(((), Cost::default()))
         }
 
-        fn run(&self, (): (), _: &Cancel) -> Result<Answer, Status> {
+        fn run(&self, (): (), _: &Cancel) -> Result<Reply, Status> {
             Err(Status::new(Code::Internal, "not run here"))
         }
     }
     let admitted = |defect| {
-        let request = Request {
-            defect,
-            ..request("")
-        };
+        let mut request = request("");
+        request.message.defect = defect;
         admit(
             &Any,
             &mut request.clone(),

@@ -1,9 +1,11 @@
 //! Settings, problems, and the end of a server without a broker.
 
 use super::*;
-use crate::protocol::{Answer, Request, Status};
+use crate::protocol::{Reply, Status};
 use crate::server::blocking::blocking;
-use crate::server::service::{Cancel, Cost, Service};
+use crate::server::cancel::Cancel;
+use crate::server::request::Request;
+use crate::server::service::{Cost, Service};
 use crate::server::state::State;
 use tokio::net::TcpListener;
 
@@ -16,7 +18,7 @@ impl Service for Nothing {
         Ok(((), Cost::default()))
     }
 
-    fn run(&self, (): (), _: &Cancel) -> Result<Answer, Status> {
+    fn run(&self, (): (), _: &Cancel) -> Result<Reply, Status> {
         unreachable!("nobody asks")
     }
 }

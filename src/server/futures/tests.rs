@@ -1,9 +1,9 @@
 //! Deadlines, panics and drops of futures.
 
 use super::*;
-use crate::protocol::{Code, Message, Request, Status};
-use crate::server::request::Reply;
-use crate::server::service::Cancel;
+use crate::protocol::{Code, Reply, Status};
+use crate::server::cancel::Cancel;
+use crate::server::request::Request;
 use futures_util::future::FutureExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 fn accepted(tag: u64) -> Accepted {
     Accepted {
         tag,
-        request: Request::read(Message::default()),
+        request: Request::new(""),
         address: crate::protocol::reply_to::Address::Queue,
         since: Instant::now(),
     }
@@ -19,10 +19,6 @@ fn accepted(tag: u64) -> Accepted {
 
 fn reply(text: &str) -> Reply {
     Reply::new(text, "text/plain")
-}
-
-fn answer(text: &str) -> Answer {
-    reply(text).into()
 }
 
 fn waiting(future: impl Future<Output = Result<Reply, Status>> + Send + 'static) -> Waiting {
@@ -68,11 +64,11 @@ async fn they_run_together_and_end_in_their_own_order() {
     futures.push(accepted(1), waiting(first), None);
     futures.push(accepted(2), waiting(async { Ok(reply("two")) }), None);
     let done = futures.next().await;
-    assert_eq!((done.accepted.tag, done.outcome), (2, Ok(answer("two"))));
+    assert_eq!((done.accepted.tag, done.outcome), (2, Ok(reply("two"))));
     assert!(futures.next().now_or_never().is_none(), "it still waits");
     tell.send(reply("one")).unwrap();
     let done = futures.next().await;
-    assert_eq!((done.accepted.tag, done.outcome), (1, Ok(answer("one"))));
+    assert_eq!((done.accepted.tag, done.outcome), (1, Ok(reply("one"))));
     assert!(futures.is_empty());
 }
 
@@ -100,7 +96,7 @@ async fn an_outcome_at_the_deadline_counts() {
     let mut futures = Futures::default();
     let past = Some(Instant::now());
     futures.push(accepted(1), waiting(async { Ok(reply("late")) }), past);
-    assert_eq!(futures.next().await.outcome, Ok(answer("late")));
+    assert_eq!(futures.next().await.outcome, Ok(reply("late")));
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! Arguments of every kind, replies of every kind, and refusals.
 
 use super::*;
-use crate::protocol::Code;
+use crate::protocol::{Code, Reply};
 use crate::server::asynchronous::AsyncService;
+use crate::server::cancel::Cancel;
 use crate::server::extract::{Bytes, Deadline, Json, State, Text};
-use crate::server::service::Cancel;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -21,7 +21,7 @@ async fn ask<T: AsyncService<Error = Status>>(
 fn said(reply: Result<Reply, Status>) -> (String, String) {
     let reply = reply.unwrap();
     let body = String::from_utf8(reply.body().to_vec()).unwrap();
-    (body, reply.content_type().to_owned())
+    (body, reply.content_type().unwrap().to_owned())
 }
 
 fn both(body: &str, content_type: &str) -> (String, String) {

@@ -1,9 +1,10 @@
 //! Progress, memory limits and the line of waiting jobs.
 
 use super::*;
-use crate::protocol::{Answer, Code, Request, Status};
+use crate::protocol::{Code, Reply, Status};
 use crate::server::Service;
 use crate::server::memory::WORK_BUDGET;
+use crate::server::request::Request;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -17,7 +18,7 @@ impl Service for Hang {
         Ok(((), Cost::default()))
     }
 
-    fn run(&self, (): (), cancel: &Cancel) -> Result<Answer, Status> {
+    fn run(&self, (): (), cancel: &Cancel) -> Result<Reply, Status> {
         let next = || self.0.lock().unwrap().recv();
         while let Ok(checked) = next() {
             cancel.is_cancelled();
@@ -46,7 +47,7 @@ fn task_of(tag: u64, memory: u64) -> Task<()> {
     Task {
         accepted: Accepted {
             tag,
-            request: Request::read(crate::protocol::Message::default()),
+            request: Request::new(""),
             address: crate::protocol::reply_to::Address::Queue,
             since: Instant::now(),
         },

@@ -1,23 +1,22 @@
 //! Which method answers a request, and which routers are refused.
 
 use super::*;
-use crate::protocol::{Answer, Code, Message, Request, Status};
+use crate::protocol::{Code, Reply, Status};
+use crate::server;
 use crate::server::backend::{Backend as _, Plan};
 use crate::server::blocking::blocking;
+use crate::server::cancel::Cancel;
 use crate::server::extract::Text;
 use crate::server::handler::handler;
-use crate::server::service::{Cancel, Cost, Service};
-use crate::server::{self, Reply};
+use crate::server::request::Request;
+use crate::server::service::{Cost, Service};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 async fn said(methods: &Methods, method: Option<&str>) -> Result<String, Status> {
-    let mut request = Request::read(Message {
-        body: "x".into(),
-        ..Message::default()
-    });
-    request.kind = method.map(Into::into);
-    let body = match methods.admit(&mut request, None)? {
+    let mut request = Request::new("x");
+    request.message.kind = method.map(Into::into);
+    let body = match methods.admit(&mut request)? {
         Plan::Wait(waiting) => waiting.future.await?.body().to_vec(),
         Plan::Compute(run, _) => methods.run(run, &Cancel::default())?.body,
     };
@@ -35,14 +34,14 @@ impl Service for Computes {
     type Job = Vec<u8>;
 
     fn admit(&self, request: &Request) -> Result<(Vec<u8>, Cost), Status> {
-        Ok((request.body.clone(), Cost::default()))
+        Ok((request.body().to_vec(), Cost::default()))
     }
 
-    fn run(&self, body: Vec<u8>, _: &Cancel) -> Result<Answer, Status> {
-        Ok(Answer {
-            body: [self.0.as_bytes(), &body].concat(),
-            content_type: "text/plain",
-        })
+    fn run(&self, body: Vec<u8>, _: &Cancel) -> Result<Reply, Status> {
+        Ok(Reply::new(
+            [self.0.as_bytes(), &body].concat(),
+            "text/plain",
+        ))
     }
 }
 

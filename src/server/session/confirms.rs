@@ -1,7 +1,7 @@
 //! What a session does when the broker confirms, refuses or returns replies.
 
 use super::open::Session;
-use super::replies::{Reply, Retry};
+use super::replies::{PendingReply, Retry};
 use crate::broker::{Arrival, Error, Kind, Returned};
 use crate::protocol::reply_to::{Refusal, Refused};
 use crate::server::backend::Backend;
@@ -67,14 +67,14 @@ impl<B: Backend> Session<B> {
         }
     }
 
-    fn confirmed(&mut self, reply: &Reply) {
+    fn confirmed(&mut self, reply: &PendingReply) {
         match reply.poison {
             Some(poison) => self.reject_poison(reply.tag, poison),
             None => self.settle(reply.tag),
         }
     }
 
-    fn refused(&mut self, reply: Reply) {
+    fn refused(&mut self, reply: PendingReply) {
         Counters::add(&self.context.counters.nacked);
         if let Some(reply) = self.replies.retry(reply) {
             self.give_up(&reply);
@@ -82,7 +82,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// The caller cannot be notified, so the request is rejected: dropped or dead-lettered, as the queue is configured.
-    fn give_up(&mut self, reply: &Reply) {
+    fn give_up(&mut self, reply: &PendingReply) {
         log::reply_refused(&Refused::new(reply.to.as_bytes(), Refusal::Full));
         match reply.poison {
             Some(poison) => self.reject_poison(reply.tag, poison),

@@ -4,12 +4,12 @@
 
 use super::open::Session;
 use super::prefetch::generation_of;
-use super::replies::Reply;
+use super::replies::PendingReply;
 use crate::broker::clock::unix_ms;
 use crate::broker::{Arrival, Error, Kind};
 use crate::protocol::control::{Question, Report, pong};
 use crate::protocol::reply_to::Address;
-use crate::protocol::{Message, Request, Status};
+use crate::protocol::{self, Message, Status};
 use crate::server::admission::{self, Accepted};
 use crate::server::answering;
 use crate::server::backend::{Backend, Outcome};
@@ -18,6 +18,7 @@ use crate::server::control::StatusRequest;
 use crate::server::isolation::{self, Decision, Poison};
 use crate::server::log;
 use crate::server::pool::Done;
+use crate::server::request::Request;
 use crate::server::state::Counters;
 use futures_util::future::FutureExt as _;
 use std::sync::atomic::Ordering;
@@ -42,7 +43,7 @@ impl<B: Backend> Session<B> {
         self.requests
             .window
             .open(tag, generation_of(delivery.consumer));
-        let request = Request::read(delivery.message);
+        let request = protocol::Request::read(delivery.message);
         if self.prefetch.is_isolated() && self.context.isolation.active() {
             let fingerprint = isolation::fingerprint(&request);
             match self.context.isolation.begin(fingerprint) {
@@ -85,7 +86,12 @@ impl<B: Backend> Session<B> {
     }
 
     /// Replies that the request is rejected, then rejects it; at once if it cannot be answered.
-    fn condemn(&mut self, tag: u64, request: Request, poison: Poison) -> Result<(), Error> {
+    fn condemn(
+        &mut self,
+        tag: u64,
+        request: protocol::Request,
+        poison: Poison,
+    ) -> Result<(), Error> {
         let Some(accepted) = self.accept(tag, request) else {
             self.reject_poison(tag, poison);
             return Ok(());
@@ -95,7 +101,7 @@ impl<B: Backend> Session<B> {
             poison.strikes
         );
         let outcome = Err(Status::internal(message));
-        let message = self.reply_message(&accepted.request, outcome, None);
+        let message = self.reply_message(&accepted.request.message, outcome, None);
         self.send(accepted, message, Some(poison))
     }
 
@@ -109,14 +115,14 @@ impl<B: Backend> Session<B> {
     }
 
     /// Checks the reply address; `None`: the request cannot be answered, which is counted.
-    fn accept(&self, tag: u64, request: Request) -> Option<Accepted> {
+    fn accept(&self, tag: u64, request: protocol::Request) -> Option<Accepted> {
         let counters = &self.context.counters;
         match admission::address(&request, &self.policy) {
             Ok(Some(address)) if !self.is_gone(address, &request) => {
                 let since = Instant::now();
                 return Some(Accepted {
                     tag,
-                    request,
+                    request: Request::of(request),
                     address,
                     since,
                 });
@@ -133,7 +139,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// Whether the caller was connected to a cluster node that is down.
-    fn is_gone(&self, address: Address, request: &Request) -> bool {
+    fn is_gone(&self, address: Address, request: &protocol::Request) -> bool {
         let nodes = &self.context.nodes;
         let known = |to| nodes.knows(&self.endpoint, to, Instant::now());
         !nodes.is_empty()
@@ -143,8 +149,8 @@ impl<B: Backend> Session<B> {
 
     /// Admits a request and answers it, now, by the pool, or by a future.
     fn on_request(&mut self, accepted: Accepted) -> Result<(), Error> {
-        if Question::of(&accepted.request) == Some(Question::Ping) {
-            let message = self.pong(&accepted.request);
+        if Question::of(&accepted.request.message) == Some(Question::Ping) {
+            let message = self.pong(&accepted.request.message);
             return self.send(accepted, message, None);
         }
         let requests = &mut self.requests;
@@ -163,7 +169,8 @@ impl<B: Backend> Session<B> {
             let times = &self.context.reporter.times;
             times.record(now, now - done.accepted.since);
         }
-        let message = self.reply_message(&done.accepted.request, done.outcome, done.compute);
+        let message =
+            self.reply_message(&done.accepted.request.message, done.outcome, done.compute);
         self.send(done.accepted, message, None)
     }
 
@@ -177,7 +184,7 @@ impl<B: Backend> Session<B> {
 
     fn reply_message(
         &self,
-        request: &Request,
+        request: &protocol::Request,
         outcome: Outcome,
         compute: Option<Duration>,
     ) -> Message {
@@ -202,9 +209,9 @@ impl<B: Backend> Session<B> {
         poison: Option<Poison>,
     ) -> Result<(), Error> {
         self.context.next_reply.fetch_add(1, Ordering::Relaxed);
-        self.replies.publish(Reply {
+        self.replies.publish(PendingReply {
             tag: accepted.tag,
-            to: accepted.request.reply_to.unwrap_or_default(),
+            to: accepted.request.message.reply_to.unwrap_or_default(),
             address: accepted.address,
             message,
             since: Instant::now(),
@@ -214,7 +221,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// The pong to a ping, which is counted.
-    pub(super) fn pong(&mut self, request: &Request) -> Message {
+    pub(super) fn pong(&mut self, request: &protocol::Request) -> Message {
         Counters::add(&self.context.counters.pinged);
         pong(request, &self.report(), self.next_reply())
     }

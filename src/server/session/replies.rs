@@ -35,7 +35,7 @@ const MAX_FULL_QUEUES: usize = 1000;
 
 /// A reply on its way.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct PendingReply {
     /// The request's delivery tag.
     pub(super) tag: u64,
     pub(super) to: String,
@@ -53,16 +53,16 @@ pub(super) struct Reply {
 #[derive(Debug)]
 pub(super) enum Retry {
     /// The reply is to be published on the session's own channel again.
-    Due(Reply),
+    Due(PendingReply),
     /// The reply was published on a new channel: whether the broker confirmed it, or an error if that is not known.
-    Made(Reply, Result<bool, Error>),
+    Made(PendingReply, Result<bool, Error>),
 }
 
 pub(super) struct Replies {
     pub(super) connection: Connection,
     pub(super) channel: Channel,
     pub(super) mailbox: Mailbox,
-    pub(super) unconfirmed: Unconfirmed<Reply>,
+    pub(super) unconfirmed: Unconfirmed<PendingReply>,
     /// Replies that the broker has refused and that are published again.
     pub(super) retries: FuturesUnordered<Pin<Box<dyn Future<Output = Retry> + Send>>>,
     full: FullQueues,
@@ -86,7 +86,7 @@ impl Replies {
     }
 
     /// Publishes a reply, for the first time or again.
-    pub(super) fn publish(&mut self, mut reply: Reply) -> Result<(), Error> {
+    pub(super) fn publish(&mut self, mut reply: PendingReply) -> Result<(), Error> {
         reply.since = Instant::now();
         reply.attempts += 1;
         let mandatory = reply.address == Address::Queue;
@@ -102,7 +102,7 @@ impl Replies {
 
     /// Whether the oldest unconfirmed reply has waited for longer than `limit`.
     pub(super) fn are_late(&self, limit: Duration) -> bool {
-        let since = |reply: &Reply| reply.since.max(self.confirmable_since);
+        let since = |reply: &PendingReply| reply.since.max(self.confirmable_since);
         !self.is_blocked() && (self.unconfirmed.iter()).any(|reply| since(reply).elapsed() > limit)
     }
 
@@ -129,7 +129,7 @@ impl Replies {
 
     /// Schedules another attempt after the broker refused a reply on the session's channel. Returns the reply if there is to
     /// be none.
-    pub(super) fn retry(&mut self, reply: Reply) -> Option<Reply> {
+    pub(super) fn retry(&mut self, reply: PendingReply) -> Option<PendingReply> {
         if reply.attempts < MAX_ATTEMPTS {
             let delay = Duration::from_millis(100) * reply.attempts;
             self.retries.push(Box::pin(async move {
@@ -146,7 +146,11 @@ impl Replies {
     }
 
     /// The same after an attempt on a new channel that was refused, or whose result is not known.
-    pub(super) fn retry_again(&mut self, mut reply: Reply, refused: bool) -> Option<Reply> {
+    pub(super) fn retry_again(
+        &mut self,
+        mut reply: PendingReply,
+        refused: bool,
+    ) -> Option<PendingReply> {
         // A broker that is short of memory answers later.
         if refused || !self.is_blocked() {
             reply.attempts += 1;
@@ -160,7 +164,7 @@ impl Replies {
     }
 
     /// Schedules an attempt on a new channel.
-    fn retry_afresh(&mut self, reply: Reply) {
+    fn retry_afresh(&mut self, reply: PendingReply) {
         let delay = Duration::from_millis(200) * (1 << (reply.attempts - MAX_ATTEMPTS).min(2));
         let channels = self.connection.channels();
         self.retries.push(Box::pin(async move {
@@ -177,7 +181,11 @@ impl Replies {
 }
 
 /// Publishes a reply on this channel; whether the broker confirmed it.
-async fn attempt(channel: &Channel, mut mailbox: Mailbox, reply: &Reply) -> Result<bool, Error> {
+async fn attempt(
+    channel: &Channel,
+    mut mailbox: Mailbox,
+    reply: &PendingReply,
+) -> Result<bool, Error> {
     channel.confirm_select().await?;
     let mandatory = reply.address == Address::Queue;
     channel.publish(&reply.to, mandatory, &reply.message)?;

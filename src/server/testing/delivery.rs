@@ -1,10 +1,7 @@
 //! A delivery to the test kit's server, and what becomes of it.
 
-#[cfg(feature = "json")]
-use crate::protocol::body::Json;
-use crate::protocol::body::Text;
-use crate::protocol::reply::{Content, Trailer};
-use crate::protocol::{Message, Status, reply};
+use crate::protocol::reply_value::Trailer;
+use crate::protocol::{Message, Reply, Status, reply};
 use crate::server::request::Request;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -34,18 +31,13 @@ pub enum Settlement {
     HandedBack,
 }
 
-/// A successful reply.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply(Content);
-
 impl Delivered {
     /// Reads a reply as the client does.
     pub(super) fn acked(message: Message) -> Self {
-        let (reply, trailer) = reply::read(message);
         Self {
-            reply: reply.map(Reply),
+            trailer: reply::trailer(&message.properties),
+            reply: reply::read(message).map_err(|(status, _)| status),
             settlement: Some(Settlement::Acked),
-            trailer,
         }
     }
 
@@ -84,36 +76,5 @@ impl Delivered {
     /// The time that the reply states for its computation, if it was begun.
     pub fn compute_time(&self) -> Option<Duration> {
         self.trailer.compute
-    }
-}
-
-impl Reply {
-    /// The body.
-    pub fn body(&self) -> &[u8] {
-        &self.0.body
-    }
-
-    /// The body's MIME type.
-    pub fn content_type(&self) -> Option<&str> {
-        self.0.content_type.as_deref()
-    }
-
-    /// The body as JSON.
-    ///
-    /// # Errors
-    ///
-    /// `INVALID_ARGUMENT` if it is something else.
-    #[cfg(feature = "json")]
-    pub fn json<T: for<'de> serde::Deserialize<'de>>(&self) -> Result<T, Status> {
-        Json::read(self.body()).map(|Json(value)| value)
-    }
-
-    /// The body as text.
-    ///
-    /// # Errors
-    ///
-    /// `INVALID_ARGUMENT` if it is not UTF-8.
-    pub fn text(self) -> Result<String, Status> {
-        Text::read(self.0.body).map(|Text(text)| text)
     }
 }

@@ -4,7 +4,7 @@ use super::delivery::{Delivered, Delivery};
 use crate::broker::clock::unix_ms;
 use crate::protocol::reply_to::Policy;
 use crate::protocol::request::CLOCK_SKEW_MS;
-use crate::protocol::{Defect, Message, Request};
+use crate::protocol::{self, Defect, Message};
 use crate::server::acks::AckWindow;
 use crate::server::admission::{self, Accepted};
 use crate::server::answering;
@@ -13,6 +13,7 @@ use crate::server::credit::MAX_LINE;
 use crate::server::futures::Futures;
 use crate::server::methods::Methods;
 use crate::server::pool::{Done, Pool};
+use crate::server::request::Request;
 use crate::server::state::{Counters, InFlight, Stop};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -111,7 +112,7 @@ impl Session {
         Counters::add(&self.context.counters.received);
         let limits = self.context.config.borrow().server.clone();
         let deadline = delivery.request.deadline();
-        let mut request = delivery.request.into_message();
+        let mut request = delivery.request.message;
         request.reply_to = Some(REPLY_TO.into());
         request.deadline_ms = deadline.map(|at| self.unix(at.into()) - CLOCK_SKEW_MS);
         if request.body.len() as u64 > limits.max_request_bytes {
@@ -129,12 +130,12 @@ impl Session {
     }
 
     /// The address is one that each server allows.
-    fn accept(&self, tag: u64, request: Request) -> Option<Accepted> {
+    fn accept(&self, tag: u64, request: protocol::Request) -> Option<Accepted> {
         let address = admission::address(&request, &self.policy).ok()??;
         let since = Instant::now();
         Some(Accepted {
             tag,
-            request,
+            request: Request::of(request),
             address,
             since,
         })
@@ -144,7 +145,7 @@ impl Session {
     fn on_done(&mut self, done: Done) {
         let tag = done.accepted.tag;
         let limits = &self.context.config.borrow().server;
-        let (request, outcome) = (&done.accepted.request, done.outcome);
+        let (request, outcome) = (&done.accepted.request.message, done.outcome);
         let message = answering::message(&self.context, limits, request, outcome, done.compute);
         self.context.next_reply.fetch_add(1, Ordering::Relaxed);
         if let Some((_, reply)) = self.callers.get_mut(&tag) {

@@ -1,9 +1,10 @@
 //! Deadlines in paused time, panics, refusals, layers of tower, computations, settlement.
 
 use super::*;
-use crate::protocol::{self, Answer, Code};
+use crate::protocol::{Code, Reply};
+use crate::server::cancel::Cancel;
 use crate::server::extract::{Deadline, Json, State, Text};
-use crate::server::service::{Cancel, Cost, Service};
+use crate::server::service::{Cost, Service};
 use crate::server::{Router, blocking, handler};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -162,25 +163,22 @@ struct Double;
 impl Service for Double {
     type Job = u8;
 
-    fn admit(&self, request: &protocol::Request) -> Result<(u8, Cost), Status> {
-        let Json(n) = Json::<u8>::read(request.body()?)?;
+    fn admit(&self, request: &Request) -> Result<(u8, Cost), Status> {
+        let Json(n) = Json::<u8>::read(request.body())?;
         if n >= 100 {
             return Err(Status::out_of_range("100 or more"));
         }
         Ok((n, Cost::default()))
     }
 
-    fn run(&self, n: u8, cancel: &Cancel) -> Result<Answer, Status> {
+    fn run(&self, n: u8, cancel: &Cancel) -> Result<Reply, Status> {
         if n == 0 {
             while !cancel.is_cancelled() {
                 std::thread::yield_now();
             }
             return Err(Status::internal("cancelled"));
         }
-        Ok(Answer {
-            body: (2 * n).to_string().into_bytes(),
-            content_type: "text/plain",
-        })
+        Ok(Reply::new((2 * n).to_string().into_bytes(), "text/plain"))
     }
 }
 

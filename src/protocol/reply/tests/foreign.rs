@@ -16,7 +16,7 @@ fn read_error(status: Option<HeaderValue>, kind: Option<&str>, json: bool, body:
             ..Properties::default()
         },
     };
-    read(message).0.unwrap_err()
+    read(message).unwrap_err().0
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn trailers_of_unexpected_types_are_ignored() {
             ..Properties::default()
         },
     };
-    assert_eq!(read(message).1, Trailer::default());
+    assert_eq!(read(message).unwrap().trailer, Trailer::default());
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn trailers_may_be_text_or_64_bit_integers() {
             ..Properties::default()
         },
     };
-    let (_, trailer) = read(message);
+    let trailer = read(message).unwrap().trailer;
     let longest = Duration::from_micros(i64::MAX.unsigned_abs());
     assert_eq!(trailer.queued, Some(longest));
     assert_eq!(trailer.compute, Some(Duration::from_micros(7)));
