@@ -1,6 +1,6 @@
 //! Why a call has no reply by its deadline, in words. Pure.
 
-use super::failure::no_queue;
+use super::failure::{no_queue, refused};
 use super::failure_kind::{NO_REPLY, NO_SERVER_SEEN, NOT_CONNECTED, UNCONFIRMED};
 use super::pending::Stage;
 use super::state::ConnectionState;
@@ -37,12 +37,13 @@ impl Late<'_> {
             ))
         };
         match (state, self.stage) {
-            (ConnectionState::Connecting(why), Stage::Held | Stage::Returned) => {
+            (ConnectionState::Connecting(why), Stage::Held | Stage::Returned | Stage::Refused) => {
                 // If this timeout limited connecting, the reason already says so.
                 let within = format!("no connection to the broker within {timeout}: ");
                 let why = why.strip_prefix(&within).unwrap_or(why);
                 NOT_CONNECTED.status(format!("{within}{why}"))
             }
+            (_, Stage::Refused) => refused(queue),
             (ConnectionState::Ready, Stage::Held) | (_, Stage::Returned) => match self.unserved {
                 Some(status) => Status::new(
                     status.code(),
@@ -180,6 +181,23 @@ mod tests {
             };
             let status = late.status();
             assert_eq!((status.code(), status.message()), (code, message));
+        }
+    }
+    #[test]
+    fn a_refused_call_fails_as_refused() {
+        for state in [
+            ConnectionState::Ready,
+            ConnectionState::Blocked("low on memory".into()),
+        ] {
+            let late = Late {
+                queue: "q",
+                timeout: Duration::from_millis(1500),
+                state: &state,
+                stage: Stage::Refused,
+                confirmed: Some(true),
+                unserved: None,
+            };
+            assert_eq!(late.status(), refused("q"));
         }
     }
 }

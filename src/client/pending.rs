@@ -104,6 +104,8 @@ pub(super) enum Stage {
     Published(Instant),
     /// Published and returned; to be published again.
     Returned,
+    /// Published and refused by the broker; to be published again.
+    Refused,
 }
 
 impl PendingCall {

@@ -52,6 +52,16 @@ pub(super) enum SessionEvent {
 /// The result of a check, and the queue that it is about.
 type Checked = (Arc<str>, Result<QueueStatus, Error>);
 
+/// For how many queues it is known whether the broker has accepted a request.
+const MAX_ACCEPTED: usize = 64;
+
+/// A request that was published.
+#[derive(Debug)]
+struct Sent {
+    id: Uuid,
+    queue: Arc<str>,
+}
+
 /// A connection that is ready for requests.
 pub(super) struct Session {
     connection: Connection,
@@ -60,9 +70,9 @@ pub(super) struct Session {
     _replies: Subscription,
     /// Whether publisher confirms are on.
     confirms: bool,
-    unconfirmed: Unconfirmed<Uuid>,
-    /// Whether the broker has accepted any request.
-    accepted: bool,
+    unconfirmed: Unconfirmed<Sent>,
+    /// The queues for which the broker has accepted a request, those of the latest requests if they are many.
+    accepted: HashSet<Box<str>>,
     /// The highest number that was confirmed.
     confirmed: u64,
     /// Requests that the broker has just refused, to be reported.
@@ -103,7 +113,7 @@ impl Session {
             _replies: replies,
             confirms,
             unconfirmed: Unconfirmed::default(),
-            accepted: false,
+            accepted: HashSet::new(),
             confirmed: 0,
             refused: Vec::new(),
             checks: FuturesUnordered::new(),
@@ -117,12 +127,13 @@ impl Session {
     pub(super) fn publish(
         &mut self,
         id: Uuid,
-        queue: &str,
+        queue: &Arc<str>,
         message: &Message,
     ) -> Result<u64, Error> {
         let number = self.channel.publish(queue, true, message)?;
         if self.confirms {
-            self.unconfirmed.add(number, id);
+            let queue = Arc::clone(queue);
+            self.unconfirmed.add(number, Sent { id, queue });
         }
         Ok(number)
     }
@@ -153,9 +164,24 @@ impl Session {
         self.unconfirmed.waits(number)
     }
 
+    /// Whether the broker has accepted any request for this queue on this connection.
+    pub(super) fn has_accepted(&self, queue: &str) -> bool {
+        self.accepted.contains(queue)
+    }
+
     /// Whether the broker has accepted any request on this connection.
-    pub(super) fn has_accepted(&self) -> bool {
-        self.accepted
+    pub(super) fn has_accepted_any(&self) -> bool {
+        !self.accepted.is_empty()
+    }
+
+    fn accept(&mut self, queue: &str) {
+        if self.accepted.contains(queue) {
+            return;
+        }
+        if self.accepted.len() >= MAX_ACCEPTED {
+            self.accepted.clear();
+        }
+        self.accepted.insert(queue.into());
     }
 
     /// Whether a request was confirmed that was published after the one with this number.
@@ -165,7 +191,7 @@ impl Session {
 
     /// The request that has waited longest for its confirm.
     pub(super) fn oldest_unconfirmed(&self) -> Option<Uuid> {
-        self.unconfirmed.iter().next().copied()
+        self.unconfirmed.iter().next().map(|sent| sent.id)
     }
 
     /// The next event. Cancellation safe.
@@ -217,11 +243,12 @@ impl Session {
                 multiple,
                 taken,
             } => {
-                self.accepted |= taken;
                 self.confirmed = self.confirmed.max(number);
-                while let Some(id) = self.unconfirmed.confirm(number, multiple) {
-                    if !taken {
-                        self.refused.push(id);
+                while let Some(sent) = self.unconfirmed.confirm(number, multiple) {
+                    if taken {
+                        self.accept(&sent.queue);
+                    } else {
+                        self.refused.push(sent.id);
                     }
                 }
                 SessionEvent::Refused(self.refused.pop()?)

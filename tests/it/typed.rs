@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use crate::call::Server as Scripted;
+use crate::support::wire::properties::value;
 use crate::support::wire::{self, Declare};
 use crate::support::{Broker, SOON};
 
@@ -186,6 +187,48 @@ fn a_call_names_its_method() {
         let reserved = call("fibrpc.ping").await.unwrap_err();
         assert_eq!(reserved.code(), Code::InvalidArgument);
         assert_eq!(client.stats().published, published);
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_queue_that_refuses_requests_for_a_while_concerns_its_own_calls_alone() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let url = broker.url(&vhost);
+    let mut keeper = wire::Client::connect(broker.port(), &vhost).unwrap();
+    let narrow = (Declare::classic())
+        .argument("x-max-length", value::integer(1))
+        .argument("x-overflow", value::text("reject-publish"));
+    for name in ["narrow", "full"] {
+        keeper.declare(name, &narrow).unwrap();
+        keeper
+            .publish(name, &wire::Properties::new(), b"the one that fits")
+            .unwrap();
+    }
+    block_on(async {
+        serve(&url, "echo", handler(async |text: Text| text));
+        let client = patient(&url).await;
+        // From here on the broker has accepted requests on this connection.
+        let echo = client.call::<Text>("echo", "up").await;
+        assert_eq!(echo, Ok(Text("up".into())));
+
+        let published = client.stats().published;
+        let accepted_later = async {
+            let again = || client.stats().published >= published + 4;
+            eventually("both refused and published again", again).await;
+            keeper.purge("narrow").unwrap();
+            serve(&url, "narrow", handler(async |text: Text| text));
+        };
+        let (full, narrow, ()) = tokio::join!(
+            client.call::<Text>("full", "a"),
+            client.call::<Text>("narrow", "b"),
+            accepted_later,
+        );
+        assert_eq!(narrow, Ok(Text("b".into())));
+        assert_eq!(full.unwrap_err().code(), Code::ResourceExhausted);
+        let echo = client.call::<Text>("echo", "still").await;
+        assert_eq!(echo, Ok(Text("still".into())));
         client.close().await;
     });
 }

@@ -35,13 +35,11 @@ pub(in crate::client) struct Driver {
     /// time to reconnect.
     pub(super) wait_for_server_until: Option<Instant>,
     /// When returned calls are published again.
-    pub(super) publish_returned_at: Option<Instant>,
+    pub(super) publish_again_at: Option<Instant>,
     /// When another broker is searched for because of held calls.
     pub(super) search_at: Option<Instant>,
-    /// When a connection on which the broker refuses every request is replaced.
+    /// When a connection is replaced on which the broker refuses every request for a queue.
     pub(super) reconnect_at: Option<Instant>,
-    /// Since when the broker has refused every request, over all connections.
-    pub(super) refused_since: Option<Instant>,
     /// When to check that the broker confirms requests.
     pub(super) check_confirms_at: Option<Instant>,
     /// Calls that are due at this time expire once everything that has arrived was read.
@@ -72,10 +70,9 @@ impl Driver {
             queues: Queues::new(),
             unwanted: 0,
             wait_for_server_until: None,
-            publish_returned_at: None,
+            publish_again_at: None,
             search_at: None,
             reconnect_at: None,
-            refused_since: None,
             check_confirms_at: None,
             catching_up: None,
         };
@@ -199,7 +196,7 @@ impl Driver {
             return;
         }
         self.end_all(&status, |call| call.is_held_for(queue));
-        self.queues.refuse(queue, now, status);
+        self.queues.fail_at_once(queue, now, status);
     }
 
     /// Publishes one call, for the first time or again.

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How long calls survive the refusal of every request: RabbitMQ replaces a leader in less time.
+/// How long calls survive the refusal of every request for their queue: RabbitMQ replaces a leader in less time.
 const REFUSAL_GRACE: Duration = Duration::from_secs(2);
 
-/// When a connection on which the broker refuses every request is replaced: at first, and after [`REFUSAL_GRACE`].
+/// When a connection is replaced on which the broker refuses every request for a queue: at first, and after [`REFUSAL_GRACE`].
 const RECONNECT: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
-/// How often a client that waits for a queue publishes again.
-const PUBLISH_RETURNED: Duration = Duration::from_millis(250);
+/// How often requests are published again that were returned or refused.
+const PUBLISH_AGAIN: Duration = Duration::from_millis(250);
 
 impl Driver {
     pub(super) fn on_connector_event(&mut self, event: ConnectorEvent) {
@@ -74,48 +74,52 @@ impl Driver {
         let now = Instant::now();
         let since = match call.stage {
             Stage::Published(at) => now.saturating_duration_since(at),
-            Stage::Held | Stage::Returned => Duration::ZERO,
+            Stage::Held | Stage::Returned | Stage::Refused => Duration::ZERO,
         };
         count(&self.counters.replies);
         self.connector.reset_backoff();
-        self.refused_since = None;
         self.queues.note_served(&call.queue, now);
         call.end(Ok((message, since)));
     }
 
-    /// The broker refused a request. The queue may be full. But RabbitMQ 3.10 also refuses everything on a channel whose
-    /// first publish to a quorum queue met a leader that had just died, until that node is back
-    /// (`rabbit_fifo_client:enqueue/3`): another connection may succeed, at once or a moment later.
+    /// The broker refused a request. The queue may be full. But RabbitMQ 3.10 also refuses everything for a quorum queue on a
+    /// channel whose first publish to it met a leader that had just died, until that node is back
+    /// (`rabbit_fifo_client:enqueue/3`): another connection may succeed, at once or a moment later. A queue whose leader is
+    /// being elected accepts requests a moment later, on any connection.
+    ///
+    /// Another connection interrupts all calls, so it is tried only once while other queues accept requests on this one.
     fn on_refused(&mut self, id: Uuid) {
+        let Some((deadline, call)) = self.calls.get_mut(id) else {
+            self.is_unwanted();
+            return;
+        };
         let now = Instant::now();
         let session = self.connector.session();
-        if session.is_none_or(|session| session.has_accepted()) {
-            self.refused_since = None;
-            return self.end_refused(id);
+        let (accepts, accepts_any) = session.map_or((true, true), |session| {
+            (
+                session.has_accepted(&call.queue),
+                session.has_accepted_any(),
+            )
+        });
+        if accepts {
+            self.queues.note_accepted(&call.queue);
+            let status = failure::refused(&call.queue);
+            return self.end(id, &status);
         }
-        let since = *self.refused_since.get_or_insert(now);
+        let (since, reconnected) = self.queues.note_refused(&call.queue, now);
         let [soon, later] = RECONNECT;
         let persists = now - since >= REFUSAL_GRACE;
-        self.reconnect_at
-            .get_or_insert(now + if persists { later } else { soon });
-        match self.calls.get_mut(id) {
-            Some((deadline, call)) if !persists && deadline > now + 2 * soon => {
-                // Held until there is another connection.
-                call.stage = Stage::Held;
-                call.exposed = call.exposed.saturating_sub(1);
-            }
-            _ => self.end_refused(id),
+        if !reconnected || !accepts_any {
+            self.reconnect_at
+                .get_or_insert(now + if persists { later } else { soon });
         }
-    }
-
-    fn end_refused(&mut self, id: Uuid) {
-        match self.calls.remove(id) {
-            Some(call) => {
-                let status = failure::refused(&call.queue);
-                call.fail(&status);
-            }
-            None => _ = self.is_unwanted(),
+        if persists || deadline <= now + 2 * soon {
+            let status = failure::refused(&call.queue);
+            return self.end(id, &status);
         }
+        call.stage = Stage::Refused;
+        call.exposed = call.exposed.saturating_sub(1);
+        self.publish_again_at.get_or_insert(now + PUBLISH_AGAIN);
     }
 
     /// A request was returned: there is no such queue.
@@ -138,8 +142,7 @@ impl Driver {
             return self.end(id, &failure::no_queue(&queue));
         }
         call.stage = Stage::Returned;
-        self.publish_returned_at
-            .get_or_insert(now + PUBLISH_RETURNED);
+        self.publish_again_at.get_or_insert(now + PUBLISH_AGAIN);
         // The queue may exist but not be available, which the caller is told at the deadline.
         self.start_check(&queue, now);
     }

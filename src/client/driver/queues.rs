@@ -33,6 +33,16 @@ struct Knowledge {
     unserved: Option<(Instant, Status)>,
     /// Whether its calls wait for the end of a search for another broker.
     awaits_search: bool,
+    /// The broker has refused every request of its calls, over all connections.
+    refused: Option<Refused>,
+}
+
+/// A queue for which the broker refuses every request.
+#[derive(Debug, Clone, Copy)]
+struct Refused {
+    since: Instant,
+    /// Whether another connection was tried for it.
+    reconnected: bool,
 }
 
 impl Queues {
@@ -86,14 +96,16 @@ impl Queues {
 
     /// The queue was found unserved; it is not known yet whether another broker serves it.
     pub(super) fn note_unserved(&mut self, queue: &Arc<str>, now: Instant, status: Status) {
-        *self.of(queue) = Knowledge {
+        let known = self.of(queue);
+        *known = Knowledge {
             unserved: Some((now, status)),
+            refused: known.refused,
             ..Knowledge::default()
         };
     }
 
     /// Calls of an unserved queue fail at once for a moment.
-    pub(super) fn refuse(&mut self, queue: &Arc<str>, now: Instant, status: Status) {
+    pub(super) fn fail_at_once(&mut self, queue: &Arc<str>, now: Instant, status: Status) {
         self.of(queue).availability = Some((now + UNSERVED, Err(status)));
     }
 
@@ -112,10 +124,44 @@ impl Queues {
         waited.collect()
     }
 
-    /// Nothing is known any more: there is another connection.
+    /// The broker has refused a request for the queue: since when it has refused all of them, and whether another
+    /// connection was tried for that.
+    pub(super) fn note_refused(&mut self, queue: &Arc<str>, now: Instant) -> (Instant, bool) {
+        let refused = self.of(queue).refused.get_or_insert(Refused {
+            since: now,
+            reconnected: false,
+        });
+        (refused.since, refused.reconnected)
+    }
+
+    /// The broker has accepted a request for the queue.
+    pub(super) fn note_accepted(&mut self, queue: &Arc<str>) {
+        self.of(queue).refused = None;
+    }
+
+    /// Another connection is tried for the queues that are refused.
+    pub(super) fn note_reconnected(&mut self) {
+        for refused in self.known.values_mut().flat_map(|known| &mut known.refused) {
+            refused.reconnected = true;
+        }
+    }
+
+    /// The queues for which the broker has refused every request.
+    pub(super) fn refused(&self) -> impl Iterator<Item = &Arc<str>> {
+        let refused = self
+            .known
+            .iter()
+            .filter(|(_, known)| known.refused.is_some());
+        refused.map(|(name, _)| name)
+    }
+
+    /// Nothing is known any more but the refusals: there is another connection.
     pub(super) fn reset(&mut self) {
         for known in self.known.values_mut() {
-            *known = Knowledge::default();
+            *known = Knowledge {
+                refused: known.refused,
+                ..Knowledge::default()
+            };
         }
     }
 
@@ -147,12 +193,31 @@ mod tests {
         let status = Status::unavailable("no server");
         queues.note_unserved(&one, now, status.clone());
         assert_eq!(queues.availability(&one, now), None);
-        queues.refuse(&one, now, status.clone());
+        queues.fail_at_once(&one, now, status.clone());
         assert_eq!(queues.availability(&one, now), Some(Err(&status)));
         assert_eq!(queues.availability(&one, now + UNSERVED), None);
         assert_eq!(queues.unserved(&one), Some(&(now, status)));
         queues.note_served(&one, now);
         assert_eq!(queues.unserved(&one), None);
+    }
+
+    #[test]
+    fn a_refusal_lasts_over_connections_until_a_request_is_accepted() {
+        let now = Instant::now();
+        let later = now + SERVED;
+        let mut queues = Queues::new();
+        let (one, other) = (name(1), name(2));
+        assert_eq!(queues.note_refused(&one, now), (now, false));
+        queues.note_reconnected();
+        queues.reset();
+        queues.note_unserved(&one, now, Status::unavailable("no server"));
+        assert_eq!(queues.note_refused(&one, later), (now, true));
+        assert_eq!(queues.note_refused(&other, later), (later, false));
+        queues.note_accepted(&one);
+        assert_eq!(queues.refused().collect::<Vec<_>>(), [&other]);
+        queues.note_served(&other, later);
+        assert_eq!(queues.refused().count(), 0);
+        assert_eq!(queues.note_refused(&one, later), (later, false));
     }
 
     #[test]

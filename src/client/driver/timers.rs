@@ -15,7 +15,7 @@ impl Driver {
         let due = [
             // Calls that become due while catching up expire with the others.
             expires.filter(|_| self.catching_up.is_none()),
-            self.publish_returned_at,
+            self.publish_again_at,
             self.search_at,
             self.reconnect_at,
             self.check_confirms_at,
@@ -26,8 +26,8 @@ impl Driver {
     /// Does what is due.
     pub(super) fn on_timer(&mut self, now: Instant) {
         let is_due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
-        if is_due(&mut self.publish_returned_at) {
-            self.publish_all(|call| call.stage == Stage::Returned);
+        if is_due(&mut self.publish_again_at) {
+            self.publish_all(|call| matches!(call.stage, Stage::Returned | Stage::Refused));
         }
         if is_due(&mut self.search_at) {
             self.search_for_held(now);
@@ -81,11 +81,20 @@ impl Driver {
         }
     }
 
-    /// The broker has refused every request on this connection, and may accept them on another one.
+    /// The broker has refused every request for a queue on this connection, and may accept them on another one.
     fn reconnect(&mut self) {
-        let session = self.connector.session();
-        if session.is_some_and(|session| !session.has_accepted()) {
-            tracing::info!("the broker refuses every request: trying another connection");
+        let Some(session) = self.connector.session() else {
+            return;
+        };
+        if !self
+            .queues
+            .refused()
+            .all(|queue| session.has_accepted(queue))
+        {
+            tracing::info!(
+                "the broker refuses every request for a queue: trying another connection"
+            );
+            self.queues.note_reconnected();
             self.connector.reconnect();
             let why = "the broker refused every request";
             self.state
