@@ -180,6 +180,15 @@ mod tests {
     }
 
     #[test]
+    fn a_report_says_whether_the_server_drains() {
+        let of = |state: &str| Report {
+            state: state.into(),
+            ..report()
+        };
+        assert!(of("draining").drains() && !of("consuming").drains());
+    }
+
+    #[test]
     fn control_requests_are_recognised_by_their_type() {
         for question in [Question::Ping, Question::Status] {
             let request = asked(question);

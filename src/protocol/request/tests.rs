@@ -191,6 +191,36 @@ fn deadlines_allow_a_second_of_skew() {
 }
 
 #[test]
+fn the_time_left_has_a_second_of_skew_and_ends_at_zero() {
+    let left = |deadline: Option<i64>, now| {
+        let read = Request {
+            deadline_ms: deadline,
+            ..request(Properties::default())
+        };
+        read.time_left(now).map(|left| left.as_millis())
+    };
+    assert_eq!(left(None, 0), None);
+    assert_eq!(left(Some(10_000), 9_500), Some(1_500));
+    assert_eq!(left(Some(10_000), 11_000), Some(0));
+    assert_eq!(left(Some(10_000), 12_000), Some(0));
+}
+
+#[test]
+fn the_type_names_the_method() {
+    let method = |kind: Option<&str>| {
+        let read = Request {
+            kind: kind.map(str::to_owned),
+            ..request(Properties::default())
+        };
+        read.method().map(str::to_owned)
+    };
+    for none in [None, Some(""), Some("amqp-1.0")] {
+        assert_eq!(method(none), None, "{none:?}");
+    }
+    assert_eq!(method(Some("price")).as_deref(), Some("price"));
+}
+
+#[test]
 fn a_late_request_is_told_by_how_much_and_the_likely_cause() {
     let clocks = "; do the clocks of both machines agree?";
     let queue =
