@@ -71,7 +71,7 @@
 //!
 //! ```toml
 //! [dependencies]
-//! fibrpc = { version = "0.1", default-features = false, features = ["server", "client", "json"] }
+//! fibrpc = { version = "0.2", default-features = false, features = ["server", "client", "json"] }
 //! ```
 //!
 //! Needs Linux and a tokio runtime with timers and I/O.

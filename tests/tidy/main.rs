@@ -329,6 +329,26 @@ fn the_changelog_knows_this_version() {
 }
 
 #[test]
+fn users_are_told_to_depend_on_this_version() {
+    let (major, minor) = (
+        env!("CARGO_PKG_VERSION_MAJOR"),
+        env!("CARGO_PKG_VERSION_MINOR"),
+    );
+    let line = format!("fibrpc = {{ version = \"{major}.{minor}\",");
+    for file in ["README.md", "src/lib.rs"] {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        let found: Vec<_> = text
+            .lines()
+            .filter(|line| line.contains("fibrpc = { version"))
+            .collect();
+        assert!(
+            found.len() == 1 && found[0].contains(&line),
+            "{file}: {found:?}, not {line}"
+        );
+    }
+}
+
+#[test]
 fn the_map_in_architecture_shows_the_source() {
     let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let source = source();
