@@ -329,7 +329,7 @@ fn the_changelog_knows_this_version() {
 }
 
 #[test]
-fn users_are_told_to_depend_on_this_version() {
+fn the_documentation_depends_on_this_version() {
     let (major, minor) = (
         env!("CARGO_PKG_VERSION_MAJOR"),
         env!("CARGO_PKG_VERSION_MINOR"),
