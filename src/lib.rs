@@ -112,6 +112,8 @@ mod protocol;
 pub mod server;
 #[cfg(feature = "process")]
 mod stdio;
+#[cfg(any(feature = "daemon", feature = "otlp"))]
+mod telemetry;
 mod text;
 
 #[cfg(feature = "client")]

@@ -2,6 +2,7 @@
 
 use super::isolation::Isolation;
 use super::memory::Memory;
+use super::metrics::Metrics;
 use super::nodes::GoneNodes;
 use super::report::Reporter;
 use super::state::{Counters, State, Stop};
@@ -18,6 +19,9 @@ pub(super) struct Context {
     pub(super) stop: watch::Receiver<Stop>,
     pub(super) state: watch::Sender<State>,
     pub(super) counters: Arc<Counters>,
+    /// Histograms, if somebody reads them.
+    #[allow(dead_code, reason = "not fed yet")]
+    pub(super) metrics: Option<Arc<Metrics>>,
     pub(super) isolation: Isolation,
     pub(super) nodes: GoneNodes,
     pub(super) memory: Memory,

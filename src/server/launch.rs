@@ -72,6 +72,7 @@ pub(super) fn prepare(config: Config) -> (Context, Handle) {
         stop,
         state,
         counters,
+        metrics: None,
         isolation: Isolation::default(),
         reporter: Reporter::new(&instance),
         nodes: GoneNodes::default(),

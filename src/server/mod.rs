@@ -29,6 +29,8 @@ mod launch;
 pub(crate) mod log;
 mod memory;
 mod methods;
+#[allow(dead_code, reason = "read by telemetry")]
+pub(crate) mod metrics;
 mod nodes;
 mod pool;
 mod reachability;

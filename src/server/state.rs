@@ -104,6 +104,34 @@ pub struct Counters {
     pub expired: AtomicU64,
     /// Sessions established.
     pub sessions: AtomicU64,
+    /// Replies that the broker confirmed.
+    pub confirmed: AtomicU64,
+    /// Replies that were published again after the broker had refused them.
+    pub resent: AtomicU64,
+    /// Requests that were handed back to the broker without being begun, or rejected because their callers could not be told.
+    pub handed_back: AtomicU64,
+    /// Times that a session ended with a request that may have been the cause.
+    pub strikes: AtomicU64,
+    /// Requests that were begun and handed back because the drain time was over.
+    pub abandoned: AtomicU64,
+    /// Bytes of request bodies.
+    pub request_bytes: AtomicU64,
+    /// Bytes of reply bodies, counted when they are published first.
+    pub reply_bytes: AtomicU64,
+    /// Milliseconds for which the broker blocked publishes, without the present block.
+    pub blocked_ms: AtomicU64,
+    /// Deliveries that the broker may send ahead (a gauge); 0 without a session.
+    pub prefetch: AtomicU64,
+    /// Threads that compute at most (a gauge).
+    pub pool_threads: AtomicU64,
+    /// Computations that run on the pool (a gauge).
+    pub pool_running: AtomicU64,
+    /// Computations that wait for the pool (a gauge).
+    pub pool_waiting: AtomicU64,
+    /// Estimated milliseconds until a computation that is requested now would begin (a gauge).
+    pub pool_wait_ms: AtomicU64,
+    /// Whether requests are taken one by one, because one of them may end sessions (a gauge, 0 or 1).
+    pub isolated: AtomicU64,
     /// Grows while the session's loop (or a wait for the broker) makes progress, at least once per second.
     pub loop_beats: AtomicU64,
     /// Grows while the thread pool makes progress: at least once per second, or, if all of its threads are busy, as often as

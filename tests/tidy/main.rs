@@ -31,6 +31,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         "fibonacci",
         &["server", "client", "protocol", "config", "text"],
     ),
+    (
+        "telemetry",
+        &["server", "client", "broker", "protocol", "config", "text"],
+    ),
     ("fuzz", &["fibonacci", "broker", "protocol", "config"]),
     (
         "internals",
@@ -46,6 +50,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
+            "telemetry",
             "fibonacci",
             "server",
             "client",
@@ -60,6 +65,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "telemetry",
             "fibonacci",
             "server",
             "client",

@@ -1,0 +1,3 @@
+//! What others see of a running program: metrics, health and traces.
+//!
+//! Reads what the layers below count and publish; none of them knows it. Off unless it is configured.
