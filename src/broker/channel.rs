@@ -328,7 +328,7 @@ fn check_properties(properties: &Properties, frame_max: usize) -> Result<(), Err
     // Properties are not split over frames.
     if size > frame_max {
         let message = format!("the headers are larger than a frame of {frame_max} bytes");
-        return Err(Error::new(Kind::Local, message));
+        return Err(Kind::Local.error(message));
     }
     Ok(())
 }
@@ -359,10 +359,7 @@ fn short(what: &str, text: &str) -> Result<ShortString, Error> {
 /// An error that names `what` if `length` bytes do not fit into a short string of AMQP.
 fn check_short(what: &str, length: usize) -> Result<(), Error> {
     if length > 255 {
-        return Err(Error::new(
-            Kind::Local,
-            format!("{what} is longer than the 255 bytes of AMQP"),
-        ));
+        return Err(Kind::Local.error(format!("{what} is longer than the 255 bytes of AMQP")));
     }
     Ok(())
 }

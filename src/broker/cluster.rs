@@ -37,5 +37,5 @@ fn split(names: &str) -> Error {
     let message = format!(
         "the two connections of a session reached two brokers{names} that are not clustered; broker.url must name one broker or cluster"
     );
-    Error::new(Kind::Split, message)
+    Kind::Split.error(message)
 }

@@ -234,10 +234,7 @@ impl Connection {
                     Err(ending.error_of_operation("cannot close the connection", link.address()))
                 }
             },
-            None => Err(Error::new(
-                Kind::Timeout,
-                "the broker did not close the connection in time",
-            )),
+            None => Err(Kind::Timeout.error("the broker did not close the connection in time")),
         }
     }
 

@@ -100,7 +100,7 @@ impl Declaration {
         }
         let (argument, current) = (&difference.argument, &difference.current);
         let message = format!("queue {:?} has {argument} = {current}", queue.name);
-        Err(Error::new(Kind::Mismatch, message))
+        Err(Kind::Mismatch.error(message))
     }
 }
 
@@ -168,7 +168,7 @@ impl Guess {
         let known = ["quorum", "classic", "stream"];
         let Some(queue_type) = known.into_iter().find(|known| *known == named) else {
             let message = format!("queue {:?} is of an unknown type: {named}", queue.name);
-            return Err(Error::new(Kind::Mismatch, message));
+            return Err(Kind::Mismatch.error(message));
         };
         // A durable queue that is as configured was found to be so by the first declare.
         let as_configured = !queue.durable

@@ -67,6 +67,6 @@ impl Ending {
             Self::Broken(_) | Self::GivenUp { .. } => Kind::Protocol,
             Self::Left | Self::Tls(_) | Self::Lost { .. } | Self::FutileLogin => Kind::Lost,
         };
-        Error::new(kind, format!("{what}: {}", self.cause()))
+        kind.error(format!("{what}: {}", self.cause()))
     }
 }

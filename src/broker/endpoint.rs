@@ -88,7 +88,7 @@ impl Endpoints {
                 attempts.push(async move { (index, attempt.await) });
             } else if attempts.is_empty() {
                 return Err(telling.unwrap_or_else(|| {
-                    Error::new(Kind::Unreachable, "broker.url names no other broker")
+                    Kind::Unreachable.error("broker.url names no other broker")
                 }));
             }
             tokio::select! {
@@ -129,13 +129,10 @@ impl Endpoints {
                 format!("{silent}; check broker.url and the network"),
             ),
         };
-        Error::new(
-            kind,
-            format!(
-                "no connection to the broker within {}: {why}",
-                duration(limit)
-            ),
-        )
+        kind.error(format!(
+            "no connection to the broker within {}: {why}",
+            duration(limit)
+        ))
     }
 
     /// Whether the next one begins a new round: all others have been tried since the last one did.
@@ -183,7 +180,7 @@ mod tests {
             1 => Kind::Credentials,
             _ => Kind::Unreachable,
         };
-        Error::new(kind, format!("no {}", url.port))
+        kind.error(format!("no {}", url.port))
     }
 
     #[test]

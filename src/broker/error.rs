@@ -48,6 +48,17 @@ pub enum Kind {
     Shortage,
 }
 
+impl Kind {
+    /// A failure of this kind.
+    pub fn error(self, message: impl Into<String>) -> Error {
+        let message = message.into();
+        Error {
+            kind: self,
+            message,
+        }
+    }
+}
+
 /// A failure of the broker, in one line: what, cause, and what to do if that helps.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
@@ -59,26 +70,18 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of this kind.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
-    }
-
     /// `what` failed because this machine is short of something.
     pub(super) fn short_of(what: &str, shortage: Shortage) -> Self {
         let (words, hint) = (shortage.words(), shortage.hint());
-        Self::new(Kind::Shortage, format!("{what}: {words}; {hint}"))
+        Kind::Shortage.error(format!("{what}: {words}; {hint}"))
     }
 
     /// The broker closed the channel or connection for this reason while `what` was being done.
     pub(super) fn closed(what: &str, Reason { code, text }: &Reason) -> Self {
         let line = safe(text);
         match kind_of(*code, text) {
-            Some(kind) => Self::new(kind, format!("{what}: {line}")),
-            None => Self::new(Kind::Lost, format!("{what}: {code} {line}")),
+            Some(kind) => kind.error(format!("{what}: {line}")),
+            None => Kind::Lost.error(format!("{what}: {code} {line}")),
         }
     }
 
@@ -139,7 +142,7 @@ impl From<FileFault> for Error {
         } else {
             Kind::Local
         };
-        Self::new(kind, fault.problem.0)
+        kind.error(fault.problem.0)
     }
 }
 
@@ -320,7 +323,7 @@ mod tests {
             Kind::Refused,
             Kind::Shortage,
         ] {
-            let error = Error::new(kind, "");
+            let error = kind.error("");
             assert!(!error.needs_operator(), "{kind:?}");
             assert!(!error.blames_a_message(), "{kind:?}");
             assert_eq!(error.code(), Code::Unavailable, "{kind:?}");

@@ -77,7 +77,7 @@ impl Attempt<'_> {
             let message = format!(
                 "broker {address} refused the connection: {text}; make another user for other machines"
             );
-            return Error::new(Kind::Credentials, message);
+            return Kind::Credentials.error(message);
         }
         let message = match self.login {
             Login::Certificate => format!(
@@ -103,7 +103,7 @@ impl Attempt<'_> {
                 )
             }
         };
-        Error::new(Kind::Credentials, message)
+        Kind::Credentials.error(message)
     }
 
     /// The broker does not offer our login mechanism.
@@ -136,23 +136,19 @@ impl Attempt<'_> {
             ),
         };
         let address = self.url.address();
-        Error::new(
-            Kind::Credentials,
-            format!("broker {address} does not offer {what} (it offers {offers}); {hint}"),
-        )
+        Kind::Credentials.error(format!(
+            "broker {address} does not offer {what} (it offers {offers}); {hint}"
+        ))
     }
 
     /// The login is larger than any frame that the broker accepts at this point.
     fn too_large(&self) -> Error {
-        Error::new(
-            Kind::Credentials,
-            format!(
+        Kind::Credentials.error(format!(
                 "broker {} cannot accept this login: the login has {} bytes, and RabbitMQ before 4.1 accepts \
                  {MIN_FRAME_MAX}; use a shorter password",
                 self.url.address(),
                 self.progress.login_size,
-            ),
-        )
+            ))
     }
 
     /// The connection ended without a reason from the broker.
@@ -174,10 +170,7 @@ impl Attempt<'_> {
             _ => return before_any_data(self.url, self.settings, end),
         };
         let address = self.url.address();
-        Error::new(
-            Kind::Lost,
-            format!("broker {address} refused the connection: {why}"),
-        )
+        Kind::Lost.error(format!("broker {address} refused the connection: {why}"))
     }
 
     /// The user that logs in, in words.
@@ -209,13 +202,10 @@ pub(super) fn late(url: &BrokerUrl, limit: Duration, key: &str, progress: &Progr
         Step::Login => ("it did not answer the login", "see the broker's log"),
         Step::Opening => ("it did not open the vhost", "see the broker's log"),
     };
-    Error::new(
-        Kind::Timeout,
-        format!(
-            "broker {address} did not complete the handshake within {}{key}: {place}; {hint}",
-            duration(limit)
-        ),
-    )
+    Kind::Timeout.error(format!(
+        "broker {address} did not complete the handshake within {}{key}: {place}; {hint}",
+        duration(limit)
+    ))
 }
 
 /// How an end is described of which no more is known than that the other side caused it.
@@ -229,13 +219,10 @@ pub(super) fn before_any_data(url: &BrokerUrl, settings: &config::Broker, end: &
     } else {
         ""
     };
-    Error::new(
-        Kind::Lost,
-        format!(
+    Kind::Lost.error(format!(
             "broker {address} refused the connection: {end} before it sent anything; a proxy without a running broker \
              behind it{demand}, or not an AMQP port: check the broker, and the port in broker.url"
-        ),
-    )
+        ))
 }
 
 #[cfg(test)]

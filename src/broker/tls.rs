@@ -56,12 +56,11 @@ pub(super) async fn handshake(
     // The platform's roots are a hundred files; they are not read on the thread that serves.
     let config = tokio::task::spawn_blocking(move || client_config(&owned))
         .await
-        .map_err(|error| Error::new(Kind::Local, format!("cannot load certificates: {error}")))??;
+        .map_err(|error| Kind::Local.error(format!("cannot load certificates: {error}")))??;
     let server_name = ServerName::try_from(name.clone()).map_err(|_| {
-        Error::new(
-            Kind::Local,
-            format!("broker.tls.server_name: {name:?} is not a host name or address"),
-        )
+        Kind::Local.error(format!(
+            "broker.tls.server_name: {name:?} is not a host name or address"
+        ))
     })?;
     TlsConnector::from(Arc::new(config))
         .connect(server_name, tcp)
@@ -101,17 +100,14 @@ pub(super) fn failed(url: &BrokerUrl, settings: &Tls, error: &io::Error) -> Erro
         ),
         _ => (error.to_string(), "see the broker's log"),
     };
-    Error::new(Kind::Tls, format!("{what}: {cause}; {hint}"))
+    Kind::Tls.error(format!("{what}: {cause}; {hint}"))
 }
 
 /// Why the broker's TLS or ours does not accept the other, in one line.
 pub(super) fn refused(url: &BrokerUrl, settings: &Tls, error: &rustls::Error) -> Error {
     let (cause, hint) = cause::of(error, settings);
     let address = url.address();
-    Error::new(
-        Kind::Tls,
-        format!("TLS with broker {address} failed: {cause}; {hint}"),
-    )
+    Kind::Tls.error(format!("TLS with broker {address} failed: {cause}; {hint}"))
 }
 
 /// What is wrong with the files, each by itself, or with what they are together.
@@ -141,7 +137,7 @@ pub(super) fn doubt(settings: &Tls) -> Option<String> {
 fn client_config(settings: &Tls) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
-        .map_err(|error| Error::new(Kind::Local, format!("cannot set up TLS: {error}")))?
+        .map_err(|error| Kind::Local.error(format!("cannot set up TLS: {error}")))?
         .with_root_certificates(roots(settings)?);
     match (&settings.cert_file, &settings.key_file) {
         (Some(cert_file), Some(key_file)) => {

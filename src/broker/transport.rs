@@ -30,12 +30,8 @@ pub(super) async fn open(
     observe(Stage::Resolved(addresses.clone()));
     let tcp = connect(url, settings, addresses, observe).await?;
     observe(Stage::Connected);
-    tune(&tcp, settings.heartbeat).map_err(|error| {
-        Error::new(
-            Kind::Unreachable,
-            format!("cannot set up the socket: {error}"),
-        )
-    })?;
+    tune(&tcp, settings.heartbeat)
+        .map_err(|error| Kind::Unreachable.error(format!("cannot set up the socket: {error}")))?;
     let inner = match url.scheme {
         Scheme::Amqp => Either::Left(tcp),
         Scheme::Amqps => {
@@ -60,10 +56,7 @@ async fn resolve(url: &BrokerUrl) -> Result<Vec<SocketAddr>, Error> {
             Shortage::of(&error).or_else(|| Shortage::of(&std::fs::File::open("/dev/null").err()?));
         match shortage {
             Some(shortage) => Error::short_of(&what, shortage),
-            None => Error::new(
-                Kind::Unreachable,
-                format!("{what}: {error}; check broker.url"),
-            ),
+            None => Kind::Unreachable.error(format!("{what}: {error}; check broker.url")),
         }
     })?;
     Ok(found.collect())
@@ -120,10 +113,7 @@ async fn connect(
         Some(error) => (error.to_string(), ""),
         None => ("the name has no address".to_owned(), "; check broker.url"),
     };
-    Err(Error::new(
-        Kind::Unreachable,
-        format!("{what}: {cause}{hint}"),
-    ))
+    Err(Kind::Unreachable.error(format!("{what}: {cause}{hint}")))
 }
 
 /// The longest interval of keepalives that Linux takes (tcp(7): `MAX_TCP_KEEPIDLE`).

@@ -262,7 +262,7 @@ async fn open_if_served(
         Ok(()) => Ok(session),
         Err(status) => {
             session.close().await;
-            Err(Error::new(Kind::QueueDown, status.message()))
+            Err(Kind::QueueDown.error(status.message()))
         }
     }
 }

@@ -104,21 +104,18 @@ mod tests {
             (status(1), None),
             (status(0), Some(NO_SERVER)),
             (
-                Err(Error::new(Kind::NoQueue, "x")),
+                Err(Kind::NoQueue.error("x")),
                 Some("no queue \"q\"; start a server on it, or check queue.name and the vhost"),
             ),
             (
-                Err(Error::new(
-                    Kind::QueueDown,
-                    format!("cannot look at queue \"q\": {home}"),
-                )),
+                Err(Kind::QueueDown.error(format!("cannot look at queue \"q\": {home}"))),
                 Some(
                     "queue \"q\" exists but is not available: NOT_FOUND - home node 'rabbit@b' of durable queue 'q' in vhost '/' is down or inaccessible",
                 ),
             ),
-            (Err(Error::new(Kind::Mismatch, "locked")), None),
-            (Err(Error::new(Kind::Denied, "may not look")), None),
-            (Err(Error::new(Kind::Lost, "gone")), None),
+            (Err(Kind::Mismatch.error("locked")), None),
+            (Err(Kind::Denied.error("may not look")), None),
+            (Err(Kind::Lost.error("gone")), None),
         ] {
             let case = format!("{check:?}");
             let availability = availability("q", check);

@@ -124,7 +124,7 @@ impl Monitor {
             let mut connection = settings.open(&url, operation).await?;
             match query(&mut connection, queue, limit, deadline).await {
                 Ok(overview) if overview.shows_servers() => Ok((connection, overview)),
-                Ok(_) | Err(_) => Err(Error::new(Kind::QueueDown, "no servers")),
+                Ok(_) | Err(_) => Err(Kind::QueueDown.error("no servers")),
             }
         });
         match timeout_at(deadline, Box::pin(elsewhere)).await {
@@ -279,10 +279,9 @@ async fn gather(
                 }
             }
             Arrival::Cancelled(_) => {
-                return Err(Error::new(
-                    Kind::Cancelled,
-                    "the broker cancelled the consumer of the reports",
-                ));
+                return Err(
+                    Kind::Cancelled.error("the broker cancelled the consumer of the reports")
+                );
             }
             Arrival::Failed(error) => return Err(error),
         }

@@ -138,7 +138,7 @@ mod tests {
 
     fn failed(kind: Kind) -> Check {
         Check {
-            result: Err(Error::new(kind, "no")),
+            result: Err(kind.error("no")),
             late: false,
         }
     }

@@ -168,10 +168,7 @@ pub async fn inspect(mut connection: Connection, queue: &Queue, limit: Duration)
     let publishing = publish(channels, &mut opened, &mut report.write);
     let publishing = tokio::time::timeout(limit, publishing);
     let stopped = tokio::select! {
-        published = publishing => published.map_err(|_| Error::new(
-            Kind::Timeout,
-            format!("the broker did not confirm a message within {}", duration(limit)),
-        )),
+        published = publishing => published.map_err(|_| Kind::Timeout.error(format!("the broker did not confirm a message within {}", duration(limit)))),
         blocked = blocked(&mut connection) => blocked.map(|reason| report.blocked = Some(reason)),
     };
     if let Err(error) = stopped {

@@ -253,10 +253,9 @@ impl Session {
                 }
                 SessionEvent::Refused(self.refused.pop()?)
             }
-            Arrival::Cancelled(_) => SessionEvent::Lost(Error::new(
-                Kind::Cancelled,
-                "the broker cancelled the consumer of the replies",
-            )),
+            Arrival::Cancelled(_) => SessionEvent::Lost(
+                Kind::Cancelled.error("the broker cancelled the consumer of the replies"),
+            ),
             Arrival::Failed(error) => SessionEvent::Lost(error),
         })
     }

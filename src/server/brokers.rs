@@ -119,7 +119,7 @@ mod tests {
     }
 
     fn error(kind: Kind) -> Error {
-        Error::new(kind, "")
+        kind.error("")
     }
 
     #[test]

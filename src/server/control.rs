@@ -217,7 +217,7 @@ impl Listening {
                 // The caller has gone.
                 Arrival::Returned(_) => {}
                 Arrival::Cancelled(_) => {
-                    return Err(Error::new(Kind::Cancelled, "the broker ended its consumer"));
+                    return Err(Kind::Cancelled.error("the broker ended its consumer"));
                 }
                 Arrival::Failed(error) => return Err(error),
             }

@@ -187,7 +187,7 @@ fn out_of_reach(queue: &str, broker: &str, what: &str, limit: Duration) -> Error
          leader (rabbitmqctl cluster_status)",
         duration(limit)
     );
-    Error::new(Kind::QueueDown, message)
+    Kind::QueueDown.error(message)
 }
 
 impl Doubts {

@@ -201,7 +201,7 @@ impl<B: Backend> Session<B> {
                 "the broker did not confirm a reply within {} (broker.confirm_timeout)",
                 duration(limit)
             );
-            return Err(Error::new(Kind::Timeout, message));
+            return Err(Kind::Timeout.error(message));
         }
         Ok(())
     }

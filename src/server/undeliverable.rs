@@ -53,10 +53,7 @@ mod tests {
     use super::*;
 
     fn internal() -> Error {
-        Error::new(
-            Kind::Protocol,
-            "cannot consume from queue \"q\": INTERNAL_ERROR",
-        )
+        Kind::Protocol.error("cannot consume from queue \"q\": INTERNAL_ERROR")
     }
 
     fn told(ends: &[(Error, bool)]) -> Vec<bool> {
@@ -72,10 +69,10 @@ mod tests {
 
     #[test]
     fn two_sessions_in_a_row_without_a_delivery_are_reported() {
-        let lost = || Error::new(Kind::Lost, "connection to mq1 lost: reset");
+        let lost = || Kind::Lost.error("connection to mq1 lost: reset");
         let other = || {
             let text = "cannot declare queue \"q\": INTERNAL_ERROR - Feature `x` is deprecated";
-            Error::new(Kind::Protocol, text)
+            Kind::Protocol.error(text)
         };
         for (ends, expected) in [
             (vec![(internal(), false)], vec![false]),

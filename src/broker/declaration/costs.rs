@@ -22,7 +22,7 @@ impl Declaration {
     /// Why the queue cannot be a request queue at all, if it cannot.
     pub fn unfit(&self, queue: &Queue) -> Option<Error> {
         let stream = self.queue_type == "stream";
-        stream.then(|| Error::new(Kind::Mismatch, format!("queue {:?} {STREAM}", queue.name)))
+        stream.then(|| Kind::Mismatch.error(format!("queue {:?} {STREAM}", queue.name)))
     }
 
     /// What has a cost and is not configured, the worst first.

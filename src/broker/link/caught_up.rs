@@ -93,7 +93,7 @@ impl Link {
             "{what}: no answer from the broker within {}",
             duration(limit)
         );
-        Err(Error::new(Kind::Timeout, message))
+        Err(Kind::Timeout.error(message))
     }
 }
 

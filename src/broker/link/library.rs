@@ -29,7 +29,7 @@ impl Link {
     pub(super) fn error(&self, what: &str, channel: u16, refusal: Option<lapin::Error>) -> Error {
         self.cause(what, channel).unwrap_or_else(|| {
             let cause = refusal.map_or_else(String::new, |error| refusal_text(&error));
-            Error::new(Kind::Lost, format!("{what}: {cause}"))
+            Kind::Lost.error(format!("{what}: {cause}"))
         })
     }
 }

@@ -44,10 +44,7 @@ pub(super) fn roots(settings: &Tls) -> Result<RootCertStore, Error> {
             WARNED.warn(&error.message);
             Ok(roots)
         }
-        None if roots.is_empty() => Err(Error::new(
-            Kind::Local,
-            "no authorities to verify the broker with; install ca-certificates or set broker.tls.ca_file",
-        )),
+        None if roots.is_empty() => Err(Kind::Local.error("no authorities to verify the broker with; install ca-certificates or set broker.tls.ca_file")),
         None => Ok(roots),
     }
 }
@@ -85,20 +82,15 @@ fn system_fault(found: &CertificateResult, set: &[(String, String)]) -> Option<E
             let path = path.display();
             Some(match Shortage::of(inner) {
                 Some(shortage) => Error::short_of(&format!("{what} ({path})"), shortage),
-                None => Error::new(
-                    Kind::Local,
-                    format!("{what} {from}: {path}: {}; {hint}", reason(inner)),
-                ),
+                None => {
+                    Kind::Local.error(format!("{what} {from}: {path}: {}; {hint}", reason(inner)))
+                }
             })
         }
-        Some((_, error)) => Some(Error::new(
-            Kind::Local,
-            format!("{what} {from}: {error}; {hint}"),
-        )),
-        None if found.certs.is_empty() && !set.is_empty() => Some(Error::new(
-            Kind::Local,
-            format!("{what} {from}: there is no certificate in PEM; {hint}"),
-        )),
+        Some((_, error)) => Some(Kind::Local.error(format!("{what} {from}: {error}; {hint}"))),
+        None if found.certs.is_empty() && !set.is_empty() => Some(Kind::Local.error(format!(
+            "{what} {from}: there is no certificate in PEM; {hint}"
+        ))),
         None => None,
     }
 }

@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn error(kind: Kind) -> Error {
-        Error::new(kind, format!("said {kind:?}"))
+        kind.error(format!("said {kind:?}"))
     }
 
     /// All verdicts in the order of the checks, one letter each, upper case for a problem.

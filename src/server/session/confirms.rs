@@ -48,7 +48,7 @@ impl<B: Backend> Session<B> {
                      cluster has lost a node",
                     reply.to
                 );
-                return Err(Error::new(Kind::Lost, message));
+                return Err(Kind::Lost.error(message));
             }
             Ok(false) => Counters::add(&self.context.counters.nacked),
             Err(_) => {}

@@ -82,7 +82,7 @@ impl<B: Backend> Session<B> {
         let message = format!(
             "the broker cancelled the consumer of queue {queue:?}: deleted, moved, or a request took too long"
         );
-        Err(Error::new(Kind::Cancelled, message))
+        Err(Kind::Cancelled.error(message))
     }
 
     /// Replies that the request is rejected, then rejects it; at once if it cannot be answered.

@@ -173,7 +173,7 @@ impl Replies {
                 let (channel, mailbox) = channels.open(false).await?;
                 attempt(&channel, mailbox, &reply).await
             };
-            let late = Error::new(Kind::Timeout, "no answer");
+            let late = Kind::Timeout.error("no answer");
             let taken = tokio::time::timeout(ATTEMPT_TIMEOUT, attempt).await;
             Retry::Made(reply, taken.unwrap_or(Err(late)))
         }));

@@ -143,7 +143,7 @@ fn names_and_addresses() {
         ),
         (
             "mq1",
-            Err(Error::new(Kind::Unreachable, "not found: why; do this")),
+            Err(Kind::Unreachable.error("not found: why; do this")),
             Verdict::Problem,
             "not found: why; do this",
         ),
@@ -175,7 +175,7 @@ fn login_and_vhost_are_distinguished() {
     let guest = refused(
         &far,
         "user \"guest\"",
-        &Error::new(Kind::Credentials, "refused; check"),
+        &Kind::Credentials.error("refused; check"),
     );
     assert!(
         text(&guest[0]).1.contains("only from their own machine"),
@@ -219,7 +219,7 @@ fn login_and_vhost_are_distinguished() {
             "too late; that is the management port",
         ),
     ] {
-        let findings = refused(&url, "user \"guest\"", &Error::new(kind, message));
+        let findings = refused(&url, "user \"guest\"", &kind.error(message));
         let problem = findings.last().unwrap();
         assert_eq!(
             (problem.check, problem.verdict),
