@@ -14,7 +14,7 @@ use crate::config::{
 };
 use crate::fibonacci::number;
 use crate::fibonacci::settings::KEYS;
-use crate::protocol::{Message, Properties, Request};
+use crate::protocol::{Message, Properties, Request, TraceContext};
 
 /// A secret in inputs that must not appear in errors.
 const CANARY: &str = "K4NARY";
@@ -98,6 +98,27 @@ pub fn url(input: &[u8]) {
             assert!(!error.contains(CANARY), "{error}");
         }
     }
+}
+
+/// Reads a trace context: `traceparent`, a line feed, `tracestate`. What is valid is sent in the same meaning.
+pub fn trace_context(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let (parent, state) = match text.split_once('\n') {
+        Some((parent, state)) => (parent, Some(state)),
+        None => (&*text, None),
+    };
+    if let Some(context) = TraceContext::parse(parent, state) {
+        let sent = context.to_string();
+        assert_eq!((sent.len(), &sent[3..52]), (55, &parent[3..52]));
+        assert!(context.state().is_none_or(|kept| Some(kept) == state));
+        context.state().into_iter().for_each(assert_printable);
+        assert_eq!(TraceContext::parse(&sent, context.state()), Some(context));
+    }
+}
+
+fn assert_printable(text: &str) {
+    let printable = |byte: u8| matches!(byte, b'\t' | b' '..=b'~');
+    assert!(text.len() <= 512 && text.bytes().all(printable), "{text:?}");
 }
 
 fn assert_one_line(text: &str) {
@@ -195,5 +216,10 @@ mod tests {
     #[test]
     fn url() {
         run("url", super::url, 10_000);
+    }
+
+    #[test]
+    fn trace_context() {
+        run("trace_context", super::trace_context, 20_000);
     }
 }

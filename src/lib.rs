@@ -121,7 +121,7 @@ pub use client::{CallError, Client};
 #[cfg(feature = "json")]
 pub use protocol::body::Json;
 pub use protocol::body::{Bytes, Text};
-pub use protocol::{Code, Reply, Status};
+pub use protocol::{Code, Reply, Status, TraceContext};
 #[cfg(feature = "server")]
 pub use server::extract::{Deadline, State};
 #[cfg(all(feature = "server", any(test, feature = "testing")))]

@@ -12,8 +12,10 @@ pub(crate) mod reply_to;
 pub(crate) mod reply_value;
 pub(crate) mod request;
 pub(crate) mod status;
+pub(crate) mod trace_context;
 
 pub(crate) use message::{Defect, HeaderValue, Message, Properties, Unread, header};
 pub use reply_value::Reply;
 pub use request::{Format, Request};
 pub use status::{Code, Status};
+pub use trace_context::TraceContext;
