@@ -36,6 +36,8 @@ has() {
 	shells) command -v bash >/dev/null && command -v zsh >/dev/null && command -v fish >/dev/null ;;
 	iproute) command -v ip >/dev/null ;;
 	nftables) command -v nft >/dev/null ;;
+	prometheus) command -v prometheus >/dev/null && command -v promtool >/dev/null ;;
+	jsonnet) command -v jsonnet >/dev/null && command -v jsonnetfmt >/dev/null ;;
 	pika) /usr/bin/python3 -c 'import pika' 2>/dev/null || python3 -c 'import pika' 2>/dev/null ;;
 	esac
 }
@@ -54,6 +56,8 @@ packages_of() {
 	shells) say bash zsh fish ;;
 	iproute) say iproute2 ;;
 	nftables) say nftables ;;
+	prometheus) say prometheus ;;
+	jsonnet) say jsonnet ;;
 	pika) say python3 python3-pika ;;
 	esac
 }
@@ -77,11 +81,11 @@ want() {
 	(need "$@") || say 'continuing without it'
 }
 
-# install_without_services PACKAGE...: Debian starts a service when its package is installed. Only the program of
-# RabbitMQ is wanted here: a policy that denies every start is put in place meanwhile, unless there is one already,
-# and its unit is not left enabled for the next boot.
+# install_without_services PACKAGE...: Debian starts a service when its package is installed. Only the programs of
+# RabbitMQ and Prometheus are wanted here: a policy that denies every start is put in place meanwhile, unless there is one
+# already, and their units are not left enabled for the next boot.
 install_without_services() {
-	local policy=/usr/sbin/policy-rc.d own_policy='' status=0
+	local policy=/usr/sbin/policy-rc.d own_policy='' status=0 package
 	if [ ! -e $policy ]; then
 		own_policy=$policy
 		printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
@@ -91,13 +95,12 @@ install_without_services() {
 		apt-get install -y -qq --no-install-recommends "$@" >/dev/null || status=$?
 	[ -z "$own_policy" ] || as_root rm -f "$own_policy"
 	[ $status -eq 0 ] || fail "apt-get could not install: $*"
-	case " $* " in
-	*' rabbitmq-server '*)
-		if command -v systemctl >/dev/null; then
-			as_root systemctl disable rabbitmq-server >/dev/null 2>&1 || true
-		fi
-		;;
-	esac
+	command -v systemctl >/dev/null || return 0
+	for package in "$@"; do
+		case $package in
+		rabbitmq-server | prometheus) as_root systemctl disable "$package" >/dev/null 2>&1 || true ;;
+		esac
+	done
 }
 
 # The Rust toolchain is the only thing that the user must install.

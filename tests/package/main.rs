@@ -13,6 +13,7 @@
 
 mod dependencies;
 mod manuals;
+mod monitoring;
 #[path = "../tools/mod.rs"]
 #[allow(dead_code, reason = "not every tool is needed here")]
 mod tools;
@@ -260,7 +261,7 @@ mod debian {
             if source.starts_with("target/") {
                 continue;
             }
-            let path = root().join(source.replace("*.conf", ""));
+            let path = root().join(source.replace("*.conf", "").replace('*', ""));
             assert!(path.exists(), "{source}");
         }
     }

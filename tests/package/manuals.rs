@@ -316,9 +316,11 @@ fn mandoc_finds_nothing_wrong() {
     for page in [DAEMON, CLIENT, CONFIGURATION] {
         let path = root().join(page);
         if let Some(output) = tool("mandoc", &["-T", "lint", path.to_str().unwrap()]) {
-            // Which other pages are installed does not matter.
+            // Which other pages are installed does not matter, and it takes ALERTS for CAVEATS.
             let elsewhere = |line: &&str| {
-                !line.contains("referenced manual not found") && !line.contains("mandoc.db")
+                !line.contains("referenced manual not found")
+                    && !line.contains("mandoc.db")
+                    && !line.contains("possible typo in section name: Sh ALERTS")
             };
             let found: Vec<String> = text(&output)
                 .lines()

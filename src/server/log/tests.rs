@@ -15,8 +15,15 @@ fn ids() -> Vec<&'static str> {
         .collect()
 }
 
+/// The ids that alerts name.
+fn ids_of_alerts() -> impl Iterator<Item = &'static str> {
+    let rules = include_str!("../../../packaging/monitoring/alerts.yaml");
+    let named = rules.split("journalctl --dump-catalog ").skip(1);
+    named.filter_map(|rest| rest.get(..32))
+}
+
 #[test]
-fn the_catalog_explains_each_event_and_no_other() {
+fn the_catalog_explains_each_event_and_each_alert_and_no_other() {
     let catalog = include_str!("../../../packaging/systemd/fibrpcd.catalog");
     let explained: Vec<&str> = catalog
         .lines()
@@ -24,7 +31,7 @@ fn the_catalog_explains_each_event_and_no_other() {
         .collect();
     let unique: BTreeSet<&str> = explained.iter().copied().collect();
     assert_eq!(explained.len(), unique.len(), "an id is explained twice");
-    assert_eq!(unique, ids().into_iter().collect());
+    assert_eq!(unique, ids().into_iter().chain(ids_of_alerts()).collect());
     for entry in catalog.split("\n-- ").skip(1) {
         for wanted in ["Subject: ", "Defined-By: fibrpcd", "\n\n"] {
             assert!(entry.contains(wanted), "no {wanted:?} in: {entry}");
