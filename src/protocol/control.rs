@@ -72,6 +72,9 @@ pub struct Report {
     pub clock_ms: i64,
     /// `consuming`, `blocked`, `draining`, or a state of a later version.
     pub state: String,
+    /// Why the server does not serve, or not with its present settings, in one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The request queue.
     pub queue: String,
     /// The queue's type, if known.
@@ -108,10 +111,22 @@ pub struct Report {
     pub poisoned: u64,
     /// Sessions established since the start.
     pub sessions: u64,
-    /// Median time from delivery to the finished answer over the last one to two minutes, in microseconds; `None` if
-    /// there were no requests.
+    /// The last minute, in milliseconds: the time before this report that the following members are about. 30 to 60 seconds,
+    /// or less if the server started later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recent_ms: Option<u64>,
+    /// Requests answered in that time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recent_requests: Option<u64>,
+    /// Those of them that were answered with an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recent_errors: Option<u64>,
+    /// Median time from delivery to the finished answer in that time, in microseconds; `None` if nothing was computed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p50_us: Option<u64>,
+    /// The 90th percentile of the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p90_us: Option<u64>,
     /// The 99th percentile of the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p99_us: Option<u64>,

@@ -1,6 +1,7 @@
 //! The server's [`Report`] about itself: its counters, its state and the times of recent requests.
 //!
-//! Owns these times. Recording one takes a few nanoseconds and never allocates.
+//! Owns these times, and what the counters were when the present period and the previous one began. So recording takes a few
+//! nanoseconds per request and never allocates, and counting what is recent takes nothing.
 
 use super::histogram::Histogram;
 use super::state::{Counters, State};
@@ -11,38 +12,101 @@ use crate::text::micros;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a histogram is used before the next one.
-const PERIOD: Duration = Duration::from_secs(60);
+/// How long a period lasts. What is recent is the present one and the one before: the last 30 to 60 seconds.
+const PERIOD: Duration = Duration::from_secs(30);
 
-/// The times of recent requests. Clones share them.
+/// The times and counts of recent requests. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Times(Arc<Mutex<Recorded>>);
 
-/// The times of this period and the previous one.
+/// This period and the previous one.
 #[derive(Debug)]
 struct Recorded {
-    current: Histogram,
-    last: Histogram,
+    current: Period,
+    last: Period,
+}
+
+#[derive(Debug)]
+struct Period {
+    times: Histogram,
     since: Instant,
+    /// The counters when it began.
+    before: Answered,
+}
+
+/// How many requests were answered since the start.
+#[derive(Debug, Clone, Copy, Default)]
+struct Answered {
+    all: u64,
+    errors: u64,
+}
+
+impl Answered {
+    fn of(counters: &Counters) -> Self {
+        let errors = Counters::get(&counters.failed);
+        Self {
+            all: Counters::get(&counters.served) + errors,
+            errors,
+        }
+    }
+}
+
+/// What happened recently.
+#[derive(Debug, PartialEq, Eq)]
+struct Recent<const N: usize> {
+    length: Duration,
+    requests: u64,
+    errors: u64,
+    /// Of the computed requests, in microseconds; `None` if there were none.
+    percentiles: [Option<u64>; N],
 }
 
 impl Times {
-    pub(super) fn new(now: Instant) -> Self {
-        Self(Arc::new(Mutex::new(Recorded {
-            current: Histogram::new(),
-            last: Histogram::new(),
+    fn new(now: Instant) -> Self {
+        let period = || Period {
+            times: Histogram::new(),
             since: now,
+            before: Answered::default(),
+        };
+        Self(Arc::new(Mutex::new(Recorded {
+            current: period(),
+            last: period(),
         })))
     }
 
-    /// Records a request that took this long, at `now`.
-    pub(super) fn record(&self, now: Instant, took: Duration) {
-        self.recorded().record(now, took);
+    /// Records a request that was computed and took this long.
+    pub(super) fn record(&self, took: Duration) {
+        self.recorded().current.times.record(micros(took));
     }
 
-    /// Percentiles of the times in microseconds; `None` if there were no requests.
-    fn percentiles<const N: usize>(&self, now: Instant, percents: [u64; N]) -> [Option<u64>; N] {
-        self.recorded().percentiles(now, percents)
+    /// Begins another period if this one is over. To be called once per second.
+    pub(super) fn tick(&self, now: Instant, counters: &Counters) {
+        self.recorded().turn(now, Answered::of(counters));
+    }
+
+    /// What happened in this period and the previous one.
+    fn recent<const N: usize>(
+        &self,
+        now: Instant,
+        counters: &Counters,
+        percents: [u64; N],
+    ) -> Recent<N> {
+        let answered = Answered::of(counters);
+        let mut recorded = self.recorded();
+        recorded.turn(now, answered);
+        let Period {
+            times,
+            since,
+            before,
+        } = &recorded.last;
+        let mut times = times.clone();
+        times.add(&recorded.current.times);
+        Recent {
+            length: now.saturating_duration_since(*since),
+            requests: answered.all.saturating_sub(before.all),
+            errors: answered.errors.saturating_sub(before.errors),
+            percentiles: percents.map(|percent| times.percentile(percent)),
+        }
     }
 
     fn recorded(&self) -> MutexGuard<'_, Recorded> {
@@ -51,33 +115,22 @@ impl Times {
 }
 
 impl Recorded {
-    fn record(&mut self, now: Instant, took: Duration) {
-        self.turn(now);
-        self.current.record(micros(took));
-    }
-
-    fn percentiles<const N: usize>(
-        &mut self,
-        now: Instant,
-        percents: [u64; N],
-    ) -> [Option<u64>; N] {
-        self.turn(now);
-        let mut all = self.current.clone();
-        all.add(&self.last);
-        percents.map(|percent| all.percentile(percent))
-    }
-
-    fn turn(&mut self, now: Instant) {
-        let age = now.saturating_duration_since(self.since);
+    fn turn(&mut self, now: Instant, answered: Answered) {
+        let age = now.saturating_duration_since(self.current.since);
         if age < PERIOD {
             return;
         }
-        std::mem::swap(&mut self.current, &mut self.last);
-        self.current.clear();
-        if age >= PERIOD * 2 {
-            self.last.clear();
+        if age < PERIOD * 2 {
+            std::mem::swap(&mut self.current, &mut self.last);
+        } else {
+            // There was no session, and nothing to count.
+            self.last.times.clear();
+            self.last.since = now.checked_sub(PERIOD).unwrap_or(now);
+            self.last.before = answered;
         }
-        self.since = now;
+        self.current.times.clear();
+        self.current.since = now;
+        self.current.before = answered;
     }
 }
 
@@ -101,7 +154,8 @@ impl Reporter {
 
     pub(super) fn report(&self, config: &Config, counters: &Counters, state: &State) -> Report {
         let now = Instant::now();
-        let [p50_us, p99_us] = self.times.percentiles(now, [50, 99]);
+        let recent = self.times.recent(now, counters, [50, 90, 99]);
+        let [p50_us, p90_us, p99_us] = recent.percentiles;
         let count = Counters::get;
         Report {
             instance: self.instance.clone(),
@@ -110,7 +164,8 @@ impl Reporter {
             pid: std::process::id(),
             uptime_s: now.saturating_duration_since(self.started).as_secs(),
             clock_ms: unix_ms(),
-            state: word(state).into(),
+            state: state.name().into(),
+            reason: reason(state),
             queue: config.queue.name.clone(),
             queue_type: None,
             prefetch: config.server.prefetch,
@@ -128,7 +183,11 @@ impl Reporter {
             expired: count(&counters.expired),
             poisoned: count(&counters.poisoned),
             sessions: count(&counters.sessions),
+            recent_ms: Some(u64::try_from(recent.length.as_millis()).unwrap_or(u64::MAX)),
+            recent_requests: Some(recent.requests),
+            recent_errors: Some(recent.errors),
             p50_us,
+            p90_us,
             p99_us,
         }
     }
@@ -139,38 +198,39 @@ pub(super) fn host() -> String {
     system.nodename().to_string_lossy().into_owned()
 }
 
-fn word(state: &State) -> &'static str {
+/// Why the server does not serve, or not with its present settings.
+fn reason(state: &State) -> Option<String> {
     match state {
-        State::Starting => "starting",
-        State::Connecting { .. } => "connecting",
-        State::Waiting { .. } => "waiting",
-        State::Consuming { .. } => "consuming",
-        State::Blocked { .. } => "blocked",
-        State::Draining { .. } => "draining",
-        State::Stopped => "stopped",
+        State::Blocked { reason, .. } => Some(reason.clone()),
+        State::Waiting { error, .. } => Some(error.clone()),
+        State::Consuming { unopened, .. } => unopened.clone(),
+        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const PERCENTS: [u64; 2] = [50, 99];
+    use std::sync::atomic::Ordering;
 
     /// Two significant digits: within one in a hundred.
     fn about(us: u64, expected: u64) -> bool {
         us.abs_diff(expected) * 100 <= expected
     }
 
+    fn recent(times: &Times, now: Instant) -> Recent<2> {
+        times.recent(now, &Counters::default(), [50, 99])
+    }
+
     #[test]
     fn percentiles_are_those_of_what_was_recorded() {
         let now = Instant::now();
         let times = Times::new(now);
-        assert_eq!(times.percentiles(now, PERCENTS), [None, None]);
+        assert_eq!(recent(&times, now).percentiles, [None, None]);
         for ms in 1..=1000 {
-            times.record(now, Duration::from_millis(ms));
+            times.record(Duration::from_millis(ms));
         }
-        let [p50, p99] = times.percentiles(now, PERCENTS).map(Option::unwrap);
+        let [p50, p99] = recent(&times, now).percentiles.map(Option::unwrap);
         assert!(about(p50, 500_000), "{p50}");
         assert!(about(p99, 990_000), "{p99}");
     }
@@ -180,24 +240,60 @@ mod tests {
         let now = Instant::now();
         for (took, expected) in [(Duration::ZERO, 0), (Duration::MAX, u32::MAX.into())] {
             let times = Times::new(now);
-            times.record(now, took);
-            let [p50] = times.percentiles(now, [50]).map(Option::unwrap);
+            times.record(took);
+            let [p50, _] = recent(&times, now).percentiles.map(Option::unwrap);
             assert!(about(p50, expected), "{took:?}: {p50}");
         }
     }
 
     #[test]
-    fn what_is_old_is_forgotten() {
+    fn what_is_older_than_a_minute_is_forgotten() {
         let start = Instant::now();
+        let counters = Counters::default();
         let times = Times::new(start);
-        times.record(start, Duration::from_millis(7));
-        let seen = |times: &Times, after: Duration| times.percentiles(start + after, [50])[0];
-        assert!(seen(&times, PERIOD.mul_f32(0.99)).is_some());
-        assert!(seen(&times, PERIOD).is_some(), "the period before");
-        assert!(seen(&times, PERIOD * 2).is_none());
-        // Where nothing happened for long, the period before is not the last one.
-        times.record(start + PERIOD * 2, Duration::from_millis(7));
-        assert!(seen(&times, PERIOD * 4).is_none());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let answer = |errors: u64| {
+            times.record(Duration::from_millis(7));
+            counters.served.fetch_add(10, Ordering::Relaxed);
+            counters.failed.fetch_add(errors, Ordering::Relaxed);
+        };
+        let mut seen = Vec::new();
+        for second in 0..200 {
+            match second {
+                0 => answer(1),
+                50 => answer(2),
+                _ => {}
+            }
+            times.tick(at(second), &counters);
+            let recent = times.recent(at(second), &counters, [50]);
+            assert_eq!(recent.percentiles[0].is_some(), recent.requests > 0);
+            let length = recent.length.as_secs();
+            let is_short = second < 30 && length == second;
+            assert!(is_short || (30..60).contains(&length), "{second}: {length}");
+            let counts = (recent.requests, recent.errors);
+            if seen.last().is_none_or(|(_, last)| *last != counts) {
+                seen.push((second, counts));
+            }
+        }
+        let expected = [(0, (11, 1)), (50, (23, 3)), (60, (12, 2)), (90, (0, 0))];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_time_without_sessions_is_one_without_requests() {
+        let start = Instant::now();
+        let counters = Counters::default();
+        let times = Times::new(start);
+        times.record(Duration::from_millis(7));
+        Counters::add(&counters.served);
+        let recent = times.recent(start + PERIOD * 2, &counters, [50]);
+        let expected = Recent {
+            length: PERIOD,
+            requests: 0,
+            errors: 0,
+            percentiles: [None],
+        };
+        assert_eq!(recent, expected);
     }
 
     #[test]
@@ -217,11 +313,36 @@ mod tests {
         assert_eq!((report.state.as_str(), report.prefetch), ("draining", 64));
         assert_eq!((report.received, report.failed), (2, 1));
         assert_eq!((report.p50_us, report.p99_us), (None, None));
+        assert_eq!(
+            (report.recent_requests, report.recent_errors),
+            (Some(1), Some(1))
+        );
         assert!(report.clock_ms > 1_500_000_000_000, "{}", report.clock_ms);
-        reporter
-            .times
-            .record(Instant::now(), Duration::from_micros(50));
+        reporter.times.record(Duration::from_micros(50));
         let report = reporter.report(&config, &counters, &state);
-        assert_eq!((report.p50_us, report.p99_us), (Some(50), Some(50)));
+        let percentiles = [report.p50_us, report.p90_us, report.p99_us];
+        assert_eq!(percentiles, [Some(50); 3]);
+    }
+
+    #[test]
+    fn a_report_says_why_a_server_does_not_serve() {
+        let endpoint = || "mq1:5672".to_owned();
+        let blocked = State::Blocked {
+            endpoint: endpoint(),
+            reason: "low on memory".into(),
+        };
+        let consuming = |unopened: Option<&str>| State::Consuming {
+            endpoint: endpoint(),
+            queue: "q".into(),
+            unopened: unopened.map(Into::into),
+        };
+        for (state, expected) in [
+            (blocked, Some("low on memory")),
+            (consuming(Some("refused")), Some("refused")),
+            (consuming(None), None),
+            (State::Starting, None),
+        ] {
+            assert_eq!(reason(&state).as_deref(), expected, "{state:?}");
+        }
     }
 }

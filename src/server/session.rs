@@ -172,8 +172,8 @@ impl<B: Backend> Session<B> {
         !more_is_coming || self.requests.window.settled() * 4 >= usize::from(self.prefetch.window())
     }
 
-    /// Once per second: progress, the prefetch, the queue's reachability, the deadline of confirms, and acks that waited for
-    /// others.
+    /// Once per second: progress, the prefetch, what counts as recent, the queue's reachability, the deadline of confirms, and
+    /// acks that waited for others.
     async fn on_tick(&mut self) -> Result<(), Error> {
         self.requests.flush_acks();
         Counters::add(&self.context.counters.loop_beats);
@@ -184,6 +184,10 @@ impl<B: Backend> Session<B> {
             self.prefetch.review_at_rest(window);
         }
         let now = Instant::now();
+        self.context
+            .reporter
+            .times
+            .tick(now, &self.context.counters);
         if now - self.ticked > 2 * INTERVAL {
             // The process was stopped.
             self.replies.resume(now);

@@ -66,6 +66,32 @@ pub enum State {
     Stopped,
 }
 
+impl State {
+    /// The names of all states, in the order of their declaration.
+    pub(crate) const NAMES: [&str; 7] = [
+        "starting",
+        "connecting",
+        "waiting",
+        "consuming",
+        "blocked",
+        "draining",
+        "stopped",
+    ];
+
+    /// The name of this one, for reports and metrics.
+    pub(crate) const fn name(&self) -> &'static str {
+        Self::NAMES[match self {
+            Self::Starting => 0,
+            Self::Connecting { .. } => 1,
+            Self::Waiting { .. } => 2,
+            Self::Consuming { .. } => 3,
+            Self::Blocked { .. } => 4,
+            Self::Draining { .. } => 5,
+            Self::Stopped => 6,
+        }]
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]

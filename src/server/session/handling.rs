@@ -165,9 +165,8 @@ impl<B: Backend> Session<B> {
     /// Replies to a request that has ended.
     pub(super) fn on_done(&mut self, done: Done) -> Result<(), Error> {
         if done.compute.is_some() {
-            let now = Instant::now();
             let times = &self.context.reporter.times;
-            times.record(now, now - done.accepted.since);
+            times.record(done.accepted.since.elapsed());
         }
         let message =
             self.reply_message(&done.accepted.request.message, done.outcome, done.compute);
