@@ -2,59 +2,62 @@
 
 use super::codec::method::Reason;
 use crate::config::{FileFault, Shortage};
+use crate::named::named;
 use crate::protocol::{Code, Status};
 use crate::text::safe;
 
-/// What kind of failure; decides how soon to try again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Nothing listens, no route, name not found: the broker cannot be reached.
-    Unreachable,
-    /// The connection was lost, or the broker closed it for reasons of its own.
-    Lost,
-    /// A deadline passed; the connection was cut.
-    Timeout,
-    /// TLS failed: certificate, name, version.
-    Tls,
-    /// User name or password refused.
-    Credentials,
-    /// The user may not do that, or the vhost is missing.
-    Denied,
-    /// The broker allows no more connections, channels or queues to the user, the vhost or at all.
-    Limit,
-    /// The vhost exists and cannot be used at present.
-    VhostDown,
-    /// The queue does not exist.
-    NoQueue,
-    /// The queue exists and cannot be used at present: the node that holds it is down, or it has stopped.
-    QueueDown,
-    /// The queue exists and is not what was wanted.
-    Mismatch,
-    /// Connections that belong together reached brokers that are no cluster.
-    Split,
-    /// The queue is another connection's own, or another consumer's.
-    Locked,
-    /// The broker refuses it for a reason that only its text gives.
-    Refused,
-    /// A message is larger than the broker accepts, which is this many bytes.
-    TooLarge(u64),
-    /// The broker or the client library saw a protocol violation: a message may have caused it.
-    Protocol,
-    /// The broker cancelled the consumer (queue deleted, leader moved, consumer timeout).
-    Cancelled,
-    /// A file with a password, key or certificate cannot be used.
-    Local,
-    /// This machine is short of a resource (descriptors, memory). No setting is wrong, and it may pass.
-    Shortage,
+named! {
+    /// What kind of failure; decides how soon to try again.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Kind {
+        /// Nothing listens, no route, name not found: the broker cannot be reached.
+        Unreachable = "unreachable",
+        /// The connection was lost, or the broker closed it for reasons of its own.
+        Lost = "lost",
+        /// A deadline passed; the connection was cut.
+        Timeout = "timeout",
+        /// TLS failed: certificate, name, version.
+        Tls = "tls",
+        /// User name or password refused.
+        Credentials = "credentials",
+        /// The user may not do that, or the vhost is missing.
+        Denied = "denied",
+        /// The broker allows no more connections, channels or queues to the user, the vhost or at all.
+        Limit = "limit",
+        /// The vhost exists and cannot be used at present.
+        VhostDown = "vhost_down",
+        /// The queue does not exist.
+        NoQueue = "no_queue",
+        /// The queue exists and cannot be used at present: the node that holds it is down, or it has stopped.
+        QueueDown = "queue_down",
+        /// The queue exists and is not what was wanted.
+        Mismatch = "mismatch",
+        /// Connections that belong together reached brokers that are no cluster.
+        Split = "split",
+        /// The queue is another connection's own, or another consumer's.
+        Locked = "locked",
+        /// The broker refuses it for a reason that only its text gives.
+        Refused = "refused",
+        /// A message is larger than the broker accepts; see [`Error::limit`].
+        TooLarge = "too_large",
+        /// The broker or the client library saw a protocol violation: a message may have caused it.
+        Protocol = "protocol",
+        /// The broker cancelled the consumer (queue deleted, leader moved, consumer timeout).
+        Cancelled = "cancelled",
+        /// A file with a password, key or certificate cannot be used.
+        Local = "local",
+        /// This machine is short of a resource (descriptors, memory). No setting is wrong, and it may pass.
+        Shortage = "shortage",
+    }
 }
 
 impl Kind {
     /// A failure of this kind.
     pub fn error(self, message: impl Into<String>) -> Error {
-        let message = message.into();
         Error {
             kind: self,
-            message,
+            message: message.into(),
+            limit: None,
         }
     }
 }
@@ -67,6 +70,8 @@ pub struct Error {
     pub kind: Kind,
     /// The line.
     pub message: String,
+    /// The size that the broker accepts, in bytes, if the message was [too large](Kind::TooLarge).
+    pub limit: Option<u64>,
 }
 
 impl Error {
@@ -80,7 +85,10 @@ impl Error {
     pub(super) fn closed(what: &str, Reason { code, text }: &Reason) -> Self {
         let line = safe(text);
         match kind_of(*code, text) {
-            Some(kind) => kind.error(format!("{what}: {line}")),
+            Some(kind) => Self {
+                limit: (kind == Kind::TooLarge).then(|| size_limit(text)).flatten(),
+                ..kind.error(format!("{what}: {line}"))
+            },
             None => Kind::Lost.error(format!("{what}: {code} {line}")),
         }
     }
@@ -119,7 +127,7 @@ impl Error {
                 | Kind::Mismatch
                 | Kind::Split
                 | Kind::Locked
-                | Kind::TooLarge(_)
+                | Kind::TooLarge
                 | Kind::Local
         )
     }
@@ -131,7 +139,7 @@ impl Error {
 
     /// Whether a message can have been the cause.
     pub fn blames_a_message(&self) -> bool {
-        matches!(self.kind, Kind::TooLarge(_) | Kind::Protocol)
+        matches!(self.kind, Kind::TooLarge | Kind::Protocol)
     }
 }
 
@@ -213,14 +221,22 @@ fn missing(text: &str) -> Kind {
     }
 }
 
+/// How the text of a failed precondition begins.
+const UNMET: &str = "PRECONDITION_FAILED - ";
+
+/// The largest message that the broker accepts: "message size 9 is larger than configured max size 5".
+fn size_limit(text: &str) -> Option<u64> {
+    let text = text.strip_prefix(UNMET).unwrap_or(text);
+    let sizes = text.strip_prefix("message size ")?;
+    sizes.rsplit(' ').next()?.parse().ok()
+}
+
 /// What a failed precondition is about.
 fn unmet(text: &str) -> Kind {
-    let text = text.strip_prefix("PRECONDITION_FAILED - ").unwrap_or(text);
-    // "message size 9 is larger than configured max size 5"
-    let sizes = text.strip_prefix("message size ");
-    let limit = sizes.and_then(|sizes| sizes.rsplit(' ').next()?.parse().ok());
+    let limit = size_limit(text);
+    let text = text.strip_prefix(UNMET).unwrap_or(text);
     match limit {
-        Some(limit) => Kind::TooLarge(limit),
+        Some(_) => Kind::TooLarge,
         // The only exception that a broker raises for its own clock's sake ("Delivery Acknowledgement Timeout").
         None if text.contains("delivery acknowledgement") => Kind::Cancelled,
         None if text.starts_with("inequivalent arg ") => Kind::Mismatch,
@@ -273,7 +289,7 @@ mod tests {
             (404, "NOT_FOUND - no exchange 'x' in vhost '/'", Refused),
             (404, "NOT_FOUND - queue 'q' in vhost '/' has crashed and failed to restart", QueueDown),
             (405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost '/'", Locked),
-            (406, "PRECONDITION_FAILED - message size 1253877 is larger than configured max size 1000000", TooLarge(1_000_000)),
+            (406, "PRECONDITION_FAILED - message size 1253877 is larger than configured max size 1000000", TooLarge),
             (406, "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: 60000 ms", Cancelled),
             (406, "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'message size ' in vhost '/'", Mismatch),
             (406, "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'delivery' in vhost '/': received 'true' but current is 'false'", Mismatch),
@@ -310,6 +326,8 @@ mod tests {
             assert_eq!(error.kind, kind, "{text}");
             assert_eq!(error.message, format!("what: {text}"));
             assert_eq!(error.is_internal(), text == "INTERNAL_ERROR", "{text}");
+            let limit = (kind == TooLarge).then_some(1_000_000);
+            assert_eq!(error.limit, limit, "{text}");
         }
     }
 

@@ -14,7 +14,7 @@ use super::log;
 use super::session::{End, Failure, Session};
 use super::state::{Counters, Outcome, State, Stop};
 use super::undeliverable::Undeliverable;
-use crate::broker::{Error, Kind};
+use crate::broker::Error;
 use crate::config::Config;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -267,7 +267,7 @@ impl<'a, B: Backend> Supervisor<'a, B> {
             culpable,
             mut learnt,
         } = failure;
-        if let Kind::TooLarge(limit) = error.kind {
+        if let Some(limit) = error.limit {
             let largest_reply = &self.context.largest_reply;
             learnt |= limit < largest_reply.fetch_min(limit, Ordering::Relaxed);
         }

@@ -24,8 +24,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("stdio", &["inherited"]),
     ("config", &["text"]),
     ("protocol", &["config", "text", "named"]),
-    ("broker", &["protocol", "config", "text"]),
-    ("server", &["broker", "protocol", "config", "text"]),
+    ("broker", &["protocol", "config", "text", "named"]),
+    (
+        "server",
+        &["broker", "protocol", "config", "text", "named"],
+    ),
     ("client", &["broker", "protocol", "config", "text"]),
     (
         "fibonacci",
