@@ -7,11 +7,13 @@ use super::channel::Channel;
 use super::ending::Ending;
 use super::error::{Error, Kind};
 use super::handshake::{self, Attempt};
+use super::last_read::LastRead;
 use super::link::{self, LibraryEnd, Link, Pump};
 use super::mailbox::{ConnectionEvent, Mailbox};
 use super::progress::Step;
 use super::reader::{MAX_CHANNEL, Reader};
 use super::stages::{Observer, Stage};
+use super::tls::expiry::Expiry;
 use super::transport;
 use super::warned::WARNED;
 use crate::config::{self, BrokerUrl, Login, Scheme};
@@ -48,6 +50,7 @@ pub type Opened = Result<(Channel, Mailbox), Error>;
 pub struct Connection {
     channels: Channels,
     events: Mailbox<ConnectionEvent>,
+    expiry: Expiry,
     /// The pump, and nothing else. Dropped with the connection, it is aborted.
     tasks: JoinSet<()>,
 }
@@ -100,11 +103,13 @@ impl Connection {
         let login = login(url, settings)?;
         observe(Stage::Prepared);
         let uri = uri(url, settings, &login);
+        let mut expiry = Expiry::default();
         let stream = transport::open(url, settings, &mut |stage| {
-            match stage {
+            match &stage {
                 Stage::Resolved(_) => link.reached(Step::Connecting),
                 Stage::Connected => link.reached(Step::Securing),
-                Stage::Prepared | Stage::Dialled(..) | Stage::Secured(_) => {}
+                Stage::Secured(peer) => expiry = peer.expiry.clone(),
+                Stage::Prepared | Stage::Dialled(..) => {}
             }
             observe(stage);
         })
@@ -155,6 +160,7 @@ impl Connection {
                 frame_max: frame_max as usize,
             },
             events: link.events(),
+            expiry,
             tasks,
         })
     }
@@ -205,6 +211,16 @@ impl Connection {
     pub fn cluster_name(&self) -> Option<String> {
         let name = self.channels.link.progress().greeting.cluster_name;
         (!name.is_empty()).then_some(name)
+    }
+
+    /// When the certificates of the connection expire.
+    pub fn expiry(&self) -> &Expiry {
+        &self.expiry
+    }
+
+    /// When something was last read, also for other threads.
+    pub fn last_read(&self) -> Arc<LastRead> {
+        self.channels.link.last_read()
     }
 
     /// Changes `max_body` for what arrives from now on.

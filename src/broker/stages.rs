@@ -3,6 +3,8 @@
 //!
 //! [`Connection::open_observed`]: super::Connection::open_observed
 
+#[cfg(feature = "process")]
+pub use super::tls::certificate::Certificate;
 pub use super::tls::{Peer, own_certificate};
 
 use super::error::Error;
@@ -100,7 +102,7 @@ pub async fn objection(
     limit: Duration,
 ) -> Option<Error> {
     let handshake = timeout(limit, tls::handshake(socket.0, url, settings));
-    let mut stream = handshake.await.ok()?.ok()?;
+    let (mut stream, _) = handshake.await.ok()?.ok()?;
     // A broker without an objection waits for our protocol header.
     let heard = timeout(limit.min(OBJECTION_LIMIT), stream.read_u8())
         .await

@@ -3,10 +3,14 @@
 //! Certificates and keys are read afresh for each connection, so that rotating them needs no restart.
 
 pub(super) mod cause;
+#[cfg(feature = "process")]
+pub mod certificate;
+pub mod expiry;
 mod files;
 
 use super::error::{Error, Kind};
 use crate::config::{BrokerUrl, FileFault, Problem, Shortage, Tls};
+use expiry::Expiry;
 use files::{CA_FILE, CERT_FILE, KEY_FILE, certificates, private_key, roots, unusable};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,14 +28,18 @@ pub struct Peer {
     pub version: &'static str,
     /// Its certificate, in DER.
     pub certificate: Option<Vec<u8>>,
+    /// When its certificate and those in our files expire.
+    pub expiry: Expiry,
 }
 
 impl Peer {
-    /// Of a stream whose handshake is done.
-    pub(super) fn of(stream: &TlsStream<TcpStream>) -> Self {
+    /// Of a stream whose handshake is done, with the files that expire like this.
+    fn of(stream: &TlsStream<TcpStream>, files: Expiry) -> Self {
         let (_, session) = stream.get_ref();
         let leaf = session.peer_certificates().and_then(<[_]>::first);
+        let expiry = files.with_broker(leaf.map(|leaf| &**leaf));
         Self {
+            expiry,
             version: match session.protocol_version() {
                 Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
                 Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
@@ -47,14 +55,18 @@ pub(super) async fn handshake(
     tcp: TcpStream,
     url: &BrokerUrl,
     settings: &Tls,
-) -> Result<TlsStream<TcpStream>, Error> {
+) -> Result<(TlsStream<TcpStream>, Peer), Error> {
     let owned = settings.clone();
     let name = settings
         .server_name
         .clone()
         .unwrap_or_else(|| url.tls_name().to_owned());
     // The platform's roots are a hundred files; they are not read on the thread that serves.
-    let config = tokio::task::spawn_blocking(move || client_config(&owned))
+    let load = move || {
+        let config = client_config(&owned)?;
+        Ok::<_, Error>((config, Expiry::of_files(&owned)))
+    };
+    let (config, files) = tokio::task::spawn_blocking(load)
         .await
         .map_err(|error| Kind::Local.error(format!("cannot load certificates: {error}")))??;
     let server_name = ServerName::try_from(name.clone()).map_err(|_| {
@@ -62,10 +74,12 @@ pub(super) async fn handshake(
             "broker.tls.server_name: {name:?} is not a host name or address"
         ))
     })?;
-    TlsConnector::from(Arc::new(config))
+    let stream = TlsConnector::from(Arc::new(config))
         .connect(server_name, tcp)
         .await
-        .map_err(|error| failed(url, settings, &error))
+        .map_err(|error| failed(url, settings, &error))?;
+    let peer = Peer::of(&stream, files);
+    Ok((stream, peer))
 }
 
 /// Our own certificate in DER, if one is configured.

@@ -3,7 +3,7 @@
 use super::error::{Error, Kind};
 use super::handshake;
 use super::stages::{Dial, Observer, Stage};
-use super::tls::{self, Peer};
+use super::tls;
 use crate::config::{self, BrokerUrl, Scheme, Shortage};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use socket2::{SockRef, TcpKeepalive};
@@ -35,8 +35,8 @@ pub(super) async fn open(
     let inner = match url.scheme {
         Scheme::Amqp => Either::Left(tcp),
         Scheme::Amqps => {
-            let stream = tls::handshake(tcp, url, &settings.tls).await?;
-            observe(Stage::Secured(Peer::of(&stream)));
+            let (stream, peer) = tls::handshake(tcp, url, &settings.tls).await?;
+            observe(Stage::Secured(peer));
             Either::Right(Box::new(stream))
         }
     };

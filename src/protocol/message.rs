@@ -11,6 +11,16 @@ pub struct Message {
     pub properties: Properties,
 }
 
+impl Message {
+    /// The size of the payload as it was sent, in bytes, also if it was dropped.
+    pub(crate) fn body_size(&self) -> u64 {
+        match self.properties.defect {
+            Some(Defect::Body(size)) => size,
+            _ => self.body.len() as u64,
+        }
+    }
+}
+
 /// The message properties that the protocol uses. No others are read or copied.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Properties {

@@ -1,5 +1,6 @@
 //! State that sessions share.
 
+use super::broker_info::BrokerInfo;
 use super::isolation::Isolation;
 use super::memory::Memory;
 use super::metrics::Metrics;
@@ -18,6 +19,8 @@ pub(super) struct Context {
     pub(super) config: watch::Receiver<Arc<Config>>,
     pub(super) stop: watch::Receiver<Stop>,
     pub(super) state: watch::Sender<State>,
+    /// The broker of the session that began last.
+    pub(super) broker: watch::Sender<Option<Arc<BrokerInfo>>>,
     pub(super) counters: Arc<Counters>,
     /// Histograms, if somebody reads them.
     #[allow(dead_code, reason = "not fed yet")]

@@ -9,13 +9,14 @@
 //! `StateDirectory=`), if there is one. Without it, the death of the process leaves no trace, and only deaths of sessions
 //! count. Each session has a clone, which knows the session's current request; everything else is shared.
 
+use super::state::Counters;
 use super::trace::Trace;
 use crate::protocol::Request;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A request is rejected after this many deaths.
@@ -54,9 +55,9 @@ pub(super) struct Poison {
 pub(super) struct Isolation {
     /// The session's current request.
     current: Option<Fingerprint>,
-    /// How many requests are still to be taken one at a time. Changed under the lock, and read without it, since it is
-    /// asked for each request.
-    suspects: Arc<AtomicU64>,
+    /// `isolated` is how many requests are still to be taken one at a time. Changed under the lock, and read without it, since
+    /// it is asked for each request.
+    counters: Arc<Counters>,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -76,16 +77,24 @@ impl Clone for Isolation {
     fn clone(&self) -> Self {
         Self {
             current: None,
-            suspects: Arc::clone(&self.suspects),
+            counters: Arc::clone(&self.counters),
             shared: Arc::clone(&self.shared),
         }
     }
 }
 
 impl Isolation {
+    /// Without a state directory. Counts strikes and suspects there.
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
+        Self {
+            counters,
+            ..Self::default()
+        }
+    }
+
     /// Reads what the previous process left in `directory`; a clean end leaves nothing. `suspects`: how many requests it
     /// can have had in flight.
-    pub(super) fn load(directory: &Path, suspects: u64) -> Self {
+    pub(super) fn load(directory: &Path, suspects: u64, counters: Arc<Counters>) -> Self {
         let (trace, left) = Trace::open(directory);
         let suspects = left.as_ref().map_or(0, |_| suspects.max(1));
         let left = left.unwrap_or_default();
@@ -95,11 +104,13 @@ impl Isolation {
             ..Shared::default()
         };
         shared.save();
-        Self {
+        let isolation = Self {
             current: None,
-            suspects: Arc::new(suspects.into()),
+            counters,
             shared: Arc::new(Mutex::new(shared)),
-        }
+        };
+        isolation.suspect(suspects);
+        isolation
     }
 
     /// Whether deliveries are to be taken one at a time.
@@ -159,6 +170,7 @@ impl Isolation {
         if let Some(request) = accused {
             *shared.strikes.entry(request).or_insert(0) += 1;
             shared.deadly_replies.insert(request);
+            Counters::add(&self.counters.strikes);
         }
         shared.save();
         culpable && (accused.is_some() || last == 0)
@@ -178,11 +190,11 @@ impl Isolation {
     }
 
     fn suspects(&self) -> u64 {
-        self.suspects.load(Ordering::Relaxed)
+        Counters::get(&self.counters.isolated)
     }
 
     fn suspect(&self, suspects: u64) {
-        self.suspects.store(suspects, Ordering::Relaxed);
+        self.counters.isolated.store(suspects, Ordering::Relaxed);
     }
 }
 

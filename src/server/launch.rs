@@ -3,6 +3,7 @@
 //! Holds no state of its own; [`Server`](super::Server) is made of these parts.
 
 use super::backend::Backend;
+use super::broker_info::BrokerInfo;
 use super::context::Context;
 use super::isolation::Isolation;
 use super::memory::Memory;
@@ -22,6 +23,8 @@ pub struct Handle {
     config: watch::Sender<Arc<Config>>,
     stop: watch::Sender<Stop>,
     state: watch::Receiver<State>,
+    #[allow(dead_code, reason = "read by telemetry")]
+    broker: watch::Receiver<Option<Arc<BrokerInfo>>>,
     counters: Arc<Counters>,
 }
 
@@ -48,6 +51,12 @@ impl Handle {
         self.state.clone()
     }
 
+    /// The broker of the session that began last, if there was one.
+    #[allow(dead_code, reason = "read by telemetry")]
+    pub(crate) fn broker(&self) -> Option<Arc<BrokerInfo>> {
+        self.broker.borrow().clone()
+    }
+
     /// Counters since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -60,20 +69,23 @@ pub(super) fn prepare(config: Config) -> (Context, Handle) {
     let (config_sender, config) = watch::channel(Arc::new(config));
     let (stop_sender, stop) = watch::channel(Stop::No);
     let (state, state_receiver) = watch::channel(State::Starting);
+    let (broker, broker_receiver) = watch::channel(None);
     let counters = Arc::new(Counters::default());
     let handle = Handle {
         config: config_sender,
         stop: stop_sender,
         state: state_receiver,
+        broker: broker_receiver,
         counters: counters.clone(),
     };
     let context = Context {
         config,
         stop,
         state,
-        counters,
+        broker,
         metrics: None,
-        isolation: Isolation::default(),
+        isolation: Isolation::new(counters.clone()),
+        counters,
         reporter: Reporter::new(&instance),
         nodes: GoneNodes::default(),
         memory: Memory::default(),
@@ -94,7 +106,7 @@ pub(super) async fn run<B: Backend>(
 ) -> Outcome {
     if let Some(directory) = &state_directory {
         let prefetch = context.config.borrow().server.prefetch.into();
-        context.isolation = Isolation::load(directory, prefetch);
+        context.isolation = Isolation::load(directory, prefetch, context.counters.clone());
     }
     let supervisor = Supervisor::new(service, &context);
     let outcome = Box::pin(supervisor.run()).await;

@@ -12,6 +12,8 @@ mod answering;
 mod asynchronous;
 mod backend;
 mod blocking;
+#[allow(dead_code, reason = "read by telemetry")]
+pub(crate) mod broker_info;
 mod broker_wait;
 mod brokers;
 mod builder;
@@ -39,8 +41,9 @@ mod request;
 mod router;
 mod service;
 mod session;
-mod state;
+pub(crate) mod state;
 mod supervisor;
+mod tally;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod trace;

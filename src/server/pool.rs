@@ -10,6 +10,7 @@ use super::cancel::Cancel;
 use super::memory::{MAX_SHARE, Memory, Share};
 use super::service::Cost;
 use super::state::Counters;
+use super::tally::Part;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -54,6 +55,29 @@ pub(super) struct Pool<B: Backend> {
     in_line: Duration,
     /// Reply bytes that count for each delivery tag until the reply is confirmed.
     held: HashMap<u64, u64>,
+    gauges: Gauges,
+}
+
+/// What the counters show of a pool.
+struct Gauges {
+    threads: Part,
+    running: Part,
+    waiting: Part,
+    wait_ms: Part,
+    /// The pool takes no further jobs.
+    closing: bool,
+}
+
+impl Gauges {
+    fn new(counters: &Arc<Counters>) -> Self {
+        Self {
+            threads: Part::new(counters, |counters| &counters.pool_threads),
+            running: Part::new(counters, |counters| &counters.pool_running),
+            waiting: Part::new(counters, |counters| &counters.pool_waiting),
+            wait_ms: Part::new(counters, |counters| &counters.pool_wait_ms),
+            closing: false,
+        }
+    }
 }
 
 impl<B: Backend> Pool<B> {
@@ -65,6 +89,7 @@ impl<B: Backend> Pool<B> {
     ) -> Self {
         let mut pool = Self {
             service,
+            gauges: Gauges::new(&counters),
             counters,
             concurrency: 1,
             waiting: VecDeque::new(),
@@ -139,7 +164,7 @@ impl<B: Backend> Pool<B> {
         }
     }
 
-    /// Removes the waiting jobs that will probably not begin within `limit` (zero: all of them). Returns their tags.
+    /// Removes the waiting jobs, before a drain, that will probably not begin within `limit` (zero: all of them). Returns their tags.
     pub(super) fn withdraw(&mut self, limit: Duration) -> Vec<u64> {
         let now = Instant::now();
         let left = |(_, cost, began): &(Cancel, Cost, Instant)| {
@@ -154,11 +179,28 @@ impl<B: Backend> Pool<B> {
             begins < limit
         });
         let leave = self.waiting.split_off(stay.count());
+        self.gauges.closing = true;
         for task in &leave {
             self.load = self.load.saturating_sub(task.cost.time);
             self.in_line = self.in_line.saturating_sub(task.cost.time);
         }
+        self.publish();
         leave.into_iter().map(|task| task.accepted.tag).collect()
+    }
+
+    fn publish(&mut self) {
+        let wait = if self.gauges.closing {
+            Duration::ZERO
+        } else {
+            self.wait()
+        };
+        let gauges = &mut self.gauges;
+        gauges.threads.set(self.concurrency as u64);
+        gauges.running.set(self.running.len() as u64);
+        gauges.waiting.set(self.waiting.len() as u64);
+        gauges
+            .wait_ms
+            .set(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
     }
 
     /// Cancels all running jobs.
@@ -203,6 +245,7 @@ impl<B: Backend> Pool<B> {
                 }
             });
         }
+        self.publish();
     }
 }
 

@@ -19,14 +19,17 @@ pub(super) use ending::{End, Failure};
 pub(super) use open::Session;
 
 use super::backend::Backend;
+use super::broker_info::BrokerInfo;
 use super::broker_wait::INTERVAL;
 use super::log;
-use super::state::{Counters, State, Stop};
+use super::state::{Counters, Settled, State, Stop};
 use crate::broker::{ConnectionEvent, Error, Kind};
 use crate::text::duration;
 use futures_util::future::FutureExt as _;
 use futures_util::stream::StreamExt as _;
 use phase::Phase;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tokio::time::MissedTickBehavior;
 
@@ -51,8 +54,12 @@ impl<B: Backend> Session<B> {
             }
             Some(Err(error)) => End::Failed(self.judge(error)),
         };
-        self.requests.gauge.set(0);
-        if !matches!(end, End::Failed(_)) {
+        if matches!(end, End::Failed(_)) {
+            self.requests.tally.end(Settled::Lost);
+        } else {
+            let counters = &self.context.counters;
+            counters.abandoned.fetch_add(abandoned, Ordering::Relaxed);
+            self.requests.tally.end(Settled::HandedBack);
             self.context.isolation.left();
         }
         end
@@ -70,7 +77,7 @@ impl<B: Backend> Session<B> {
             if self.acks_are_due() {
                 self.requests.flush_acks();
             }
-            self.requests.update_gauge();
+            self.requests.publish();
             let serving = self.phase.is_serving();
             if !serving && self.requests.in_flight() == 0 {
                 return Ok(self.finish().await);
@@ -132,6 +139,8 @@ impl<B: Backend> Session<B> {
         let broker = format!("{product} {version}");
         log::connected(&self.endpoint, &self.settings.queue.name, broker.trim());
         Counters::add(&self.context.counters.sessions);
+        let broker = BrokerInfo::of(&self.requests.connection, &self.replies.connection);
+        self.context.broker.send_replace(Some(Arc::new(broker)));
         self.publish_consuming();
     }
 

@@ -1,6 +1,7 @@
 //! The server's state, published in one place, and its counters.
 
-use std::sync::Arc;
+use crate::broker::Kind;
+use crate::named::named;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -100,6 +101,27 @@ pub struct Outcome {
     pub abandoned: u64,
 }
 
+named! {
+    /// How a delivered request came to its end in this server.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Settled {
+        /// Its reply was confirmed.
+        Replied = "replied",
+        /// Its reply was refused by a queue that stayed full, so it was rejected: dropped or dead-lettered.
+        ReplyRefused = "reply_refused",
+        /// It expects no reply, or its caller has gone with its cluster node.
+        Unanswerable = "unanswerable",
+        /// Its reply address is not allowed.
+        RefusedAddress = "refused_address",
+        /// It ended sessions repeatedly, so it was rejected.
+        Poisoned = "poisoned",
+        /// It was handed back to the broker by a drain.
+        HandedBack = "handed_back",
+        /// Its session failed; the broker delivers it again.
+        Lost = "lost",
+    }
+}
+
 /// Counters since the start, written by the server and readable at any time.
 #[derive(Debug, Default)]
 #[non_exhaustive]
@@ -134,8 +156,6 @@ pub struct Counters {
     pub confirmed: AtomicU64,
     /// Replies that were published again after the broker had refused them.
     pub resent: AtomicU64,
-    /// Requests that were handed back to the broker without being begun, or rejected because their callers could not be told.
-    pub handed_back: AtomicU64,
     /// Times that a session ended with a request that may have been the cause.
     pub strikes: AtomicU64,
     /// Requests that were begun and handed back because the drain time was over.
@@ -144,7 +164,7 @@ pub struct Counters {
     pub request_bytes: AtomicU64,
     /// Bytes of reply bodies, counted when they are published first.
     pub reply_bytes: AtomicU64,
-    /// Milliseconds for which the broker blocked publishes, without the present block.
+    /// Milliseconds for which the broker blocked publishes; a block that lasts is counted once per second.
     pub blocked_ms: AtomicU64,
     /// Deliveries that the broker may send ahead (a gauge); 0 without a session.
     pub prefetch: AtomicU64,
@@ -156,45 +176,17 @@ pub struct Counters {
     pub pool_waiting: AtomicU64,
     /// Estimated milliseconds until a computation that is requested now would begin (a gauge).
     pub pool_wait_ms: AtomicU64,
-    /// Whether requests are taken one by one, because one of them may end sessions (a gauge, 0 or 1).
+    /// How many requests are still to be taken one by one, because one of them may end sessions (a gauge).
     pub isolated: AtomicU64,
     /// Grows while the session's loop (or a wait for the broker) makes progress, at least once per second.
     pub loop_beats: AtomicU64,
     /// Grows while the thread pool makes progress: at least once per second, or, if all of its threads are busy, as often as
     /// their computations ask whether to go on.
     pub pool_beats: AtomicU64,
-}
-
-/// One session's part of [`Counters::in_flight`], removed when it is dropped.
-#[derive(Debug)]
-pub(super) struct InFlight {
-    counters: Arc<Counters>,
-    part: u64,
-}
-
-impl InFlight {
-    /// A part of zero.
-    pub(super) fn new(counters: &Arc<Counters>) -> Self {
-        Self {
-            counters: counters.clone(),
-            part: 0,
-        }
-    }
-
-    /// Sets the part.
-    pub(super) fn set(&mut self, part: u64) {
-        if part != self.part {
-            let more = part.wrapping_sub(self.part);
-            self.counters.in_flight.fetch_add(more, Ordering::Relaxed);
-            self.part = part;
-        }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.set(0);
-    }
+    /// By [`Settled`]. Together with those in flight, they are those received.
+    settled: [AtomicU64; Settled::ALL.len()],
+    /// By [`Kind`].
+    failures: [AtomicU64; Kind::ALL.len()],
 }
 
 impl Counters {
@@ -203,29 +195,18 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Requests that were settled in this way.
+    pub(crate) fn settled(&self, how: Settled) -> &AtomicU64 {
+        &self.settled[how as usize]
+    }
+
+    /// Sessions that failed, and attempts to open one, for a cause of this kind.
+    pub(crate) fn failures(&self, kind: Kind) -> &AtomicU64 {
+        &self.failures[kind as usize]
+    }
+
     /// The current value.
     pub fn get(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_gauge_is_the_sum_over_sessions() {
-        let counters = Arc::new(Counters::default());
-        let gauge = || Counters::get(&counters.in_flight);
-        let mut old = InFlight::new(&counters);
-        let mut new = InFlight::new(&counters);
-        old.set(3);
-        new.set(2);
-        old.set(1);
-        assert_eq!(gauge(), 3);
-        drop(old);
-        assert_eq!(gauge(), 2);
-        new.set(0);
-        assert_eq!(gauge(), 0);
     }
 }

@@ -191,6 +191,7 @@ impl<'a, B: Backend> Supervisor<'a, B> {
         let Next::Opening(info, _) = &self.next else {
             return;
         };
+        Counters::add(self.context.counters.failures(error.kind));
         let endpoint = info.endpoint.clone();
         let queue = &info.settings.queue.name;
         let error = self.undeliverable.ended(error, queue, false);
@@ -248,6 +249,9 @@ impl<'a, B: Backend> Supervisor<'a, B> {
     fn on_ended(&mut self, Ended { info, end, useful }: Ended) {
         let is_current = |current: &mut SessionInfo| current.began == info.began;
         let current = self.current.take_if(is_current);
+        if let End::Failed(failure) = &end {
+            Counters::add(self.context.counters.failures(failure.error.kind));
+        }
         match end {
             End::Stopped { abandoned } => self.abandoned += abandoned,
             End::Left => {}

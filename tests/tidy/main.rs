@@ -25,10 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["text"]),
     ("protocol", &["config", "text", "named"]),
     ("broker", &["protocol", "config", "text", "named"]),
-    (
-        "server",
-        &["broker", "protocol", "config", "text", "named"],
-    ),
+    ("server", &["broker", "protocol", "config", "text", "named"]),
     ("client", &["broker", "protocol", "config", "text"]),
     (
         "fibonacci",

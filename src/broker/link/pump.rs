@@ -146,6 +146,7 @@ impl Pump {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
             self.last_read = Instant::now();
+            self.link.0.last_read.set(self.last_read);
             self.link
                 .0
                 .bytes_in

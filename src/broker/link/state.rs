@@ -5,6 +5,7 @@ use crate::broker::codec::frame::{HEAD, Head};
 use crate::broker::codec::method::{self, Control, Reason};
 use crate::broker::ending::Ending;
 use crate::broker::error::Error;
+use crate::broker::last_read::LastRead;
 use crate::broker::mailbox::{Arrival, ConnectionEvent, Mailbox, MailboxSender};
 use crate::broker::progress::{Progress, Step};
 use crate::broker::reader::{Intake, MAX_CHANNEL};
@@ -30,6 +31,7 @@ pub(super) struct Shared {
     pub(super) failed: CancellationToken,
     pub(super) bytes_in: AtomicU64,
     pub(super) bytes_out: AtomicU64,
+    pub(super) last_read: Arc<LastRead>,
     /// Larger bodies are dropped.
     pub(super) max_body: AtomicU64,
     /// The number of the last completed round of reading, of those that [`Link::caught_up`] asks for.
@@ -84,6 +86,7 @@ impl Link {
             failed: CancellationToken::new(),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            last_read: Arc::new(LastRead::new()),
             max_body: AtomicU64::new(u64::MAX),
             rounds: watch::Sender::new(0),
             idle: watch::Sender::new(0),
@@ -149,6 +152,11 @@ impl Link {
             received.load(Ordering::Relaxed),
             sent.load(Ordering::Relaxed),
         )
+    }
+
+    /// When something was last read.
+    pub(in crate::broker) fn last_read(&self) -> Arc<LastRead> {
+        Arc::clone(&self.0.last_read)
     }
 
     /// The mailbox of a channel that was just opened.

@@ -6,7 +6,6 @@
 //! than `client.timeout`.
 
 mod answer;
-mod certificate;
 mod declared;
 mod finding;
 mod limits;

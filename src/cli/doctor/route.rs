@@ -1,9 +1,8 @@
 //! Judges the way to a broker: name, connection, TLS, login, virtual host. Reads only the password file.
 
-use super::certificate::Certificate;
 use super::finding::{Check, Finding, Verdict, skipped};
 use super::limits;
-use crate::broker::stages::Dial;
+use crate::broker::stages::{Certificate, Dial};
 use crate::broker::{Error, Kind};
 use crate::client::probe::ConnectReport;
 use crate::config::{BrokerUrl, Config, Login, Scheme, login};

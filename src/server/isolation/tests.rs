@@ -9,14 +9,18 @@ const POISON: Poison = Poison {
 
 #[test]
 fn a_request_is_rejected_after_three_deaths_in_isolation() {
-    let mut isolation = Isolation::default();
+    let counters = Arc::new(Counters::default());
+    let strikes = || Counters::get(&counters.strikes);
+    let mut isolation = Isolation::new(counters.clone());
     isolation.died(true, 1);
     assert!(isolation.active(), "the first death is not attributed");
+    assert_eq!((Counters::get(&counters.isolated), strikes()), (1, 0));
     for _ in 0..STRIKES {
         assert_eq!(isolation.begin(7), Decision::Proceed);
         isolation.died(true, 1);
     }
     assert_eq!(isolation.begin(7), Decision::Reject(POISON));
+    assert_eq!(strikes(), u64::from(STRIKES));
     isolation.rejected(7);
     assert_eq!(
         isolation.begin(7),
@@ -81,7 +85,7 @@ fn a_network_failure_is_not_attributed() {
 #[test]
 fn strikes_survive_the_death_of_the_process_but_not_a_clean_end() {
     let directory = tempfile::tempdir().unwrap();
-    let load = || Isolation::load(directory.path(), 1);
+    let load = || Isolation::load(directory.path(), 1, Arc::default());
     let mut first = load();
     assert!(!first.active(), "there was no process before");
     assert_eq!(first.begin(7), Decision::Proceed);
@@ -104,7 +108,7 @@ fn strikes_survive_the_death_of_the_process_but_not_a_clean_end() {
 #[test]
 fn a_request_whose_last_reply_is_fatal_is_rejected_without_one() {
     let directory = tempfile::tempdir().unwrap();
-    let load = || Isolation::load(directory.path(), 1);
+    let load = || Isolation::load(directory.path(), 1, Arc::default());
     let mut first = load();
     assert_eq!(first.begin(7), Decision::Proceed);
     for _ in 1..STRIKES {
@@ -120,7 +124,7 @@ fn a_request_whose_last_reply_is_fatal_is_rejected_without_one() {
 #[test]
 fn a_network_failure_does_not_cost_the_last_reply() {
     let directory = tempfile::tempdir().unwrap();
-    let load = || Isolation::load(directory.path(), 1);
+    let load = || Isolation::load(directory.path(), 1, Arc::default());
     for _ in 0..STRIKES {
         assert_eq!(load().begin(7), Decision::Proceed);
     }
@@ -135,7 +139,7 @@ fn a_network_failure_does_not_cost_the_last_reply() {
 #[test]
 fn each_session_has_its_own_current_request() {
     let directory = tempfile::tempdir().unwrap();
-    let load = || Isolation::load(directory.path(), 1);
+    let load = || Isolation::load(directory.path(), 1, Arc::default());
     load();
     let mut old = load();
     let mut new = old.clone();

@@ -128,3 +128,42 @@ async fn jobs_that_will_not_begin_in_time_are_removed() {
     assert_eq!(pool.withdraw(Duration::ZERO), [2, 3]);
     assert_eq!((pool.line(), pool.wait()), (Duration::ZERO, second));
 }
+
+/// `threads`, `running`, `waiting`, and the wait in milliseconds.
+fn gauges(counters: &Counters) -> [u64; 4] {
+    [
+        &counters.pool_threads,
+        &counters.pool_running,
+        &counters.pool_waiting,
+        &counters.pool_wait_ms,
+    ]
+    .map(Counters::get)
+}
+
+#[tokio::test]
+async fn the_gauges_are_the_sums_over_pools() {
+    let counters = Arc::new(Counters::default());
+    let (mut leaving, told) = hanging(&counters);
+    assert_eq!(gauges(&counters), [1, 0, 0, 0]);
+    for mut task in (1..=3).map(|tag| task_of(tag, 0)) {
+        task.cost.time = Duration::from_secs(1);
+        leaving.push(task);
+    }
+    assert_eq!(gauges(&counters), [1, 1, 2, 3000]);
+    let (mut next, _told) = hanging(&counters);
+    next.set_concurrency(4);
+    next.push(task());
+    assert_eq!(gauges(&counters), [5, 2, 2, 3000]);
+    leaving.withdraw(Duration::from_millis(1500));
+    assert_eq!(
+        gauges(&counters),
+        [5, 2, 1, 0],
+        "no job waits for a pool that takes none"
+    );
+    drop(told);
+    leaving.next().await;
+    leaving.next().await;
+    assert_eq!(gauges(&counters), [5, 1, 0, 0]);
+    drop((leaving, next));
+    assert_eq!(gauges(&counters), [0; 4]);
+}

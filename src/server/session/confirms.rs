@@ -6,7 +6,7 @@ use crate::broker::{Arrival, Error, Kind, Returned};
 use crate::protocol::reply_to::{Refusal, Refused};
 use crate::server::backend::Backend;
 use crate::server::log;
-use crate::server::state::Counters;
+use crate::server::state::{Counters, Settled};
 
 impl<B: Backend> Session<B> {
     /// Handles confirms, refusals and returned replies.
@@ -60,17 +60,18 @@ impl<B: Backend> Session<B> {
     }
 
     /// Allows a request to be acknowledged.
-    pub(super) fn settle(&mut self, tag: u64) {
-        self.requests.settle(tag);
+    pub(super) fn settle(&mut self, tag: u64, how: Settled) {
+        self.requests.settle(tag, how);
         if self.context.isolation.active() {
             self.context.isolation.settled();
         }
     }
 
     fn confirmed(&mut self, reply: &PendingReply) {
+        self.requests.tally.confirmed();
         match reply.poison {
             Some(poison) => self.reject_poison(reply.tag, poison),
-            None => self.settle(reply.tag),
+            None => self.settle(reply.tag, Settled::Replied),
         }
     }
 
@@ -86,7 +87,7 @@ impl<B: Backend> Session<B> {
         log::reply_refused(&Refused::new(reply.to.as_bytes(), Refusal::Full));
         match reply.poison {
             Some(poison) => self.reject_poison(reply.tag, poison),
-            None => self.requests.reject(reply.tag),
+            None => self.requests.reject(reply.tag, Settled::ReplyRefused),
         }
     }
 

@@ -51,7 +51,7 @@ impl<B: Backend> Session<B> {
             return Ok(());
         }
         let waiting = BrokerWait::for_operations(&self.context.counters, &self.settings.broker);
-        let stopped = waiting.during(self.prefetch.consumer.stop());
+        let stopped = waiting.during(self.prefetch.stop());
         if let Ok(stopped) = tokio::time::timeout(limit, stopped).await {
             stopped?;
         }

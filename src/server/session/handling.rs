@@ -19,7 +19,7 @@ use crate::server::isolation::{self, Decision, Poison};
 use crate::server::log;
 use crate::server::pool::Done;
 use crate::server::request::Request;
-use crate::server::state::Counters;
+use crate::server::state::{Counters, Settled};
 use futures_util::future::FutureExt as _;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -34,10 +34,9 @@ impl<B: Backend> Session<B> {
             Arrival::Confirmed { .. } | Arrival::Returned(_) => return Ok(()),
             Arrival::Cancelled(tag) => return self.on_cancelled(&tag),
         };
-        let counters = &self.context.counters;
-        Counters::add(&counters.received);
+        self.requests.tally.received(delivery.message.body_size());
         if delivery.redelivered {
-            Counters::add(&counters.redelivered);
+            Counters::add(&self.context.counters.redelivered);
         }
         let tag = delivery.tag;
         self.requests
@@ -55,11 +54,13 @@ impl<B: Backend> Session<B> {
                 }
             }
         }
-        let Some(accepted) = self.accept(tag, request) else {
-            self.settle(tag);
-            return Ok(());
-        };
-        self.on_request(accepted)
+        match self.accept(tag, request) {
+            Ok(accepted) => self.on_request(accepted),
+            Err(how) => {
+                self.settle(tag, how);
+                Ok(())
+            }
+        }
     }
 
     /// Handles all deliveries that have arrived.
@@ -92,7 +93,7 @@ impl<B: Backend> Session<B> {
         request: protocol::Request,
         poison: Poison,
     ) -> Result<(), Error> {
-        let Some(accepted) = self.accept(tag, request) else {
+        let Ok(accepted) = self.accept(tag, request) else {
             self.reject_poison(tag, poison);
             return Ok(());
         };
@@ -110,17 +111,18 @@ impl<B: Backend> Session<B> {
         Counters::add(&self.context.counters.poisoned);
         let reason = "each of its deliveries ended the session";
         log::poisoned(poison.fingerprint, poison.strikes, reason);
-        self.requests.reject(tag);
+        self.requests.reject(tag, Settled::Poisoned);
         self.context.isolation.rejected(poison.fingerprint);
     }
 
-    /// Checks the reply address; `None`: the request cannot be answered, which is counted.
-    fn accept(&self, tag: u64, request: protocol::Request) -> Option<Accepted> {
+    /// Checks the reply address. An error: the request cannot be answered, which is counted, and is settled like this.
+    fn accept(&self, tag: u64, request: protocol::Request) -> Result<Accepted, Settled> {
         let counters = &self.context.counters;
+        let mut how = Settled::Unanswerable;
         match admission::address(&request, &self.policy) {
             Ok(Some(address)) if !self.is_gone(address, &request) => {
                 let since = Instant::now();
-                return Some(Accepted {
+                return Ok(Accepted {
                     tag,
                     request: Request::of(request),
                     address,
@@ -132,10 +134,11 @@ impl<B: Backend> Session<B> {
             Err(refused) => {
                 Counters::add(&counters.refused);
                 log::reply_refused(&refused);
+                how = Settled::RefusedAddress;
             }
         }
         Counters::add(&counters.unanswerable);
-        None
+        Err(how)
     }
 
     /// Whether the caller was connected to a cluster node that is down.
@@ -208,6 +211,7 @@ impl<B: Backend> Session<B> {
         poison: Option<Poison>,
     ) -> Result<(), Error> {
         self.context.next_reply.fetch_add(1, Ordering::Relaxed);
+        self.requests.tally.replied(message.body_size());
         self.replies.publish(PendingReply {
             tag: accepted.tag,
             to: accepted.request.message.reply_to.unwrap_or_default(),
@@ -238,7 +242,7 @@ impl<B: Backend> Session<B> {
     }
 
     fn report(&mut self) -> Report {
-        self.requests.update_gauge();
+        self.requests.publish();
         let Context {
             reporter,
             counters,

@@ -13,7 +13,8 @@ use crate::server::context::Context;
 use crate::server::control::Control;
 use crate::server::pool::{self, Pool};
 use crate::server::reachability::{self, Reachability};
-use crate::server::state::{InFlight, State, Stop};
+use crate::server::state::{State, Stop};
+use crate::server::tally::{Part, Tally};
 use futures_util::future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -70,7 +71,8 @@ impl<B: Backend> Session<B> {
         let isolated = context.isolation.active();
         let at_once = pool::at_once(service.as_ref(), limits.concurrency);
         let prefetch = (limits.prefetch, at_once);
-        let starting = Prefetch::start(&incoming.0, &queue.name, prefetch, isolated);
+        let gauge = Part::new(&context.counters, |counters| &counters.prefetch);
+        let starting = Prefetch::start(&incoming.0, &queue.name, prefetch, isolated, gauge);
         let prefetch = match time_to_begin {
             Some(limit) => tokio::time::timeout(limit, starting)
                 .await
@@ -89,7 +91,7 @@ impl<B: Backend> Session<B> {
             phase: Phase::Serving,
             control: Control::start(&publishing, &settings),
             reachability: Reachability::new(&consuming, endpoint.clone(), &queue.name, urls),
-            requests: Requests::new(consuming, incoming, pool, InFlight::new(&context.counters)),
+            requests: Requests::new(consuming, incoming, pool, Tally::new(&context.counters)),
             prefetch,
             replies: Replies::new(publishing, outgoing),
             ticked: Instant::now(),

@@ -9,6 +9,7 @@
 use crate::broker::{Channel, Error, Subscription, random_id};
 use crate::server::acks::{AckWindow, CONSUMERS};
 use crate::server::credit::{Credit, Held};
+use crate::server::tally::Part;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -17,23 +18,36 @@ pub(super) struct Prefetch {
     credit: Credit,
     /// Whether deliveries are taken one at a time.
     isolated: bool,
+    /// The prefetch of the consumer.
+    gauge: Part,
 }
 
 impl Prefetch {
-    /// Starts to consume, with a prefetch of at most `limit`; `at_once` requests can be in progress together.
+    /// Starts to consume, with a prefetch of at most `limit`; `at_once` requests can be in progress together. `gauge` shows the
+    /// prefetch in force.
     pub(super) async fn start(
         channel: &Channel,
         queue: &str,
         (limit, at_once): (u16, usize),
         isolated: bool,
+        mut gauge: Part,
     ) -> Result<Self, Error> {
         let credit = Credit::new(limit, at_once);
         let prefetch = if isolated { 1 } else { credit.window() };
+        let consumer = Consumer::start(channel, queue, prefetch).await?;
+        gauge.set(prefetch.into());
         Ok(Self {
-            consumer: Consumer::start(channel, queue, prefetch).await?,
+            consumer,
             credit,
             isolated,
+            gauge,
         })
+    }
+
+    /// Stops consuming; see [`Consumer::stop`].
+    pub(super) async fn stop(&mut self) -> Result<(), Error> {
+        self.gauge.set(0);
+        self.consumer.stop().await
     }
 
     /// Whether deliveries are taken one at a time.
@@ -96,6 +110,7 @@ impl Prefetch {
     /// Another consumer has replaced the last one, with this prefetch.
     pub(super) fn on_replaced(&mut self, prefetch: usize) {
         self.credit.begin(prefetch);
+        self.gauge.set(prefetch as u64);
     }
 
     pub(super) fn limit(&mut self, limit: u16, at_once: usize) {
@@ -191,7 +206,7 @@ impl Consumer {
     }
 
     /// Stops it; deliveries that were on their way are in the mailbox when this completes.
-    pub(super) async fn stop(&mut self) -> Result<(), Error> {
+    async fn stop(&mut self) -> Result<(), Error> {
         if self.next.is_some() {
             self.replaced().await?;
         }

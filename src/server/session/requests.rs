@@ -8,7 +8,8 @@ use crate::server::acks::AckWindow;
 use crate::server::backend::Backend;
 use crate::server::futures::Futures;
 use crate::server::pool::Pool;
-use crate::server::state::InFlight;
+use crate::server::state::Settled;
+use crate::server::tally::Tally;
 use std::time::Duration;
 
 pub(super) struct Requests<B: Backend> {
@@ -22,7 +23,7 @@ pub(super) struct Requests<B: Backend> {
     unbegun: Vec<u64>,
     /// Settled and rejected since the session began.
     pub(super) settled: u64,
-    pub(super) gauge: InFlight,
+    pub(super) tally: Tally,
 }
 
 impl<B: Backend> Requests<B> {
@@ -30,7 +31,7 @@ impl<B: Backend> Requests<B> {
         connection: Connection,
         (channel, mailbox): (Channel, Mailbox),
         pool: Pool<B>,
-        gauge: InFlight,
+        tally: Tally,
     ) -> Self {
         Self {
             connection,
@@ -41,23 +42,25 @@ impl<B: Backend> Requests<B> {
             futures: Futures::default(),
             unbegun: Vec::new(),
             settled: 0,
-            gauge,
+            tally,
         }
     }
 
     /// Allows a request to be acknowledged: its reply is confirmed, or nobody expects one.
-    pub(super) fn settle(&mut self, tag: u64) {
+    pub(super) fn settle(&mut self, tag: u64, how: Settled) {
         self.window.settle(tag);
         self.pool.release(tag);
         self.settled += 1;
+        self.tally.settled(how);
     }
 
     /// Rejects a request without requeue.
-    pub(super) fn reject(&mut self, tag: u64) {
+    pub(super) fn reject(&mut self, tag: u64, how: Settled) {
         self.channel.reject(tag);
         self.window.done(tag);
         self.pool.release(tag);
         self.settled += 1;
+        self.tally.settled(how);
     }
 
     /// Acknowledges what is settled.
@@ -69,7 +72,10 @@ impl<B: Backend> Requests<B> {
 
     /// Gives up those that the pool will probably not begin within `limit`; they are handed back later.
     pub(super) fn give_up_unbegun(&mut self, limit: Duration) {
-        self.unbegun.extend(self.pool.withdraw(limit));
+        for tag in self.pool.withdraw(limit) {
+            self.unbegun.push(tag);
+            self.tally.settled(Settled::HandedBack);
+        }
     }
 
     /// Hands back those that were given up and those that were not looked at.
@@ -80,6 +86,8 @@ impl<B: Backend> Requests<B> {
                     let generation = generation_of(delivery.consumer);
                     self.window.open(delivery.tag, generation);
                     self.unbegun.push(delivery.tag);
+                    self.tally.received(delivery.message.body_size());
+                    self.tally.settled(Settled::HandedBack);
                 }
                 Arrival::Failed(error) => return Err(error),
                 _ => {}
@@ -103,7 +111,8 @@ impl<B: Backend> Requests<B> {
         (self.in_flight() + self.settled).min(prefetch.into())
     }
 
-    pub(super) fn update_gauge(&mut self) {
-        self.gauge.set(self.in_flight());
+    /// Publishes what was counted.
+    pub(super) fn publish(&mut self) {
+        self.tally.publish(self.in_flight());
     }
 }

@@ -14,7 +14,8 @@ use crate::server::futures::Futures;
 use crate::server::methods::Methods;
 use crate::server::pool::{Done, Pool};
 use crate::server::request::Request;
-use crate::server::state::{Counters, InFlight, Stop};
+use crate::server::state::{Settled, Stop};
+use crate::server::tally::Tally;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,7 +32,7 @@ pub(super) struct Session {
     pool: Pool<Methods>,
     futures: Futures,
     window: AckWindow,
-    gauge: InFlight,
+    tally: Tally,
     policy: Policy,
     /// The last delivery tag.
     tag: u64,
@@ -53,7 +54,7 @@ impl Session {
             pool: Pool::new(service, counters, &context.memory, threads),
             futures: Futures::default(),
             window: AckWindow::default(),
-            gauge: InFlight::new(&context.counters),
+            tally: Tally::new(&context.counters),
             policy: Policy::new(&config.queue.name, &config.server.reply_to_allow),
             tag: 0,
             callers: BTreeMap::new(),
@@ -86,6 +87,7 @@ impl Session {
         self.deliveries.close();
         for tag in self.pool.withdraw(MAX_LINE) {
             self.window.done(tag);
+            self.tally.settled(Settled::HandedBack);
             self.callers.remove(&tag);
         }
         let limit = self.context.config.borrow().server.drain_timeout;
@@ -109,7 +111,7 @@ impl Session {
         let tag = self.tag;
         self.window.open(tag, 0);
         self.callers.insert(tag, (delivery.settled, None));
-        Counters::add(&self.context.counters.received);
+        self.tally.received(delivery.request.body().len() as u64);
         let limits = self.context.config.borrow().server.clone();
         let deadline = delivery.request.deadline();
         let mut request = delivery.request.message;
@@ -148,9 +150,12 @@ impl Session {
         let (request, outcome) = (&done.accepted.request.message, done.outcome);
         let message = answering::message(&self.context, limits, request, outcome, done.compute);
         self.context.next_reply.fetch_add(1, Ordering::Relaxed);
+        self.tally.replied(message.body_size());
+        self.tally.confirmed();
         if let Some((_, reply)) = self.callers.get_mut(&tag) {
             *reply = Some(message);
         }
+        self.tally.settled(Settled::Replied);
         self.window.settle(tag);
         self.pool.release(tag);
     }
@@ -168,7 +173,7 @@ impl Session {
                 }
             }
         }
-        self.gauge.set(self.window.outstanding() as u64);
+        self.tally.publish(self.window.outstanding() as u64);
     }
 
     /// An instant as Unix time in milliseconds.

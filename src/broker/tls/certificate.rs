@@ -8,16 +8,18 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 /// What is of interest in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Certificate {
+pub struct Certificate {
     /// Host names and addresses that it is for, as written in it.
-    pub(super) names: Vec<String>,
-    pub(super) not_before: SystemTime,
-    pub(super) not_after: SystemTime,
+    pub names: Vec<String>,
+    /// When it begins to be valid.
+    pub not_before: SystemTime,
+    /// When it expires.
+    pub not_after: SystemTime,
 }
 
 impl Certificate {
     /// Reads a certificate in DER; `None` if it cannot be decoded.
-    pub(super) fn read(der: &[u8]) -> Option<Self> {
+    pub fn read(der: &[u8]) -> Option<Self> {
         let certificate = x509_cert::Certificate::from_der(der).ok()?;
         let inner = certificate.tbs_certificate();
         let names = inner.get_extension::<SubjectAltName>().ok().flatten();
