@@ -7,6 +7,7 @@
 use super::fault::Fault;
 use super::kinds::{Kind, Names, Number, OneOf, Period, Size, Switch, Text, Urls};
 use super::kinds::{file, host, ms, name, queue_name, s};
+use super::listen::{Listen, listen};
 use super::url::BrokerUrl;
 use super::words::{Level, LogTarget, QueueKind};
 use std::collections::BTreeMap;
@@ -117,7 +118,9 @@ impl Keys {
     }
     /// All keys, section by section.
     pub fn iter(self) -> impl Iterator<Item = &'static Key> + Clone {
-        let sections = [BROKER, TLS, RECONNECT, QUEUE, SERVER, CLIENT, LOG];
+        let sections = [
+            BROKER, TLS, RECONNECT, QUEUE, SERVER, CLIENT, LOG, TELEMETRY,
+        ];
         sections.into_iter().flat_map(move |section| {
             let name = section.first().map(|key| key.parts().0);
             let service = self.service.iter();
@@ -152,6 +155,8 @@ pub struct Config {
     pub client: Client,
     /// Logs.
     pub log: Log,
+    /// Metrics and health for others.
+    pub telemetry: Telemetry,
     /// What the service of a program adds.
     pub service: Service,
 }
@@ -354,4 +359,11 @@ section! {
     level: Level = Level::Info, "log.level" Hot OneOf(Level::ALL);
     /// Where to.
     target: LogTarget = LogTarget::Auto, "log.target" Restart OneOf(LogTarget::ALL);
+}
+
+section! {
+    /// Metrics and health for others.
+    Telemetry TELEMETRY (telemetry)
+    /// Where the endpoint listens.
+    listen: Listen = Listen::Off, "telemetry.listen" Restart Text(listen);
 }

@@ -11,6 +11,7 @@ mod file;
 pub mod keys;
 mod kinds;
 mod limits;
+mod listen;
 #[cfg(feature = "process")]
 pub mod load;
 mod login;
@@ -25,9 +26,10 @@ mod words;
 pub use exposure::exposed_key;
 pub use fault::{Fault, Problem};
 pub use file::{BYTE_ORDER_MARK, FileFault, ReadError, is_utf16, read_file};
-pub use keys::{Broker, Client, Config, Log, Queue, Reconnect, Server, Service, Tls};
+pub use keys::{Broker, Client, Config, Log, Queue, Reconnect, Server, Service, Telemetry, Tls};
 pub use keys::{Key, Keys, Reload, ServiceNumber};
 pub use limits::{absolute, outside_limits};
+pub use listen::Listen;
 #[cfg(feature = "process")]
 pub use load::{Changes, Entry, Environment, Loaded, Overrides, Program};
 #[cfg(feature = "process")]

@@ -17,6 +17,8 @@ use crate::broker::config_check::{Denied, check};
 use crate::config::{self, Loaded, Overrides, Problem, Program};
 use crate::server::log;
 use crate::stdio;
+use crate::telemetry::endpoint::Passed;
+use crate::telemetry::source::ProcessCounters;
 use crate::text::{MAX_LINE, excerpt};
 use args::Args;
 use clap::Parser as _;
@@ -25,6 +27,7 @@ use logging::Logging;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// The whole of `fibrpcd`.
 pub fn main() -> ExitCode {
@@ -101,7 +104,10 @@ fn print_error(text: &str) {
 
 /// Starts log and runtime, and serves until stopped.
 fn start(loaded: Loaded, overrides: Overrides) -> Exit {
-    let logging = match Logging::start(&loaded.config.log) {
+    // Before the first thread.
+    let passed = Passed::take();
+    let counters = Arc::new(ProcessCounters::default());
+    let logging = match Logging::start(&loaded.config.log, counters.clone()) {
         Ok(logging) => logging,
         Err(error) => {
             complain(&format!("cannot start the log: {error}"));
@@ -121,7 +127,9 @@ fn start(loaded: Loaded, overrides: Overrides) -> Exit {
     log::started("fibrpcd", env!("CARGO_PKG_VERSION"), &loaded.sources());
     // A panic that gets here was logged by the hook. What it left half done ends with the process.
     let exit = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(process::serve(loaded, overrides, &logging))
+        runtime.block_on(process::serve(
+            loaded, overrides, &logging, counters, passed,
+        ))
     }))
     .unwrap_or(Exit::Internal);
     // Name lookups and computations that are still running are not waited for.

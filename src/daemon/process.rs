@@ -8,18 +8,27 @@ use super::logging::Logging;
 use super::notify::Notify;
 use super::reload;
 use super::signals::{Signal, Signals};
-use crate::config::{Config, Loaded, Overrides};
+use crate::config::{Config, Listen, Loaded, Overrides};
 use crate::fibonacci::service::Fibonacci;
 use crate::fibonacci::settings::max_n;
 use crate::server::configured::Configured;
+use crate::server::metrics::Metrics;
 use crate::server::{Handle, Stop, log};
+use crate::telemetry::endpoint::{Endpoint, Passed};
+use crate::telemetry::source::{ProcessCounters, Source};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::time::MissedTickBehavior;
 
-pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Logging) -> Exit {
+pub(super) async fn serve(
+    loaded: Loaded,
+    overrides: Overrides,
+    logging: &Logging,
+    counters: Arc<ProcessCounters>,
+    passed: Passed,
+) -> Exit {
     // Before READY: systemd may send signals from then on.
     let mut signals = match Signals::register() {
         Ok(signals) => signals,
@@ -33,6 +42,17 @@ pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Loggin
     let limit = Arc::new(AtomicU64::new(max_n(&config)));
     let (server, handle) = Configured::new(Fibonacci::new(limit.clone()), config.clone());
     let mut server = server.with_program("fibrpcd");
+    // Lives until the server has stopped.
+    let mut _endpoint = None;
+    if config.telemetry.listen != Listen::Off {
+        let metrics;
+        (server, metrics) = server.with_metrics();
+        _endpoint = endpoint(&config, passed, &handle, metrics, &counters);
+    } else if !passed.is_empty() {
+        tracing::warn!(
+            "systemd passed a socket, and telemetry.listen is not set: nothing is answered there"
+        );
+    }
     if let Some(directory) = state_directory() {
         server = server.with_state_directory(directory);
     }
@@ -44,6 +64,7 @@ pub(super) async fn serve(loaded: Loaded, overrides: Overrides, logging: &Loggin
         handle,
         max_n: limit,
         logging,
+        counters,
     };
     let mut tick = tokio::time::interval(process.notify.interval());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -78,6 +99,26 @@ fn state_directory() -> Option<PathBuf> {
     (!first.is_empty()).then(|| first.into())
 }
 
+/// Starts the telemetry endpoint. Without the threads or descriptors that it takes, requests are served nevertheless.
+fn endpoint(
+    config: &Config,
+    passed: Passed,
+    handle: &Handle,
+    metrics: Arc<Metrics>,
+    counters: &Arc<ProcessCounters>,
+) -> Option<Endpoint> {
+    let source = Source {
+        handle: handle.clone(),
+        metrics,
+        process: counters.clone(),
+    };
+    let at = config.telemetry.listen.clone();
+    let shown = at.to_string();
+    Endpoint::start(at, passed, source)
+        .map_err(|error| log::telemetry_unavailable(&shown, &error.to_string()))
+        .ok()
+}
+
 fn warn(warnings: &[String]) {
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -93,6 +134,7 @@ struct Process<'a> {
     max_n: Arc<AtomicU64>,
     notify: Notify,
     logging: &'a Logging,
+    counters: Arc<ProcessCounters>,
 }
 
 impl Process<'_> {
@@ -129,6 +171,7 @@ impl Process<'_> {
                 Some(reload::summary(&problems))
             }
         };
+        self.counters.reloaded(refused.is_none());
         self.notify.reloaded(refused.as_deref());
     }
 

@@ -37,7 +37,6 @@ impl<S: Service> Configured<S> {
         self
     }
 
-    #[allow(dead_code, reason = "called by telemetry")]
     /// Measures times, for whoever exports them.
     pub(crate) fn with_metrics(mut self) -> (Self, Arc<Metrics>) {
         let metrics = Arc::new(Metrics::new());

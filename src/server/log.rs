@@ -27,6 +27,16 @@ pub fn started(program: &str, version: &str, files: &str) {
     );
 }
 
+/// The telemetry endpoint cannot listen at this address; the daemon serves without it, and tries again.
+pub fn telemetry_unavailable(address: &str, error: &str) {
+    error!(
+        message_id = "412a71713cb64924abc5d4f00645143d",
+        fibrpc_address = address,
+        fibrpc_error = error,
+        "telemetry: cannot listen at {address}: {error}; requests are served nevertheless"
+    );
+}
+
 /// A session consumes. `broker` is the broker's product and version.
 pub fn connected(endpoint: &str, queue: &str, broker: &str) {
     info!(

@@ -56,6 +56,7 @@ pub use cancel::Cancel;
 pub use handler::{Function, Handler, handler};
 pub use launch::Handle;
 pub use methods::{IntoMethod, IntoMethods};
+pub(crate) use pool::lower_priority;
 pub use request::Request;
 pub use router::Router;
 pub use service::{Cost, Service};

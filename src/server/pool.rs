@@ -297,7 +297,7 @@ pub(super) fn compute<B: Backend>(
 }
 
 /// Lowers the thread's priority, unless a sandbox forbids it.
-fn lower_priority() {
+pub(crate) fn lower_priority() {
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
 }
 

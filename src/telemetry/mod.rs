@@ -1,3 +1,10 @@
 //! What others see of a running program: metrics, health and traces.
 //!
 //! Reads what the layers below count and publish; none of them knows it. Off unless it is configured.
+
+#[cfg(feature = "daemon")]
+pub(crate) mod endpoint;
+#[cfg(feature = "daemon")]
+mod metrics;
+#[cfg(feature = "daemon")]
+pub(crate) mod source;

@@ -2,6 +2,7 @@
 
 use super::limits::Limits;
 use super::record::Record;
+use crate::telemetry::source::ProcessCounters;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -15,6 +16,7 @@ pub(super) struct Capture {
     queue: SyncSender<Option<Record>>,
     pub(super) lost: Arc<AtomicU64>,
     pub(super) limits: Arc<Limits>,
+    pub(super) counters: Arc<ProcessCounters>,
 }
 
 impl Capture {
@@ -24,20 +26,26 @@ impl Capture {
             queue,
             lost,
             limits: Arc::default(),
+            counters: Arc::default(),
         }
     }
 
     pub(super) fn write(&self, record: Record) {
-        if self.queue.try_send(Some(record)).is_err() {
+        let level = *record.metadata.level();
+        if self.queue.try_send(Some(record)).is_ok() {
+            self.counters.logged(level);
+        } else {
             self.lost.fetch_add(1, Ordering::Relaxed);
+            self.counters.left_out();
         }
     }
 }
 
 impl<S: Subscriber> Layer<S> for Capture {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if let Some(record) = self.limits.admit(event, Instant::now()) {
-            self.write(record);
+        match self.limits.admit(event, Instant::now()) {
+            Some(record) => self.write(record),
+            None => self.counters.left_out(),
         }
     }
 }

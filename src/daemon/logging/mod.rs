@@ -12,8 +12,10 @@ mod target;
 mod writer;
 
 use crate::config::{Level, Log, LogTarget};
+use crate::telemetry::source::ProcessCounters;
 use capture::Capture;
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 use tracing::field::Empty;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -34,7 +36,7 @@ impl Logging {
     /// Starts logging for the whole process. May be called once.
     ///
     /// If the journal is wanted and not available, stderr takes its place.
-    pub(super) fn start(log: &Log) -> io::Result<Self> {
+    pub(super) fn start(log: &Log, counters: Arc<ProcessCounters>) -> io::Result<Self> {
         let journal = match log.target {
             LogTarget::Auto => stderr_is_journal(),
             LogTarget::Journald => true,
@@ -46,7 +48,8 @@ impl Logging {
             None => (target::stderr(), None),
         };
         let (filter, handle) = reload::Layer::new(targets(log.level));
-        let (writer, capture) = Writer::start(sink)?;
+        let (writer, mut capture) = Writer::start(sink)?;
+        capture.counters = counters;
         let subscriber = Registry::default().with(filter).with(capture.clone());
         tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
         log_panics();

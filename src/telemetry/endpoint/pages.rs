@@ -1,0 +1,67 @@
+//! The pages of the endpoint: which path shows what.
+
+use super::negotiation;
+use crate::telemetry::metrics::{Format, encode};
+use crate::telemetry::source::Source;
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+
+/// The only methods.
+const METHODS: &str = "GET, HEAD";
+
+/// The paths, as the answer to others names them.
+const PATHS: &str = "/metrics";
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// A response, whole.
+pub(super) type Page = Response<Full<Bytes>>;
+
+/// Everything that is shown.
+#[derive(Debug)]
+pub(super) struct Pages {
+    source: Source,
+}
+
+impl Pages {
+    pub(super) fn new(source: Source) -> Self {
+        Self { source }
+    }
+
+    /// The response to a request. Nothing of the request appears in it.
+    pub(super) fn respond<B>(&self, request: &Request<B>) -> Page {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            let text = format!("method not allowed: use {METHODS}\n");
+            let mut page = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, text);
+            let allowed = HeaderValue::from_static(METHODS);
+            page.headers_mut().insert(ALLOW, allowed);
+            return page;
+        }
+        if request.uri().path() == "/metrics" {
+            return self.metrics(request.headers());
+        }
+        let text = format!("not found: the paths are {PATHS}\n");
+        page(StatusCode::NOT_FOUND, TEXT, text)
+    }
+
+    fn metrics(&self, headers: &HeaderMap) -> Page {
+        let accept = headers.get_all(ACCEPT).into_iter();
+        let format = negotiation::format(accept.filter_map(|value| value.to_str().ok()));
+        let kind = match format {
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Format::Text => "text/plain; version=0.0.4; charset=utf-8",
+        };
+        page(StatusCode::OK, kind, encode(&self.source, format))
+    }
+}
+
+fn page(status: StatusCode, kind: &'static str, text: String) -> Page {
+    let mut page = Response::new(Full::new(text.into()));
+    *page.status_mut() = status;
+    let headers = page.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    page
+}
