@@ -186,7 +186,7 @@
     ),
     panel(
       'Isolation and poison',
-      'Isolation: 1 while requests are taken one at a time, to find one that ends sessions. Strikes: sessions that ended with a suspect. Rejected: requests that ended too many.',
+      'Isolation: how many requests are still taken one at a time, to find one that ends sessions. Strikes: sessions that ended with a suspect. Rejected: requests that ended too many.',
       'short',
       [
         query('max by (instance) (fibrpc_isolation{%s})', 'isolation {{instance}}'),

@@ -2,6 +2,7 @@
 //!
 //! Holds no state of its own; [`Server`](super::Server) is made of these parts.
 
+use super::abandoned;
 use super::backend::Backend;
 use super::broker_info::BrokerInfo;
 use super::context::Context;
@@ -14,7 +15,7 @@ use super::supervisor::Supervisor;
 use crate::config::Config;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 
 /// Controls and observes a [`Server`](super::Server), from any task.
@@ -107,9 +108,16 @@ pub(super) async fn run<B: Backend>(
     if let Some(directory) = &state_directory {
         let prefetch = context.config.borrow().server.prefetch.into();
         context.isolation = Isolation::load(directory, prefetch, context.counters.clone());
+        let sum = abandoned::load(directory);
+        context.counters.abandoned.store(sum, Ordering::Relaxed);
     }
+    let before = Counters::get(&context.counters.abandoned);
     let supervisor = Supervisor::new(service, &context);
     let outcome = Box::pin(supervisor.run()).await;
+    let after = Counters::get(&context.counters.abandoned);
+    if let Some(directory) = state_directory.filter(|_| after > before) {
+        abandoned::save(&directory, after);
+    }
     context.isolation.ended();
     context.state.send_replace(State::Stopped);
     outcome

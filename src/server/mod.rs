@@ -5,6 +5,7 @@
 //! The supervisor (`supervisor.rs`) opens one session after another. A session (`session.rs`) is never repaired: on any
 //! fault it is dropped as a whole, and a new one is opened.
 
+mod abandoned;
 mod acks;
 mod admission;
 mod adoption;

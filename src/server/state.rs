@@ -158,7 +158,8 @@ pub struct Counters {
     pub resent: AtomicU64,
     /// Times that a session ended with a request that may have been the cause.
     pub strikes: AtomicU64,
-    /// Requests that were begun and handed back because the drain time was over.
+    /// Requests that were begun and handed back because the drain time was over; with a state directory, by previous
+    /// processes as well.
     pub abandoned: AtomicU64,
     /// Bytes of request bodies.
     pub request_bytes: AtomicU64,

@@ -65,7 +65,14 @@ fn a_second_signal_stops_at_once_and_says_what_was_abandoned() {
         .set("server.max_n", 1_000_000_000)
         .set("server.max_reply_bytes", "500MiB")
         .set("server.drain_timeout", "10m");
-    let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    // What the process before has counted.
+    let state = tempfile::tempdir().unwrap();
+    let file = state.path().join("+abandoned");
+    std::fs::write(&file, "41").unwrap();
+    let mut daemon = Daemon::start_with(&settings, |command| {
+        command.env("STATE_DIRECTORY", state.path());
+    });
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.consumers > 0);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     client
         .request(
@@ -84,6 +91,8 @@ fn a_second_signal_stops_at_once_and_says_what_was_abandoned() {
     let said = "abandoned 1 request, the broker delivers it again";
     daemon.wait_for_line(said, SOON);
     broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.ready == 1);
+    // The process ends before anybody can read its counter; the next one continues to count.
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "42\n");
 }
 
 #[test]
