@@ -13,7 +13,7 @@ pub struct LastRead {
 
 impl LastRead {
     /// Of a connection that begins now.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             begin: Instant::now(),
             at: AtomicU64::new(0),
@@ -21,7 +21,7 @@ impl LastRead {
     }
 
     /// Something was read at `now`.
-    pub(super) fn set(&self, now: Instant) {
+    pub(crate) fn set(&self, now: Instant) {
         self.at.store(self.since_begin(now), Ordering::Relaxed);
     }
 

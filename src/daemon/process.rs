@@ -9,7 +9,7 @@ use super::notify::Notify;
 use super::reload;
 use super::signals::{Signal, Signals};
 use crate::config::{Config, Listen, Loaded, Overrides};
-use crate::fibonacci::service::Fibonacci;
+use crate::fibonacci::service::{Fibonacci, METHOD};
 use crate::fibonacci::settings::max_n;
 use crate::server::configured::Configured;
 use crate::server::metrics::Metrics;
@@ -108,6 +108,7 @@ fn endpoint(
     counters: &Arc<ProcessCounters>,
 ) -> Option<Endpoint> {
     let source = Source {
+        method: METHOD,
         handle: handle.clone(),
         metrics,
         process: counters.clone(),

@@ -10,6 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Maximum size of a JSON answer besides its digits: names, quotes and a 20-digit n.
 const JSON_OVERHEAD: u64 = 40;
 
+/// The name of the method in metrics. Requests need not name it.
+#[cfg(feature = "daemon")]
+pub(crate) const METHOD: &str = "fibonacci";
+
 /// Answers with the n-th Fibonacci number.
 #[derive(Debug, Clone)]
 pub struct Fibonacci {

@@ -52,6 +52,8 @@ mod undeliverable;
 
 pub use asynchronous::{AnyService, AsyncService};
 pub use blocking::{Blocking, blocking};
+#[cfg(feature = "daemon")]
+pub(crate) use broker_info::BrokerInfo;
 pub use builder::{BuildError, Builder, Serve};
 pub use cancel::Cancel;
 pub use handler::{Function, Handler, handler};
@@ -61,6 +63,8 @@ pub(crate) use pool::lower_priority;
 pub use request::Request;
 pub use router::Router;
 pub use service::{Cost, Service};
+#[cfg(feature = "daemon")]
+pub(crate) use state::Settled;
 pub use state::{Counters, Outcome, State, Stop};
 
 /// A server: [`Server::builder`] makes one.

@@ -10,6 +10,8 @@ use tracing::Level;
 /// Everything that is shown to others. Reading it takes no lock that the message path holds.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
+    /// The name of the service's only method.
+    pub(crate) method: &'static str,
     /// State and counters of the server.
     pub(crate) handle: Handle,
     /// Its histograms.
