@@ -39,6 +39,7 @@ mod hostile;
 mod ignored;
 mod load;
 mod manners;
+mod metrics;
 mod nonblocking;
 mod notify;
 mod places;
