@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::Level;
 
-#[allow(dead_code, reason = "read by the encoder")]
 /// Everything that is shown to others. Reading it takes no lock that the message path holds.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
@@ -34,7 +33,6 @@ pub(crate) const RELOADS: [&str; 2] = ["applied", "refused"];
 /// The levels of log records, in the order of [`ProcessCounters::log_records`].
 pub(crate) const LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
 
-#[allow(dead_code, reason = "read by the encoder")]
 impl ProcessCounters {
     /// Counts a reload of the configuration.
     pub(crate) fn reloaded(&self, is_applied: bool) {
