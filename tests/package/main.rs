@@ -50,7 +50,13 @@ mod units {
 
     const UNIT: &str = "packaging/systemd/fibrpcd.service";
     const INSTANCE: &str = "packaging/systemd/fibrpcd@.service";
-    const EXAMPLES: [&str; 4] = ["container", "credentials", "ip-address-allow", "memory"];
+    const EXAMPLES: [&str; 5] = [
+        "container",
+        "credentials",
+        "ip-address-allow",
+        "memory",
+        "telemetry",
+    ];
 
     /// All values of a directive.
     fn values<'a>(unit: &'a str, directive: &str) -> Vec<&'a str> {
@@ -202,9 +208,13 @@ mod units {
             let from = root().join(format!("packaging/systemd/examples/{example}.conf"));
             fs::copy(from, drop_ins.join(format!("{example}.conf"))).unwrap();
         }
+        let socket = folder.path().join("fibrpcd-telemetry.socket");
+        let from = "packaging/systemd/examples/fibrpcd-telemetry.socket";
+        fs::copy(root().join(from), &socket).unwrap();
+        let socket = socket.to_str().unwrap();
         let [unit, instance] = units.map(|path| path.to_str().unwrap().to_owned());
         // Without --man: the pages are not installed here. The package test does it with them.
-        let args = ["verify", "--man=no", &unit, &instance];
+        let args = ["verify", "--man=no", &unit, &instance, socket];
         if let Some(output) = tool("systemd-analyze", &args) {
             assert!(output.status.success(), "{}", text(&output));
             let ours = |line: &&str| line.contains("fibrpcd");
