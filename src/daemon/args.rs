@@ -24,6 +24,12 @@ pub struct Args {
     #[arg(short = 't', long)]
     pub check: bool,
 
+    /// Ask the running daemon and exit: 0 if it is live or ready, 1 if not
+    ///
+    /// The daemon has to have an endpoint, see telemetry.listen in fibrpc.toml(5).
+    #[arg(long, value_name = "WHAT", value_enum, conflicts_with = "check")]
+    pub probe: Option<Probe>,
+
     /// Log level
     #[arg(long, value_name = "LEVEL", value_parser = ["error", "warn", "info", "debug"])]
     pub log_level: Option<String>,
@@ -31,6 +37,15 @@ pub struct Args {
     /// Log destination; auto: the journal if stderr is connected to it, else stderr
     #[arg(long, value_name = "TARGET", value_parser = ["auto", "journald", "stderr"])]
     pub log_target: Option<String>,
+}
+
+/// What a probe asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Probe {
+    /// Whether the daemon makes progress
+    Live,
+    /// Whether it answers requests
+    Ready,
 }
 
 impl Args {
@@ -79,6 +94,7 @@ mod tests {
                 ("log.target", "stderr".into())
             ]
         );
+        assert_eq!(parse("--probe ready").unwrap().probe, Some(Probe::Ready));
         assert!(parse("--check").unwrap().overrides().values.is_empty());
     }
 
@@ -91,6 +107,9 @@ mod tests {
             ("--chek", ErrorKind::UnknownArgument),
             ("--config", ErrorKind::InvalidValue),
             ("--log-level loud", ErrorKind::InvalidValue),
+            ("--probe", ErrorKind::InvalidValue),
+            ("--probe alive", ErrorKind::InvalidValue),
+            ("--probe live --check", ErrorKind::ArgumentConflict),
             ("--log-target syslog", ErrorKind::InvalidValue),
             ("-h", ErrorKind::DisplayHelp),
             ("-V", ErrorKind::DisplayVersion),

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 pub(super) enum Exit {
     /// All work is finished.
     Done = 0,
+    /// The running daemon is not live, or not ready.
+    Unhealthy = 1,
     Usage = 64,
     /// An internal error, or one of the system.
     Internal = 70,

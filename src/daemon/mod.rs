@@ -10,17 +10,17 @@ mod notify;
 mod process;
 mod reload;
 mod signals;
-mod status;
 mod watchdog;
 
 use crate::broker::config_check::{Denied, check};
-use crate::config::{self, Loaded, Overrides, Problem, Program};
+use crate::config::{self, Listen, Loaded, Overrides, Problem, Program};
 use crate::server::log;
 use crate::stdio;
 use crate::telemetry::endpoint::Passed;
+use crate::telemetry::endpoint::probe::{Question, probe};
 use crate::telemetry::source::ProcessCounters;
 use crate::text::{MAX_LINE, excerpt};
-use args::Args;
+use args::{Args, Probe};
 use clap::Parser as _;
 use exit::Exit;
 use logging::Logging;
@@ -47,7 +47,10 @@ pub fn main() -> ExitCode {
             Ok(warnings) => approve(&loaded, &warnings),
             Err(problems) => refuse(&problems),
         },
-        Ok(loaded) => start(loaded, overrides),
+        Ok(loaded) => match args.probe {
+            Some(what) => ask(&loaded.config.telemetry.listen, what),
+            None => start(loaded, overrides),
+        },
     };
     exit.into()
 }
@@ -78,6 +81,30 @@ fn approve(loaded: &Loaded, warnings: &[String]) -> Exit {
     }
     say(&loaded.verdict());
     Exit::Done
+}
+
+/// Asks the running daemon.
+fn ask(at: &Listen, what: Probe) -> Exit {
+    if *at == Listen::Off {
+        complain(
+            "telemetry.listen: is not set, so the daemon cannot be asked; set it to an address",
+        );
+        return Exit::Config;
+    }
+    let question = match what {
+        Probe::Live => Question::Live,
+        Probe::Ready => Question::Ready,
+    };
+    match probe(at, question) {
+        Ok(verdict) => {
+            say(&verdict);
+            Exit::Done
+        }
+        Err(verdict) => {
+            say(&verdict);
+            Exit::Unhealthy
+        }
+    }
 }
 
 /// One line on stderr, for output without a log.

@@ -3,9 +3,10 @@
 //! [`Notify::update`] is called at each event and at least once per second, and sends what has changed, so that STATUS is
 //! never older than that. Without `NOTIFY_SOCKET` nothing is sent.
 
-use super::status::status_line;
-use super::watchdog::{BeatCounts, Watchdog};
+use super::watchdog::Watchdog;
 use crate::server::{Counters, State};
+use crate::telemetry::progress::Beats;
+use crate::telemetry::status::status_line;
 use crate::text::{MAX_LINE, excerpt, safe};
 use sd_notify::NotifyState;
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ pub(super) struct Notify {
     status: String,
     /// Why the last reload was refused; stays in STATUS until one succeeds.
     refused: Option<String>,
+    /// Why there is no telemetry, although it is configured; in STATUS as well.
+    unavailable: Option<String>,
     watchdog: Option<Watchdog>,
     broken: bool,
 }
@@ -40,6 +43,7 @@ impl Notify {
             stopping: false,
             status: String::new(),
             refused: None,
+            unavailable: None,
             watchdog: sd_notify::watchdog_enabled().map(|limit| Watchdog::new(limit, now)),
             broken: false,
         }
@@ -86,6 +90,11 @@ impl Notify {
         }
     }
 
+    /// Why there is no telemetry, although it is configured.
+    pub(super) fn telemetry(&mut self, unavailable: Option<String>) {
+        self.unavailable = unavailable;
+    }
+
     /// The daemon stops, within `drain_timeout` and a little more.
     pub(super) fn stopping(&mut self, drain_timeout: Duration) {
         self.stopping = true;
@@ -105,18 +114,17 @@ impl Notify {
         if let Some(problem) = &self.refused {
             status = format!("{status}; reload refused: {problem}");
         }
+        if let Some(problem) = &self.unavailable {
+            status = format!("{status}; no telemetry: {problem}");
+        }
         // systemd ignores more than 4096 bytes.
         let status = excerpt(&status, MAX_LINE).into_owned();
         if status != self.status {
             due.push(NotifyState::Status(&status).to_string());
             self.status = status;
         }
-        let beats = BeatCounts {
-            of_loop: Counters::get(&counters.loop_beats),
-            of_pool: Counters::get(&counters.pool_beats),
-        };
         if let Some(watchdog) = &mut self.watchdog
-            && watchdog.is_due(beats, now)
+            && watchdog.is_due(Beats::of(counters), now)
         {
             due.push(NotifyState::Watchdog.to_string());
         }
@@ -235,16 +243,21 @@ mod tests {
     fn the_watchdog_is_fed_only_while_there_are_beats() {
         let start = Instant::now();
         let counters = Counters::default();
-        let mut notify = notify(Some(Duration::from_secs(3)), start);
+        let mut notify = notify(Some(Duration::from_secs(6)), start);
         assert_eq!(notify.interval(), Duration::from_secs(1));
         notify.due(&consuming(), &counters, start);
-        let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(notify.due(&consuming(), &counters, at(1)).is_empty());
-        Counters::add(&counters.loop_beats);
-        assert!(notify.due(&consuming(), &counters, at(2)).is_empty());
-        Counters::add(&counters.pool_beats);
-        assert_eq!(notify.due(&consuming(), &counters, at(3)), ["WATCHDOG=1"]);
-        assert!(notify.due(&consuming(), &counters, at(9)).is_empty());
+        let mut fed = Vec::new();
+        for second in 1..12 {
+            match second {
+                4 => Counters::add(&counters.loop_beats),
+                5 => Counters::add(&counters.pool_beats),
+                _ => {}
+            }
+            let now = start + Duration::from_secs(second);
+            let due = notify.due(&consuming(), &counters, now);
+            fed.extend(due.into_iter().map(|line| (second, line)));
+        }
+        assert_eq!(fed, [(5, "WATCHDOG=1".to_owned())]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::logging::Logging;
 use super::notify::Notify;
 use super::reload;
 use super::signals::{Signal, Signals};
+use super::watchdog::{UNIT_WATCHDOG, patience};
 use crate::config::{Config, Listen, Loaded, Overrides};
 use crate::fibonacci::service::{Fibonacci, METHOD};
 use crate::fibonacci::settings::max_n;
@@ -42,12 +43,11 @@ pub(super) async fn serve(
     let limit = Arc::new(AtomicU64::new(max_n(&config)));
     let (server, handle) = Configured::new(Fibonacci::new(limit.clone()), config.clone());
     let mut server = server.with_program("fibrpcd");
-    // Lives until the server has stopped.
-    let mut _endpoint = None;
+    let mut endpoint = None;
     if config.telemetry.listen != Listen::Off {
         let metrics;
         (server, metrics) = server.with_metrics();
-        _endpoint = endpoint(&config, passed, &handle, metrics, &counters);
+        endpoint = start_endpoint(&config, passed, &handle, metrics, &counters);
     } else if !passed.is_empty() {
         tracing::warn!(
             "systemd passed a socket, and telemetry.listen is not set: nothing is answered there"
@@ -65,6 +65,7 @@ pub(super) async fn serve(
         max_n: limit,
         logging,
         counters,
+        endpoint,
     };
     let mut tick = tokio::time::interval(process.notify.interval());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -80,7 +81,10 @@ pub(super) async fn serve(
             },
             signal = signals.next() => process.signalled(signal),
             Ok(()) = state.changed() => {}
-            _ = tick.tick() => logging.write_overdue(),
+            _ = tick.tick() => {
+                logging.write_overdue();
+                process.publish();
+            }
         }
         process.notify_systemd();
     };
@@ -100,7 +104,7 @@ fn state_directory() -> Option<PathBuf> {
 }
 
 /// Starts the telemetry endpoint. Without the threads or descriptors that it takes, requests are served nevertheless.
-fn endpoint(
+fn start_endpoint(
     config: &Config,
     passed: Passed,
     handle: &Handle,
@@ -112,6 +116,7 @@ fn endpoint(
         handle: handle.clone(),
         metrics,
         process: counters.clone(),
+        patience: patience(sd_notify::watchdog_enabled().unwrap_or(UNIT_WATCHDOG)),
     };
     let at = config.telemetry.listen.clone();
     let shown = at.to_string();
@@ -136,6 +141,7 @@ struct Process<'a> {
     notify: Notify,
     logging: &'a Logging,
     counters: Arc<ProcessCounters>,
+    endpoint: Option<Endpoint>,
 }
 
 impl Process<'_> {
@@ -185,6 +191,14 @@ impl Process<'_> {
         self.config = config;
         warn(&accepted.warnings);
         log::reloaded(&accepted.changes);
+    }
+
+    /// Passes on what the endpoint shows, and why there is none.
+    fn publish(&mut self) {
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.publish(self.handle.report());
+            self.notify.telemetry(endpoint.problem());
+        }
     }
 
     fn notify_systemd(&mut self) {

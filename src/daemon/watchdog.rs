@@ -1,18 +1,19 @@
 //! When to feed systemd's watchdog. Pure: no clock and no socket.
 //!
-//! A timer alone would prove nothing. The server counts a beat wherever it makes progress: in the loop that serves (or
-//! waits for the broker, which counts as progress), and in the pool that computes. The watchdog is fed only if both
-//! advance.
+//! It is fed only while the server makes [progress](crate::telemetry::progress), which is what `/healthz` says as well.
 
+use crate::telemetry::progress::{Beats, Progress};
 use std::time::{Duration, Instant};
 
-/// Beats of the loop and of the pool, as the server's counters have them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct BeatCounts {
-    /// Of the session's loop or the supervisor's wait.
-    pub(super) of_loop: u64,
-    /// Of the pool.
-    pub(super) of_pool: u64,
+/// `WatchdogSec=` of the unit that is shipped; for `/healthz`, if systemd has set none.
+pub(super) const UNIT_WATCHDOG: Duration = Duration::from_secs(30);
+
+/// The server beats at least once per second; a shorter time without a beat proves nothing.
+const MIN_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the server may be without progress, if it has to be killed after `limit`.
+pub(super) fn patience(limit: Duration) -> Duration {
+    (limit / 3).max(MIN_PATIENCE)
 }
 
 /// Decides when to feed the watchdog.
@@ -20,8 +21,9 @@ pub(super) struct BeatCounts {
 pub(super) struct Watchdog {
     /// A third of the limit, so that one late beat does no harm.
     interval: Duration,
+    patience: Duration,
     fed: Instant,
-    seen: BeatCounts,
+    progress: Progress,
 }
 
 impl Watchdog {
@@ -29,8 +31,9 @@ impl Watchdog {
     pub(super) fn new(limit: Duration, now: Instant) -> Self {
         Self {
             interval: limit / 3,
+            patience: patience(limit),
             fed: now,
-            seen: BeatCounts::default(),
+            progress: Progress::new(now),
         }
     }
 
@@ -40,12 +43,11 @@ impl Watchdog {
     }
 
     /// Whether to feed it now; if so, counts it as fed.
-    pub(super) fn is_due(&mut self, beats: BeatCounts, now: Instant) -> bool {
-        let advanced = beats.of_loop != self.seen.of_loop && beats.of_pool != self.seen.of_pool;
-        let due = advanced && now.saturating_duration_since(self.fed) >= self.interval;
+    pub(super) fn is_due(&mut self, beats: Beats, now: Instant) -> bool {
+        let stall = self.progress.stalled(beats, now, self.patience);
+        let due = stall.is_none() && now.saturating_duration_since(self.fed) >= self.interval;
         if due {
             self.fed = now;
-            self.seen = beats;
         }
         due
     }
@@ -62,10 +64,7 @@ mod tests {
         (0..60)
             .filter(|s| {
                 let (of_loop, of_pool) = beats(*s);
-                watchdog.is_due(
-                    BeatCounts { of_loop, of_pool },
-                    start + Duration::from_secs(*s),
-                )
+                watchdog.is_due(Beats { of_loop, of_pool }, start + Duration::from_secs(*s))
             })
             .collect()
     }

@@ -13,6 +13,7 @@ use super::report::{self, Reporter};
 use super::state::{Counters, Outcome, State, Stop};
 use super::supervisor::Supervisor;
 use crate::config::Config;
+use crate::protocol::control::Report;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,7 @@ pub struct Handle {
     #[allow(dead_code, reason = "read by telemetry")]
     broker: watch::Receiver<Option<Arc<BrokerInfo>>>,
     counters: Arc<Counters>,
+    reporter: Reporter,
 }
 
 impl Handle {
@@ -58,6 +60,13 @@ impl Handle {
         self.broker.borrow().clone()
     }
 
+    /// The server's report about itself, without what only a session knows: the queue's type and consumers. To be called
+    /// on the thread of the server, whose lock on the times of requests it takes.
+    pub(crate) fn report(&self) -> Report {
+        let (config, state) = (self.config.borrow(), self.state.borrow());
+        self.reporter.report(&config, &self.counters, &state)
+    }
+
     /// Counters since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -72,12 +81,14 @@ pub(super) fn prepare(config: Config) -> (Context, Handle) {
     let (state, state_receiver) = watch::channel(State::Starting);
     let (broker, broker_receiver) = watch::channel(None);
     let counters = Arc::new(Counters::default());
+    let reporter = Reporter::new(&instance);
     let handle = Handle {
         config: config_sender,
         stop: stop_sender,
         state: state_receiver,
         broker: broker_receiver,
         counters: counters.clone(),
+        reporter: reporter.clone(),
     };
     let context = Context {
         config,
@@ -87,7 +98,7 @@ pub(super) fn prepare(config: Config) -> (Context, Handle) {
         metrics: None,
         isolation: Isolation::new(counters.clone()),
         counters,
-        reporter: Reporter::new(&instance),
+        reporter,
         nodes: GoneNodes::default(),
         memory: Memory::default(),
         next_reply: Arc::new(AtomicU64::new(1)),

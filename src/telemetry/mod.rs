@@ -7,4 +7,8 @@ pub(crate) mod endpoint;
 #[cfg(feature = "daemon")]
 mod metrics;
 #[cfg(feature = "daemon")]
+pub(crate) mod progress;
+#[cfg(feature = "daemon")]
 pub(crate) mod source;
+#[cfg(feature = "daemon")]
+pub(crate) mod status;

@@ -4,6 +4,7 @@ use crate::server::Handle;
 use crate::server::metrics::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tracing::Level;
 
 /// Everything that is shown to others. Reading it takes no lock that the message path holds.
@@ -17,6 +18,8 @@ pub(crate) struct Source {
     pub(crate) metrics: Arc<Metrics>,
     /// What the process counts.
     pub(crate) process: Arc<ProcessCounters>,
+    /// How long the server may be without progress.
+    pub(crate) patience: Duration,
 }
 
 /// Counters of the process around the server. They are always counted.

@@ -1,4 +1,4 @@
-//! What the daemon is doing, in one line, for systemd's STATUS. Pure.
+//! What the server is doing, in one line, for people: systemd's STATUS, and the endpoint. Pure.
 
 use crate::server::log::cause;
 use crate::server::{Counters, State};
@@ -6,7 +6,7 @@ use crate::text::{duration, safe};
 use std::time::{Duration, Instant};
 
 /// What the server is doing at `now`, in one line.
-pub(super) fn status_line(state: &State, counters: &Counters, now: Instant) -> String {
+pub(crate) fn status_line(state: &State, counters: &Counters, now: Instant) -> String {
     let in_flight = Counters::get(&counters.in_flight);
     let line = match state {
         State::Starting => "starting".to_owned(),

@@ -165,6 +165,15 @@ fn wrong_values_of_other_keys() {
         ("client.timeout = \"0s\"", "must be at least 1ms"),
         ("log.level = \"INFO\"", "did you mean \"info\"?"),
         ("log.target = \"journal\"", "did you mean \"journald\"?"),
+        (
+            "telemetry.listen = \"localhost:9464\"",
+            "must be an IP address with a port, or unix: and a path, is \"localhost:9464\" (a.toml:1); write",
+        ),
+        ("telemetry.listen = 9464", "must be a string, is 9464"),
+        (
+            "telemetry.listen = \"unix:x\"",
+            "the absolute path of a socket",
+        ),
     ]);
 }
 

@@ -292,7 +292,13 @@ fn every_variable() {
     let of_sd_notify = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
     let both = ["FIBRPC_CONFIG", "FIBRPC_SECTION__KEY"];
     let of_anstream = ["NO_COLOR", "TERM"];
-    let mut daemon = variables(&["src/daemon", "src/server", "src/config", "src/broker"]);
+    let mut daemon = variables(&[
+        "src/daemon",
+        "src/telemetry/endpoint",
+        "src/server",
+        "src/config",
+        "src/broker",
+    ]);
     daemon.extend(of_sd_notify.into_iter().chain(both).map(str::to_owned));
     // Where the user's own file is: only the client reads it.
     daemon.retain(|name| name != "HOME" && name != "XDG_CONFIG_HOME");

@@ -1,15 +1,19 @@
-//! The telemetry endpoint: metrics over HTTP, for whoever may connect.
+//! The telemetry endpoint: metrics, health and status over HTTP, for whoever may connect.
 //!
 //! It has a thread of its own with a runtime of its own and a lower priority, so that it delays no request and answers
 //! even if the server hangs. It owns its listener and at most [four](connections) connections.
 
 mod connections;
+mod health;
 mod listener;
 mod negotiation;
+mod overview;
 mod pages;
+pub(crate) mod probe;
 
 use super::source::Source;
 use crate::config::Listen;
+use crate::protocol::control::Report;
 use crate::server::{log, lower_priority};
 use listener::Listener;
 use pages::Pages;
@@ -17,8 +21,9 @@ use std::io;
 use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
+use tokio::runtime::Builder;
+use tokio::sync::{oneshot, watch};
+use tokio::time::MissedTickBehavior;
 
 pub(crate) use listener::Passed;
 
@@ -30,6 +35,8 @@ const RETRY: Duration = Duration::from_secs(5);
 pub(crate) struct Endpoint {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    report: watch::Sender<Report>,
+    problem: watch::Receiver<Option<String>>,
 }
 
 impl Endpoint {
@@ -38,14 +45,39 @@ impl Endpoint {
     /// If it cannot listen, it reports that and tries again until it can: the daemon serves nevertheless.
     pub(crate) fn start(at: Listen, passed: Passed, source: Source) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
+        let (problem_sender, problem) = watch::channel(None);
+        let (report, report_receiver) = watch::channel(Report::default());
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new()
             .name("telemetry".into())
-            .spawn(move || run(&runtime, &at, passed, source, stopped))?;
+            .spawn(move || {
+                lower_priority();
+                let pages = Rc::new(Pages::new(source, report_receiver));
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = serve(&at, passed, &pages, &problem_sender) => {}
+                        () = look(&pages) => {}
+                        // Its sender was dropped.
+                        _ = stopped => {}
+                    }
+                });
+            })?;
         Ok(Self {
             stop: Some(stop),
             thread: Some(thread),
+            report,
+            problem,
         })
+    }
+
+    /// Shows this report from now on. To be called once per second.
+    pub(crate) fn publish(&self, report: Report) {
+        self.report.send_replace(report);
+    }
+
+    /// Why it cannot listen, in one line.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.problem.borrow().clone()
     }
 }
 
@@ -59,40 +91,46 @@ impl Drop for Endpoint {
     }
 }
 
-fn run(
-    runtime: &Runtime,
-    at: &Listen,
-    passed: Passed,
-    source: Source,
-    stopped: oneshot::Receiver<()>,
-) {
-    lower_priority();
-    runtime.block_on(async {
-        tokio::select! {
-            () = serve(at, passed, source) => {}
-            // Its sender was dropped.
-            _ = stopped => {}
-        }
-    });
+/// Looks once per second whether the server makes progress.
+async fn look(pages: &Pages) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        pages.look();
+    }
 }
 
-async fn serve(at: &Listen, mut passed: Passed, source: Source) {
-    let pages = Rc::new(Pages::new(source));
-    let listener = listen(at, &mut passed).await;
+async fn serve(
+    at: &Listen,
+    mut passed: Passed,
+    pages: &Rc<Pages>,
+    problem: &watch::Sender<Option<String>>,
+) {
+    let listener = listen(at, &mut passed, problem).await;
     tracing::info!("telemetry: listening at {at}");
-    connections::serve(&listener, &pages).await;
+    connections::serve(&listener, pages).await;
 }
 
 /// Listens, as soon as that is possible.
-async fn listen(at: &Listen, passed: &mut Passed) -> Listener {
-    let mut reported = None;
+async fn listen(
+    at: &Listen,
+    passed: &mut Passed,
+    problem: &watch::Sender<Option<String>>,
+) -> Listener {
     loop {
         match Listener::bind(at, passed) {
-            Ok(listener) => return listener,
-            Err(why) if reported.as_ref() == Some(&why) => {}
+            Ok(listener) => {
+                problem.send_replace(None);
+                return listener;
+            }
             Err(why) => {
-                log::telemetry_unavailable(&at.to_string(), &why);
-                reported = Some(why);
+                let line = format!("cannot listen at {at}: {why}");
+                let is_new = problem.borrow().as_ref() != Some(&line);
+                if is_new {
+                    log::telemetry_unavailable(&at.to_string(), &why);
+                    problem.send_replace(Some(line));
+                }
             }
         }
         tokio::time::sleep(RETRY).await;

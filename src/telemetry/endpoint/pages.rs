@@ -1,18 +1,23 @@
 //! The pages of the endpoint: which path shows what.
 
+use super::health::{Health, Verdict};
 use super::negotiation;
+use super::overview::overview;
+use crate::protocol::control::Report;
 use crate::telemetry::metrics::{Format, encode};
 use crate::telemetry::source::Source;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use std::time::Instant;
+use tokio::sync::watch;
 
 /// The only methods.
 const METHODS: &str = "GET, HEAD";
 
 /// The paths, as the answer to others names them.
-const PATHS: &str = "/metrics";
+const PATHS: &str = "/metrics, /healthz, /readyz, /status and /status.json";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -23,11 +28,23 @@ pub(super) type Page = Response<Full<Bytes>>;
 #[derive(Debug)]
 pub(super) struct Pages {
     source: Source,
+    /// At most a second old, while the thread of the server works.
+    report: watch::Receiver<Report>,
+    health: Health,
 }
 
 impl Pages {
-    pub(super) fn new(source: Source) -> Self {
-        Self { source }
+    pub(super) fn new(source: Source, report: watch::Receiver<Report>) -> Self {
+        Self {
+            source,
+            report,
+            health: Health::new(Instant::now()),
+        }
+    }
+
+    /// Looks whether the server makes progress. To be called once per second.
+    pub(super) fn look(&self) {
+        let _ = self.health.live(&self.source, Instant::now());
     }
 
     /// The response to a request. Nothing of the request appears in it.
@@ -39,11 +56,22 @@ impl Pages {
             page.headers_mut().insert(ALLOW, allowed);
             return page;
         }
-        if request.uri().path() == "/metrics" {
-            return self.metrics(request.headers());
+        let now = Instant::now();
+        match request.uri().path() {
+            "/metrics" => self.metrics(request.headers()),
+            "/healthz" => verdict(self.health.live(&self.source, now)),
+            "/readyz" => verdict(self.health.ready(&self.source, now)),
+            "/status" => {
+                let ready = self.health.ready(&self.source, now);
+                let report = self.report.borrow().clone();
+                page(StatusCode::OK, TEXT, overview(&report, &ready))
+            }
+            "/status.json" => self.report(),
+            _ => {
+                let text = format!("not found: the paths are {PATHS}\n");
+                page(StatusCode::NOT_FOUND, TEXT, text)
+            }
         }
-        let text = format!("not found: the paths are {PATHS}\n");
-        page(StatusCode::NOT_FOUND, TEXT, text)
     }
 
     fn metrics(&self, headers: &HeaderMap) -> Page {
@@ -55,6 +83,21 @@ impl Pages {
         };
         page(StatusCode::OK, kind, encode(&self.source, format))
     }
+
+    fn report(&self) -> Page {
+        let report = self.report.borrow().clone();
+        // Numbers and strings, whose serialization cannot fail.
+        let text = serde_json::to_string(&report).unwrap_or_default() + "\n";
+        page(StatusCode::OK, "application/json", text)
+    }
+}
+
+fn verdict(verdict: Verdict) -> Page {
+    let (status, line) = match verdict {
+        Ok(line) => (StatusCode::OK, line),
+        Err(line) => (StatusCode::SERVICE_UNAVAILABLE, line),
+    };
+    page(status, TEXT, line + "\n")
 }
 
 fn page(status: StatusCode, kind: &'static str, text: String) -> Page {

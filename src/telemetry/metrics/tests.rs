@@ -41,6 +41,7 @@ fn source() -> Source {
         handle,
         metrics,
         process: Arc::default(),
+        patience: Duration::from_secs(10),
     }
 }
 
