@@ -184,6 +184,8 @@ pub mod header {
     pub const TRACESTATE: &str = "tracestate";
     /// Set by quorum queues: the number of previous deliveries.
     pub const DELIVERY_COUNT: &str = "x-delivery-count";
+    /// Set by brokers that are configured to: the time of arrival in Unix milliseconds.
+    pub const ARRIVED: &str = "timestamp_in_ms";
     /// All of the above.
     pub const ALL: &[&str] = &[
         DEADLINE,
@@ -195,5 +197,6 @@ pub mod header {
         TRACEPARENT,
         TRACESTATE,
         DELIVERY_COUNT,
+        ARRIVED,
     ];
 }

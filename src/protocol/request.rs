@@ -63,6 +63,8 @@ pub struct Request {
     /// as `expiration` and as the deadline, so it is the difference. The property `timestamp` has whole
     /// seconds, which is too coarse for the time in the queue.
     pub sent_ms: Option<i64>,
+    /// When the broker received the request, in Unix milliseconds, if it says so.
+    pub arrived_ms: Option<i64>,
     /// Whether the request has an `expiration`, after which the broker drops it from the queue.
     pub expires: bool,
     /// W3C trace context, unparsed.
@@ -107,6 +109,7 @@ impl Request {
             format: Format::of(properties.content_type.as_deref()),
             deadline_ms,
             sent_ms: sent_ms(deadline_ms, properties.expiration.as_deref()),
+            arrived_ms: (properties.header(header::ARRIVED)).and_then(HeaderValue::integer),
             expires: properties.expiration.is_some(),
             trace_parent: text(header::TRACEPARENT),
             trace_state: text(header::TRACESTATE),

@@ -5,7 +5,6 @@
 use super::backend::{Backend, Plan, Waiting, failed};
 use super::request::Request;
 use super::service::Cost;
-use crate::broker::clock::unix_ms;
 use crate::config;
 use crate::protocol::reply_to::{Address, Policy, Refusal, Refused};
 use crate::protocol::{self, Defect, Reply, Status};
@@ -21,6 +20,8 @@ pub(super) struct Accepted {
     pub(super) address: Address,
     /// When it was delivered.
     pub(super) since: Instant,
+    /// How long it waited in the queue, if that is known.
+    pub(super) queued: Option<Duration>,
 }
 
 /// How an admitted request is computed, and until when.
@@ -101,9 +102,9 @@ pub(super) fn fitting(
     outcome
 }
 
-/// How long the request waited in the queue, if its send time is known.
-pub(super) fn queued(request: &protocol::Request) -> Option<Duration> {
-    let waited = unix_ms().checked_sub(request.sent_ms?)?;
+/// How long a request that was delivered at `now` (Unix milliseconds) waited in the queue, if its send time is known.
+pub(super) fn queued(request: &protocol::Request, now: i64) -> Option<Duration> {
+    let waited = now.checked_sub(request.sent_ms?)?;
     u64::try_from(waited).ok().map(Duration::from_millis)
 }
 

@@ -11,7 +11,7 @@ use super::pool::{Done, Pool, Task, compute};
 use super::state::Counters;
 use crate::config;
 use crate::protocol::reply_value::Trailer;
-use crate::protocol::{Code, Message, Request, Status, reply};
+use crate::protocol::{Code, Message, Status, reply};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ pub(super) fn begin<B: Backend>(
     limits: &config::Server,
     now: i64,
 ) -> Option<Done> {
+    accepted.queued = admission::queued(&accepted.request.message, now);
     let service = &pool.service;
     match admission::admit(
         service.as_ref(),
@@ -63,14 +64,15 @@ pub(super) fn begin<B: Backend>(
     }
 }
 
-/// The reply to a request, which is counted.
+/// The reply to a request, which is counted, and its code.
 pub(super) fn message(
     context: &Context,
     limits: &config::Server,
-    request: &Request,
+    accepted: &Accepted,
     outcome: Outcome,
     compute: Option<Duration>,
-) -> Message {
+) -> (Message, Code) {
+    let request = &accepted.request.message;
     let outcome = admission::fitting(outcome, limits);
     let code = outcome.as_ref().map_or_else(Status::code, |_| Code::Ok);
     tracing::debug!(
@@ -94,9 +96,9 @@ pub(super) fn message(
     }
     let trailer = Trailer {
         server: Some(context.instance.clone()),
-        queued: admission::queued(request),
+        queued: accepted.queued,
         compute,
     };
     let id = context.next_reply.load(Ordering::Relaxed);
-    reply::write(request, outcome, &trailer, id)
+    (reply::write(request, outcome, &trailer, id), code)
 }

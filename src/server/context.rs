@@ -23,7 +23,6 @@ pub(super) struct Context {
     pub(super) broker: watch::Sender<Option<Arc<BrokerInfo>>>,
     pub(super) counters: Arc<Counters>,
     /// Histograms, if somebody reads them.
-    #[allow(dead_code, reason = "not fed yet")]
     pub(super) metrics: Option<Arc<Metrics>>,
     pub(super) isolation: Isolation,
     pub(super) nodes: GoneNodes,

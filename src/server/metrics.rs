@@ -4,7 +4,7 @@
 //! somebody asked for them ([`Configured::with_metrics`](super::configured::Configured::with_metrics)), so that others pay
 //! nothing.
 
-use crate::protocol::Code;
+use crate::protocol::{Code, Request};
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -73,6 +73,19 @@ impl Metrics {
         }
     }
 
+    /// Observes a request that was delivered at `now` (Unix milliseconds). Times that clocks make negative are left out.
+    pub(super) fn delivered(&self, request: &Request, now: i64) {
+        for (since, waits) in [
+            (request.sent_ms, &self.queue_wait_caller),
+            (request.arrived_ms, &self.queue_wait_broker),
+        ] {
+            let waited = since.and_then(|since| u64::try_from(now.checked_sub(since)?).ok());
+            if let Some(ms) = waited {
+                waits.observe(Duration::from_millis(ms));
+            }
+        }
+    }
+
     /// The times of the requests that were answered with this code.
     pub(crate) fn call(&self, code: Code) -> &TimeBuckets {
         &self.calls[code as usize]
@@ -82,6 +95,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Message;
 
     #[test]
     fn a_time_is_in_the_bucket_of_the_next_bound() {
@@ -98,6 +112,36 @@ mod tests {
             assert_eq!(times.counts()[bucket], before + 1, "{us}");
         }
         assert_eq!(times.sum(), Duration::from_micros(60_000_202));
+    }
+
+    #[test]
+    fn the_wait_in_the_queue_is_known_from_the_caller_or_the_broker() {
+        let metrics = Metrics::new();
+        let waits =
+            || [&metrics.queue_wait_caller, &metrics.queue_wait_broker].map(TimeBuckets::sum);
+        let mut request = Request::read(Message::default());
+        metrics.delivered(&request, 5_000);
+        assert_eq!(waits(), [Duration::ZERO; 2]);
+        request.sent_ms = Some(2_000);
+        metrics.delivered(&request, 5_000);
+        assert_eq!(waits(), [Duration::from_secs(3), Duration::ZERO]);
+        request.arrived_ms = Some(4_000);
+        metrics.delivered(&request, 5_000);
+        assert_eq!(waits(), [6, 1].map(Duration::from_secs));
+        // The clock of the caller or the broker is ahead of ours, or a publisher made the number up.
+        for ms in [5_001, i64::MAX, i64::MIN] {
+            (request.sent_ms, request.arrived_ms) = (Some(ms), Some(ms));
+            metrics.delivered(&request, 5_000);
+        }
+        assert_eq!(waits(), [6, 1].map(Duration::from_secs));
+        let count = |times: &TimeBuckets| times.counts().iter().sum::<u64>();
+        assert_eq!(
+            (
+                count(&metrics.queue_wait_caller),
+                count(&metrics.queue_wait_broker)
+            ),
+            (2, 1)
+        );
     }
 
     #[test]

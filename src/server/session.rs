@@ -44,6 +44,7 @@ impl<B: Backend> Session<B> {
             Ok(_) = stop.wait_for(|stop| *stop == Stop::Now) => None,
             ended = self.run() => Some(ended),
         };
+        self.count_block();
         let abandoned = self.requests.in_flight();
         let end = match ended {
             None => End::Stopped { abandoned },
@@ -104,14 +105,11 @@ impl<B: Backend> Session<B> {
                 event = self.requests.connection.event() => self.on_event(event)?,
                 event = self.replies.connection.event() => self.on_event(event)?,
                 confirm = self.replies.mailbox.next() => {
-                    self.on_confirm(confirm)?;
-                    while let Some(confirm) = self.replies.mailbox.try_next() {
-                        self.on_confirm(confirm)?;
-                    }
+                    self.on_confirms(Some(confirm))?;
                     self.review_prefetch();
                 }
                 Some(retry) = self.replies.retries.next() => self.on_retry(retry)?,
-                done = self.requests.pool.next() => self.on_done(done)?,
+                done = self.requests.pool.next() => self.on_pooled(done)?,
                 done = self.requests.futures.next(), if !self.requests.futures.is_empty() => {
                     self.on_done(done)?;
                     self.take_outcomes()?;
@@ -152,6 +150,7 @@ impl<B: Backend> Session<B> {
                 self.publish_state(|endpoint| State::Blocked { endpoint, reason });
             }
             ConnectionEvent::Unblocked => {
+                self.count_block();
                 if let Some(lasted) = self.replies.unblock() {
                     log::unblocked(&self.endpoint, lasted);
                 }
@@ -161,6 +160,15 @@ impl<B: Backend> Session<B> {
             ConnectionEvent::Failed(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Counts for how long the broker has blocked publishes. After a session was replaced, the next one counts.
+    fn count_block(&mut self) {
+        let ms = self.replies.uncounted_block_ms();
+        if ms > 0 && !self.phase.is_replaced() {
+            let blocked_ms = &self.context.counters.blocked_ms;
+            blocked_ms.fetch_add(ms, Ordering::Relaxed);
+        }
     }
 
     /// Another consumer has replaced the last one, with this prefetch.
@@ -185,6 +193,7 @@ impl<B: Backend> Session<B> {
     /// acks that waited for others.
     async fn on_tick(&mut self) -> Result<(), Error> {
         self.requests.flush_acks();
+        self.count_block();
         Counters::add(&self.context.counters.loop_beats);
         self.requests.pool.beat();
         let window = &self.requests.window;
@@ -242,9 +251,6 @@ impl<B: Backend> Session<B> {
         while let Some(event) = self.replies.connection.event().now_or_never() {
             self.on_event(event)?;
         }
-        while let Some(arrival) = self.replies.mailbox.try_next() {
-            self.on_confirm(arrival)?;
-        }
-        Ok(())
+        self.on_confirms(None)
     }
 }

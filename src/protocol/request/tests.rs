@@ -20,6 +20,7 @@ fn a_message_without_properties_is_a_text_request() {
         correlation_id: None,
         deadline_ms: None,
         sent_ms: None,
+        arrived_ms: None,
         expires: false,
         trace_parent: None,
         trace_state: None,
@@ -93,6 +94,7 @@ fn headers_of_unexpected_types_are_ignored() {
             (header::TRACEPARENT, HeaderValue::Text("00-ab-cd-01".into())),
             (header::TRACESTATE, HeaderValue::Text("v=1".into())),
             (header::DELIVERY_COUNT, HeaderValue::Int(2)),
+            (header::ARRIVED, HeaderValue::Int(1_800_000_000_000)),
         ],
         ..Properties::default()
     });
@@ -100,6 +102,7 @@ fn headers_of_unexpected_types_are_ignored() {
     assert_eq!(read.trace_parent.as_deref(), Some("00-ab-cd-01"));
     assert_eq!(read.trace_state.as_deref(), Some("v=1"));
     assert_eq!(read.delivery_count, 2);
+    assert_eq!(read.arrived_ms, Some(1_800_000_000_000));
 
     let read = request(Properties {
         headers: vec![
@@ -107,6 +110,7 @@ fn headers_of_unexpected_types_are_ignored() {
             (header::TRACEPARENT, HeaderValue::Int(1)),
             (header::TRACESTATE, HeaderValue::Bool(true)),
             (header::DELIVERY_COUNT, HeaderValue::Int(-1)),
+            (header::ARRIVED, HeaderValue::Bool(true)),
         ],
         ..Properties::default()
     });

@@ -14,6 +14,7 @@ fn accepted(tag: u64) -> Accepted {
         request: Request::new(""),
         address: crate::protocol::reply_to::Address::Queue,
         since: Instant::now(),
+        queued: None,
     }
 }
 

@@ -50,6 +50,7 @@ fn task_of(tag: u64, memory: u64) -> Task<()> {
             request: Request::new(""),
             address: crate::protocol::reply_to::Address::Queue,
             since: Instant::now(),
+            queued: None,
         },
         job: (),
         cost: Cost {

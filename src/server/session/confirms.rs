@@ -7,10 +7,22 @@ use crate::protocol::reply_to::{Refusal, Refused};
 use crate::server::backend::Backend;
 use crate::server::log;
 use crate::server::state::{Counters, Settled};
+use std::time::Instant;
 
 impl<B: Backend> Session<B> {
-    /// Handles confirms, refusals and returned replies.
-    pub(super) fn on_confirm(&mut self, arrival: Arrival) -> Result<(), Error> {
+    /// Handles all confirms, refusals and returned replies that have arrived, `first` first.
+    pub(super) fn on_confirms(&mut self, first: Option<Arrival>) -> Result<(), Error> {
+        let now = self.context.metrics.is_some().then(Instant::now);
+        let mut next = first.or_else(|| self.replies.mailbox.try_next());
+        while let Some(arrival) = next {
+            self.on_confirm(arrival, now)?;
+            next = self.replies.mailbox.try_next();
+        }
+        Ok(())
+    }
+
+    /// `now` if times are measured.
+    fn on_confirm(&mut self, arrival: Arrival, now: Option<Instant>) -> Result<(), Error> {
         match arrival {
             Arrival::Confirmed {
                 number,
@@ -19,6 +31,11 @@ impl<B: Backend> Session<B> {
             } => {
                 while let Some(reply) = self.replies.unconfirmed.confirm(number, multiple) {
                     if taken {
+                        if let (Some(metrics), Some(now)) = (&self.context.metrics, now) {
+                            metrics
+                                .confirm
+                                .observe(now.saturating_duration_since(reply.since));
+                        }
                         self.confirmed(&reply);
                     } else {
                         self.refused(reply);
@@ -36,9 +53,14 @@ impl<B: Backend> Session<B> {
     /// Continues with a reply that was refused.
     pub(super) fn on_retry(&mut self, retry: Retry) -> Result<(), Error> {
         let (reply, taken) = match retry {
-            Retry::Due(reply) => return self.replies.publish(reply),
+            Retry::Due(mut reply) => {
+                reply.since = Instant::now();
+                Counters::add(&self.context.counters.resent);
+                return self.replies.publish(reply);
+            }
             Retry::Made(reply, taken) => (reply, taken),
         };
+        Counters::add(&self.context.counters.resent);
         match taken {
             Ok(true) => {
                 self.confirmed(&reply);

@@ -102,8 +102,7 @@ impl<B: Backend> Session<B> {
             poison.strikes
         );
         let outcome = Err(Status::internal(message));
-        let message = self.reply_message(&accepted.request.message, outcome, None);
-        self.send(accepted, message, Some(poison))
+        self.answer(accepted, outcome, None, Some(poison))
     }
 
     /// Rejects a request that ended sessions repeatedly.
@@ -127,6 +126,7 @@ impl<B: Backend> Session<B> {
                     request: Request::of(request),
                     address,
                     since,
+                    queued: None,
                 });
             }
             Ok(Some(_)) => tracing::debug!("a caller at a node that is down"),
@@ -154,26 +154,40 @@ impl<B: Backend> Session<B> {
     fn on_request(&mut self, accepted: Accepted) -> Result<(), Error> {
         if Question::of(&accepted.request.message) == Some(Question::Ping) {
             let message = self.pong(&accepted.request.message);
-            return self.send(accepted, message, None);
+            return self.send(accepted, message, Instant::now(), None);
+        }
+        let now = unix_ms();
+        if let Some(metrics) = &self.context.metrics {
+            metrics.delivered(&accepted.request.message, now);
         }
         let requests = &mut self.requests;
         let limits = &self.settings.server;
         let (pool, futures) = (&mut requests.pool, &mut requests.futures);
-        match answering::begin(pool, futures, accepted, limits, unix_ms()) {
-            Some(done) => self.on_done(done),
-            None => Ok(()),
+        let Some(done) = answering::begin(pool, futures, accepted, limits, now) else {
+            return Ok(());
+        };
+        if let (Some(metrics), Some(time)) = (&self.context.metrics, done.compute) {
+            metrics.compute_inline.observe(time);
         }
+        self.on_done(done)
+    }
+
+    /// Replies to a request that was computed on the pool.
+    pub(super) fn on_pooled(&mut self, done: Done) -> Result<(), Error> {
+        if let (Some(metrics), Some(time)) = (&self.context.metrics, done.compute) {
+            metrics.compute_pool.observe(time);
+        }
+        self.on_done(done)
     }
 
     /// Replies to a request that has ended.
     pub(super) fn on_done(&mut self, done: Done) -> Result<(), Error> {
-        if done.compute.is_some() {
-            let times = &self.context.reporter.times;
-            times.record(done.accepted.since.elapsed());
-        }
-        let message =
-            self.reply_message(&done.accepted.request.message, done.outcome, done.compute);
-        self.send(done.accepted, message, None)
+        let Done {
+            accepted,
+            outcome,
+            compute,
+        } = done;
+        self.answer(accepted, outcome, compute, None)
     }
 
     /// Replies to all requests whose futures have ended by now.
@@ -184,19 +198,29 @@ impl<B: Backend> Session<B> {
         Ok(())
     }
 
-    fn reply_message(
-        &self,
-        request: &protocol::Request,
+    /// Replies with this outcome.
+    fn answer(
+        &mut self,
+        accepted: Accepted,
         outcome: Outcome,
         compute: Option<Duration>,
-    ) -> Message {
-        answering::message(
-            &self.context,
-            &self.settings.server,
-            request,
-            outcome,
-            compute,
-        )
+        poison: Option<Poison>,
+    ) -> Result<(), Error> {
+        let Context {
+            reporter, metrics, ..
+        } = &self.context;
+        let now = Instant::now();
+        let took = now.saturating_duration_since(accepted.since);
+        if compute.is_some() {
+            reporter.times.record(took);
+        }
+        let limits = &self.settings.server;
+        let (message, code) =
+            answering::message(&self.context, limits, &accepted, outcome, compute);
+        if let Some(metrics) = metrics {
+            metrics.call(code).observe(took);
+        }
+        self.send(accepted, message, now, poison)
     }
 
     /// The id of the next reply.
@@ -204,10 +228,12 @@ impl<B: Backend> Session<B> {
         self.context.next_reply.load(Ordering::Relaxed)
     }
 
+    /// Publishes a reply at `now`.
     fn send(
         &mut self,
         accepted: Accepted,
         message: Message,
+        now: Instant,
         poison: Option<Poison>,
     ) -> Result<(), Error> {
         self.context.next_reply.fetch_add(1, Ordering::Relaxed);
@@ -217,7 +243,7 @@ impl<B: Backend> Session<B> {
             to: accepted.request.message.reply_to.unwrap_or_default(),
             address: accepted.address,
             message,
-            since: Instant::now(),
+            since: now,
             attempts: 0,
             poison,
         })

@@ -58,6 +58,13 @@ pub(super) enum Retry {
     Made(PendingReply, Result<bool, Error>),
 }
 
+/// Publishes are blocked.
+struct Block {
+    since: Instant,
+    /// How much of it was counted.
+    counted_ms: u64,
+}
+
 pub(super) struct Replies {
     pub(super) connection: Connection,
     pub(super) channel: Channel,
@@ -66,7 +73,7 @@ pub(super) struct Replies {
     /// Replies that the broker has refused and that are published again.
     pub(super) retries: FuturesUnordered<Pin<Box<dyn Future<Output = Retry> + Send>>>,
     full: FullQueues,
-    blocked_since: Option<Instant>,
+    block: Option<Block>,
     /// Since when the broker has been able to confirm replies: it was not blocked, and this process ran.
     confirmable_since: Instant,
 }
@@ -80,14 +87,13 @@ impl Replies {
             unconfirmed: Unconfirmed::default(),
             retries: FuturesUnordered::new(),
             full: FullQueues::default(),
-            blocked_since: None,
+            block: None,
             confirmable_since: Instant::now(),
         }
     }
 
     /// Publishes a reply, for the first time or again.
     pub(super) fn publish(&mut self, mut reply: PendingReply) -> Result<(), Error> {
-        reply.since = Instant::now();
         reply.attempts += 1;
         let mandatory = reply.address == Address::Queue;
         let number = self.channel.publish(&reply.to, mandatory, &reply.message)?;
@@ -108,18 +114,30 @@ impl Replies {
 
     /// Whether the broker blocks publishes.
     pub(super) fn is_blocked(&self) -> bool {
-        self.blocked_since.is_some()
+        self.block.is_some()
     }
 
-    /// The broker blocks publishes from now on.
+    /// The broker blocks publishes from now on, if it did not yet.
     pub(super) fn block(&mut self) {
-        self.blocked_since = Some(Instant::now());
+        self.block.get_or_insert(Block {
+            since: Instant::now(),
+            counted_ms: 0,
+        });
+    }
+
+    /// For how many milliseconds the broker has blocked publishes, without those returned before.
+    pub(super) fn uncounted_block_ms(&mut self) -> u64 {
+        let Some(block) = &mut self.block else {
+            return 0;
+        };
+        let ms = u64::try_from(block.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        ms - std::mem::replace(&mut block.counted_ms, ms)
     }
 
     /// The broker accepts publishes again; for how long it did not.
     pub(super) fn unblock(&mut self) -> Option<Duration> {
         self.confirmable_since = Instant::now();
-        self.blocked_since.take().map(|since| since.elapsed())
+        self.block.take().map(|block| block.since.elapsed())
     }
 
     /// This process was stopped and continues now: what it was about to send may not even have been sent.

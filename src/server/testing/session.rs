@@ -140,6 +140,7 @@ impl Session {
             request: Request::of(request),
             address,
             since,
+            queued: None,
         })
     }
 
@@ -147,8 +148,9 @@ impl Session {
     fn on_done(&mut self, done: Done) {
         let tag = done.accepted.tag;
         let limits = &self.context.config.borrow().server;
-        let (request, outcome) = (&done.accepted.request.message, done.outcome);
-        let message = answering::message(&self.context, limits, request, outcome, done.compute);
+        let (accepted, outcome) = (&done.accepted, done.outcome);
+        let (message, _) =
+            answering::message(&self.context, limits, accepted, outcome, done.compute);
         self.context.next_reply.fetch_add(1, Ordering::Relaxed);
         self.tally.replied(message.body_size());
         self.tally.confirmed();
