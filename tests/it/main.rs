@@ -55,5 +55,6 @@ mod services;
 mod stdio;
 mod succession;
 mod support;
+mod telemetry;
 mod tls;
 mod typed;
