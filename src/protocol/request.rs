@@ -6,6 +6,7 @@
 use super::amqp10;
 use super::message::{Defect, HeaderValue, Message, Properties, header};
 use super::status::Status;
+use super::trace_context::TraceContext;
 use crate::text;
 use std::time::Duration;
 
@@ -67,10 +68,8 @@ pub struct Request {
     pub arrived_ms: Option<i64>,
     /// Whether the request has an `expiration`, after which the broker drops it from the queue.
     pub expires: bool,
-    /// W3C trace context, unparsed.
-    pub trace_parent: Option<String>,
-    /// W3C trace context, vendor part, unparsed.
-    pub trace_state: Option<String>,
+    /// The caller's trace context, if it is valid. The server replaces it by its own.
+    pub trace: Option<Box<TraceContext>>,
     /// Previous deliveries of this request, as counted by a quorum queue.
     pub delivery_count: u64,
     /// The part of the message that could not be read.
@@ -101,7 +100,6 @@ impl Request {
                 })
                 .ok();
         }
-        let text = |name| properties.text_header(name).map(str::to_owned);
         let deadline = properties.header(header::DEADLINE);
         let deadline_ms = deadline.and_then(HeaderValue::unix_ms);
         Self {
@@ -111,8 +109,11 @@ impl Request {
             sent_ms: sent_ms(deadline_ms, properties.expiration.as_deref()),
             arrived_ms: (properties.header(header::ARRIVED)).and_then(HeaderValue::integer),
             expires: properties.expiration.is_some(),
-            trace_parent: text(header::TRACEPARENT),
-            trace_state: text(header::TRACESTATE),
+            trace: (properties.text_header(header::TRACEPARENT))
+                .and_then(|parent| {
+                    TraceContext::parse(parent, properties.text_header(header::TRACESTATE))
+                })
+                .map(Box::new),
             delivery_count: (properties.header(header::DELIVERY_COUNT))
                 .and_then(HeaderValue::integer)
                 .and_then(|count| u64::try_from(count).ok())

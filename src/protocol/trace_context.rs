@@ -6,10 +6,14 @@
 use super::message::{HeaderValue, header};
 use std::fmt;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// The target of all spans that this crate makes for requests and calls, and of the events in them.
-#[allow(dead_code, reason = "no spans yet")]
 pub(crate) const SPAN_TARGET: &str = "fibrpc::rpc";
+
+/// A subscriber that enables this target asks for spans of requests and calls without a trace context; each begins a trace,
+/// which is sampled. The question is asked for each of them, so a filter that enables it now and then samples a part.
+pub(crate) const ROOT_TARGET: &str = "fibrpc::rpc::root";
 
 /// The length of a `traceparent` of version 00; later versions may be longer.
 const LENGTH: usize = 55;
@@ -79,12 +83,22 @@ impl TraceContext {
         })
     }
 
-    /// A span of the same trace. The id is random and not zero.
-    #[allow(dead_code, reason = "no spans yet")]
-    pub(crate) fn child(&self, span_id: [u8; 8]) -> Self {
-        Self {
-            span_id,
-            ..self.clone()
+    /// A span with ids made of these random UUIDs, which are never zero: a child of the caller's, or the root of a trace that
+    /// is sampled.
+    pub(crate) fn of_span(caller: Option<&Self>, trace_id: Uuid, span_id: Uuid) -> Self {
+        let (_, span_id) = span_id.as_u64_pair();
+        let span_id = span_id.to_be_bytes();
+        match caller {
+            Some(caller) => Self {
+                span_id,
+                ..caller.clone()
+            },
+            None => Self {
+                trace_id: trace_id.into_bytes(),
+                span_id,
+                flags: SAMPLED,
+                state: None,
+            },
         }
     }
 
@@ -109,7 +123,6 @@ impl TraceContext {
     }
 
     /// The headers of a message that carries it.
-    #[allow(dead_code, reason = "no spans yet")]
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&'static str, HeaderValue)> {
         let text = |text: &str| HeaderValue::Text(text.to_owned());
         let parent = (header::TRACEPARENT, HeaderValue::Text(self.to_string()));

@@ -5,6 +5,7 @@
 use super::backend::{Backend, Plan, Waiting, failed};
 use super::request::Request;
 use super::service::Cost;
+use super::span::RequestSpan;
 use crate::config;
 use crate::protocol::reply_to::{Address, Policy, Refusal, Refused};
 use crate::protocol::{self, Defect, Reply, Status};
@@ -22,6 +23,7 @@ pub(super) struct Accepted {
     pub(super) since: Instant,
     /// How long it waited in the queue, if that is known.
     pub(super) queued: Option<Duration>,
+    pub(super) span: RequestSpan,
 }
 
 /// How an admitted request is computed, and until when.

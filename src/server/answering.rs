@@ -39,9 +39,11 @@ pub(super) fn begin<B: Backend>(
             compute: None,
         }),
         Ok(Admitted::Inline(job, deadline)) => {
+            accepted.span.event("admitted");
             let began = Instant::now();
             let cancel = Cancel::new(deadline, None);
             let outcome = compute(service.as_ref(), job, &cancel, accepted.since);
+            accepted.span.event("computed");
             Some(Done {
                 accepted,
                 outcome,
@@ -49,6 +51,7 @@ pub(super) fn begin<B: Backend>(
             })
         }
         Ok(Admitted::Pooled(job, cost, deadline)) => {
+            accepted.span.event("admitted");
             pool.push(Task {
                 accepted,
                 job,
@@ -58,6 +61,7 @@ pub(super) fn begin<B: Backend>(
             None
         }
         Ok(Admitted::Waiting(waiting, deadline)) => {
+            accepted.span.event("admitted");
             futures.push(accepted, waiting, deadline);
             None
         }

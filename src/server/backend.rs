@@ -9,7 +9,7 @@ use super::asynchronous::Answering;
 use super::cancel::Cancel;
 use super::request::Request;
 use super::service::{Cost, Service};
-use crate::protocol::{Reply, Status};
+use crate::protocol::{self, Reply, Status};
 use crate::text::duration;
 use std::time::Duration;
 
@@ -38,6 +38,11 @@ pub(super) trait Backend: Send + Sync + 'static {
 
     /// Decides how a request is answered, or refuses it. May take the body out of the request. Must be quick.
     fn admit(&self, request: &mut Request) -> Result<Plan<Self::Job>, Status>;
+
+    /// The method of a request, for spans: one of a closed set of names; `None`: the default one.
+    fn method<'a>(&'a self, _: &protocol::Request) -> Option<&'a str> {
+        None
+    }
 
     /// Whether no request waits for a thread, because all of them are answered by futures.
     fn only_waits(&self) -> bool {

@@ -8,7 +8,7 @@ use super::request::Request;
 #[cfg(feature = "json")]
 pub use crate::protocol::body::Json;
 pub use crate::protocol::body::{Bytes, Text};
-use crate::protocol::{Reply, Status};
+use crate::protocol::{Reply, Status, TraceContext};
 #[cfg(feature = "json")]
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -72,6 +72,14 @@ impl<S> FromParts<S> for Deadline {
 impl<S> FromParts<S> for Cancel {
     fn from_parts(request: &Request, _: &S) -> Result<Self, Status> {
         Ok(request.cancel().clone())
+    }
+}
+
+/// The server's place in the trace of its caller, to pass on with the calls that the handler makes; see
+/// [`Request::trace_context`].
+impl<S> FromParts<S> for Option<TraceContext> {
+    fn from_parts(request: &Request, _: &S) -> Result<Self, Status> {
+        Ok(request.trace_context().cloned())
     }
 }
 

@@ -68,9 +68,10 @@ impl Future for Running {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Done> {
         let this = &mut *self;
-        let Some((_, Waiting { future, .. })) = &mut this.work else {
+        let Some((accepted, Waiting { future, .. })) = &mut this.work else {
             return Poll::Pending; // cannot happen: it is not polled again after its end
         };
+        let _entered = accepted.span.enter();
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
         let outcome = match polled {
             Ok(Poll::Ready(outcome)) => outcome,
@@ -87,6 +88,7 @@ impl Future for Running {
             return Poll::Pending; // cannot happen: there was one above
         };
         let compute = Some(this.began.elapsed());
+        accepted.span.event("computed");
         Poll::Ready(Done {
             accepted,
             outcome,
@@ -99,6 +101,7 @@ impl Running {
     /// Drops the future. The panic hook has reported a panic there, and the outcome is known.
     fn end(&mut self) -> Option<Accepted> {
         let (accepted, Waiting { future, cancel }) = self.work.take()?;
+        let _entered = accepted.span.enter();
         cancel.cancel();
         let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
         Some(accepted)

@@ -9,7 +9,7 @@ use super::blocking::{Blocking, Computation, Run};
 use super::cancel::Cancel;
 use super::request::Request;
 use super::service::Service;
-use crate::protocol::Status;
+use crate::protocol::{self, Status};
 use crate::text;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -134,6 +134,12 @@ impl Backend for Methods {
                 Ok(Plan::Compute(run, cost))
             }
         }
+    }
+
+    fn method<'a>(&'a self, request: &protocol::Request) -> Option<&'a str> {
+        let (named, name) = (self.named.as_ref()?, request.method()?);
+        let known = named.get_key_value(name);
+        Some(known.map_or("_OTHER", |(name, _)| name.as_str()))
     }
 
     fn only_waits(&self) -> bool {

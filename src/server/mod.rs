@@ -42,6 +42,7 @@ mod request;
 mod router;
 mod service;
 mod session;
+mod span;
 pub(crate) mod state;
 mod supervisor;
 mod tally;

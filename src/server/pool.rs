@@ -237,7 +237,10 @@ impl<B: Backend> Pool<B> {
                 lower_priority();
                 let began = Instant::now();
                 let Task { accepted, job, .. } = task;
+                let entered = accepted.span.enter();
                 let outcome = compute(service.as_ref(), job, &cancel, accepted.since);
+                accepted.span.event("computed");
+                drop(entered);
                 Done {
                     accepted,
                     outcome,

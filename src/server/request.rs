@@ -1,7 +1,7 @@
 //! [`Request`]: a request as a service gets it.
 
 use super::cancel::Cancel;
-use crate::protocol::{self, Format, Message};
+use crate::protocol::{self, Format, Message, TraceContext};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,13 @@ impl Request {
         }
     }
 
+    /// The same with a trace context. A server makes the span of the request its child.
+    #[must_use]
+    pub fn with_trace_context(mut self, context: TraceContext) -> Self {
+        self.message.trace = Some(Box::new(context));
+        self
+    }
+
     /// The same with another `content_type`. JSON (see [`is_json`](Self::is_json)) decides how errors are sent.
     #[must_use]
     pub fn with_content_type(mut self, content_type: &str) -> Self {
@@ -114,13 +121,11 @@ impl Request {
         self.message.delivery_count
     }
 
-    /// W3C trace context, unparsed: `traceparent` and `tracestate`.
-    pub fn trace_context(&self) -> (Option<&str>, Option<&str>) {
-        let message = &self.message;
-        (
-            message.trace_parent.as_deref(),
-            message.trace_state.as_deref(),
-        )
+    /// The server's place in the caller's trace, for requests that it causes
+    /// (`Call::trace_context`). `None`: the caller sent no valid `traceparent`, and no
+    /// subscriber of `tracing` asks for spans.
+    pub fn trace_context(&self) -> Option<&TraceContext> {
+        self.message.trace.as_deref()
     }
 
     /// When its caller stops waiting, if that is known, plus a second of tolerance for clocks that differ.

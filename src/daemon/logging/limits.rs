@@ -4,7 +4,7 @@
 //! was left out, which is written once the flood is over.
 
 use super::limiter::Limiter;
-use super::record::{LEFT_OUT, Record};
+use super::record::{LEFT_OUT, Record, Trace};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -24,8 +24,13 @@ struct Kind {
 
 impl Limits {
     /// The record of an event at `now`, unless it is left out.
-    pub(super) fn admit(&self, event: &Event<'_>, now: Instant) -> Option<Record> {
-        let mut record = Record::of(event);
+    pub(super) fn admit(
+        &self,
+        event: &Event<'_>,
+        trace: Option<Trace>,
+        now: Instant,
+    ) -> Option<Record> {
+        let mut record = Record::of(event, trace);
         if event.metadata().fields().field(LEFT_OUT).is_none() {
             return Some(record);
         }

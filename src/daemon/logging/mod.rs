@@ -12,6 +12,7 @@ mod target;
 mod writer;
 
 use crate::config::{Level, Log, LogTarget};
+use crate::protocol::trace_context::{ROOT_TARGET, SPAN_TARGET};
 use crate::telemetry::source::ProcessCounters;
 use capture::Capture;
 use std::io;
@@ -79,7 +80,8 @@ impl Logging {
     }
 }
 
-/// Enables our own events down to `level`, and those of no library.
+/// Enables our own events down to `level`, and those of no library. The spans of requests that have a trace context are enabled
+/// for their ids; a log does not ask for others.
 fn targets(level: Level) -> Targets {
     let level = match level {
         Level::Error => LevelFilter::ERROR,
@@ -87,7 +89,10 @@ fn targets(level: Level) -> Targets {
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
     };
-    Targets::new().with_target("fibrpc", level)
+    Targets::new()
+        .with_target("fibrpc", level)
+        .with_target(SPAN_TARGET, LevelFilter::INFO)
+        .with_target(ROOT_TARGET, LevelFilter::OFF)
 }
 
 impl Drop for Logging {
@@ -126,6 +131,8 @@ mod tests {
                 false,
             ),
             (Level::Debug, "tokio", Severity::ERROR, false),
+            (Level::Error, SPAN_TARGET, Severity::INFO, true),
+            (Level::Debug, ROOT_TARGET, Severity::INFO, false),
         ] {
             assert_eq!(
                 targets(level).would_enable(target, &severity),

@@ -3,12 +3,64 @@
 use crate::text::{MAX_LINE, excerpt};
 use std::fmt::{self, Debug, Write as _};
 use tracing::field::{Field, Visit};
+use tracing::span::Attributes;
 use tracing::{Event, Metadata};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 /// The field that limits how often an event is logged; it holds how many were left out before this one.
 pub(super) const LEFT_OUT: &str = "fibrpc_left_out";
+
+/// The fields of a span that hold its ids.
+const TRACE_ID: &str = "fibrpc_trace_id";
+const SPAN_ID: &str = "fibrpc_span_id";
+
+/// The span in which something happened.
+#[derive(Debug, Clone)]
+pub(super) struct Trace {
+    pub(super) metadata: &'static Metadata<'static>,
+    /// In hexadecimal digits, like the next one.
+    pub(super) id: String,
+    pub(super) span_id: String,
+}
+
+impl Trace {
+    /// Of a span that begins.
+    pub(super) fn of(attributes: &Attributes<'_>) -> Self {
+        let mut trace = Self {
+            metadata: attributes.metadata(),
+            id: String::new(),
+            span_id: String::new(),
+        };
+        attributes.record(&mut trace);
+        trace
+    }
+
+    /// The id in this field of the span.
+    pub(super) fn value(&self, field: &str) -> Option<&str> {
+        match field {
+            TRACE_ID => Some(&self.id),
+            SPAN_ID => Some(&self.span_id),
+            _ => None,
+        }
+    }
+}
+
+impl Visit for Trace {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            TRACE_ID => value.clone_into(&mut self.id),
+            SPAN_ID => value.clone_into(&mut self.span_id),
+            _ => {}
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if let TRACE_ID | SPAN_ID = field.name() {
+            self.record_str(field, &format!("{value:?}"));
+        }
+    }
+}
 
 /// An event with owned values, each one line long.
 pub(super) struct Record {
@@ -18,14 +70,17 @@ pub(super) struct Record {
     pub(super) time: String,
     /// The fields, `message` among them.
     pub(super) values: Vec<(Field, String)>,
+    /// The span of the request, if it has one.
+    pub(super) trace: Option<Trace>,
 }
 
 impl Record {
-    pub(super) fn of(event: &Event<'_>) -> Self {
+    pub(super) fn of(event: &Event<'_>, trace: Option<Trace>) -> Self {
         let mut record = Self {
             metadata: event.metadata(),
             time: String::new(),
             values: Vec::with_capacity(8),
+            trace,
         };
         // Writing to a string cannot fail.
         let _ = SystemTime.format_time(&mut Writer::new(&mut record.time));

@@ -1,11 +1,12 @@
 //! Log destinations: the journal, by its native protocol, or lines on stderr.
 
-use super::record::{LEFT_OUT, Record};
+use super::record::{LEFT_OUT, Record, Trace};
 use crate::stdio;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use tracing::field::Value;
-use tracing::{Event, Level, Subscriber};
+use tracing::field::{Value, ValueSet};
+use tracing::span::Attributes;
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -54,18 +55,41 @@ fn journal_stream(device: u64, inode: u64) -> String {
     format!("{device}:{inode}")
 }
 
-/// Passes a copied event to a subscriber as if it happened now.
+/// Passes a copied event to a subscriber as if it happened now, in a span with the ids of its own one.
 fn replay(record: &Record, subscriber: &impl Subscriber) {
-    let fields = record.metadata.fields();
-    let texts: Vec<Option<&str>> = fields
-        .iter()
-        .map(|field| record.value(field.name()))
-        .collect();
+    let span = record.trace.as_ref().map(|trace| {
+        let id = with_values(
+            trace.metadata,
+            |field| trace.value(field),
+            |values| subscriber.new_span(&Attributes::new_root(trace.metadata, values)),
+        );
+        subscriber.enter(&id);
+        id
+    });
+    with_values(
+        record.metadata,
+        |field| record.value(field),
+        |values| subscriber.event(&Event::new(record.metadata, values)),
+    );
+    if let Some(id) = span {
+        subscriber.exit(&id);
+        subscriber.try_close(id);
+    }
+}
+
+/// Calls `body` with the values of the fields that have one.
+fn with_values<'a, T>(
+    metadata: &'static Metadata<'static>,
+    value: impl Fn(&str) -> Option<&'a str>,
+    body: impl FnOnce(&ValueSet<'_>) -> T,
+) -> T {
+    let fields = metadata.fields();
+    let texts: Vec<_> = fields.iter().map(|field| value(field.name())).collect();
     let values: Vec<Option<&dyn Value>> = texts
         .iter()
         .map(|text| text.as_ref().map(|text| text as &dyn Value))
         .collect();
-    subscriber.event(&Event::new(record.metadata, &fields.value_set_all(&values)));
+    body(&fields.value_set_all(&values))
 }
 
 /// How a line on stderr begins.
@@ -101,6 +125,9 @@ fn line(record: &Record, style: Style) -> String {
             };
         }
     }
+    if let Some(Trace { id, .. }) = &record.trace {
+        let _ = write!(line, " trace_id={id}");
+    }
     line.push('\n');
     line
 }
@@ -119,6 +146,7 @@ fn priority(level: Level) -> u8 {
 mod tests {
     use super::super::capture::Capture;
     use super::*;
+    use crate::protocol::trace_context::SPAN_TARGET;
     use std::sync::{Arc, mpsc};
 
     /// The records that `body` makes.
@@ -164,6 +192,43 @@ mod tests {
         assert_eq!(format!("{replayed:?}"), format!("{:?}", original[0]));
         assert_eq!(replayed.value("fibrpc_reason"), Some("low on memory"));
         assert!(replayed.value("message_id").is_some());
+    }
+
+    #[test]
+    fn a_record_carries_the_ids_of_its_span() {
+        let in_span = || {
+            let span = tracing::info_span!(
+                target: SPAN_TARGET,
+                "rpc.server",
+                rpc.method = "m",
+                fibrpc_trace_id = "aa",
+                fibrpc_span_id = "bb",
+            );
+            let _entered = span.entered();
+            let _inner = tracing::info_span!("of a service").entered();
+            tracing::info!(target: SPAN_TARGET, "admitted");
+            tracing::info!("inside");
+            crate::server::log::cancelled("mq1:5672", "q");
+        };
+        let mut records = records(in_span);
+        assert_eq!(records.len(), 2, "{records:?}");
+        assert_eq!(line(&records[0], Style::Prefix), "<6>inside trace_id=aa\n");
+        let text = line(&records[1], Style::Prefix);
+        assert!(text.ends_with("consuming q trace_id=aa\n"), "{text}");
+
+        let (queue, replayed) = mpsc::sync_channel(100);
+        let subscriber = Registry::default().with(Capture::new(queue, Arc::default()));
+        let plain = Record {
+            trace: None,
+            ..records.remove(1)
+        };
+        for record in [&records[0], &plain] {
+            replay(record, &subscriber);
+        }
+        let replayed: Vec<_> = replayed.try_iter().flatten().collect();
+        let trace = replayed[0].trace.as_ref().unwrap();
+        assert_eq!((&*trace.id, &*trace.span_id), ("aa", "bb"));
+        assert!(replayed[1].trace.is_none(), "the span has ended");
     }
 
     #[test]

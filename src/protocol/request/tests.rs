@@ -22,8 +22,7 @@ fn a_message_without_properties_is_a_text_request() {
         sent_ms: None,
         arrived_ms: None,
         expires: false,
-        trace_parent: None,
-        trace_state: None,
+        trace: None,
         delivery_count: 0,
         defect: None,
     };
@@ -86,12 +85,14 @@ fn an_empty_reply_address_is_none() {
     }
 }
 
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 #[test]
 fn headers_of_unexpected_types_are_ignored() {
     let read = request(Properties {
         headers: vec![
             (header::DEADLINE, HeaderValue::Int(1_800_000_000_000)),
-            (header::TRACEPARENT, HeaderValue::Text("00-ab-cd-01".into())),
+            (header::TRACEPARENT, HeaderValue::Text(PARENT.into())),
             (header::TRACESTATE, HeaderValue::Text("v=1".into())),
             (header::DELIVERY_COUNT, HeaderValue::Int(2)),
             (header::ARRIVED, HeaderValue::Int(1_800_000_000_000)),
@@ -99,8 +100,8 @@ fn headers_of_unexpected_types_are_ignored() {
         ..Properties::default()
     });
     assert_eq!(read.deadline_ms, Some(1_800_000_000_000));
-    assert_eq!(read.trace_parent.as_deref(), Some("00-ab-cd-01"));
-    assert_eq!(read.trace_state.as_deref(), Some("v=1"));
+    let trace = TraceContext::parse(PARENT, Some("v=1")).unwrap();
+    assert_eq!(read.trace.as_deref(), Some(&trace));
     assert_eq!(read.delivery_count, 2);
     assert_eq!(read.arrived_ms, Some(1_800_000_000_000));
 
@@ -115,6 +116,17 @@ fn headers_of_unexpected_types_are_ignored() {
         ..Properties::default()
     });
     assert_eq!(read, request(Properties::default()));
+
+    for parent in ["00-ab-cd-01", ""] {
+        let read = request(Properties {
+            headers: vec![
+                (header::TRACEPARENT, HeaderValue::Text(parent.into())),
+                (header::TRACESTATE, HeaderValue::Text("v=1".into())),
+            ],
+            ..Properties::default()
+        });
+        assert_eq!(read.trace, None, "{parent}");
+    }
 }
 
 #[test]

@@ -103,17 +103,20 @@ fn a_tracestate_is_kept_as_it_is_or_left_out() {
 }
 
 #[test]
-fn a_child_is_of_the_same_trace() {
+fn a_span_is_a_child_or_a_root() {
     let parent = format!("00-{TRACE}-{SPAN}-03");
     let parent = TraceContext::parse(&parent, Some("a=1")).unwrap();
-    let child = parent.child([0xab; 8]);
-    assert_eq!(child.to_string(), format!("00-{TRACE}-abababababababab-03"));
+    let ids = [1, 2].map(|byte| Uuid::from_bytes([byte; 16]));
+    let child = TraceContext::of_span(Some(&parent), ids[0], ids[1]);
+    assert_eq!(child.to_string(), format!("00-{TRACE}-0202020202020202-03"));
     assert_eq!(
         (child.trace_id(), child.state()),
         (parent.trace_id(), Some("a=1"))
     );
-    assert_eq!(child.span_id(), [0xab; 8]);
-    assert!(child.is_sampled());
+    let root = TraceContext::of_span(None, ids[0], ids[1]);
+    let trace = "01".repeat(16);
+    assert_eq!(root.to_string(), format!("00-{trace}-0202020202020202-01"));
+    assert_eq!(root.state(), None);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::*;
 use crate::protocol::{Code, Reply, Status};
 use crate::server::cancel::Cancel;
 use crate::server::request::Request;
+use crate::server::span::RequestSpan;
 use futures_util::future::FutureExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ fn accepted(tag: u64) -> Accepted {
         address: crate::protocol::reply_to::Address::Queue,
         since: Instant::now(),
         queued: None,
+        span: RequestSpan::default(),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::protocol::{Code, Reply, Status};
 use crate::server::Service;
 use crate::server::memory::WORK_BUDGET;
 use crate::server::request::Request;
+use crate::server::span::RequestSpan;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -51,6 +52,7 @@ fn task_of(tag: u64, memory: u64) -> Task<()> {
             address: crate::protocol::reply_to::Address::Queue,
             since: Instant::now(),
             queued: None,
+            span: RequestSpan::default(),
         },
         job: (),
         cost: Cost {

@@ -6,6 +6,7 @@ use crate::broker::{Arrival, Error, Kind, Returned};
 use crate::protocol::reply_to::{Refusal, Refused};
 use crate::server::backend::Backend;
 use crate::server::log;
+use crate::server::span::RequestSpan;
 use crate::server::state::{Counters, Settled};
 use std::time::Instant;
 
@@ -29,14 +30,14 @@ impl<B: Backend> Session<B> {
                 multiple,
                 taken,
             } => {
-                while let Some(reply) = self.replies.unconfirmed.confirm(number, multiple) {
+                while let Some(mut reply) = self.replies.unconfirmed.confirm(number, multiple) {
                     if taken {
                         if let (Some(metrics), Some(now)) = (&self.context.metrics, now) {
                             metrics
                                 .confirm
                                 .observe(now.saturating_duration_since(reply.since));
                         }
-                        self.confirmed(&reply);
+                        self.confirmed(&mut reply);
                     } else {
                         self.refused(reply);
                     }
@@ -52,7 +53,7 @@ impl<B: Backend> Session<B> {
 
     /// Continues with a reply that was refused.
     pub(super) fn on_retry(&mut self, retry: Retry) -> Result<(), Error> {
-        let (reply, taken) = match retry {
+        let (mut reply, taken) = match retry {
             Retry::Due(mut reply) => {
                 reply.since = Instant::now();
                 Counters::add(&self.context.counters.resent);
@@ -63,7 +64,7 @@ impl<B: Backend> Session<B> {
         Counters::add(&self.context.counters.resent);
         match taken {
             Ok(true) => {
-                self.confirmed(&reply);
+                self.confirmed(&mut reply);
                 self.requests.flush_acks();
                 let message = format!(
                     "the broker refuses replies to queue {:?} on one channel and takes them on another, as one does whose \
@@ -82,18 +83,22 @@ impl<B: Backend> Session<B> {
     }
 
     /// Allows a request to be acknowledged.
-    pub(super) fn settle(&mut self, tag: u64, how: Settled) {
-        self.requests.settle(tag, how);
+    pub(super) fn settle(&mut self, tag: u64, how: Settled, span: RequestSpan) {
+        self.requests.settle(tag, how, span);
         if self.context.isolation.active() {
             self.context.isolation.settled();
         }
     }
 
-    fn confirmed(&mut self, reply: &PendingReply) {
+    fn confirmed(&mut self, reply: &mut PendingReply) {
         self.requests.tally.confirmed();
-        match reply.poison {
-            Some(poison) => self.reject_poison(reply.tag, poison),
-            None => self.settle(reply.tag, Settled::Replied),
+        reply.span.event("confirmed");
+        if let Some(poison) = reply.poison {
+            let _entered = reply.span.enter();
+            self.reject_poison(reply.tag, poison);
+        } else {
+            let span = std::mem::take(&mut reply.span);
+            self.settle(reply.tag, Settled::Replied, span);
         }
     }
 
@@ -106,6 +111,8 @@ impl<B: Backend> Session<B> {
 
     /// The caller cannot be notified, so the request is rejected: dropped or dead-lettered, as the queue is configured.
     fn give_up(&mut self, reply: &PendingReply) {
+        let _entered = reply.span.enter();
+        reply.span.fail(Settled::ReplyRefused);
         log::reply_refused(&Refused::new(reply.to.as_bytes(), Refusal::Full));
         match reply.poison {
             Some(poison) => self.reject_poison(reply.tag, poison),

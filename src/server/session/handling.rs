@@ -19,6 +19,7 @@ use crate::server::isolation::{self, Decision, Poison};
 use crate::server::log;
 use crate::server::pool::Done;
 use crate::server::request::Request;
+use crate::server::span::RequestSpan;
 use crate::server::state::{Counters, Settled};
 use futures_util::future::FutureExt as _;
 use std::sync::atomic::Ordering;
@@ -42,22 +43,25 @@ impl<B: Backend> Session<B> {
         self.requests
             .window
             .open(tag, generation_of(delivery.consumer));
-        let request = protocol::Request::read(delivery.message);
+        let mut request = protocol::Request::read(delivery.message);
+        let span = self.span(&mut request);
+        let _entered = span.enter();
         if self.prefetch.is_isolated() && self.context.isolation.active() {
             let fingerprint = isolation::fingerprint(&request);
             match self.context.isolation.begin(fingerprint) {
                 Decision::Proceed => {}
-                Decision::Answer(poison) => return self.condemn(tag, request, poison),
+                Decision::Answer(poison) => return self.condemn(tag, request, span, poison),
                 Decision::Reject(poison) => {
+                    span.fail(Settled::Poisoned);
                     self.reject_poison(tag, poison);
                     return Ok(());
                 }
             }
         }
-        match self.accept(tag, request) {
+        match self.accept(tag, request, span) {
             Ok(accepted) => self.on_request(accepted),
-            Err(how) => {
-                self.settle(tag, how);
+            Err((how, span)) => {
+                self.settle(tag, how, span);
                 Ok(())
             }
         }
@@ -91,9 +95,10 @@ impl<B: Backend> Session<B> {
         &mut self,
         tag: u64,
         request: protocol::Request,
+        span: RequestSpan,
         poison: Poison,
     ) -> Result<(), Error> {
-        let Ok(accepted) = self.accept(tag, request) else {
+        let Ok(accepted) = self.accept(tag, request, span) else {
             self.reject_poison(tag, poison);
             return Ok(());
         };
@@ -114,8 +119,26 @@ impl<B: Backend> Session<B> {
         self.context.isolation.rejected(poison.fingerprint);
     }
 
+    /// The span of a request that has arrived.
+    fn span(&self, request: &mut protocol::Request) -> RequestSpan {
+        let service = &self.requests.pool.service;
+        RequestSpan::begin(
+            request,
+            &self.settings.queue.name,
+            |request| match Question::of(request) {
+                Some(question) => Some(question.name()),
+                None => service.method(request),
+            },
+        )
+    }
+
     /// Checks the reply address. An error: the request cannot be answered, which is counted, and is settled like this.
-    fn accept(&self, tag: u64, request: protocol::Request) -> Result<Accepted, Settled> {
+    fn accept(
+        &self,
+        tag: u64,
+        request: protocol::Request,
+        span: RequestSpan,
+    ) -> Result<Accepted, (Settled, RequestSpan)> {
         let counters = &self.context.counters;
         let mut how = Settled::Unanswerable;
         match admission::address(&request, &self.policy) {
@@ -127,18 +150,20 @@ impl<B: Backend> Session<B> {
                     address,
                     since,
                     queued: None,
+                    span,
                 });
             }
             Ok(Some(_)) => tracing::debug!("a caller at a node that is down"),
             Ok(None) => tracing::debug!("a request without a reply address"),
             Err(refused) => {
                 Counters::add(&counters.refused);
+                span.fail(Settled::RefusedAddress);
                 log::reply_refused(&refused);
                 how = Settled::RefusedAddress;
             }
         }
         Counters::add(&counters.unanswerable);
-        Err(how)
+        Err((how, span))
     }
 
     /// Whether the caller was connected to a cluster node that is down.
@@ -182,6 +207,7 @@ impl<B: Backend> Session<B> {
 
     /// Replies to a request that has ended.
     pub(super) fn on_done(&mut self, done: Done) -> Result<(), Error> {
+        let _entered = done.accepted.span.enter();
         let Done {
             accepted,
             outcome,
@@ -232,10 +258,12 @@ impl<B: Backend> Session<B> {
     fn send(
         &mut self,
         accepted: Accepted,
-        message: Message,
+        mut message: Message,
         now: Instant,
         poison: Option<Poison>,
     ) -> Result<(), Error> {
+        let request = &accepted.request.message;
+        accepted.span.answer(request, &mut message);
         self.context.next_reply.fetch_add(1, Ordering::Relaxed);
         self.requests.tally.replied(message.body_size());
         self.replies.publish(PendingReply {
@@ -246,6 +274,7 @@ impl<B: Backend> Session<B> {
             since: now,
             attempts: 0,
             poison,
+            span: accepted.span,
         })
     }
 

@@ -13,6 +13,7 @@ use crate::broker::{Arrival, Channel, Connection, Error, Kind, Mailbox, Unconfir
 use crate::protocol::Message;
 use crate::protocol::reply_to::Address;
 use crate::server::isolation::Poison;
+use crate::server::span::RequestSpan;
 use futures_util::stream::FuturesUnordered;
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -47,6 +48,7 @@ pub(super) struct PendingReply {
     pub(super) attempts: u32,
     /// Set if the request is to be rejected once the reply is confirmed.
     pub(super) poison: Option<Poison>,
+    pub(super) span: RequestSpan,
 }
 
 /// The result of a pause after a refusal.

@@ -8,6 +8,7 @@ use crate::server::acks::AckWindow;
 use crate::server::backend::Backend;
 use crate::server::futures::Futures;
 use crate::server::pool::Pool;
+use crate::server::span::{RequestSpan, Unacked};
 use crate::server::state::Settled;
 use crate::server::tally::Tally;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub(super) struct Requests<B: Backend> {
     pub(super) channel: Channel,
     pub(super) mailbox: Mailbox,
     pub(super) window: AckWindow,
+    unacked: Unacked,
     pub(super) pool: Pool<B>,
     pub(super) futures: Futures,
     /// Deliveries that a drain will not begin and has not handed back yet.
@@ -38,6 +40,7 @@ impl<B: Backend> Requests<B> {
             channel,
             mailbox,
             window: AckWindow::default(),
+            unacked: Unacked::default(),
             pool,
             futures: Futures::default(),
             unbegun: Vec::new(),
@@ -47,8 +50,9 @@ impl<B: Backend> Requests<B> {
     }
 
     /// Allows a request to be acknowledged: its reply is confirmed, or nobody expects one.
-    pub(super) fn settle(&mut self, tag: u64, how: Settled) {
+    pub(super) fn settle(&mut self, tag: u64, how: Settled, span: RequestSpan) {
         self.window.settle(tag);
+        self.unacked.add(tag, span);
         self.pool.release(tag);
         self.settled += 1;
         self.tally.settled(how);
@@ -67,6 +71,7 @@ impl<B: Backend> Requests<B> {
     pub(super) fn flush_acks(&mut self) {
         for ack in self.window.flush() {
             self.channel.ack(ack.tag, ack.multiple);
+            self.unacked.acked(&ack);
         }
     }
 

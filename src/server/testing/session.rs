@@ -8,12 +8,14 @@ use crate::protocol::{self, Defect, Message};
 use crate::server::acks::AckWindow;
 use crate::server::admission::{self, Accepted};
 use crate::server::answering;
+use crate::server::backend::Backend as _;
 use crate::server::context::Context;
 use crate::server::credit::MAX_LINE;
 use crate::server::futures::Futures;
 use crate::server::methods::Methods;
 use crate::server::pool::{Done, Pool};
 use crate::server::request::Request;
+use crate::server::span::{RequestSpan, Unacked};
 use crate::server::state::{Settled, Stop};
 use crate::server::tally::Tally;
 use std::collections::BTreeMap;
@@ -32,6 +34,7 @@ pub(super) struct Session {
     pool: Pool<Methods>,
     futures: Futures,
     window: AckWindow,
+    unacked: Unacked,
     tally: Tally,
     policy: Policy,
     /// The last delivery tag.
@@ -54,6 +57,7 @@ impl Session {
             pool: Pool::new(service, counters, &context.memory, threads),
             futures: Futures::default(),
             window: AckWindow::default(),
+            unacked: Unacked::default(),
             tally: Tally::new(&context.counters),
             policy: Policy::new(&config.queue.name, &config.server.reply_to_allow),
             tag: 0,
@@ -124,6 +128,7 @@ impl Session {
         let Some(accepted) = self.accept(tag, request) else {
             return;
         };
+        let _entered = accepted.span.enter();
         let now = self.unix(tokio::time::Instant::now());
         let (pool, futures) = (&mut self.pool, &mut self.futures);
         if let Some(done) = answering::begin(pool, futures, accepted, &limits, now) {
@@ -132,25 +137,33 @@ impl Session {
     }
 
     /// The address is one that each server allows.
-    fn accept(&self, tag: u64, request: protocol::Request) -> Option<Accepted> {
+    fn accept(&self, tag: u64, mut request: protocol::Request) -> Option<Accepted> {
         let address = admission::address(&request, &self.policy).ok()??;
         let since = Instant::now();
+        let queue = &self.context.config.borrow().queue.name;
+        let span = RequestSpan::begin(&mut request, queue, |request| {
+            self.pool.service.method(request)
+        });
         Some(Accepted {
             tag,
             request: Request::of(request),
             address,
             since,
             queued: None,
+            span,
         })
     }
 
     /// Makes the reply, which counts as confirmed.
     fn on_done(&mut self, done: Done) {
-        let tag = done.accepted.tag;
+        let Accepted { tag, span, .. } = &done.accepted;
+        let (tag, _entered) = (*tag, span.enter());
         let limits = &self.context.config.borrow().server;
         let (accepted, outcome) = (&done.accepted, done.outcome);
-        let (message, _) =
+        let (mut message, _) =
             answering::message(&self.context, limits, accepted, outcome, done.compute);
+        span.answer(&accepted.request.message, &mut message);
+        span.event("confirmed");
         self.context.next_reply.fetch_add(1, Ordering::Relaxed);
         self.tally.replied(message.body_size());
         self.tally.confirmed();
@@ -159,12 +172,14 @@ impl Session {
         }
         self.tally.settled(Settled::Replied);
         self.window.settle(tag);
+        self.unacked.add(tag, done.accepted.span);
         self.pool.release(tag);
     }
 
     /// Acknowledges what is settled.
     fn ack(&mut self) {
         for ack in self.window.flush() {
+            self.unacked.acked(&ack);
             let first = if ack.multiple { 0 } else { ack.tag };
             let acked = self.callers.range(first..=ack.tag);
             let acked: Vec<_> = acked.map(|(tag, _)| *tag).collect();
