@@ -73,10 +73,12 @@ impl Service for Fibonacci {
     }
 }
 
-/// A result was discarded and computed again: correct, but late. The method cannot explain that, so memory or processor
+/// A log event as in `server/log.rs`: a result was discarded and computed again: correct, but late. The method cannot explain that, so memory or processor
 /// may be faulty.
 fn log_doubt(n: u64, doubt: Doubt) {
     tracing::error!(
+        message_id = "9bd0643247567e36a37a2bfccce37393",
+        fibrpc_reason = %doubt,
         fibrpc_left_out = tracing::field::Empty,
         fibrpc_n = n,
         "computed F({n}) again, by exact arithmetic: {doubt}; check this machine's memory and processor"
@@ -87,6 +89,12 @@ fn log_doubt(n: u64, doubt: Doubt) {
 mod tests {
     use super::*;
     use crate::protocol::Code;
+    use std::fmt::Debug;
+    use std::sync::Mutex;
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata};
+
     fn request(body: &str, json: bool) -> Request {
         let content_type = if json {
             "application/json"
@@ -143,5 +151,57 @@ mod tests {
         let (job, _) = service.admit(&request("1000000000", false)).unwrap();
         let status = service.run(job, &cancel).unwrap_err();
         assert_eq!(status.code(), Code::DeadlineExceeded);
+    }
+
+    /// The fields of each log event, as `name=value`.
+    #[derive(Default, Clone)]
+    struct Log(Arc<Mutex<Vec<String>>>);
+
+    impl Visit for Log {
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            self.0.lock().unwrap().push(format!("{field}={value:?}"));
+        }
+    }
+
+    impl tracing::Subscriber for Log {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn event(&self, event: &Event<'_>) {
+            event.record(&mut self.clone());
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_number_computed_wrong_is_answered_right_and_logged() {
+        let service = Fibonacci::new(Arc::new(AtomicU64::new(100_000)));
+        let right = answer(&service, &request("50000", false)).unwrap();
+        digits::inject_error();
+        let log = Log::default();
+        let again = tracing::subscriber::with_default(log.clone(), || {
+            answer(&service, &request("50000", false)).unwrap()
+        });
+        assert!(again == right);
+        let fields = log.0.lock().unwrap().join("\n");
+        for wanted in [
+            "message_id=\"9bd0643247567e36a37a2bfccce37393\"",
+            "fibrpc_n=50000",
+            "fibrpc_reason=the result was wrong modulo 2^61 - 1",
+            "computed F(50000) again",
+        ] {
+            assert!(fields.contains(wanted), "{wanted}: {fields}");
+        }
+        log.0.lock().unwrap().clear();
+        tracing::subscriber::with_default(log.clone(), || {
+            answer(&service, &request("50000", false)).unwrap()
+        });
+        assert!(log.0.lock().unwrap().is_empty());
     }
 }

@@ -11,6 +11,7 @@
     reason = "all of it is test code"
 )]
 
+mod catalog;
 mod dependencies;
 mod manuals;
 mod monitoring;

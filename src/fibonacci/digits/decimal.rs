@@ -89,7 +89,7 @@ fn digits_in(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::bound::WIDTHS;
     use super::super::length::tests::short_lengths;
     use super::super::{cost::cost, exact};
@@ -129,6 +129,16 @@ mod tests {
             }
         }
         results
+    }
+
+    /// Injects one unit into the first number that this thread computes in this way.
+    pub(in super::super) fn inject_unit() {
+        INJECTED.set(Some(Error {
+            step: 0,
+            output: 0,
+            place: 0.5,
+            by: 1,
+        }));
     }
 
     fn compute(base: Base, n: u64) -> Result<(String, Watch), Stop> {

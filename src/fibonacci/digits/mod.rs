@@ -94,6 +94,12 @@ pub fn digits(n: u64, keep_going: &dyn Fn() -> bool) -> Option<Digits> {
     }
 }
 
+/// The next large number that this thread computes is wrong, until the check finds that.
+#[cfg(test)]
+pub(super) fn inject_error() {
+    decimal::tests::inject_unit();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
