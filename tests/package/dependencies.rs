@@ -12,7 +12,7 @@ const LIBRARY: &str = "server,client,json";
 const MAX_CRATES: usize = 107;
 
 /// What only the programs need.
-const OF_THE_PROGRAMS: [&str; 12] = [
+const OF_THE_PROGRAMS: [&str; 13] = [
     "anstream",
     "clap",
     "ctor",
@@ -20,6 +20,7 @@ const OF_THE_PROGRAMS: [&str; 12] = [
     "figment",
     "hdrhistogram",
     "indicatif",
+    "memmap2",
     "rustfft",
     "sd-notify",
     "signal-hook",

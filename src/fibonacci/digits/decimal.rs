@@ -4,6 +4,7 @@ use super::bound::{Base, Watch};
 use super::cache::Cache;
 use super::doubling::{self, Arithmetic, Combination};
 use super::length::Length;
+use super::points::Points;
 use super::product::Computation;
 use super::stop::{Doubt, Stop};
 use super::{check, limbs, long, schoolbook, short};
@@ -63,19 +64,15 @@ fn digits_in(
             watch: Watch::default(),
             cache,
             keep_going,
-            spectra: [Vec::new(), Vec::new()],
+            spectra: Default::default(),
         };
         let largest = Length::covering(base.factor_limbs(count));
         if let Length::Long { .. } = largest {
-            computation
-                .spectra
-                .iter_mut()
-                .for_each(|spectrum| spectrum.reserve_exact(largest.points()));
+            computation.spectra = [0; 2].map(|_| Points::with_capacity(largest.points()));
         }
         let first = schoolbook::pair_digits(n, from).map(|digits| limbs::from_text(&digits, base));
         let pair = doubling::pair(&mut computation, first, n, from, 2)?;
         let limbs = doubling::last_two(&mut computation, pair, n)?;
-        long::free(&mut computation.spectra[0], keep_going)?;
         Ok::<_, Stop>((limbs, computation.watch))
     })?;
     let count = usize::try_from(count).map_err(|_| Doubt::Bound)?;

@@ -18,6 +18,7 @@ use super::cache::Plan;
 use super::doubling::Combination;
 use super::length::{COLUMNS, Length, ROWS};
 use super::limbs::{self, BLOCK, Block, Factors, LANES, Settler};
+use super::points::Points;
 use super::product::{Computation, finish, half_lanes, lanes, product, square_and_product, store};
 use super::roots::Ladder;
 use super::stop::Stop;
@@ -140,31 +141,6 @@ impl Twist {
     }
 }
 
-/// Extends `points` to `length`, in steps.
-fn grow(
-    points: &mut Vec<Complex64>,
-    length: usize,
-    keep_going: &dyn Fn() -> bool,
-) -> Result<(), Stop> {
-    const STEP: usize = 1 << 14;
-    while points.len() < length {
-        Stop::unless(keep_going())?;
-        points.resize(length.min(points.len() + STEP), Complex64::ZERO);
-    }
-    Ok(())
-}
-
-/// Frees memory in steps: freeing all of it at once takes milliseconds.
-pub(super) fn free(points: &mut Vec<Complex64>, keep_going: &dyn Fn() -> bool) -> Result<(), Stop> {
-    const STEP: usize = 1 << 18;
-    while !points.is_empty() {
-        Stop::unless(keep_going())?;
-        points.truncate(points.len().saturating_sub(STEP));
-        points.shrink_to_fit();
-    }
-    Ok(())
-}
-
 /// A product of long numbers: its plans, and the spectra of both factors.
 struct Spectra<'a> {
     rows: usize,
@@ -172,7 +148,7 @@ struct Spectra<'a> {
     by_column: &'a Plan,
     by_row: &'a Plan,
     scratch: &'a mut [Complex64],
-    points: [&'a mut Vec<Complex64>; 2],
+    points: [&'a mut Points; 2],
     watch: &'a mut Watch,
     keep_going: &'a dyn Fn() -> bool,
 }
@@ -191,12 +167,12 @@ impl<'a> Spectra<'a> {
         let mut buffer = Columns::new(rows);
         let mut squares = [0.0; 2];
         for ((limbs, points), square) in factors.into_iter().zip(&mut points).zip(&mut squares) {
-            grow(points, rows * columns, keep_going)?;
+            points.grow(rows * columns, keep_going)?;
             for from in (0..columns).step_by(COLUMNS) {
                 Stop::unless(keep_going())?;
                 *square += buffer.load_limbs(&limbs, from, columns, &by_column.weights);
                 buffer.transform(by_column, scratch);
-                buffer.store(&mut points[..rows * columns], from, columns);
+                buffer.store(points.first(rows * columns), from, columns);
             }
         }
         let length = Length::Long { rows, columns };
@@ -224,10 +200,12 @@ impl<'a> Spectra<'a> {
         let mut twist = Twist::new(self.rows, self.columns);
         let fft = &self.by_row.fft;
         let [first, second] = &mut self.points;
+        let points = self.rows * self.columns;
         let lines = first
+            .first(points)
             .chunks_exact_mut(self.columns)
-            .zip(second.chunks_exact_mut(self.columns));
-        for (row, (a, b)) in lines.take(self.rows).enumerate() {
+            .zip(second.first(points).chunks_exact_mut(self.columns));
+        for (row, (a, b)) in lines.enumerate() {
             Stop::unless((self.keep_going)())?;
             twist.turn_to(row);
             for line in [&mut *a, &mut *b] {
@@ -245,7 +223,7 @@ impl<'a> Spectra<'a> {
 
     /// The third pass, for [`COLUMNS`] columns of one result: transforms them back.
     fn columns(&mut self, result: usize, from: usize, buffer: &mut Columns) {
-        let points = &self.points[result][..self.rows * self.columns];
+        let points = self.points[result].first(self.rows * self.columns);
         buffer.load(points, from, self.columns);
         buffer.transform(self.by_column, self.scratch);
     }
@@ -313,7 +291,7 @@ pub(super) fn multiply(
     let points = rows * columns;
     let mut spectra = Spectra::new(computation, [rows, columns], factors)?;
     spectra.rows(1, |x, y| product(x, y, points))?;
-    free(spectra.points[1], spectra.keep_going)?;
+    *spectra.points[1] = Points::default();
 
     let weights = &spectra.by_column.weights;
     let mut settler = Settler::new(base);

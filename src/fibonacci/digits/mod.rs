@@ -49,6 +49,7 @@ mod exact;
 mod length;
 mod limbs;
 mod long;
+mod points;
 mod product;
 mod roots;
 mod schoolbook;

@@ -3,6 +3,7 @@
 use super::bound::{Base, Watch};
 use super::cache::Cache;
 use super::limbs::{self, BLOCK, LANES};
+use super::points::Points;
 use rustfft::num_complex::Complex64;
 
 /// One computation of F(n), with balanced limbs, the lowest first.
@@ -12,7 +13,7 @@ pub(super) struct Computation<'a> {
     pub(super) cache: &'a mut Cache,
     pub(super) keep_going: &'a dyn Fn() -> bool,
     /// Spectra of long numbers, with capacity for the largest.
-    pub(super) spectra: [Vec<Complex64>; 2],
+    pub(super) spectra: [Points; 2],
 }
 
 /// Replaces the spectra of a and b with the conjugates of those of a^2 and ab, divided by the length of the transform.
