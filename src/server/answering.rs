@@ -52,6 +52,8 @@ pub(super) fn begin<B: Backend>(
         }
         Ok(Admitted::Pooled(job, cost, deadline)) => {
             accepted.span.event("admitted");
+            // The job has what it needs. Many may wait, and a reply does not depend on the body.
+            accepted.request.message.body = Vec::new();
             pool.push(Task {
                 accepted,
                 job,

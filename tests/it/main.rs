@@ -29,6 +29,7 @@ mod deadline;
 mod doctor;
 mod examples;
 mod faults;
+mod flood;
 mod generations;
 mod gone_node;
 mod handlers;

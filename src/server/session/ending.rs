@@ -17,6 +17,7 @@ use crate::server::backend::Backend;
 use crate::server::broker_wait::BrokerWait;
 use crate::server::credit::MAX_LINE;
 use futures_util::future;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 /// How long closing in order may take once everything is settled or the drain time is over.
@@ -52,8 +53,25 @@ impl<B: Backend> Session<B> {
         }
         let waiting = BrokerWait::for_operations(&self.context.counters, &self.settings.broker);
         let stopped = waiting.during(self.prefetch.stop());
-        if let Ok(stopped) = tokio::time::timeout(limit, stopped).await {
-            stopped?;
+        let mut stopped = pin!(tokio::time::timeout(limit, stopped));
+        // The broker may send as much as the prefetch allows until then, so nothing is left in the mailbox meanwhile.
+        loop {
+            tokio::select! {
+                biased;
+                stopped = &mut stopped => {
+                    if let Ok(stopped) = stopped {
+                        stopped?;
+                    }
+                    break;
+                }
+                arrival = self.requests.mailbox.next() => {
+                    if self.replies.is_blocked() {
+                        self.requests.give_up(arrival)?;
+                    } else {
+                        self.on_delivery(arrival)?;
+                    }
+                }
+            }
         }
         // A broker that blocks publishes now may do so until the end.
         let begins = if self.replies.is_blocked() {

@@ -45,9 +45,9 @@ impl Prefetch {
     }
 
     /// Stops consuming; see [`Consumer::stop`].
-    pub(super) async fn stop(&mut self) -> Result<(), Error> {
+    pub(super) fn stop(&mut self) -> impl Future<Output = Result<(), Error>> + use<> {
         self.gauge.set(0);
-        self.consumer.stop().await
+        self.consumer.stop()
     }
 
     /// Whether deliveries are taken one at a time.
@@ -206,11 +206,15 @@ impl Consumer {
     }
 
     /// Stops it; deliveries that were on their way are in the mailbox when this completes.
-    async fn stop(&mut self) -> Result<(), Error> {
-        if self.next.is_some() {
-            self.replaced().await?;
+    fn stop(&mut self) -> impl Future<Output = Result<(), Error>> + use<> {
+        let (channel, tag, next) = (self.channel.clone(), self.tag.clone(), self.next.take());
+        async move {
+            let Some(next) = next else {
+                return channel.cancel(&tag).await;
+            };
+            let _subscription = next.replacing.await?;
+            channel.cancel(&next.tag).await
         }
-        self.channel.cancel(&self.tag).await
     }
 
     /// Forgets earlier ones of which no deliveries are left in this window.

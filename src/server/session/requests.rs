@@ -83,20 +83,26 @@ impl<B: Backend> Requests<B> {
         }
     }
 
+    /// Gives up a delivery without looking at it; it is handed back later.
+    pub(super) fn give_up(&mut self, arrival: Arrival) -> Result<(), Error> {
+        match arrival {
+            Arrival::Delivered(delivery) => {
+                let generation = generation_of(delivery.consumer);
+                self.window.open(delivery.tag, generation);
+                self.unbegun.push(delivery.tag);
+                self.tally.received(delivery.message.body_size());
+                self.tally.settled(Settled::HandedBack);
+                Ok(())
+            }
+            Arrival::Failed(error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Hands back those that were given up and those that were not looked at.
     pub(super) fn hand_back(&mut self) -> Result<(), Error> {
         while let Some(arrival) = self.mailbox.try_next() {
-            match arrival {
-                Arrival::Delivered(delivery) => {
-                    let generation = generation_of(delivery.consumer);
-                    self.window.open(delivery.tag, generation);
-                    self.unbegun.push(delivery.tag);
-                    self.tally.received(delivery.message.body_size());
-                    self.tally.settled(Settled::HandedBack);
-                }
-                Arrival::Failed(error) => return Err(error),
-                _ => {}
-            }
+            self.give_up(arrival)?;
         }
         for tag in std::mem::take(&mut self.unbegun) {
             self.channel.requeue(tag);

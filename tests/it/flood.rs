@@ -1,0 +1,79 @@
+//! A flood of what a daemon allows by default: it takes a bounded amount of memory.
+
+use crate::support::proxy::Confirms;
+use crate::support::wire::{Client, Properties};
+use crate::support::{Broker, Daemon, Proxy, SOON, Settings, until_still};
+
+const QUEUE: &str = "rpc_queue";
+
+/// The largest n that is answered by default.
+const LARGEST: &str = "1000000";
+
+/// More than a daemon and its buffers take, in bytes.
+const MAX_PEAK: u64 = 100 << 20;
+
+const MEBIBYTE: usize = 1 << 20;
+
+/// A number as a text of a mebibyte, the largest request.
+fn padded(n: &str) -> Vec<u8> {
+    let zeros = "0".repeat(MEBIBYTE - n.len());
+    (zeros + n).into_bytes()
+}
+
+/// Requests for which the broker finds no caller.
+fn ask_for_nobody(client: &mut Client, requests: u64, body: &[u8]) {
+    let nobody = Properties::request("amq.gen-nobody", "x");
+    for _ in 0..requests {
+        client.publish(QUEUE, &nobody, body).unwrap();
+    }
+}
+
+/// What waits for the pool has left its body behind.
+#[test]
+fn waiting_requests_take_little_memory_however_large_they_were() {
+    const LARGE: u64 = 200;
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost)
+        .set("queue.type", "classic")
+        .set("server.concurrency", 1);
+    let daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.call(QUEUE, b"30", SOON).unwrap();
+    ask_for_nobody(&mut client, LARGE, &padded(LARGEST));
+    // It is behind them.
+    assert_eq!(client.call(QUEUE, b"30", SOON).unwrap().text(), "832040");
+    let peak = daemon.peak_resident();
+    assert!(peak < MAX_PEAK, "{peak} bytes");
+}
+
+/// The broker sends as much as the prefetch allows before it confirms that it sends no more.
+#[test]
+fn a_stop_takes_little_memory_however_much_arrives_meanwhile() {
+    const LARGE: u64 = 300;
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let proxy = Proxy::new(broker.port());
+    // A daemon with many threads begins with a wide prefetch.
+    let settings = Settings::at(&proxy.url(&vhost))
+        .set("queue.type", "classic")
+        .set("server.concurrency", 1_000)
+        .set("server.drain_timeout", "10m");
+    let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.call(QUEUE, b"30", SOON).unwrap();
+    daemon.signal("STOP");
+    ask_for_nobody(&mut client, LARGE, &padded("30"));
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked >= LARGE / 3);
+    // It stays until its replies are confirmed.
+    proxy.set(|faults| faults.confirms = Confirms::Hold);
+    daemon.signal("TERM");
+    daemon.signal("CONT");
+    daemon.wait_for_line("draining", SOON);
+    until_still(|| broker.depth(&vhost, QUEUE).map(|depth| depth.unacked));
+    let peak = daemon.peak_resident();
+    proxy.set(|faults| faults.confirms = Confirms::Pass);
+    assert!(daemon.wait(SOON).success());
+    assert!(peak < MAX_PEAK, "{peak} bytes");
+    proxy.assert_clean();
+}
