@@ -325,7 +325,7 @@ section! {
     /// The daemon.
     Server SERVER (server)
     /// Unacknowledged deliveries that the broker may send ahead.
-    prefetch: u16 = 64, "server.prefetch" Hot Number(1..=u16::MAX);
+    prefetch: u16 = 2000, "server.prefetch" Hot Number(1..=u16::MAX);
     /// Large computations at once; 0 means one per core except one, which is left to serve.
     concurrency: usize = 0, "server.concurrency" Hot Number(0..=1024_usize);
     /// The largest reply body in bytes.

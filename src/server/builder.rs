@@ -14,6 +14,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How many requests are handled at once unless [`Builder::prefetch`] says otherwise. The configuration's default is for
+/// computations, which wait in line; handlers all run.
+const HANDLED_AT_ONCE: u16 = 64;
+
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Settings of a server; see [`Server::builder`](super::Server::builder).
@@ -29,6 +33,7 @@ impl Builder {
     pub(super) fn new(url: &str) -> Self {
         let mut config = Config::default();
         config.broker.url.clear();
+        config.server.prefetch = HANDLED_AT_ONCE;
         Self::from(config).broker(url)
     }
 

@@ -310,7 +310,11 @@ mod tests {
         let report = reporter.report(&config, &counters, &state);
         assert_eq!(report.instance, "blue");
         assert_eq!(report.pid, std::process::id());
-        assert_eq!((report.state.as_str(), report.prefetch), ("draining", 64));
+        let prefetch = config.server.prefetch;
+        assert_eq!(
+            (report.state.as_str(), report.prefetch),
+            ("draining", prefetch)
+        );
         assert_eq!((report.received, report.failed), (2, 1));
         assert_eq!((report.p50_us, report.p99_us), (None, None));
         assert_eq!(

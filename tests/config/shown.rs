@@ -102,7 +102,7 @@ fn the_shown_configuration_loads_to_the_same_values() {
         load_text(&show_toml(&defaults)).unwrap().config,
         Config::default()
     );
-    assert!(show_toml(&defaults).contains("prefetch = 64  # default\n"));
+    assert!(show_toml(&defaults).contains("prefetch = 2000  # default\n"));
 
     let json = show_json(&loaded);
     assert!(!json.contains("k4nary"), "{json}");

@@ -284,7 +284,7 @@ fn what_is_shown_loads_to_the_same_and_holds_no_password() {
         format!("timeout = \"1m30s\"  # {own}:5"),
         "type = \"classic\"  # FIBRPC_QUEUE__TYPE".into(),
         "name = \"jobs\"  # command line".into(),
-        "prefetch = 64  # default".into(),
+        "prefetch = 2000  # default".into(),
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
     }

@@ -1,4 +1,4 @@
-//! A flood of what a daemon allows by default: it takes a bounded amount of memory.
+//! A flood of what a daemon allows by default: it delays small requests little, and takes a bounded amount of memory.
 
 use crate::support::proxy::Confirms;
 use crate::support::wire::{Client, Properties};
@@ -28,6 +28,30 @@ fn ask_for_nobody(client: &mut Client, requests: u64, body: &[u8]) {
     }
 }
 
+/// The daemon takes all of them, and so finds the small requests behind them. `scripts/bench-flood` measures what they
+/// cost the small ones.
+#[test]
+fn small_requests_pass_a_thousand_of_the_largest() {
+    const LARGE: u64 = 1_000;
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost).set("server.concurrency", 1);
+    let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.call(QUEUE, b"30", SOON).unwrap();
+    let mut flood = Client::connect(broker.port(), &vhost).unwrap();
+    flood.confirm_select().unwrap();
+    ask_for_nobody(&mut flood, LARGE, LARGEST.as_bytes());
+    // All of them are before the small ones.
+    flood.wait_for_confirms(SOON).unwrap();
+    for _ in 0..10 {
+        assert_eq!(client.call(QUEUE, b"30", SOON).unwrap().text(), "832040");
+    }
+    let report = client.report(QUEUE, SOON).unwrap();
+    let left = report["in_flight"].as_u64().unwrap();
+    assert!(left >= LARGE / 2, "not passed: {report}");
+}
+
 /// What waits for the pool has left its body behind.
 #[test]
 fn waiting_requests_take_little_memory_however_large_they_were() {
@@ -50,7 +74,7 @@ fn waiting_requests_take_little_memory_however_large_they_were() {
 /// The broker sends as much as the prefetch allows before it confirms that it sends no more.
 #[test]
 fn a_stop_takes_little_memory_however_much_arrives_meanwhile() {
-    const LARGE: u64 = 300;
+    const LARGE: u64 = 200;
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let proxy = Proxy::new(broker.port());
@@ -64,7 +88,7 @@ fn a_stop_takes_little_memory_however_much_arrives_meanwhile() {
     client.call(QUEUE, b"30", SOON).unwrap();
     daemon.signal("STOP");
     ask_for_nobody(&mut client, LARGE, &padded("30"));
-    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked >= LARGE / 3);
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked >= LARGE / 2);
     // It stays until its replies are confirmed.
     proxy.set(|faults| faults.confirms = Confirms::Hold);
     daemon.signal("TERM");
@@ -73,7 +97,7 @@ fn a_stop_takes_little_memory_however_much_arrives_meanwhile() {
     until_still(|| broker.depth(&vhost, QUEUE).map(|depth| depth.unacked));
     let peak = daemon.peak_resident();
     proxy.set(|faults| faults.confirms = Confirms::Pass);
-    assert!(daemon.wait(SOON).success());
+    assert!(daemon.wait(SOON * 6).success());
     assert!(peak < MAX_PEAK, "{peak} bytes");
     proxy.assert_clean();
 }

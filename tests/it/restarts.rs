@@ -42,8 +42,8 @@ fn most_deliveries(broker: &Broker, vhost: &str) -> (usize, u64) {
 /// A queue of RabbitMQ 4.0 deletes what has been delivered 20 times and came back.
 #[test]
 fn clean_restarts_cost_no_request() {
-    let (restarts, requests) = (times(10, 50), times(60, 200));
-    // Long enough that some still wait at the end: each stop continues with what it has for a second.
+    let (restarts, requests) = (times(10, 50), times(120, 400));
+    // Long enough that some still wait at the end: each stop continues with what it has for two seconds.
     let job = times(300, 450).to_string();
     let broker = Broker::shared();
     let vhost = broker.vhost();

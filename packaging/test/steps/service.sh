@@ -192,7 +192,7 @@ step_reload_good() {
 	afresh
 	local pid
 	pid=$(show MainPID)
-	check prefetch_is 64
+	check prefetch_is 2000
 	load_keep 200 20000
 	configure 10-test <<<$'[server]\nprefetch = 7'
 	check inside systemctl reload fibrpcd
@@ -265,7 +265,7 @@ step_reload_bad() {
 	check [ "$(inside systemctl reload fibrpcd >&2; say $?)" != 0 ]
 	check is MainPID "$pid"
 	check serves
-	check prefetch_is 64
+	check prefetch_is 2000
 	within 5 journal_says '/etc/fibrpc.toml.d/10-test.toml:2.*;.*'
 	journal_says 'server\.prefetch' >"$work/log/problem"
 	cat "$work/log/problem"
@@ -288,7 +288,7 @@ step_masked_drop_in() {
 	within 10 prefetch_is 7
 	inside ln -sf /dev/null /etc/fibrpc.toml.d/60-local.toml
 	check inside systemctl reload fibrpcd
-	within 10 prefetch_is 64
+	within 10 prefetch_is 2000
 	check inside systemctl restart fibrpcd
 	within 20 serves
 }
