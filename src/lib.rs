@@ -58,6 +58,14 @@
 //! crate. The property `type` names the method, `content_type` the format, `expiration` the time left; headers carry status
 //! and times. `PROTOCOL.md` in the repository specifies it for other languages.
 //!
+//! # Traces
+//!
+//! A request may be part of a distributed trace ([`TraceContext`]: W3C Trace Context). The server's span is a child of the
+//! caller's, and a service passes it on with its own calls. Spans of requests and calls are spans of `tracing` with the target
+//! `fibrpc::rpc` and the names `rpc.server` and `rpc.client`; the fields are those of OpenTelemetry's conventions for RPC, and
+//! the ids `fibrpc_trace_id`, `fibrpc_span_id` and `fibrpc_parent_id`. They are made for requests and calls with a context, and
+//! for all others if a subscriber enables that target at level `INFO`; without one, nothing is made.
+//!
 //! # Features
 //!
 //! - `server`: [`Server`] and services.

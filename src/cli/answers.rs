@@ -213,6 +213,7 @@ mod tests {
                 server: Some("a\u{202e}b".into()),
                 queued: Some(Duration::from_micros(1500)),
                 compute: Some(Duration::from_micros(20)),
+                trace_id: None,
             },
             round_trip: Duration::from_micros(2345),
         }

@@ -9,10 +9,11 @@ use super::help::examples;
 use super::input::{Input, Item};
 use super::output::{Closed, Output, Style, complain, note};
 use super::progress::{self, Done, Progress};
+use super::trace;
 use crate::client::{CallError, Client};
 use crate::config::Config;
 use crate::fibonacci::client::Number;
-use crate::protocol::Status;
+use crate::protocol::{Status, TraceContext};
 use clap::ValueHint;
 use futures_util::stream::{FuturesOrdered, StreamExt as _};
 use std::path::PathBuf;
@@ -56,10 +57,11 @@ Exit status:
 
 With --json, standard output has one object per number, in the order requested: its \"n\", its \"line\"
 if it was read from one, and either \"value\" (text, of any length) or \"code\", \"message\" and
-\"retryable\"; if known, also \"server\", \"queued_us\", \"compute_us\" and \"round_trip_us\".
+\"retryable\"; if known, also \"server\", \"queued_us\", \"compute_us\", \"round_trip_us\" and \"trace_id\".
 
 Files: /etc/fibrpc.toml, /etc/fibrpc.toml.d/*.toml, $XDG_CONFIG_HOME/fibrpc/fibrpc.toml.
-Environment: FIBRPC_SECTION__KEY, for example FIBRPC_BROKER__URL; NO_COLOR. Manual: fibrpc(1).";
+Environment: FIBRPC_SECTION__KEY, for example FIBRPC_BROKER__URL; TRACEPARENT, TRACESTATE; NO_COLOR.
+Manual: fibrpc(1).";
 
 /// Flags of asking.
 #[derive(Debug, Clone, clap::Args)]
@@ -177,6 +179,7 @@ async fn ask_all(
                 client: client.insert(connected),
                 config,
                 queue: queue(config),
+                trace: trace::of_environment(common),
                 began,
                 window: flags.in_flight.unwrap_or(WINDOW).into(),
                 reading,
@@ -227,6 +230,8 @@ struct Asking<'a> {
     client: &'a Client,
     config: &'a Config,
     queue: Arc<str>,
+    /// The trace of the calls.
+    trace: Option<TraceContext>,
     /// When connecting began: the first calls count from there.
     began: Instant,
     /// Maximum number of calls in flight.
@@ -292,6 +297,7 @@ impl Asking<'_> {
             None => {
                 let (n, timeout) = (item.text.trim(), self.config.client.timeout);
                 let calling = self.client.call::<Number>(Arc::clone(&self.queue), n);
+                let calling = calling.trace_context(self.trace.as_ref());
                 calling.timeout(timeout).since(since.into_std()).await
             }
             Some(fault) => Err(fault.into()),

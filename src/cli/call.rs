@@ -8,6 +8,7 @@ use super::help::examples;
 use super::output::{Closed, Failure, Output, Style, complain, line_of, not_written};
 use super::request::{Flags, Request};
 use super::times::{Times, times};
+use super::trace;
 use crate::client::{CallError, Client};
 use crate::config::Config;
 use crate::protocol::Reply;
@@ -132,6 +133,7 @@ async fn call(
     let client = client.insert(connect(settings, config, &mut notice).await?);
     let calling = request
         .call(client, queue(config))
+        .trace_context(trace::of_environment(common).as_ref())
         .timeout(config.client.timeout)
         .since(began);
     let waiting = || waiting_for_reply(client, config);

@@ -23,9 +23,11 @@ mod request;
 mod status;
 mod terminal;
 mod times;
+mod trace;
 
 use crate::broker::config_check::{Denied, check};
 use crate::config::Config;
+use crate::protocol::trace_context::SPAN_TARGET;
 use crate::stdio;
 use crate::text::safe;
 use args::{Args, Command};
@@ -39,7 +41,7 @@ use std::process::ExitCode;
 use terminal::Color;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The whole of `fibrpc`.
@@ -130,15 +132,19 @@ fn interruptible(command: impl AsyncFnOnce(&CancellationToken) -> u8) -> u8 {
     ended.unwrap_or_else(interrupt::Signal::end_process)
 }
 
-/// Logs what the client does. Libraries are excluded: the AMQP library would print whole messages.
+/// Logs what the client does. Libraries are excluded: the AMQP library would print whole messages. So are spans, which are for
+/// exporters.
 fn log() {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| LogLine)
         .with_ansi(false)
         .without_time()
         .with_target(false);
-    let ours = Targets::new().with_target("fibrpc", LevelFilter::DEBUG);
-    tracing_subscriber::registry().with(lines).with(ours).init();
+    let ours = Targets::new()
+        .with_target("fibrpc", LevelFilter::DEBUG)
+        .with_target(SPAN_TARGET, LevelFilter::OFF);
+    let lines = lines.with_filter(ours);
+    tracing_subscriber::registry().with(lines).init();
 }
 
 /// Writes a log record, which comes in one piece and ends with a newline.

@@ -6,9 +6,10 @@ use super::exchange::Exchange;
 use super::failure;
 use super::pending::{Outgoing, Payload};
 use super::shared::Shared;
+use super::span::CallSpan;
 use crate::protocol::reply;
 use crate::protocol::request::check_method;
-use crate::protocol::{HeaderValue, Reply, Status};
+use crate::protocol::{Code, HeaderValue, Message, Status, TraceContext};
 use crate::text;
 use std::borrow::Cow;
 use std::fmt;
@@ -79,8 +80,28 @@ impl<R> Call<R> {
         })
     }
 
-    /// Adds a header, for example for a server that is not of this crate: a [`Request`](crate::Request) shows only
-    /// `traceparent` and `tracestate`. Names that begin with `fibrpc-` are reserved.
+    /// Makes the call a part of this trace. The server's span is a child of the call's, which is a child of this one.
+    ///
+    /// A service passes on its own place in a trace with the calls that it makes:
+    ///
+    /// ```no_run
+    /// # use fibrpc::{Client, Reply, Status, Text, TraceContext};
+    /// async fn total(trace: Option<TraceContext>, client: &Client, Text(item): Text) -> Result<Text, Status> {
+    ///     Ok(client.call::<Text>("prices", item).trace_context(trace.as_ref()).await?)
+    /// }
+    /// ```
+    ///
+    /// Without it, a call begins a trace if a subscriber of `tracing` asks for spans (target `fibrpc::rpc`, level `INFO`).
+    pub fn trace_context<'a>(self, context: impl Into<Option<&'a TraceContext>>) -> Self {
+        let context = context.into().cloned().map(Box::new);
+        self.change(|request| {
+            request.trace = context;
+            Ok(())
+        })
+    }
+
+    /// Adds a header, for example for a server that is not of this crate: a [`Request`](crate::Request) does not show it. Names
+    /// that begin with `fibrpc-` are reserved. With a header `traceparent`, the call has no other trace context.
     pub fn header(self, name: impl Into<Cow<'static, str>>, value: impl Into<HeaderValue>) -> Self {
         let (name, value) = (name.into(), value.into());
         self.change(|request| {
@@ -133,6 +154,7 @@ fn outgoing(queue: &str, body: impl IntoBody) -> Result<Outgoing, Status> {
         content_type: content_type.into(),
         method: None,
         unread: None,
+        trace: None,
     })
 }
 
@@ -197,10 +219,13 @@ impl<R: FromReply> IntoFuture for Call<R> {
 
     fn into_future(self) -> CallFuture<R> {
         let queue = self.queue;
-        let request = self
-            .request
-            .map(|request| (queue, Payload::Request(request)));
+        let mut span = CallSpan::default();
+        let request = self.request.map(|mut request| {
+            span = CallSpan::begin(&mut request, &queue);
+            (queue, Payload::Request(request))
+        });
         CallFuture {
+            span,
             exchange: Exchange::new(self.shared, request, self.timeout, self.since),
             reply: PhantomData,
         }
@@ -214,6 +239,7 @@ impl<R: FromReply> IntoFuture for Call<R> {
 #[must_use = "futures do nothing unless they are polled"]
 pub struct CallFuture<R> {
     exchange: Exchange,
+    span: CallSpan,
     reply: PhantomData<fn() -> R>,
 }
 
@@ -227,18 +253,41 @@ impl<R: FromReply> Future for CallFuture<R> {
     type Output = Result<R, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let (message, round_trip) = ready!(Pin::new(&mut self.exchange).poll(context))?;
-        Poll::Ready(match reply::read(message) {
-            Ok(reply) => R::from_reply(Reply {
-                round_trip: Some(round_trip),
-                ..reply
-            }),
+        let this = &mut *self;
+        let polled = Pin::new(&mut this.exchange).poll(context);
+        this.span.sent(|| this.exchange.id());
+        let trace_id = this.span.trace_id();
+        let outcome = match ready!(polled) {
+            Ok((message, round_trip)) => this.read(message, round_trip, trace_id),
+            Err(status) => Err(status.into()),
+        };
+        let outcome = outcome.map_err(|error| error.in_trace(trace_id));
+        let code = outcome.as_ref().map_or_else(CallError::code, |_| Code::Ok);
+        this.span.end(code);
+        Poll::Ready(outcome)
+    }
+}
+
+impl<R: FromReply> CallFuture<R> {
+    /// Reads a reply that arrived after `round_trip`.
+    fn read(
+        &self,
+        message: Message,
+        round_trip: Duration,
+        trace_id: Option<[u8; 16]>,
+    ) -> Result<R, CallError> {
+        match reply::read(message) {
+            Ok(mut reply) => {
+                reply.round_trip = Some(round_trip);
+                reply.trailer.trace_id = trace_id.map(Box::new);
+                R::from_reply(reply)
+            }
             Err((status, trailer)) => {
                 let left = self.exchange.left();
                 let status = failure::refused_by_server(status, round_trip, left);
                 Err(CallError::of_server(status, trailer))
             }
-        })
+        }
     }
 }
 

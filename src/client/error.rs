@@ -63,6 +63,12 @@ impl CallError {
         self.trailer.server.as_deref()
     }
 
+    /// The same with the trace that the call belongs to.
+    pub(super) fn in_trace(mut self, trace_id: Option<[u8; 16]>) -> Self {
+        self.trailer.trace_id = trace_id.map(Box::new);
+        self
+    }
+
     /// What the server reports about itself and its times.
     pub(crate) fn trailer(&self) -> &Trailer {
         &self.trailer

@@ -56,6 +56,14 @@ impl Exchange {
         }
     }
 
+    /// The id of the request, while its reply is awaited.
+    pub(super) fn id(&self) -> Option<Uuid> {
+        match self.stage {
+            Stage::Waiting(id, _) => Some(id),
+            _ => None,
+        }
+    }
+
     /// The time until the deadline.
     pub(super) fn left(&self) -> Duration {
         let elapsed = self.since.map(|since| since.elapsed());

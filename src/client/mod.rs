@@ -46,6 +46,7 @@ pub(crate) mod probe;
 mod session;
 mod settings;
 mod shared;
+mod span;
 mod state;
 
 pub use body::{FromReply, IntoBody};

@@ -4,7 +4,7 @@ use super::failure;
 use super::session::REPLY_TO;
 use crate::broker::clock::unix_ms;
 use crate::protocol::body::Text;
-use crate::protocol::{Message, Status, Unread, control, request};
+use crate::protocol::{Message, Status, TraceContext, Unread, control, request};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,6 +41,8 @@ pub(super) struct Outgoing {
     pub(super) content_type: Cow<'static, str>,
     pub(super) method: Option<String>,
     pub(super) unread: Option<Box<Unread>>,
+    /// The caller's trace context; that of the call once it has begun.
+    pub(super) trace: Option<Box<TraceContext>>,
 }
 
 impl Payload {
@@ -70,6 +72,9 @@ impl Outgoing {
         }
         properties.kind.clone_from(&self.method);
         properties.unread.clone_from(&self.unread);
+        if let Some(trace) = &self.trace {
+            properties.headers.extend(trace.headers());
+        }
         message
     }
 }

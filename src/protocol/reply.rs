@@ -164,6 +164,7 @@ pub fn trailer(properties: &Properties) -> Trailer {
             .map(|name| text::excerpt(name, 100).into_owned()),
         queued: time(header::QUEUED_US),
         compute: time(header::COMPUTE_US),
+        trace_id: None,
     }
 }
 

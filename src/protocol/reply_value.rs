@@ -39,6 +39,8 @@ pub struct Trailer {
     pub queued: Option<Duration>,
     /// Computing time, likewise.
     pub compute: Option<Duration>,
+    /// The trace of the call, if it is part of one. Not a header: the client knows it.
+    pub trace_id: Option<Box<[u8; 16]>>,
 }
 
 impl Reply {

@@ -104,6 +104,7 @@ pub(super) fn message(
         server: Some(context.instance.clone()),
         queued: accepted.queued,
         compute,
+        ..Trailer::default()
     };
     let id = context.next_reply.load(Ordering::Relaxed);
     (reply::write(request, outcome, &trailer, id), code)

@@ -122,7 +122,7 @@ impl Request {
     }
 
     /// The server's place in the caller's trace, for requests that it causes
-    /// (`Call::trace_context`). `None`: the caller sent no valid `traceparent`, and no
+    /// ([`Call::trace_context`](crate::client::Call::trace_context)). `None`: the caller sent no valid `traceparent`, and no
     /// subscriber of `tracing` asks for spans.
     pub fn trace_context(&self) -> Option<&TraceContext> {
         self.message.trace.as_deref()

@@ -4,7 +4,7 @@ use super::*;
 use crate::client::pending::{Command, PendingCall};
 use crate::client::state::{ConnectionState, Counters};
 use crate::protocol::body::Text;
-use crate::protocol::{Code, Message};
+use crate::protocol::{Code, Message, header};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -189,4 +189,64 @@ async fn an_error_becomes_a_status_or_any_error() {
         text.starts_with("INVALID_ARGUMENT: the method name"),
         "{text}"
     );
+}
+
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+fn text_header(message: &Message, name: &str) -> Option<String> {
+    match message.properties.header(name)? {
+        HeaderValue::Text(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_call_in_a_trace_is_a_child_of_it() {
+    let (shared, mut commands) = client();
+    let parent = TraceContext::parse(PARENT, Some("v=1")).unwrap();
+    let mut future = call(&shared).trace_context(&parent).into_future();
+    assert!(poll(&mut future).is_pending());
+    let request = message(&sent(&mut commands).1);
+    let own = text_header(&request, header::TRACEPARENT).unwrap();
+    let own = TraceContext::parse(&own, None).unwrap();
+    assert_eq!(own.trace_id(), parent.trace_id());
+    assert_ne!(own.span_id(), parent.span_id());
+    assert!(own.is_sampled());
+    let state = text_header(&request, header::TRACESTATE);
+    assert_eq!(state.as_deref(), Some("v=1"));
+}
+
+#[test]
+fn a_call_without_a_trace_sends_none() {
+    let (shared, mut commands) = client();
+    let own = TraceContext::parse(PARENT, None).unwrap();
+    let by_hand = call(&shared).header(header::TRACEPARENT, "by hand");
+    let mut futures = [
+        call(&shared).into_future(),
+        call(&shared).trace_context(None).into_future(),
+        by_hand.trace_context(&own).into_future(),
+    ];
+    for future in &mut futures {
+        assert!(poll(future).is_pending());
+        let request = message(&sent(&mut commands).1);
+        assert_eq!(text_header(&request, header::TRACEPARENT), None);
+    }
+}
+
+#[cfg(feature = "process")] // for the subscriber
+#[test]
+fn a_call_begins_a_trace_if_a_subscriber_asks() {
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::Registry::default());
+    let (shared, mut commands) = client();
+    let mut future = call(&shared).into_future();
+    assert!(poll(&mut future).is_pending());
+    let (_, pending) = sent(&mut commands);
+    let parent = text_header(&message(&pending), header::TRACEPARENT).unwrap();
+    let sent = TraceContext::parse(&parent, None).unwrap();
+    assert!(sent.is_sampled());
+    pending.fail(&Status::unavailable("no"));
+    let Poll::Ready(Err(error)) = poll(&mut future) else {
+        panic!("no error");
+    };
+    assert_eq!(error.trailer().trace_id, Some(Box::new(sent.trace_id())));
 }

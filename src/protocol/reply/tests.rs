@@ -35,6 +35,7 @@ fn full_trailer() -> Trailer {
         server: Some("one".into()),
         queued: Some(Duration::from_micros(1_500)),
         compute: Some(Duration::from_micros(7)),
+        trace_id: None,
     }
 }
 
@@ -143,6 +144,7 @@ fn times_are_whole_microseconds_of_at_most_32_bits() {
         server: None,
         queued: Some(Duration::MAX),
         compute: Some(Duration::from_nanos(1_999)),
+        trace_id: None,
     };
     let message = write(&request(Format::Text), Ok(answer("1")), &trailer, u64::MAX);
     let header = |name| message.properties.header(name);
@@ -221,6 +223,7 @@ fn trailers() -> impl Strategy<Value = Trailer> {
         server,
         queued,
         compute,
+        trace_id: None,
     })
 }
 
