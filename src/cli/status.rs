@@ -1,27 +1,26 @@
-//! `fibrpc status`: the queue, and a table of the daemons that serve it.
+//! `fibrpc status`: the queue, and a table of the daemons that serve it, once or again and again.
+
+mod changes;
+mod look;
+mod screen;
+mod table;
+mod view;
+mod watch;
+mod wrap;
 
 use super::common::Common;
-use super::connect::{Failed, Notice, settings, waiting_for_broker};
+use super::connect::{Failed, Notice};
 use super::help::examples;
 use super::output::{Closed, Failure, Output, Style, line_of};
-use super::terminal::{DOUBTFUL, GOOD, painted};
 use crate::client::{Monitor, Overview};
 use crate::config::Config;
+use crate::protocol::Status;
 use crate::protocol::control::Report;
-use crate::protocol::{Code, Status};
-use crate::stdio;
-use crate::text::{count, duration, safe};
+use look::{REFRESH, look, verdict};
+use screen::Screen;
 use serde::Serialize;
-use std::io::IsTerminal as _;
-use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
-use unicode_width::UnicodeWidthStr as _;
-
-/// Refresh interval of `--watch`.
-const REFRESH: Duration = Duration::from_secs(2);
-
-/// Moves the cursor home and clears the screen below.
-const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
+use view::{lines, queue_type};
 
 /// Show the queue and the daemons that serve it
 ///
@@ -54,16 +53,26 @@ pub(super) async fn run(
         ..Style::default()
     });
     let mut fleet = None;
-    let watching = watch(flags, common, config, &mut fleet, &mut output);
+    let mut screen = None;
     // Done, stopped, or the reader is gone: in any case it is over.
-    let _ = stop.run_until_cancelled(watching).await;
+    if flags.watch && !common.json && Screen::is_possible() {
+        let watching = watch::watch(config, &mut fleet, &mut screen, &mut output);
+        let _ = stop.run_until_cancelled(watching).await;
+    } else {
+        let looking = print(flags, common, config, &mut fleet, &mut output);
+        let _ = stop.run_until_cancelled(looking).await;
+    }
+    if let Some(screen) = screen {
+        let _ = screen.leave(&output).await;
+    }
     if let Some(fleet) = fleet {
         fleet.close().await;
     }
     output.finish().await
 }
 
-async fn watch(
+/// Prints one view after another.
+async fn print(
     flags: &Watch,
     common: &Common,
     config: &Config,
@@ -78,7 +87,7 @@ async fn watch(
             output.exit_with(exit);
             status
         });
-        show(output, flags, common, config, &looked, first).await?;
+        show(output, common, config, &looked, first).await?;
         if !flags.watch {
             return Ok(());
         }
@@ -87,34 +96,8 @@ async fn watch(
     }
 }
 
-/// Queries the daemons, over a new connection if there is none.
-async fn look(
-    fleet: &mut Option<Monitor>,
-    notice: &mut Notice,
-    config: &Config,
-) -> Result<Overview, Failed> {
-    let began = Instant::now();
-    let mut connected = if let Some(connected) = fleet.take() {
-        connected
-    } else {
-        let settings = settings(config);
-        notice
-            .after_patience(Monitor::connect(&settings, &config.queue.name), || {
-                waiting_for_broker(config)
-            })
-            .await?
-    };
-    let waiting = || format!("waiting for the daemons on queue {:?}", config.queue.name);
-    let looking = connected.overview(began, config.client.timeout);
-    let view = notice.after_patience(looking, waiting).await?;
-    // After a failure, the next query starts with a new connection.
-    *fleet = Some(connected);
-    Ok(view)
-}
-
 async fn show(
     output: &mut Output,
-    flags: &Watch,
     common: &Common,
     config: &Config,
     looked: &Result<Overview, Status>,
@@ -127,141 +110,19 @@ async fn show(
     if common.json {
         return output.line(json(queue, looked)).await;
     }
-    if flags.watch && std::io::stdout().is_terminal() {
-        output.line(CLEAR.into()).await?;
-    } else if !first {
+    if !first {
         output.line(String::new()).await?;
     }
     match looked {
         Ok(view) => {
             let patience = Overview::report_timeout(config.client.timeout);
-            for line in lines(queue, view, patience, stdio::stdout().has_color()) {
+            for line in lines(queue, view, patience, screen::paper()) {
                 output.line(line).await?;
             }
             Ok(())
         }
         Err(status) => output.complaint(status.message()).await,
     }
-}
-
-/// The failure, if any.
-fn verdict(looked: &Result<Overview, Status>) -> Option<Code> {
-    let view = match looked {
-        Ok(view) => view,
-        Err(status) => return Some(status.code()),
-    };
-    match (&view.queue, &view.servers) {
-        (_, Err(status)) => Some(status.code()),
-        (Ok(queue), Ok(servers)) if queue.consumers == 0 && servers.is_empty() => {
-            Some(Code::Unavailable)
-        }
-        _ => None,
-    }
-}
-
-/// The view for people.
-fn lines(name: &str, view: &Overview, patience: Duration, color: bool) -> Vec<String> {
-    let none = Vec::new();
-    let servers = view.servers.as_ref().unwrap_or(&none);
-    let name = safe(name);
-    let mut lines = vec![match &view.queue {
-        Ok(queue) => format!(
-            "queue {name}: {}, {} waiting, {}",
-            queue_type(servers).map_or("type unknown".into(), safe),
-            queue.messages,
-            count(queue.consumers.into(), "consumer"),
-        ),
-        Err(status) => format!("queue {name}: {}", safe(status.message())),
-    }];
-    if !servers.is_empty() {
-        lines.extend(table(servers, color));
-    }
-    let silent = view.silent();
-    let consumers = view.queue.as_ref().map_or(0, |queue| queue.consumers);
-    match &view.servers {
-        Err(status) => lines.push(format!(
-            "cannot query the daemons: {} (requires write permission on exchange amq.direct)",
-            safe(status.message())
-        )),
-        Ok(servers) if servers.is_empty() && view.queue.is_ok() && consumers == 0 => {
-            lines.push("no server on the queue; is fibrpcd running? (a server that polls cannot be seen)".into());
-        }
-        Ok(servers) if servers.is_empty() && consumers == 0 => {
-            lines.push("no daemon answered".into());
-        }
-        Ok(_) if silent > 0 => lines.push(format!(
-            "{silent} of {} did not answer within {}: another kind of server, an older fibrpcd, one without server.control or permission for it, or one too busy",
-            count(consumers.into(), "consumer"),
-            duration(patience)
-        )),
-        Ok(_) => {}
-    }
-    lines
-}
-
-fn queue_type(servers: &[Report]) -> Option<&str> {
-    servers
-        .iter()
-        .find_map(|report| report.queue_type.as_deref())
-}
-
-/// One line per daemon under a line of headings; text is left-aligned, numbers right-aligned.
-fn table(servers: &[Report], color: bool) -> Vec<String> {
-    const HEADINGS: [(&str, bool); 10] = [
-        ("INSTANCE", false),
-        ("VERSION", false),
-        ("HOST", false),
-        ("UPTIME", true),
-        ("STATE", false),
-        ("IN FLIGHT", true),
-        ("SERVED", true),
-        ("ERRORS", true),
-        ("P50", true),
-        ("P99", true),
-    ];
-    let mut rows = vec![HEADINGS.map(|(heading, _)| heading.to_owned())];
-    rows.extend(servers.iter().map(|report| {
-        let text = |text: &str| safe(text).into_owned();
-        [
-            text(&report.instance),
-            text(&report.version),
-            text(&report.host),
-            duration(Duration::from_secs(report.uptime_s)),
-            text(&report.state),
-            report.in_flight.to_string(),
-            report.served.to_string(),
-            (report.failed + report.refused).to_string(),
-            report.p50_us.map_or("-".into(), time),
-            report.p99_us.map_or("-".into(), time),
-        ]
-    }));
-    let widths: [usize; 10] = std::array::from_fn(|column| {
-        let width = |row: &[String; 10]| row[column].width();
-        rows.iter().map(width).max().unwrap_or(0)
-    });
-    let line = |row: [String; 10]| {
-        let cells = row.iter().zip(HEADINGS).zip(&widths);
-        let cells = cells.map(|((cell, (heading, right)), width)| {
-            let blank = " ".repeat(width.saturating_sub(cell.width()));
-            let padded = if right {
-                blank + cell
-            } else {
-                cell.clone() + &blank
-            };
-            match (heading, cell.as_str()) {
-                ("STATE", "STATE") => padded,
-                ("STATE", "consuming") => painted(&padded, GOOD, color),
-                ("STATE", _) => painted(&padded, DOUBTFUL, color),
-                _ => padded,
-            }
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.into_iter().map(line).collect()
-}
-
-fn time(us: u64) -> String {
-    duration(Duration::from_micros(us))
 }
 
 /// The view as one JSON object. Fields are added to it, never renamed.

@@ -59,3 +59,4 @@ mod support;
 mod telemetry;
 mod tls;
 mod typed;
+mod watch;

@@ -14,7 +14,7 @@ use crate::support::{Broker, Daemon, Fibrpc, Output, SOON, Settings, Terminal, l
 const RED: &str = "\u{1b}[1m\u{1b}[31mfibrpc:\u{1b}[0m ";
 
 /// `fibrpc` on its way to a terminal.
-fn command(settings: &Settings, arguments: &[&str]) -> (Command, tempfile::TempDir) {
+pub fn command(settings: &Settings, arguments: &[&str]) -> (Command, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("fibrpc.toml");
     fs::write(&file, settings.text()).unwrap();

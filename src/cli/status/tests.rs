@@ -1,7 +1,11 @@
 //! Tests of what is shown of the queue and its daemons.
 
+use super::table::Paper;
 use super::*;
 use crate::broker::QueueStatus;
+use crate::protocol::Code;
+use std::time::Duration;
+use unicode_width::UnicodeWidthStr as _;
 
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -18,7 +22,11 @@ fn report(instance: &str) -> Report {
         served: 12_345,
         failed: 4,
         refused: 2,
+        recent_ms: Some(40_000),
+        recent_requests: Some(4_000),
+        recent_errors: Some(8),
         p50_us: Some(12),
+        p90_us: Some(456),
         p99_us: Some(1_234),
         ..Report::default()
     }
@@ -39,21 +47,41 @@ fn denied() -> Status {
     Status::new(Code::PermissionDenied, "access refused")
 }
 
+/// For a terminal of this width, without colors.
+fn shown(view: &Overview, width: impl Into<Option<usize>>) -> Vec<String> {
+    let paper = Paper {
+        width: width.into(),
+        color: false,
+    };
+    lines("q", view, PATIENCE, paper)
+}
+
 #[test]
 fn all_daemons_answer() {
     let idle = Report {
+        recent_requests: Some(0),
+        recent_errors: Some(0),
         p50_us: None,
+        p90_us: None,
         p99_us: None,
         ..report("\u{1b}[31mred")
     };
-    let view = view(2, vec![report("blue"), idle]);
+    let older = Report {
+        recent_ms: None,
+        recent_requests: None,
+        recent_errors: None,
+        p90_us: None,
+        ..report("old")
+    };
+    let view = view(3, vec![report("blue"), idle, older]);
     assert_eq!(
-        lines("q", &view, PATIENCE, false),
+        shown(&view, None),
         [
-            "queue q: quorum, 5 waiting, 2 consumers",
-            r"INSTANCE       VERSION  HOST  UPTIME  STATE      IN FLIGHT  SERVED  ERRORS   P50     P99",
-            r"blue           0.1.0    mq1     1h2m  consuming          3   12345       6  12µs  1.23ms",
-            r"\u{1b}[31mred  0.1.0    mq1     1h2m  consuming          3   12345       6     -       -",
+            "queue q: quorum, 5 waiting, 3 consumers",
+            r"INSTANCE       VERSION  HOST  UPTIME  STATE      BUSY   RATE  ERR%   P50    P90     P99  SERVED  ERRORS",
+            r"blue           0.1.0    mq1     1h2m  consuming     3  100/s  0.2%  12µs  456µs  1.23ms   12345       6",
+            r"\u{1b}[31mred  0.1.0    mq1     1h2m  consuming     3    0/s     -     -      -       -   12345       6",
+            r"old            0.1.0    mq1     1h2m  consuming     3      -     -  12µs      -  1.23ms   12345       6",
         ]
     );
     assert_eq!(verdict(&Ok(view)), None);
@@ -70,15 +98,59 @@ fn columns_are_aligned_whatever_they_contain() {
         ..report("we\u{200b}b")
     };
     let view = view(3, vec![report("blue"), wide, deceiving]);
+    let lines: Vec<String> = shown(&view, None).into_iter().skip(1).collect();
     assert_eq!(
-        lines("q\u{2066}", &view, PATIENCE, false),
+        lines,
         [
-            r"queue q\u{2066}: quorum, 5 waiting, 3 consumers",
-            r"INSTANCE     VERSION  HOST         UPTIME  STATE      IN FLIGHT  SERVED  ERRORS   P50     P99",
-            r"blue         0.1.0    mq1            1h2m  consuming          3   12345       6  12µs  1.23ms",
-            "日本🦀       0.1.0    gru\u{308}n           1h2m  consuming          3   12345       6  12µs  1.23ms",
-            r"we\u{200b}b  0.1.0    \u{202e}1qm    1h2m  consuming          3   12345       6  12µs  1.23ms",
+            r"INSTANCE     VERSION  HOST         UPTIME  STATE      BUSY   RATE  ERR%   P50    P90     P99  SERVED  ERRORS",
+            r"blue         0.1.0    mq1            1h2m  consuming     3  100/s  0.2%  12µs  456µs  1.23ms   12345       6",
+            "日本🦀       0.1.0    gru\u{308}n           1h2m  consuming     3  100/s  0.2%  12µs  456µs  1.23ms   12345       6",
+            r"we\u{200b}b  0.1.0    \u{202e}1qm    1h2m  consuming     3  100/s  0.2%  12µs  456µs  1.23ms   12345       6",
         ]
+    );
+}
+
+#[test]
+fn a_narrow_terminal_has_fewer_columns() {
+    let view = view(
+        1,
+        vec![
+            report("server.example.org/12345"),
+            report("日本日本日本日本日本日本日本日本日本日本"),
+        ],
+    );
+    assert_eq!(
+        shown(&view, 80)[1..3],
+        [
+            "INSTANCE              STATE      BUSY   RATE  ERR%   P50     P99  SERVED  ERRORS",
+            "server.ex….org/12345  consuming     3  100/s  0.2%  12µs  1.23ms   12345       6",
+        ][..],
+    );
+    for width in 56..150 {
+        for line in shown(&view, width) {
+            assert!(line.width() <= width, "{width}: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_daemon_that_does_not_serve_says_why() {
+    let blocked = Report {
+        state: "blocked".into(),
+        reason: Some("low on memory".into()),
+        ..report("blue")
+    };
+    let unopened = Report {
+        reason: Some("refused\u{1b}".into()),
+        ..report("green")
+    };
+    let shown = shown(&view(2, vec![blocked, unopened]), 80);
+    assert_eq!(
+        shown[4..],
+        [
+            "blue: blocked by the broker: low on memory",
+            r"green: new settings not in use: refused\u{1b}",
+        ][..],
     );
 }
 
@@ -92,7 +164,10 @@ fn the_state_is_colored_if_colors_are_on() {
         "q",
         &view(2, vec![report("blue"), draining]),
         PATIENCE,
-        true,
+        Paper {
+            width: None,
+            color: true,
+        },
     );
     assert!(!lines[1].contains('\u{1b}'), "{lines:?}");
     assert!(
@@ -138,7 +213,12 @@ fn messages_about_silent_consumers() {
             Some(Code::PermissionDenied),
         ),
     ] {
-        assert_eq!(lines("q", &view, PATIENCE, false).last().unwrap(), last);
+        assert_eq!(
+            lines("q", &view, PATIENCE, Paper::default())
+                .last()
+                .unwrap(),
+            last
+        );
         assert_eq!(verdict(&Ok(view)), code, "{last}");
     }
 }

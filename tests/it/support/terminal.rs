@@ -41,6 +41,18 @@ impl Terminal {
         self
     }
 
+    /// Creates a file, by which another thread learns how far the script is.
+    pub fn touch(mut self, file: &Path) -> Self {
+        self.steps.push(format!("touch:{}", file.display()));
+        self
+    }
+
+    /// Resizes the terminal; as the first step, before the command starts.
+    pub fn size(mut self, columns: u16, rows: u16) -> Self {
+        self.steps.push(format!("size:{columns}x{rows}"));
+        self
+    }
+
     /// Types this, with Python's escapes.
     pub fn type_keys(mut self, keys: &str) -> Self {
         self.steps.push(format!("type:{keys}"));
