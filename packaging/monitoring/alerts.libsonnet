@@ -125,8 +125,7 @@
           'warning',
           '63ba8dc65d754f9a8a2a1757e94045af',
           'A certificate ({{ $labels.which }}) that fibrpcd at {{ $labels.instance }} uses expires in {{ $value | humanizeDuration }}.',
-          'A TLS certificate expires in less than %d days. Afterwards no connection can be opened.' % config.certificateDays,
-          logged=false
+          'A TLS certificate expires in less than %d days. Afterwards no connection can be opened.' % config.certificateDays
         ),
         alert(
           'FibrpcReloadRefused',

@@ -38,5 +38,5 @@ pub use error::{Error, Kind};
 pub use id::random_id;
 pub use last_read::LastRead;
 pub use mailbox::{Arrival, ConnectionEvent, Mailbox, Returned};
-pub use tls::expiry::Expiry;
+pub use tls::expiry::{Expiry, RENEW};
 pub use unconfirmed::Unconfirmed;

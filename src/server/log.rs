@@ -135,6 +135,24 @@ pub fn node_gone(endpoint: &str, node: &str, lasts: Duration) {
     );
 }
 
+/// A certificate of a new session expires soon; `which`: `broker`, `client` or `authorities`.
+pub fn certificate_expires(endpoint: &str, which: &str, left: Duration) {
+    let what = match which {
+        "client" => "our certificate (broker.tls.cert_file)",
+        "authorities" => "the last authority in broker.tls.ca_file",
+        _ => "the certificate of the broker",
+    };
+    let left = text::duration(left);
+    warn!(
+        message_id = "63ba8dc65d754f9a8a2a1757e94045af",
+        fibrpc_endpoint = endpoint,
+        fibrpc_certificate = which,
+        fibrpc_left = left,
+        fibrpc_left_out = Empty,
+        "{what} expires in {left}, after that no connection to {endpoint} can be opened; renew it"
+    );
+}
+
 /// The broker blocks publishes.
 pub fn blocked(endpoint: &str, reason: &str) {
     warn!(

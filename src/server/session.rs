@@ -30,7 +30,7 @@ use futures_util::stream::StreamExt as _;
 use phase::Phase;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use tokio::time::MissedTickBehavior;
 
 impl<B: Backend> Session<B> {
@@ -138,6 +138,9 @@ impl<B: Backend> Session<B> {
         log::connected(&self.endpoint, &self.settings.queue.name, broker.trim());
         Counters::add(&self.context.counters.sessions);
         let broker = BrokerInfo::of(&self.requests.connection, &self.replies.connection);
+        for (which, left) in broker.expiry.due(SystemTime::now()) {
+            log::certificate_expires(&self.endpoint, which, left);
+        }
         self.context.broker.send_replace(Some(Arc::new(broker)));
         self.publish_consuming();
     }

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::support::{Authority, Broker, Daemon, Fibrpc, SOON, Settings, TlsFront};
 
@@ -44,6 +44,32 @@ fn certificates_may_change_without_a_restart() {
     daemon.wait_for_line_from(line, "connected to", SOON);
     assert_eq!(ask().stdout, "832040\n");
     assert!(daemon.is_running());
+}
+
+/// It is said at each connect, and not of those that are valid for longer.
+#[test]
+fn a_certificate_that_expires_soon_is_warned_of() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("ours");
+    let trusted = write(folder.path(), "ca.pem", authority.certificate());
+    let port = broker.listen_with_tls(&authority.sign(NAMES, |_| {}), None);
+    let url = format!("amqps://guest:guest@localhost:{}/{vhost}", port.first());
+    let settings = Settings::at(&url)
+        .set("broker.tls.ca_file", trusted.as_str())
+        .set("broker.reconnect.max", "1s");
+    let daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let log = daemon.stderr().join("\n");
+    assert!(!log.contains("expires in"), "{log}");
+    let soon = authority.sign(NAMES, |wanted| {
+        let end = SystemTime::now() + Duration::from_secs(5 * 86400 - 3600);
+        wanted.not_after = end.into();
+    });
+    broker.change_certificate(&port, &soon);
+    broker.close_connections(&vhost);
+    let line = daemon.wait_for_line("the certificate of the broker expires in 4d", SOON);
+    assert!(line.contains("WARN"), "{line}");
 }
 
 /// If TLS is configured, nothing is sent in the clear, whoever listens there.

@@ -1,7 +1,10 @@
 //! When the certificates of a connection expire, for telemetry. Rustls checks that, but does not return it.
 
 use crate::config::Tls;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// A certificate with less than this left should be renewed.
+pub const RENEW: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// When certificates expire, of those that there are and that can be decoded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +39,19 @@ impl Expiry {
         Self::default()
     }
 
+    /// Those to be renewed, each with its name and the time that is left.
+    pub fn due(&self, now: SystemTime) -> impl Iterator<Item = (&'static str, Duration)> {
+        let all = [
+            ("broker", self.broker),
+            ("client", self.client),
+            ("authorities", self.authorities),
+        ];
+        all.into_iter().filter_map(move |(which, expires)| {
+            let left = expires?.duration_since(now).unwrap_or_default();
+            (left < RENEW).then_some((which, left))
+        })
+    }
+
     /// The same, with the certificate that the broker presented.
     pub(super) fn with_broker(self, certificate: Option<&[u8]>) -> Self {
         Self {
@@ -53,4 +69,23 @@ fn not_after(der: &[u8]) -> Option<SystemTime> {
 #[cfg(not(feature = "process"))]
 fn not_after(_: &[u8]) -> Option<SystemTime> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_expire_within_14_days_are_due() {
+        let now = SystemTime::UNIX_EPOCH + RENEW * 100;
+        let day = Duration::from_secs(24 * 60 * 60);
+        let expiry = Expiry {
+            broker: Some(now + day * 13),
+            client: Some(now - day),
+            authorities: Some(now + RENEW),
+        };
+        let due: Vec<_> = expiry.due(now).collect();
+        assert_eq!(due, [("broker", day * 13), ("client", Duration::ZERO)]);
+        assert_eq!(Expiry::default().due(now).count(), 0);
+    }
 }

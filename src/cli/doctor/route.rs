@@ -3,15 +3,12 @@
 use super::finding::{Check, Finding, Verdict, skipped};
 use super::limits;
 use crate::broker::stages::{Certificate, Dial};
-use crate::broker::{Error, Kind};
+use crate::broker::{Error, Kind, RENEW};
 use crate::client::probe::ConnectReport;
 use crate::config::{BrokerUrl, Config, Login, Scheme, login};
 use crate::text::duration;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, SystemTime};
-
-/// A certificate with less than this and less than a third of its lifetime left should be renewed.
-const RENEW: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+use std::time::SystemTime;
 
 /// Judges the ways to all brokers. An unusable broker is only a warning if another one is usable.
 pub(super) fn judge(reports: &[ConnectReport], config: &Config, now: SystemTime) -> Vec<Finding> {
@@ -187,6 +184,7 @@ fn left(certificate: &Certificate, now: SystemTime) -> (Verdict, String) {
             Verdict::Problem,
             format!("expired {} ago", duration(expired.duration())),
         ),
+        // One that lives for a week only is renewed later.
         Ok(left) if left < RENEW.min(whole / 3) => {
             (Verdict::Warning, format!("expires in {}", duration(left)))
         }

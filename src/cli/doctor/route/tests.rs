@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Shortage;
+use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
