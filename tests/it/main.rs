@@ -58,5 +58,6 @@ mod succession;
 mod support;
 mod telemetry;
 mod tls;
+mod traces;
 mod typed;
 mod watch;
