@@ -44,7 +44,7 @@ impl<S: Service> Configured<S> {
         (self, metrics)
     }
 
-    /// Keeps a trace in `directory` (systemd's `StateDirectory=`), by which the next process detects a
+    /// Keeps a file in `directory` (systemd's `StateDirectory=`), by which the next process detects a
     /// request that kills this one.
     #[must_use]
     pub fn with_state_directory(self, directory: PathBuf) -> Self {

@@ -6,11 +6,11 @@
 //! ahead of the culprit would cost another death, and each of the others a delivery, of which a queue may allow few.
 //!
 //! Owns the strikes: across sessions in memory, across processes in a small file in the state directory (systemd's
-//! `StateDirectory=`), if there is one. Without it, the death of the process leaves no trace, and only deaths of sessions
+//! `StateDirectory=`), if there is one. Without it, the death of the process leaves nothing, and only deaths of sessions
 //! count. Each session has a clone, which knows the session's current request; everything else is shared.
 
 use super::state::Counters;
-use super::trace::Trace;
+use super::strike_file::StrikeFile;
 use crate::protocol::Request;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -69,7 +69,7 @@ struct Shared {
     deadly_replies: HashSet<Fingerprint>,
     /// The current requests of all sessions.
     in_hand: Vec<Fingerprint>,
-    trace: Trace,
+    file: StrikeFile,
 }
 
 /// For another session, which has no current request yet.
@@ -95,12 +95,12 @@ impl Isolation {
     /// Reads what the previous process left in `directory`; a clean end leaves nothing. `suspects`: how many requests it
     /// can have had in flight.
     pub(super) fn load(directory: &Path, suspects: u64, counters: Arc<Counters>) -> Self {
-        let (trace, left) = Trace::open(directory);
+        let (file, left) = StrikeFile::open(directory);
         let suspects = left.as_ref().map_or(0, |_| suspects.max(1));
         let left = left.unwrap_or_default();
         let mut shared = Shared {
             strikes: left.lines().filter_map(parse).collect(),
-            trace,
+            file,
             ..Shared::default()
         };
         shared.save();
@@ -184,9 +184,9 @@ impl Isolation {
         }
     }
 
-    /// The process ends in order, and leaves no trace.
+    /// The process ends in order, and leaves no file.
     pub(super) fn ended(&mut self) {
-        lock(&self.shared).trace.remove();
+        lock(&self.shared).file.remove();
     }
 
     fn suspects(&self) -> u64 {
@@ -230,7 +230,7 @@ impl Shared {
                 let _ = writeln!(text, "{request:016x} 1");
             }
         }
-        self.trace.write(&text);
+        self.file.write(&text);
     }
 }
 

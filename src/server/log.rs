@@ -296,8 +296,8 @@ pub fn control_on(queue: &str) {
     );
 }
 
-/// The trace file cannot be written or read: a request that kills this process is not detected.
-pub fn trace_off(file: &dyn Display, error: &dyn Display) {
+/// The strike file cannot be written or read: a request that kills this process is not detected.
+pub fn strike_file_off(file: &dyn Display, error: &dyn Display) {
     warn!(
         message_id = "de9496ca349c4d1b448bd7c5e8217065",
         fibrpc_file = %file,
@@ -306,8 +306,8 @@ pub fn trace_off(file: &dyn Display, error: &dyn Display) {
     );
 }
 
-/// The trace file can be written again.
-pub fn trace_on(file: &dyn Display) {
+/// The strike file can be written again.
+pub fn strike_file_on(file: &dyn Display) {
     info!(
         fibrpc_file = %file,
         "{file} can be written again: a request that kills this process will be detected"

@@ -44,11 +44,11 @@ mod service;
 mod session;
 mod span;
 pub(crate) mod state;
+mod strike_file;
 mod supervisor;
 mod tally;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod trace;
 mod undeliverable;
 
 pub use asynchronous::{AnyService, AsyncService};

@@ -18,29 +18,29 @@ const NEXT_NAME: &str = "+requests.new";
 /// The file's name in version 0.1.0, now the folder of `fibrpcd@session`.
 const OLD_NAME: &str = "session";
 
-/// The trace file, if there is a state directory.
+/// The strike file, if there is a state directory.
 #[derive(Debug, Default)]
-pub(super) struct Trace {
+pub(super) struct StrikeFile {
     file: Option<PathBuf>,
     /// Whether the last access failed.
     broken: bool,
 }
 
-impl Trace {
-    /// The trace in `directory`, and what the previous process left there.
+impl StrikeFile {
+    /// The file in `directory`, and what the previous process left there.
     pub(super) fn open(directory: &Path) -> (Self, Option<String>) {
-        let mut trace = Self {
+        let mut strikes = Self {
             file: Some(directory.join(NAME)),
             broken: false,
         };
-        let mut left = trace.read(&directory.join(NAME));
+        let mut left = strikes.read(&directory.join(NAME));
         // Once, after an upgrade.
         let old = directory.join(OLD_NAME);
         if old.is_file() {
-            left = left.or(trace.read(&old));
-            trace.judge(std::fs::remove_file(&old), &old);
+            left = left.or(strikes.read(&old));
+            strikes.judge(std::fs::remove_file(&old), &old);
         }
-        (trace, left)
+        (strikes, left)
     }
 
     fn read(&mut self, file: &Path) -> Option<String> {
@@ -81,8 +81,8 @@ impl Trace {
     fn judge(&mut self, result: Result<(), Error>, file: &Path) {
         let broke = result.is_err();
         match result {
-            Err(error) if !self.broken => log::trace_off(&file.display(), &error),
-            Ok(()) if self.broken => log::trace_on(&file.display()),
+            Err(error) if !self.broken => log::strike_file_off(&file.display(), &error),
+            Ok(()) if self.broken => log::strike_file_on(&file.display()),
             _ => {}
         }
         self.broken = broke;
@@ -97,29 +97,29 @@ mod tests {
     #[test]
     fn the_next_process_reads_what_was_written() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut trace, left) = Trace::open(directory.path());
+        let (mut strikes, left) = StrikeFile::open(directory.path());
         assert_eq!(left, None);
-        trace.write("one");
-        trace.write("two");
-        let (mut trace, left) = Trace::open(directory.path());
+        strikes.write("one");
+        strikes.write("two");
+        let (mut strikes, left) = StrikeFile::open(directory.path());
         assert_eq!(left.as_deref(), Some("two"));
-        trace.remove();
-        trace.write("late");
-        assert_eq!(Trace::open(directory.path()).1, None);
+        strikes.remove();
+        strikes.write("late");
+        assert_eq!(StrikeFile::open(directory.path()).1, None);
     }
 
     #[test]
     fn the_file_of_an_older_version_is_read_once() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(OLD_NAME), "old").unwrap();
-        assert_eq!(Trace::open(directory.path()).1.as_deref(), Some("old"));
-        assert_eq!(Trace::open(directory.path()).1, None);
+        assert_eq!(StrikeFile::open(directory.path()).1.as_deref(), Some("old"));
+        assert_eq!(StrikeFile::open(directory.path()).1, None);
         // The state folder of an instance with that name.
         fs::create_dir(directory.path().join(OLD_NAME)).unwrap();
-        let (mut trace, left) = Trace::open(directory.path());
-        assert_eq!((left, trace.broken), (None, false));
-        trace.write("new");
-        assert!(!trace.broken);
+        let (mut strikes, left) = StrikeFile::open(directory.path());
+        assert_eq!((left, strikes.broken), (None, false));
+        strikes.write("new");
+        assert!(!strikes.broken);
         assert!(directory.path().join(OLD_NAME).is_dir());
     }
 
@@ -128,9 +128,9 @@ mod tests {
     fn the_file_is_complete_at_any_moment() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(NAME);
-        let (mut trace, _) = Trace::open(directory.path());
+        let (mut strikes, _) = StrikeFile::open(directory.path());
         let texts = ["one\n".repeat(4000), "two\n".repeat(4000)];
-        trace.write(&texts[0]);
+        strikes.write(&texts[0]);
         std::thread::scope(|scope| {
             let reader = scope.spawn(|| {
                 for _ in 0..2000 {
@@ -139,8 +139,8 @@ mod tests {
                 }
             });
             while !reader.is_finished() {
-                trace.write(&texts[1]);
-                trace.write(&texts[0]);
+                strikes.write(&texts[1]);
+                strikes.write(&texts[0]);
             }
         });
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
@@ -151,13 +151,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(NAME);
         fs::create_dir(&file).unwrap();
-        let (mut trace, left) = Trace::open(directory.path());
-        assert_eq!((left, trace.broken), (None, true));
-        trace.write("one");
-        assert!(trace.broken);
+        let (mut strikes, left) = StrikeFile::open(directory.path());
+        assert_eq!((left, strikes.broken), (None, true));
+        strikes.write("one");
+        assert!(strikes.broken);
         fs::remove_dir(&file).unwrap();
-        trace.write("two");
-        assert!(!trace.broken);
+        strikes.write("two");
+        assert!(!strikes.broken);
         assert_eq!(fs::read_to_string(&file).unwrap(), "two");
     }
 
