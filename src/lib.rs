@@ -120,7 +120,7 @@ mod protocol;
 pub mod server;
 #[cfg(feature = "process")]
 mod stdio;
-#[cfg(any(feature = "daemon", feature = "otlp"))]
+#[cfg(any(feature = "daemon", feature = "cli", feature = "otlp"))]
 mod telemetry;
 mod text;
 

@@ -16,6 +16,7 @@ mod help;
 mod input;
 mod interrupt;
 mod lines;
+mod log;
 mod output;
 mod ping;
 mod progress;
@@ -26,23 +27,23 @@ mod times;
 mod trace;
 
 use crate::broker::config_check::{Denied, check};
-use crate::config::Config;
-use crate::protocol::trace_context::SPAN_TARGET;
+use crate::config::{Config, Loaded};
 use crate::stdio;
-use crate::text::safe;
+use crate::telemetry::traces::{Program, Traces};
 use args::{Args, Command};
 use clap::CommandFactory as _;
 use common::{Common, complain_of};
 use interrupt::Interrupt;
-use output::complain;
+use output::{complain, warn};
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 use terminal::Color;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
-use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// How long the end of a command may take for traces that are not exported yet.
+const MAX_EXPORT: Duration = Duration::from_secs(1);
 
 /// The whole of `fibrpc`.
 pub fn main() -> ExitCode {
@@ -66,9 +67,6 @@ pub fn main() -> ExitCode {
 
 fn run(args: &Args) -> u8 {
     let common = &args.common;
-    if common.verbose > 1 {
-        log();
-    }
     match &args.command {
         None => online(common, async |config, stop| {
             ask::run(&args.ask, common, config, stop).await
@@ -89,28 +87,57 @@ fn run(args: &Args) -> u8 {
             bench::run(flags, common, config, stop).await
         }),
         // Configuration errors are part of its report.
-        Some(Command::Doctor(_)) => interruptible(async |stop| doctor::run(common, stop).await),
-        Some(Command::Config(command)) => configuration::run(*command, common),
+        Some(Command::Doctor(_)) => {
+            log::subscribe(common.verbose > 1, None);
+            interruptible(async |stop| doctor::run(common, stop).await, None)
+        }
+        Some(Command::Config(command)) => {
+            log::subscribe(common.verbose > 1, None);
+            configuration::run(*command, common)
+        }
         Some(Command::Completions(flags)) => completions::run(flags.shell, &Args::command()),
     }
 }
 
 /// Runs a command that needs a valid configuration and, most likely, the broker.
 fn online(common: &Common, command: impl AsyncFnOnce(&Config, &CancellationToken) -> u8) -> u8 {
-    match common.load() {
-        Ok(loaded) => match check(&loaded, Denied::IsProblem) {
-            Ok(_) => interruptible(async |stop| command(&loaded.config, stop).await),
-            Err(problems) => {
-                complain_of(&problems);
-                exit::CONFIG
-            }
-        },
-        Err(status) => status,
+    let loaded = match common.load() {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
+    };
+    let traces = traces(&loaded, common);
+    log::subscribe(common.verbose > 1, traces.as_ref());
+    match check(&loaded, Denied::IsProblem) {
+        Ok(_) => interruptible(async |stop| command(&loaded.config, stop).await, traces),
+        Err(problems) => {
+            complain_of(&problems);
+            exit::CONFIG
+        }
     }
 }
 
-/// Runs a command until it is done or interrupted; returns the exit status.
-fn interruptible(command: impl AsyncFnOnce(&CancellationToken) -> u8) -> u8 {
+/// Starts the export of traces if it is configured. A command does not fail for want of it.
+fn traces(loaded: &Loaded, common: &Common) -> Option<Traces> {
+    let program = Program {
+        name: "fibrpc",
+        instance: String::new(),
+    };
+    let started = Traces::start(loaded, &program, &Arc::default());
+    let (traces, warnings) = started.unwrap_or_else(|error| {
+        let warning = format!("cannot export traces: {error}");
+        (None, vec![warning])
+    });
+    for warning in warnings.iter().filter(|_| !common.quiet) {
+        warn(warning);
+    }
+    traces
+}
+
+/// Runs a command until it is done or interrupted, then exports what is left of its traces; returns the exit status.
+fn interruptible(
+    command: impl AsyncFnOnce(&CancellationToken) -> u8,
+    traces: Option<Traces>,
+) -> u8 {
     let started = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -129,59 +156,8 @@ fn interruptible(command: impl AsyncFnOnce(&CancellationToken) -> u8) -> u8 {
     let ended = runtime.block_on(interrupt.watch(command(&stop)));
     // A hung name lookup must not keep the process alive.
     runtime.shutdown_background();
+    if let Some(traces) = traces {
+        traces.stop(MAX_EXPORT);
+    }
     ended.unwrap_or_else(interrupt::Signal::end_process)
-}
-
-/// Logs what the client does. Libraries are excluded: the AMQP library would print whole messages. So are spans, which are for
-/// exporters.
-fn log() {
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(|| LogLine)
-        .with_ansi(false)
-        .without_time()
-        .with_target(false);
-    let ours = Targets::new()
-        .with_target("fibrpc", LevelFilter::DEBUG)
-        .with_target(SPAN_TARGET, LevelFilter::OFF);
-    let lines = lines.with_filter(ours);
-    tracing_subscriber::registry().with(lines).init();
-}
-
-/// Writes a log record, which comes in one piece and ends with a newline.
-struct LogLine;
-
-impl Write for LogLine {
-    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
-        stdio::stderr().write_all(log_line(record).as_bytes())?;
-        Ok(record.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn log_line(record: &[u8]) -> String {
-    let text = String::from_utf8_lossy(record);
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    format!("{}\n", safe(line))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_record_is_one_safe_line() {
-        for (record, line) in [
-            ("DEBUG connected\n", "DEBUG connected\n"),
-            (
-                "DEBUG \u{202e}a\nb\u{1b}[2J\n",
-                "DEBUG \\u{202e}a\\nb\\u{1b}[2J\n",
-            ),
-            ("", "\n"),
-        ] {
-            assert_eq!(log_line(record.as_bytes()), line);
-        }
-    }
 }

@@ -8,6 +8,7 @@ use super::fault::Fault;
 use super::kinds::{Kind, Names, Number, OneOf, Period, Size, Switch, Text, Urls};
 use super::kinds::{file, host, ms, name, queue_name, s};
 use super::listen::{Listen, listen};
+use super::otlp::{Collector, Fraction, Share, collector};
 use super::url::BrokerUrl;
 use super::words::{Level, LogTarget, QueueKind};
 use std::collections::BTreeMap;
@@ -119,7 +120,7 @@ impl Keys {
     /// All keys, section by section.
     pub fn iter(self) -> impl Iterator<Item = &'static Key> + Clone {
         let sections = [
-            BROKER, TLS, RECONNECT, QUEUE, SERVER, CLIENT, LOG, TELEMETRY,
+            BROKER, TLS, RECONNECT, QUEUE, SERVER, CLIENT, LOG, TELEMETRY, OTLP,
         ];
         sections.into_iter().flat_map(move |section| {
             let name = section.first().map(|key| key.parts().0);
@@ -155,7 +156,7 @@ pub struct Config {
     pub client: Client,
     /// Logs.
     pub log: Log,
-    /// Metrics and health for others.
+    /// What others see of the program.
     pub telemetry: Telemetry,
     /// What the service of a program adds.
     pub service: Service,
@@ -362,8 +363,21 @@ section! {
 }
 
 section! {
-    /// Metrics and health for others.
+    /// What others see of the program.
     Telemetry TELEMETRY (telemetry)
-    /// Where the endpoint listens.
+    /// Where the endpoint for metrics and health listens.
     listen: Listen = Listen::Off, "telemetry.listen" Restart Text(listen);
+    {
+        /// Export of traces.
+        otlp: Otlp;
+    }
+}
+
+section! {
+    /// Export of traces over OTLP/HTTP.
+    Otlp OTLP (telemetry.otlp)
+    /// The collector; nothing is exported without one.
+    endpoint: Option<Collector> = None, "telemetry.otlp.endpoint" Restart Text(collector);
+    /// The share of traces to sample, of those that begin here.
+    sample_ratio: Share = Share::ALL, "telemetry.otlp.sample_ratio" Restart Fraction;
 }

@@ -15,6 +15,7 @@ mod listen;
 #[cfg(feature = "process")]
 pub mod load;
 mod login;
+mod otlp;
 mod redact;
 mod secret;
 mod shortage;
@@ -26,7 +27,9 @@ mod words;
 pub use exposure::exposed_key;
 pub use fault::{Fault, Problem};
 pub use file::{BYTE_ORDER_MARK, FileFault, ReadError, is_utf16, read_file};
-pub use keys::{Broker, Client, Config, Log, Queue, Reconnect, Server, Service, Telemetry, Tls};
+pub use keys::{
+    Broker, Client, Config, Log, Otlp, Queue, Reconnect, Server, Service, Telemetry, Tls,
+};
 pub use keys::{Key, Keys, Reload, ServiceNumber};
 pub use limits::{absolute, outside_limits};
 pub use listen::Listen;
@@ -35,6 +38,7 @@ pub use load::{Changes, Entry, Environment, Loaded, Overrides, Program};
 #[cfg(feature = "process")]
 pub use load::{diff, load, load_from, show_json, show_toml};
 pub use login::{Login, Password, Source, login, login_from, password_file, unseen_credentials};
+pub use otlp::{Collector, Share};
 pub use redact::redact;
 pub use secret::Secret;
 pub use shortage::Shortage;

@@ -19,6 +19,7 @@ use crate::stdio;
 use crate::telemetry::endpoint::Passed;
 use crate::telemetry::endpoint::probe::{Question, probe};
 use crate::telemetry::source::ProcessCounters;
+use crate::telemetry::{self, traces::Traces};
 use crate::text::{MAX_LINE, excerpt};
 use args::{Args, Probe};
 use clap::Parser as _;
@@ -28,6 +29,10 @@ use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the end of the process may take for traces that are not exported yet.
+const MAX_EXPORT: Duration = Duration::from_secs(2);
 
 /// The whole of `fibrpcd`.
 pub fn main() -> ExitCode {
@@ -134,7 +139,8 @@ fn start(loaded: Loaded, overrides: Overrides) -> Exit {
     // Before the first thread.
     let passed = Passed::take();
     let counters = Arc::new(ProcessCounters::default());
-    let logging = match Logging::start(&loaded.config.log, counters.clone()) {
+    let (traces, warnings) = traces(&loaded, &counters);
+    let logging = match Logging::start(&loaded.config.log, counters.clone(), traces.as_ref()) {
         Ok(logging) => logging,
         Err(error) => {
             complain(&format!("cannot start the log: {error}"));
@@ -151,6 +157,9 @@ fn start(loaded: Loaded, overrides: Overrides) -> Exit {
             return Exit::Internal;
         }
     };
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
     log::started("fibrpcd", env!("CARGO_PKG_VERSION"), &loaded.sources());
     // A panic that gets here was logged by the hook. What it left half done ends with the process.
     let exit = catch_unwind(AssertUnwindSafe(|| {
@@ -161,5 +170,20 @@ fn start(loaded: Loaded, overrides: Overrides) -> Exit {
     .unwrap_or(Exit::Internal);
     // Name lookups and computations that are still running are not waited for.
     runtime.shutdown_background();
+    if let Some(traces) = traces {
+        traces.stop(MAX_EXPORT);
+    }
     exit
+}
+
+/// Starts the export of traces if it is configured, and what deserves a warning. Requests are served without it as well.
+fn traces(loaded: &Loaded, counters: &ProcessCounters) -> (Option<Traces>, Vec<String>) {
+    let program = telemetry::traces::Program {
+        name: "fibrpcd",
+        instance: loaded.config.server.instance.clone(),
+    };
+    Traces::start(loaded, &program, &counters.spans).unwrap_or_else(|error| {
+        let warning = format!("cannot export traces: {error}");
+        (None, vec![warning])
+    })
 }

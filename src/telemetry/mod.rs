@@ -10,5 +10,11 @@ mod metrics;
 pub(crate) mod progress;
 #[cfg(feature = "daemon")]
 pub(crate) mod source;
+pub(crate) mod span_counts;
 #[cfg(feature = "daemon")]
 pub(crate) mod status;
+#[cfg(feature = "otlp")]
+pub(crate) mod traces;
+#[cfg(not(feature = "otlp"))]
+#[path = "no_traces.rs"]
+pub(crate) mod traces;

@@ -1,5 +1,6 @@
 //! What endpoint and encoder read, and the counters of the process around the server.
 
+use super::span_counts::SpanCounts;
 use crate::server::Handle;
 use crate::server::metrics::Metrics;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(crate) struct ProcessCounters {
     reloads: [AtomicU64; RELOADS.len()],
     log_records: [AtomicU64; LEVELS.len()],
     log_left_out: AtomicU64,
+    /// Spans, exported and dropped.
+    pub(crate) spans: Arc<SpanCounts>,
 }
 
 /// How a reload can end, in the order of [`ProcessCounters::reloads`].

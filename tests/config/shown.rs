@@ -54,6 +54,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
     let mut config = loaded.config;
     config.broker.password_file = None;
     config.broker.tls = config::Config::default().broker.tls;
+    config.telemetry.otlp.endpoint = None;
     assert_eq!(config, Config::default());
 }
 

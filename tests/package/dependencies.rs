@@ -12,7 +12,7 @@ const LIBRARY: &str = "server,client,json";
 const MAX_CRATES: usize = 107;
 
 /// What only the programs need.
-const OF_THE_PROGRAMS: [&str; 13] = [
+const OF_THE_PROGRAMS: [&str; 15] = [
     "anstream",
     "clap",
     "ctor",
@@ -21,6 +21,8 @@ const OF_THE_PROGRAMS: [&str; 13] = [
     "hdrhistogram",
     "indicatif",
     "memmap2",
+    "opentelemetry-proto",
+    "prost",
     "rustfft",
     "sd-notify",
     "signal-hook",

@@ -14,13 +14,15 @@ mod writer;
 use crate::config::{Level, Log, LogTarget};
 use crate::protocol::trace_context::{ROOT_TARGET, SPAN_TARGET};
 use crate::telemetry::source::ProcessCounters;
+use crate::telemetry::traces::Traces;
 use capture::Capture;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 use tracing::field::Empty;
+use tracing::subscriber::set_global_default;
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::{Registry, reload};
 use writer::Writer;
 
@@ -34,10 +36,14 @@ pub(super) struct Logging {
 }
 
 impl Logging {
-    /// Starts logging for the whole process. May be called once.
+    /// Starts logging for the whole process, and passes spans to `traces`. May be called once.
     ///
     /// If the journal is wanted and not available, stderr takes its place.
-    pub(super) fn start(log: &Log, counters: Arc<ProcessCounters>) -> io::Result<Self> {
+    pub(super) fn start(
+        log: &Log,
+        counters: Arc<ProcessCounters>,
+        traces: Option<&Traces>,
+    ) -> io::Result<Self> {
         let journal = match log.target {
             LogTarget::Auto => stderr_is_journal(),
             LogTarget::Journald => true,
@@ -51,8 +57,16 @@ impl Logging {
         let (filter, handle) = reload::Layer::new(targets(log.level));
         let (writer, mut capture) = Writer::start(sink)?;
         capture.counters = counters;
-        let subscriber = Registry::default().with(filter).with(capture.clone());
-        tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
+        let subscribed = match traces {
+            None => set_global_default(Registry::default().with(filter).with(capture.clone())),
+            // What one of them leaves out, the other one may want.
+            Some(traces) => {
+                let log = capture.clone().with_filter(filter);
+                let both = Registry::default().with(log).with(traces.layer());
+                set_global_default(both.with(traces.roots()))
+            }
+        };
+        subscribed.map_err(io::Error::other)?;
         log_panics();
         if let Some(error) = problem {
             tracing::warn!("no journal, logging to stderr: {error}");

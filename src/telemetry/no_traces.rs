@@ -1,0 +1,51 @@
+//! In place of the export of traces, in a build without it.
+
+use super::span_counts::SpanCounts;
+use crate::config::Loaded;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing_subscriber::layer::Identity;
+
+/// The program that would export.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// The configured name of this instance.
+    pub(crate) instance: String,
+}
+
+/// No exporter.
+#[derive(Debug)]
+pub(crate) enum Traces {}
+
+impl Traces {
+    /// Warns if a collector is configured.
+    pub(crate) fn start(
+        loaded: &Loaded,
+        _: &Program,
+        _: &Arc<SpanCounts>,
+    ) -> io::Result<(Option<Self>, Vec<String>)> {
+        let is_configured = loaded.config.telemetry.otlp.endpoint.is_some();
+        let warning =
+            "telemetry.otlp.endpoint: is not used, this program was built without the feature otlp";
+        let warnings = is_configured.then(|| warning.to_owned());
+        Ok((None, warnings.into_iter().collect()))
+    }
+
+    /// There is no layer.
+    pub(crate) fn layer(&self) -> Identity {
+        match *self {}
+    }
+
+    /// There is no layer.
+    pub(crate) fn roots(&self) -> Identity {
+        match *self {}
+    }
+
+    /// Nothing to stop.
+    pub(crate) fn stop(self, _: Duration) {
+        match self {}
+    }
+}

@@ -1,0 +1,52 @@
+//! The bounded queue between the threads that make spans and the thread that exports them. Never waits: if it is full, a span
+//! is dropped and counted.
+
+use super::record::Record;
+use crate::telemetry::span_counts::SpanCounts;
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc};
+
+/// The end for those who make spans.
+#[derive(Debug, Clone)]
+pub(super) struct Queue {
+    sender: mpsc::Sender<Record>,
+    batch: usize,
+    full_batch: Arc<Notify>,
+    counts: Arc<SpanCounts>,
+}
+
+/// The end of the exporter.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) records: mpsc::Receiver<Record>,
+    /// There are enough spans for a batch.
+    pub(super) full_batch: Arc<Notify>,
+}
+
+/// A queue for this many spans, of which a batch has so many.
+pub(super) fn queue(capacity: usize, batch: usize, counts: Arc<SpanCounts>) -> (Queue, Queued) {
+    let (sender, records) = mpsc::channel(capacity);
+    let full_batch = Arc::new(Notify::new());
+    let queued = Queued {
+        records,
+        full_batch: full_batch.clone(),
+    };
+    let queue = Queue {
+        sender,
+        batch,
+        full_batch,
+        counts,
+    };
+    (queue, queued)
+}
+
+impl Queue {
+    /// Adds a span, or drops it.
+    pub(super) fn push(&self, record: Record) {
+        if self.sender.try_send(record).is_err() {
+            self.counts.add_dropped(1);
+        } else if self.sender.max_capacity() - self.sender.capacity() == self.batch {
+            self.full_batch.notify_one();
+        }
+    }
+}
