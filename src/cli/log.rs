@@ -12,25 +12,28 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Installs them. Libraries are excluded from the log: the AMQP library would print whole messages.
 pub(super) fn subscribe(is_verbose: bool, traces: Option<&Traces>) {
-    if !is_verbose && traces.is_none() {
-        return;
-    }
     // Spans are for the exporter.
     let ours = Targets::new()
         .with_target("fibrpc", LevelFilter::DEBUG)
         .with_target(SPAN_TARGET, LevelFilter::OFF);
-    let lines = is_verbose.then(|| {
-        tracing_subscriber::fmt::layer()
-            .with_writer(|| LogLine)
-            .with_ansi(false)
-            .without_time()
-            .with_target(false)
-            .with_filter(ours)
-    });
-    let log = registry().with(lines);
-    match traces {
-        Some(traces) => log.with(traces.layer()).with(traces.roots()).init(),
-        None => log.init(),
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(|| LogLine)
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .with_filter(ours);
+    // Not an `Option` of the lines: without them, it would disable the spans.
+    match (is_verbose, traces) {
+        (false, None) => {}
+        (true, None) => registry().with(lines).init(),
+        (false, Some(traces)) => {
+            let spans = registry().with(traces.layer());
+            spans.with(traces.roots()).init();
+        }
+        (true, Some(traces)) => {
+            let both = registry().with(lines).with(traces.layer());
+            both.with(traces.roots()).init();
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{self, Attributes, Id};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{LevelFilter, dynamic_filter_fn};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -26,9 +26,18 @@ pub(super) fn layer<S>(queue: Queue) -> impl Layer<S> + Send + Sync + 'static
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let ours = Targets::new()
-        .with_target(SPAN_TARGET, LevelFilter::INFO)
-        .with_target(ROOT_TARGET, LevelFilter::OFF);
+    // `Sometimes`, so that it is asked for each span: after a question about `ROOT_TARGET` the registry has the answers of the
+    // filters to that, and would apply them to a span for which it need not ask.
+    let is_ours = |metadata: &Metadata<'_>| [SPAN_TARGET, ROOT_TARGET].contains(&metadata.target());
+    let ours = dynamic_filter_fn(move |metadata, _: &Context<'_, S>| is_ours(metadata))
+        .with_callsite_filter(move |metadata| {
+            if is_ours(metadata) {
+                Interest::sometimes()
+            } else {
+                Interest::never()
+            }
+        })
+        .with_max_level_hint(LevelFilter::INFO);
     Spans { queue }.with_filter(ours)
 }
 

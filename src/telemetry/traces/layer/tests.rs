@@ -187,3 +187,20 @@ fn a_share_of_traces_begins_here() {
         assert!(expect.contains(&begun), "{share}: {begun}");
     }
 }
+
+#[test]
+fn a_span_after_the_question_is_seen() {
+    let counts = Arc::new(SpanCounts::default());
+    let (queue, Queued { mut records, .. }) = queue(9, 9, counts);
+    let subscriber = registry().with(layer(queue)).with(Roots::new(Share::ALL));
+    with_default(subscriber, || {
+        for _ in 0..3 {
+            assert!(tracing::enabled!(target: ROOT_TARGET, Level::INFO));
+            drop(span!(
+                target: SPAN_TARGET, Level::INFO, "rpc.client",
+                fibrpc_trace_id = TRACE, fibrpc_span_id = SPAN, fibrpc_sampled = true,
+            ));
+        }
+    });
+    assert_eq!(std::iter::from_fn(|| records.try_recv().ok()).count(), 3);
+}
