@@ -38,6 +38,7 @@ has() {
 	nftables) command -v nft >/dev/null ;;
 	prometheus) command -v prometheus >/dev/null && command -v promtool >/dev/null ;;
 	jsonnet) command -v jsonnet >/dev/null && command -v jsonnetfmt >/dev/null ;;
+	venv) python3 -c "import ensurepip, venv" 2>/dev/null ;;
 	pika) /usr/bin/python3 -c 'import pika' 2>/dev/null || python3 -c 'import pika' 2>/dev/null ;;
 	esac
 }
@@ -58,6 +59,7 @@ packages_of() {
 	nftables) say nftables ;;
 	prometheus) say prometheus ;;
 	jsonnet) say jsonnet ;;
+	venv) say python3 python3-venv ;;
 	pika) say python3 python3-pika ;;
 	esac
 }
@@ -79,6 +81,20 @@ need() {
 # want THING...: installs what is missing, if possible.
 want() {
 	(need "$@") || say 'continuing without it'
+}
+
+# want_otlp: installs the official messages of OTLP into a Python environment of their own, if possible.
+want_otlp() {
+	local folder=${CARGO_TARGET_DIR:-target}/otlp
+	local requirements=tests/fixtures/otlp-requirements.txt
+	cmp -s "$requirements" "$folder/installed" && return
+	want venv
+	if python3 -m venv "$folder" && "$folder/bin/pip" install --quiet --disable-pip-version-check --no-input \
+		--require-hashes --only-binary :all: --requirement "$requirements"; then
+		cp "$requirements" "$folder/installed"
+	else
+		say 'continuing without opentelemetry-proto'
+	fi
 }
 
 # install_without_services PACKAGE...: Debian starts a service when its package is installed. Only the programs of

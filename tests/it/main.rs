@@ -43,6 +43,7 @@ mod manners;
 mod metrics;
 mod nonblocking;
 mod notify;
+mod otlp;
 mod places;
 mod poison;
 mod presence;

@@ -26,6 +26,22 @@ pub fn python_with_pika() -> Option<&'static str> {
     ["/usr/bin/python3", "python3"].into_iter().find(has_pika)
 }
 
+/// Whether no Python has the messages of OTLP; notes that the running test is left out if so.
+pub fn lacks_otlp() -> bool {
+    lacks_if(python_with_otlp().is_none(), "opentelemetry-proto")
+}
+
+/// The Python of `scripts/test`, else the first on the path, with the official messages of OTLP.
+pub fn python_with_otlp() -> Option<&'static str> {
+    let has_otlp = |python: &&str| {
+        let module = "import opentelemetry.proto.collector.trace.v1.trace_service_pb2";
+        let import = Command::new(python).args(["-c", module]).output();
+        import.is_ok_and(|output| output.status.success())
+    };
+    let of_script = concat!(env!("CARGO_TARGET_TMPDIR"), "/../otlp/bin/python");
+    [of_script, "python3"].into_iter().find(has_otlp)
+}
+
 fn lacks_if(missing: bool, tool: &str) -> bool {
     if missing {
         let thread = std::thread::current();

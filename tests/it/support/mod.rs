@@ -34,7 +34,7 @@ pub use programs::{Daemon, Fibrpc, Settings, example, python};
 pub use proxy::{Proxy, Role};
 pub use terminal::Terminal;
 pub use tls_front::TlsFront;
-pub use tools::{lacks, lacks_pika};
+pub use tools::{lacks, lacks_otlp, lacks_pika};
 
 use std::time::{Duration, Instant};
 
