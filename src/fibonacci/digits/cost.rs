@@ -35,7 +35,7 @@ const MEASURED: [(u64, u64); 15] = [
     (1_000_000_000, 4_000_000_000),
 ];
 
-/// Bytes that a thread keeps in plans and buffers.
+/// Bytes that the process keeps in plans, and a thread in buffers.
 const CACHED: u64 = 4 << 20;
 
 /// The cost of F(n), for any `n`, from integer arithmetic alone.

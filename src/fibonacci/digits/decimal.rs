@@ -88,6 +88,7 @@ fn digits_in(
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::bound::WIDTHS;
+    use super::super::cache::tests::wrong_roots;
     use super::super::length::tests::short_lengths;
     use super::super::{cost::cost, exact};
     use super::*;
@@ -243,6 +244,34 @@ pub(super) mod tests {
                     }
                 }
             }
+            assert_right(base, n);
+        }
+    }
+
+    /// From one unit in the last place to a root that is nothing like one: as long as the error fits the bound, it changes no
+    /// digit, and from where it could, it is detected.
+    #[test]
+    fn a_wrong_root_gives_the_right_digits_or_is_detected() {
+        let mut random = fastrand::Rng::with_seed(13);
+        for n in [20_011, 100_003, 700_001] {
+            let base = Base::for_digits(cost(n).digits).unwrap();
+            let right = compute(base, n).unwrap().0;
+            let mut detected = 0;
+            for power in (-53..=0).chain([-53; 20]) {
+                let wrong = (random.f64(), 2_f64.powi(power));
+                match wrong_roots(wrong, || compute(base, n)) {
+                    Ok((text, watch)) => {
+                        assert!(text == right, "F({n}), {wrong:?}: {watch:?}");
+                        let within = watch.distance < watch.bound;
+                        assert!(within || power > -48, "F({n}), {wrong:?}: {watch:?}");
+                    }
+                    Err(stop) => {
+                        assert!(matches!(stop, Stop::Doubt(_)) && power > -48, "{wrong:?}");
+                        detected += 1;
+                    }
+                }
+            }
+            assert!(detected > 10, "F({n}): {detected}");
             assert_right(base, n);
         }
     }

@@ -23,6 +23,7 @@ use super::product::{Computation, finish, half_lanes, lanes, product, square_and
 use super::roots::Ladder;
 use super::stop::Stop;
 use rustfft::num_complex::Complex64;
+use std::sync::Arc;
 
 /// Padding after each column in the buffer. Without it, columns whose length is a power of two would share the sets of
 /// the processor's cache.
@@ -145,8 +146,8 @@ impl Twist {
 struct Spectra<'a> {
     rows: usize,
     columns: usize,
-    by_column: &'a Plan,
-    by_row: &'a Plan,
+    by_column: Arc<Plan>,
+    by_row: Arc<Plan>,
     scratch: &'a mut [Complex64],
     points: [&'a mut Points; 2],
     watch: &'a mut Watch,
@@ -171,7 +172,7 @@ impl<'a> Spectra<'a> {
             for from in (0..columns).step_by(COLUMNS) {
                 Stop::unless(keep_going())?;
                 *square += buffer.load_limbs(&limbs, from, columns, &by_column.weights);
-                buffer.transform(by_column, scratch);
+                buffer.transform(&by_column, scratch);
                 buffer.store(points.first(rows * columns), from, columns);
             }
         }
@@ -225,7 +226,7 @@ impl<'a> Spectra<'a> {
     fn columns(&mut self, result: usize, from: usize, buffer: &mut Columns) {
         let points = self.points[result].first(self.rows * self.columns);
         buffer.load(points, from, self.columns);
-        buffer.transform(self.by_column, self.scratch);
+        buffer.transform(&self.by_column, self.scratch);
     }
 }
 
@@ -241,7 +242,8 @@ pub(super) fn combine(
     let mut spectra = Spectra::new(computation, [rows, columns], factors)?;
     spectra.rows(2, |a, b| square_and_product(a, b, points))?;
 
-    let weights = &spectra.by_column.weights;
+    let by_column = spectra.by_column.clone();
+    let weights = &by_column.weights;
     let mut settler = Settler::new(base);
     let factors = Factors::new(wanted);
     let mut carries = vec![[0.0; LANES]; rows / 2];
@@ -293,7 +295,8 @@ pub(super) fn multiply(
     spectra.rows(1, |x, y| product(x, y, points))?;
     *spectra.points[1] = Points::default();
 
-    let weights = &spectra.by_column.weights;
+    let by_column = spectra.by_column.clone();
+    let weights = &by_column.weights;
     let mut settler = Settler::new(base);
     let mut carries = vec![[0.0; LANES]; rows / ROWS];
     carries[0][0] = f64::from(constant);

@@ -1,6 +1,7 @@
 //! Fibonacci numbers: the exact decimal digits of F(n), and what computing them costs.
 //!
-//! Pure: no I/O and no clock. Each thread keeps tables between calls. A long computation can be cancelled at any time.
+//! Pure: no I/O and no clock. The process keeps tables between calls, each thread small buffers (`cache`). A long
+//! computation can be cancelled at any time.
 //!
 //! # Methods
 //!
@@ -14,7 +15,8 @@
 //! Numbers are in a power of ten from the first step on, since converting from binary takes three times as long as
 //! computing. A step (`doubling`) is two products, or four transforms; the last step is a single product. Products are
 //! right-angle convolutions (`short`); from 8,192 limbs on, they take three passes over memory (`long`). rustfft does the
-//! transforms. The limbs of the result are its digits (`limbs`, `text`).
+//! transforms. The limbs of the result are its digits (`limbs`, `text`). Large spectra are in huge pages (`points`): page
+//! faults would take a fifth of the time.
 //!
 //! # Why the digits are right
 //!
@@ -26,7 +28,12 @@
 //! 3. The digits are compared with F(n) modulo 2^61 - 1, computed in machine words (`check`). That guards against what no
 //!    proof covers: a faulty processor, memory, compiler or library. One error in 2 * 10^18 would pass.
 //!
-//! If any of these fails, the number is computed again with exact integers, and the result says so ([`Digits::doubt`]).
+//! Tests inject errors: one unit in one limb, lost carries, and wrong roots of unity. A root that is off by one unit in the
+//! last place is within the bound, and changes no digit. With larger errors up to 1, the digits are right, or the result is
+//! discarded. The roots themselves are compared with exact arithmetic, which detects a root that is off by two units, and
+//! tables whose roots are off by one.
+//!
+//! If 2 or 3 fails, the number is computed again with exact integers, and the result says so ([`Digits::doubt`]).
 
 // Arithmetic on limbs, words and indices, whose ranges are stated unless they are obvious; short names are those of the
 // formulas; innermost loops must be inlined.

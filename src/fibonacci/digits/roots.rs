@@ -148,10 +148,12 @@ mod tests {
         (IBig::from(16) * arc_tangent(5) - IBig::from(4) * arc_tangent(239)) * 2
     }
 
-    /// Each part is within two roundings, its own and that of the library. An error of two units in the last place is detected.
+    /// Each part is within two roundings, its own and that of the library. A root that is off by two units in the last place is
+    /// detected, and so is a table whose roots are off by one.
     #[test]
     fn roots_are_correct_to_within_rounding() {
         let tau = tau();
+        let (mut errors, mut planted_errors) = (Vec::new(), Vec::new());
         for order in [
             8,
             12,
@@ -173,6 +175,11 @@ mod tests {
                     let off = distance(part, &exact);
                     assert!(off <= 1.06 * ulp, "{index} / {order}: {part} off by {off}");
                     let wrong = [part.next_up().next_up(), part.next_down().next_down()];
+                    errors.push(off / ulp);
+                    // One unit away, upwards or downwards.
+                    let [up, down] = [part.next_up(), part.next_down()];
+                    let planted = if step % 2 == 0 { up } else { down };
+                    planted_errors.push(distance(planted, &exact) / ulp);
                     if part.abs() > 2_f64.powi(-30) {
                         let seen = wrong
                             .into_iter()
@@ -182,6 +189,10 @@ mod tests {
                 }
             }
         }
+        // A rounded number is a quarter of a unit away on average, and one that is off by a unit is one unit away.
+        let mean = |errors: Vec<f64>| errors.iter().sum::<f64>() / errors.len() as f64;
+        let [mean, planted] = [errors, planted_errors].map(mean);
+        assert!(mean < 0.3 && planted > 0.9, "{mean}, {planted}");
     }
 
     #[test]

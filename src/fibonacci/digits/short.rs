@@ -15,10 +15,11 @@ use super::limbs::{self, BLOCK, Block, Factors, LANES, Settler};
 use super::product::{Computation, finish, half_lanes, lanes, product, square_and_product, store};
 use super::stop::Stop;
 use rustfft::num_complex::Complex64;
+use std::sync::Arc;
 
 /// The spectra of two factors, with what is needed to transform them.
 struct Spectra<'a> {
-    plan: &'a Plan,
+    plan: Arc<Plan>,
     points: [&'a mut Vec<Complex64>; 2],
     scratch: &'a mut [Complex64],
     watch: &'a mut Watch,
@@ -41,7 +42,7 @@ impl<'a> Spectra<'a> {
             keep_going: computation.keep_going,
         };
         for (limbs, points) in factors.iter().zip(&mut spectra.points) {
-            load(limbs, &plan.weights, points);
+            load(limbs, &spectra.plan.weights, points);
         }
         let [square, other_square] = factors.map(limbs::squares);
         spectra
