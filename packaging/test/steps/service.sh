@@ -143,6 +143,23 @@ step_stop_takes_longer_than_the_unit_allows() {
 	check [ "$(wc -c <"$work/log/digits")" = 20900 ]
 }
 
+# Transforms choose their instructions at run time, and their memory is mapped: the system call filter and
+# MemoryDenyWriteExecute allow both. An idle service does not keep the memory of large numbers.
+step_large_numbers_are_answered() {
+	afresh
+	configure 10-test <<<$'[server]\nmax_n = 30000000'
+	check inside systemctl reload-or-restart fibrpcd
+	local pid rss
+	for _ in 1 2 3; do
+		inside fibrpc --config /dev/null --wait --timeout 60s 30000000 >"$work/log/digits"
+		check [ "$(wc -c <"$work/log/digits")" = 6269630 ]
+	done
+	pid=$(show MainPID)
+	rss=$(inside awk '/^Rss/ {print $2}' "/proc/$pid/smaps_rollup")
+	note "$rss KiB resident"
+	check [ "$rss" -lt 51200 ]
+}
+
 # Unfinished requests go back to the broker: this is a normal stop, which leaves no unit failed.
 step_stop_that_hands_back() {
 	afresh
