@@ -16,22 +16,22 @@ pub struct Cost {
     pub memory: u64,
 }
 
-/// n and measured nanoseconds without cached plans. Between the entries, the time is linear in n.
+/// n and measured nanoseconds of the first computation of a thread. Between the entries, the time is linear in n.
 const MEASURED: [(u64, u64); 15] = [
     (0, 50),
     (93, 100),
     (1_000, 600),
     (3_000, 1_400),
     (12_000, 6_700),
-    (12_001, 24_000),
-    (100_000, 140_000),
-    (300_000, 430_000),
-    (1_000_000, 1_250_000),
+    (12_001, 10_000),
+    (100_000, 90_000),
+    (300_000, 270_000),
+    (1_000_000, 1_150_000),
     (3_000_000, 3_600_000),
     (10_000_000, 11_500_000),
     (20_000_000, 27_000_000),
-    (30_000_000, 70_000_000),
-    (100_000_000, 330_000_000),
+    (30_000_000, 50_000_000),
+    (100_000_000, 220_000_000),
     (1_000_000_000, 4_000_000_000),
 ];
 
