@@ -31,6 +31,7 @@ has() {
 	librabbitmq) [ -e /usr/include/amqp.h ] || [ -e /usr/include/rabbitmq-c/amqp.h ] ;;
 	gmp) [ -n "$(find /usr/include -name gmp.h -print -quit)" ] ;;
 	mandoc) command -v mandoc >/dev/null ;;
+	curl) command -v curl >/dev/null ;;
 	faketime) command -v faketime >/dev/null ;;
 	systemd) command -v systemd-analyze >/dev/null ;;
 	shells) command -v bash >/dev/null && command -v zsh >/dev/null && command -v fish >/dev/null ;;
@@ -52,6 +53,7 @@ packages_of() {
 	librabbitmq) say librabbitmq-dev ;;
 	gmp) say libgmp-dev ;;
 	mandoc) say mandoc ;;
+	curl) say curl ;;
 	faketime) say faketime ;;
 	systemd) say systemd ;;
 	shells) say bash zsh fish ;;
