@@ -25,7 +25,10 @@ pub struct Handle {
     config: watch::Sender<Arc<Config>>,
     stop: watch::Sender<Stop>,
     state: watch::Receiver<State>,
-    #[allow(dead_code, reason = "read by telemetry")]
+    #[cfg_attr(
+        not(feature = "daemon"),
+        allow(dead_code, reason = "read by telemetry")
+    )]
     broker: watch::Receiver<Option<Arc<BrokerInfo>>>,
     counters: Arc<Counters>,
     reporter: Reporter,
@@ -55,7 +58,10 @@ impl Handle {
     }
 
     /// The broker of the session that began last, if there was one.
-    #[allow(dead_code, reason = "read by telemetry")]
+    #[cfg_attr(
+        not(feature = "daemon"),
+        allow(dead_code, reason = "read by telemetry")
+    )]
     pub(crate) fn broker(&self) -> Option<Arc<BrokerInfo>> {
         self.broker.borrow().clone()
     }

@@ -13,7 +13,10 @@ mod answering;
 mod asynchronous;
 mod backend;
 mod blocking;
-#[allow(dead_code, reason = "read by telemetry")]
+#[cfg_attr(
+    not(feature = "daemon"),
+    allow(dead_code, reason = "read by telemetry")
+)]
 pub(crate) mod broker_info;
 mod broker_wait;
 mod brokers;
@@ -32,7 +35,10 @@ mod launch;
 pub(crate) mod log;
 mod memory;
 mod methods;
-#[allow(dead_code, reason = "read by telemetry")]
+#[cfg_attr(
+    not(feature = "daemon"),
+    allow(dead_code, reason = "read by telemetry")
+)]
 pub(crate) mod metrics;
 mod nodes;
 mod pool;

@@ -25,6 +25,7 @@ mod client;
 mod completions;
 mod configuration;
 mod control;
+mod counters;
 mod deadline;
 mod doctor;
 mod examples;
