@@ -38,6 +38,8 @@ has() {
 	iproute) command -v ip >/dev/null ;;
 	nftables) command -v nft >/dev/null ;;
 	prometheus) command -v prometheus >/dev/null && command -v promtool >/dev/null ;;
+	openssl) command -v openssl >/dev/null ;;
+	python) command -v python3 >/dev/null ;;
 	jsonnet) command -v jsonnet >/dev/null && command -v jsonnetfmt >/dev/null ;;
 	venv) python3 -c "import ensurepip, venv" 2>/dev/null ;;
 	pika) /usr/bin/python3 -c 'import pika' 2>/dev/null || python3 -c 'import pika' 2>/dev/null ;;
@@ -62,6 +64,8 @@ packages_of() {
 	prometheus) say prometheus ;;
 	jsonnet) say jsonnet ;;
 	venv) say python3 python3-venv ;;
+	openssl) say openssl ;;
+	python) say python3 ;;
 	pika) say python3 python3-pika ;;
 	esac
 }
