@@ -9,6 +9,7 @@
 mod confirms;
 mod ending;
 mod handling;
+mod large;
 mod open;
 mod phase;
 mod prefetch;

@@ -52,6 +52,43 @@ fn small_requests_pass_a_thousand_of_the_largest() {
     assert!(left >= LARGE / 2, "not passed: {report}");
 }
 
+/// A link so slow that all replies together take several times as long as a confirm may take.
+#[test]
+fn large_replies_take_turns_on_a_slow_link_and_small_ones_pass() {
+    const LARGE: u64 = 64;
+    const DIGITS: usize = 208_988;
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let proxy = Proxy::new(broker.port());
+    let settings = Settings::at(&proxy.url(&vhost))
+        .set("server.concurrency", 1)
+        .set("broker.confirm_timeout", "3s");
+    let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    client.call(QUEUE, b"30", SOON).unwrap();
+    let mut flood = Client::connect(broker.port(), &vhost).unwrap();
+    flood.confirm_select().unwrap();
+    proxy.set(|faults| faults.rate = Some(3 << 19));
+    for id in 0..LARGE {
+        let properties = Properties::new().correlation_id(id.to_string());
+        (flood.request(QUEUE, properties, LARGEST.as_bytes())).unwrap();
+    }
+    flood.wait_for_confirms(SOON).unwrap();
+    assert_eq!(client.call(QUEUE, b"30", SOON).unwrap().text(), "832040");
+    let report = client.report(QUEUE, SOON).unwrap();
+    let left = report["in_flight"].as_u64().unwrap();
+    assert!(left >= LARGE / 4, "not passed: {report}");
+    // With one thread they are computed in order.
+    for id in 0..LARGE {
+        let reply = flood.next_delivery(SOON).unwrap();
+        assert_eq!(reply.correlation_id(), id.to_string());
+        assert_eq!(reply.body.len(), DIGITS);
+    }
+    let report = client.report(QUEUE, SOON).unwrap();
+    assert_eq!(report["sessions"], 1, "{report}");
+    proxy.assert_clean();
+}
+
 /// What waits for the pool has left its body behind.
 #[test]
 fn waiting_requests_take_little_memory_however_large_they_were() {

@@ -19,7 +19,32 @@ impl<B: Backend> Session<B> {
             self.on_confirm(arrival, now)?;
             next = self.replies.mailbox.try_next();
         }
+        self.publish_waiting()
+    }
+
+    /// Publishes a reply, for the first time or again, now or when less is unconfirmed.
+    pub(super) fn publish(&mut self, reply: PendingReply) -> Result<(), Error> {
+        match self.replies.admit(reply) {
+            Some(reply) => self.publish_now(reply),
+            None => Ok(()),
+        }
+    }
+
+    /// Publishes the large replies that do not have to wait any longer.
+    fn publish_waiting(&mut self) -> Result<(), Error> {
+        while let Some(reply) = self.replies.next() {
+            self.publish_now(reply)?;
+        }
         Ok(())
+    }
+
+    fn publish_now(&mut self, mut reply: PendingReply) -> Result<(), Error> {
+        if let (Some((delivered, code)), Some(metrics)) = (reply.call.take(), &self.context.metrics)
+        {
+            let took = reply.since.saturating_duration_since(delivered);
+            metrics.call(code).observe(took);
+        }
+        self.replies.publish(reply)
     }
 
     /// `now` if times are measured.
@@ -30,7 +55,7 @@ impl<B: Backend> Session<B> {
                 multiple,
                 taken,
             } => {
-                while let Some(mut reply) = self.replies.unconfirmed.confirm(number, multiple) {
+                while let Some(mut reply) = self.replies.take(number, multiple) {
                     if taken {
                         if let (Some(metrics), Some(now)) = (&self.context.metrics, now) {
                             metrics
@@ -57,7 +82,7 @@ impl<B: Backend> Session<B> {
             Retry::Due(mut reply) => {
                 reply.since = Instant::now();
                 Counters::add(&self.context.counters.resent);
-                return self.replies.publish(reply);
+                return self.publish(reply);
             }
             Retry::Made(reply, taken) => (reply, taken),
         };
@@ -79,7 +104,7 @@ impl<B: Backend> Session<B> {
         if let Some(reply) = self.replies.retry_again(reply, taken.is_ok()) {
             self.give_up(&reply);
         }
-        Ok(())
+        self.publish_waiting()
     }
 
     /// Allows a request to be acknowledged.

@@ -9,7 +9,7 @@ use crate::broker::clock::unix_ms;
 use crate::broker::{Arrival, Error, Kind};
 use crate::protocol::control::{Question, Report, pong};
 use crate::protocol::reply_to::Address;
-use crate::protocol::{self, Message, Status};
+use crate::protocol::{self, Code, Message, Status};
 use crate::server::admission::{self, Accepted};
 use crate::server::answering;
 use crate::server::backend::{Backend, Outcome};
@@ -179,7 +179,7 @@ impl<B: Backend> Session<B> {
     fn on_request(&mut self, accepted: Accepted) -> Result<(), Error> {
         if Question::of(&accepted.request.message) == Some(Question::Ping) {
             let message = self.pong(&accepted.request.message);
-            return self.send(accepted, message, Instant::now(), None);
+            return self.send(accepted, message, None, Instant::now(), None);
         }
         let now = unix_ms();
         if let Some(metrics) = &self.context.metrics {
@@ -232,21 +232,16 @@ impl<B: Backend> Session<B> {
         compute: Option<Duration>,
         poison: Option<Poison>,
     ) -> Result<(), Error> {
-        let Context {
-            reporter, metrics, ..
-        } = &self.context;
         let now = Instant::now();
-        let took = now.saturating_duration_since(accepted.since);
         if compute.is_some() {
-            reporter.times.record(took);
+            let took = now.saturating_duration_since(accepted.since);
+            self.context.reporter.times.record(took);
         }
         let limits = &self.settings.server;
         let (message, code) =
             answering::message(&self.context, limits, &accepted, outcome, compute);
-        if let Some(metrics) = metrics {
-            metrics.call(code).observe(took);
-        }
-        self.send(accepted, message, now, poison)
+        let call = Some((accepted.since, code));
+        self.send(accepted, message, call, now, poison)
     }
 
     /// The id of the next reply.
@@ -254,11 +249,12 @@ impl<B: Backend> Session<B> {
         self.context.next_reply.load(Ordering::Relaxed)
     }
 
-    /// Publishes a reply at `now`.
+    /// Publishes a reply that is made at `now`; to a `call` if its time is measured.
     fn send(
         &mut self,
         accepted: Accepted,
         mut message: Message,
+        call: Option<(Instant, Code)>,
         now: Instant,
         poison: Option<Poison>,
     ) -> Result<(), Error> {
@@ -266,11 +262,12 @@ impl<B: Backend> Session<B> {
         accepted.span.answer(request, &mut message);
         self.context.next_reply.fetch_add(1, Ordering::Relaxed);
         self.requests.tally.replied(message.body_size());
-        self.replies.publish(PendingReply {
+        self.publish(PendingReply {
             tag: accepted.tag,
             to: accepted.request.message.reply_to.unwrap_or_default(),
             address: accepted.address,
             message,
+            call,
             since: now,
             attempts: 0,
             poison,

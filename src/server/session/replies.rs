@@ -1,7 +1,7 @@
 //! The replies of a session, from their publish to their confirm.
 //!
-//! Owns the publishing connection, the unconfirmed replies, and those that the broker has refused with `basic.nack`: they are
-//! published again before their queue is considered full.
+//! Owns the publishing connection, the unconfirmed replies, the large ones that wait until less is unconfirmed, and those that
+//! the broker has refused with `basic.nack`: they are published again before their queue is considered full.
 //!
 //! A full queue refuses every channel. But a single channel may be refused as well: if its first publish to a quorum queue
 //! meets a leader that has just died, RabbitMQ 3.10 refuses everything that the channel publishes to that queue until the
@@ -9,9 +9,10 @@
 //! takes. If one of them succeeds, the session's own channel is broken, and the session ends: the next one has a new channel.
 //! Queues that were found to be full are not given as much time again.
 
+use super::large::Large;
 use crate::broker::{Arrival, Channel, Connection, Error, Kind, Mailbox, Unconfirmed};
-use crate::protocol::Message;
 use crate::protocol::reply_to::Address;
+use crate::protocol::{Code, Message};
 use crate::server::isolation::Poison;
 use crate::server::span::RequestSpan;
 use futures_util::stream::FuturesUnordered;
@@ -42,6 +43,8 @@ pub(super) struct PendingReply {
     pub(super) to: String,
     pub(super) address: Address,
     pub(super) message: Message,
+    /// When its request was delivered, and its status; until it is published for the first time.
+    pub(super) call: Option<(Instant, Code)>,
     /// When it was published last.
     pub(super) since: Instant,
     /// How often it was published.
@@ -72,6 +75,7 @@ pub(super) struct Replies {
     pub(super) channel: Channel,
     pub(super) mailbox: Mailbox,
     pub(super) unconfirmed: Unconfirmed<PendingReply>,
+    large: Large<PendingReply>,
     /// Replies that the broker has refused and that are published again.
     pub(super) retries: FuturesUnordered<Pin<Box<dyn Future<Output = Retry> + Send>>>,
     full: FullQueues,
@@ -87,6 +91,7 @@ impl Replies {
             channel,
             mailbox,
             unconfirmed: Unconfirmed::default(),
+            large: Large::default(),
             retries: FuturesUnordered::new(),
             full: FullQueues::default(),
             block: None,
@@ -94,13 +99,37 @@ impl Replies {
         }
     }
 
-    /// Publishes a reply, for the first time or again.
+    /// Returns the reply if it is to be published now. A large one may have to wait until [`Replies::next`] returns it.
+    pub(super) fn admit(&mut self, reply: PendingReply) -> Option<PendingReply> {
+        let size = reply.message.body_size();
+        if self.large.admits(size) {
+            return Some(reply);
+        }
+        self.large.wait(size, reply);
+        None
+    }
+
+    /// The next of those that had to wait, if it is to be published now.
+    pub(super) fn next(&mut self) -> Option<PendingReply> {
+        let mut reply = self.large.next()?;
+        reply.since = Instant::now();
+        Some(reply)
+    }
+
+    /// Publishes a reply that was admitted, for the first time or again.
     pub(super) fn publish(&mut self, mut reply: PendingReply) -> Result<(), Error> {
         reply.attempts += 1;
         let mandatory = reply.address == Address::Queue;
         let number = self.channel.publish(&reply.to, mandatory, &reply.message)?;
         self.unconfirmed.add(number, reply);
         Ok(())
+    }
+
+    /// Takes a reply that the broker has confirmed or refused; see [`Unconfirmed::confirm`].
+    pub(super) fn take(&mut self, number: u64, multiple: bool) -> Option<PendingReply> {
+        let reply = self.unconfirmed.confirm(number, multiple)?;
+        self.large.end(reply.message.body_size());
+        Some(reply)
     }
 
     /// Whether confirms are about to arrive.
@@ -171,6 +200,7 @@ impl Replies {
         mut reply: PendingReply,
         refused: bool,
     ) -> Option<PendingReply> {
+        self.large.end(reply.message.body_size());
         // A broker that is short of memory answers later.
         if refused || !self.is_blocked() {
             reply.attempts += 1;
@@ -187,6 +217,7 @@ impl Replies {
     fn retry_afresh(&mut self, reply: PendingReply) {
         let delay = Duration::from_millis(200) * (1 << (reply.attempts - MAX_ATTEMPTS).min(2));
         let channels = self.connection.channels();
+        self.large.begin(reply.message.body_size());
         self.retries.push(Box::pin(async move {
             tokio::time::sleep(delay).await;
             let attempt = async {

@@ -80,6 +80,8 @@ pub struct Cut {
 pub struct Faults {
     /// Each piece of data is forwarded this much later.
     pub delay: Duration,
+    /// A connection takes this many bytes per second from its program.
+    pub rate: Option<u32>,
     /// Nothing from the programs passes, though connections stay open.
     pub hold_client: bool,
     /// Nothing from a program passes after this many frames of a connection.

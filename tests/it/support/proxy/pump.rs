@@ -227,12 +227,23 @@ fn pump(shared: &Shared, connection: &Connection, from: Side, mut source: &TcpSt
         }
         buffer.drain(..done);
         let written = connection.write(from, &out);
+        if from == Side::Client {
+            wait_for_rate(shared, out.len());
+        }
         if let Some(cut) = cut {
             connection.end(cut.reset);
         }
         if cut.is_some() || written.is_err() {
             return;
         }
+    }
+}
+
+/// Takes as long as a slow link for so many bytes.
+fn wait_for_rate(shared: &Shared, bytes: usize) {
+    let rate = shared.lock().faults.rate;
+    if let (Some(rate), Ok(bytes)) = (rate, u32::try_from(bytes)) {
+        std::thread::sleep(Duration::from_secs(1) * bytes / rate); // the fault itself
     }
 }
 
