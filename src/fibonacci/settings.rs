@@ -17,3 +17,17 @@ pub static KEYS: Keys = Keys::with_service(&[Key::service(&MAX_N, Reload::Hot)])
 pub fn max_n(config: &Config) -> u64 {
     config.service.get(&MAX_N)
 }
+
+#[cfg(all(test, feature = "server"))]
+mod tests {
+    use super::*;
+    use crate::fibonacci::cost;
+    use crate::server::MAX_LINE;
+
+    /// So small requests do not wait in the queue behind them, even if the estimate is a third too high.
+    #[test]
+    fn a_session_takes_a_thousand_of_the_largest() {
+        let line = cost(MAX_N.default).time * 1_000;
+        assert!(line * 4 / 3 < MAX_LINE, "{line:?}");
+    }
+}

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Estimated computing time that may wait per worker. It bounds what a stop finishes or hands back, and what is not
 /// available to an idle server. On the other hand, small requests wait behind the large ones that a session leaves in the
 /// queue: it can take a thousand if each costs up to 1.5 ms, and the estimate is a third too high.
-pub(super) const MAX_LINE: Duration = Duration::from_secs(2);
+pub(crate) const MAX_LINE: Duration = Duration::from_secs(2);
 
 /// The maximum growth factor of the prefetch, since the cost of the next requests is not known.
 const MAX_GROWTH: usize = 4;

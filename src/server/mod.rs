@@ -63,6 +63,8 @@ pub use blocking::{Blocking, blocking};
 pub(crate) use broker_info::BrokerInfo;
 pub use builder::{BuildError, Builder, Serve};
 pub use cancel::Cancel;
+#[cfg(test)]
+pub(crate) use credit::MAX_LINE;
 pub use handler::{Function, Handler, handler};
 pub use launch::Handle;
 pub use methods::{IntoMethod, IntoMethods};
