@@ -37,7 +37,7 @@ where
                 Interest::never()
             }
         })
-        .with_max_level_hint(LevelFilter::INFO);
+        .with_max_level_hint(LevelFilter::DEBUG);
     Spans { queue }.with_filter(ours)
 }
 
@@ -71,7 +71,7 @@ impl<S: Subscriber> Layer<S> for Roots {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::INFO)
+        Some(LevelFilter::DEBUG)
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Queue {
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) records: mpsc::Receiver<Record>,
-    /// There are enough spans for a batch.
+    /// There may be enough spans for a batch.
     pub(super) full_batch: Arc<Notify>,
 }
 
@@ -45,7 +45,8 @@ impl Queue {
     pub(super) fn push(&self, record: Record) {
         if self.sender.try_send(record).is_err() {
             self.counts.add_dropped(1);
-        } else if self.sender.max_capacity() - self.sender.capacity() == self.batch {
+        } else if self.sender.max_capacity() - self.sender.capacity() + 1 >= self.batch {
+            // The exporter may have taken the first one already.
             self.full_batch.notify_one();
         }
     }

@@ -9,6 +9,7 @@ use super::queue::Queued;
 use super::record::Record;
 use super::settings::Settings;
 use crate::telemetry::span_counts::SpanCounts;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -104,13 +105,16 @@ impl Worker {
 
     /// Waits until there is a batch, or for the configured time.
     async fn wait_for_more(&mut self) {
-        if self.is_stopping() || self.settings.max_batch == 1 {
+        if self.is_stopping() {
             return;
         }
-        tokio::select! {
-            () = sleep(self.settings.delay) => {}
-            () = self.queued.full_batch.notified() => {}
-            _ = self.stop.changed() => {}
+        let mut delay = pin!(sleep(self.settings.delay));
+        while self.batch.len() + self.queued.records.len() < self.settings.max_batch {
+            tokio::select! {
+                () = &mut delay => return,
+                () = self.queued.full_batch.notified() => {}
+                _ = self.stop.changed() => return,
+            }
         }
     }
 
