@@ -88,7 +88,8 @@ impl RequestSpan {
         if let Some(Traced { span, .. }) = self.0.as_deref()
             && !span.is_disabled()
         {
-            tracing::info!(target: SPAN_TARGET, parent: span, "{what}");
+            // Not for those who only want to see what a service logs.
+            tracing::debug!(target: SPAN_TARGET, parent: span, "{what}");
         }
     }
 

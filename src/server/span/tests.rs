@@ -98,6 +98,7 @@ fn see(asks: bool) -> (Spans, DefaultGuard) {
     };
     let targets = Targets::new()
         .with_target("fibrpc", LevelFilter::INFO)
+        .with_target(SPAN_TARGET, LevelFilter::DEBUG)
         .with_target(ROOT_TARGET, root);
     let subscriber = Registry::default().with(targets).with(spans.clone());
     (spans, set_default(subscriber))
