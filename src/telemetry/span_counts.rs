@@ -11,9 +11,9 @@ pub(crate) struct SpanCounts {
     dropped: AtomicU64,
 }
 
-#[allow(dead_code, reason = "read by the encoder")]
 impl SpanCounts {
     /// How many the collector has accepted.
+    #[cfg(test)]
     pub(crate) fn exported(&self) -> u64 {
         self.exported.load(Ordering::Relaxed)
     }

@@ -11,7 +11,7 @@
 //! - 39: requests received (2), settled (7), in flight, prefetch, pool (4), replies (4), bytes (2), states (7), sessions, causes of
 //!   failed sessions (8), attempts (2).
 //! - 25: blocked time, broker, last reads (2), certificates (3), isolation, strikes, abandoned, reloads (2), log records (4), those left
-//!   out, version, and 7 of the process.
+//!   out, spans dropped, version, and 6 of the process.
 
 mod output;
 mod process;

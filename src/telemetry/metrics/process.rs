@@ -28,7 +28,6 @@ pub(super) struct Process {
     virtual_bytes: Option<u64>,
     open_fds: Option<u64>,
     max_fds: Option<u64>,
-    threads: Option<u64>,
     /// A Unix timestamp.
     started: Option<Duration>,
 }
@@ -45,7 +44,6 @@ impl Process {
             virtual_bytes: field(&status, "VmSize:").map(|kib| kib * 1024),
             open_fds: listed.ok().map(|count| count as u64),
             max_fds: getrlimit(Resource::Nofile).current,
-            threads: field(&status, "Threads:"),
             started: started(),
         }
     }
@@ -59,7 +57,6 @@ impl Process {
             virtual_bytes: Some(64 << 20),
             open_fds: Some(20),
             max_fds: Some(1024),
-            threads: Some(4),
             started: Some(Duration::from_millis(1_764_000_000_250)),
         }
     }
@@ -72,7 +69,6 @@ impl Process {
             (&table::PROCESS_VIRTUAL, self.virtual_bytes),
             (&table::PROCESS_OPEN_FDS, self.open_fds),
             (&table::PROCESS_MAX_FDS, self.max_fds),
-            (&table::PROCESS_THREADS, self.threads),
         ] {
             gauge(output, family, value)?;
         }
@@ -91,7 +87,8 @@ pub(super) fn encode_counters(counters: &ProcessCounters, output: &mut Output<'_
         .map(|(level, count)| ([*level], count))
         .collect();
     output.counter(&table::LOG_RECORDS, &records)?;
-    output.counter(&table::LOG_LEFT_OUT, &[([], counters.log_left_out())])
+    output.counter(&table::LOG_LEFT_OUT, &[([], counters.log_left_out())])?;
+    output.counter(&table::SPANS_DROPPED, &[([], counters.spans.dropped())])
 }
 
 fn gauge<V>(output: &mut Output<'_>, family: &Family, value: Option<V>) -> fmt::Result
@@ -143,7 +140,6 @@ mod tests {
         assert!(process.cpu > Duration::ZERO);
         assert!(process.resident_bytes > Some(1 << 20), "{process:?}");
         assert!(process.virtual_bytes > process.resident_bytes);
-        assert!(process.threads >= Some(1));
         assert!(process.max_fds > process.open_fds, "{process:?}");
         let open = fs::File::open("/proc/self/status").unwrap();
         // Other tests open files as well.

@@ -101,6 +101,8 @@ families! {
         "Log records written";
     LOG_LEFT_OUT: Counter "fibrpc_log_left_out_total" []
         "Log records suppressed or lost";
+    SPANS_DROPPED: Counter "fibrpc_spans_dropped_total" []
+        "Sampled spans that were not exported";
     BUILD_INFO: Info "fibrpc_build_info" ["version"]
         "The version of the program";
     PROCESS_CPU: Counter "process_cpu_seconds_total" []
@@ -113,8 +115,6 @@ families! {
         "Open file descriptors";
     PROCESS_MAX_FDS: Gauge "process_max_fds" []
         "File descriptors that may be open";
-    PROCESS_THREADS: Gauge "process_threads" []
-        "Threads";
     PROCESS_START: Gauge "process_start_time_seconds" []
         "When the process started, as a Unix timestamp";
 }
