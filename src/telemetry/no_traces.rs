@@ -22,6 +22,7 @@ pub(crate) enum Traces {}
 
 impl Traces {
     /// Warns if a collector is configured.
+    #[allow(clippy::unnecessary_wraps, reason = "as with the feature")]
     pub(crate) fn start(
         loaded: &Loaded,
         _: &Program,
