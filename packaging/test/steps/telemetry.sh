@@ -12,7 +12,9 @@ probe() {
 }
 
 probe_says() { # WHAT PATTERN
-	probe "$1" | grep -E "$2"
+	local said
+	said=$(probe "$1") || true # it fails if the answer is no
+	grep -E "$2" <<<"$said"
 }
 
 # fetch PATH: from TCP port 9464.
