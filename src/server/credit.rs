@@ -75,6 +75,15 @@ impl Credit {
         (self.workers + 1).max(2).min(self.limit)
     }
 
+    /// For how many of the requests that a session can have held one of them stands, if its computation took this long: a session
+    /// holds few long ones, because of [`MAX_LINE`].
+    pub(super) fn stands_for(&self, took: Duration) -> u64 {
+        let line = MAX_LINE.as_nanos() * 2 * self.workers.max(1) as u128;
+        let share = took.as_nanos() * self.limit as u128 / line;
+        let most = (self.limit / (2 * self.narrow())).max(1) as u64;
+        u64::try_from(share).unwrap_or(most).clamp(1, most)
+    }
+
     /// Records how much is held. Returns whether [`Credit::wanted`] may give another prefetch: the window is full and could
     /// be wider, or it is too wide.
     pub(super) fn is_questionable(&mut self, held: usize, line: Duration) -> bool {
@@ -188,6 +197,22 @@ mod tests {
             credit.begin(next);
         }
         panic!("no end of it: {credit:?}");
+    }
+
+    #[test]
+    fn long_requests_stand_for_many_that_a_session_cannot_have_held() {
+        let credit = Credit::new(2000, 3);
+        for (took, expected) in [
+            (Duration::ZERO, 1),
+            (Duration::from_millis(1), 1),
+            (MAX_LINE / 100, 3),
+            (MAX_LINE / 10, 33),
+            // At least twice the narrow prefetch of four.
+            (Duration::from_secs(3600), 250),
+        ] {
+            assert_eq!(credit.stands_for(took), expected, "{took:?}");
+        }
+        assert_eq!(Credit::new(1, 1).stands_for(MAX_LINE), 1);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //! next death can be attributed to one request.
 //!
 //! This lasts until one request settles, if no message can have caused the death. Otherwise it lasts until as many have
-//! settled as may be redelivered (acks sent shortly before a death may be lost). If it ended with the first, each request
-//! ahead of the culprit would cost another death, and each of the others a delivery, of which a queue may allow few.
+//! settled as may be redelivered (acks sent shortly before a death may be lost); a request that takes long counts for many,
+//! since a session holds few of these. If it ended with the first, each request ahead of the culprit would cost another death,
+//! and each of the others a delivery, of which a queue may allow few.
 //!
 //! Owns the strikes: across sessions in memory, across processes in a small file in the state directory (systemd's
 //! `StateDirectory=`), if there is one. Without it, the death of the process leaves nothing, and only deaths of sessions
@@ -55,6 +56,8 @@ pub(super) struct Poison {
 pub(super) struct Isolation {
     /// The session's current request.
     current: Option<Fingerprint>,
+    /// For how many others it stands, beside itself.
+    others: u64,
     /// `isolated` is how many requests are still to be taken one at a time. Changed under the lock, and read without it, since
     /// it is asked for each request.
     counters: Arc<Counters>,
@@ -77,6 +80,7 @@ impl Clone for Isolation {
     fn clone(&self) -> Self {
         Self {
             current: None,
+            others: 0,
             counters: Arc::clone(&self.counters),
             shared: Arc::clone(&self.shared),
         }
@@ -106,6 +110,7 @@ impl Isolation {
         shared.save();
         let isolation = Self {
             current: None,
+            others: 0,
             counters,
             shared: Arc::new(Mutex::new(shared)),
         };
@@ -131,6 +136,7 @@ impl Isolation {
         }
         shared.put_down(&mut self.current);
         self.current = Some(request);
+        self.others = 0;
         shared.in_hand.push(request);
         shared.save();
         if strikes == STRIKES {
@@ -140,13 +146,19 @@ impl Isolation {
         }
     }
 
+    /// Once it is settled, the current request counts for this many.
+    pub(super) fn weigh(&mut self, requests: u64) {
+        self.others = requests.saturating_sub(1);
+    }
+
     /// Clears the current request, which was settled.
     pub(super) fn settled(&mut self) {
         let mut shared = lock(&self.shared);
         if let Some(request) = shared.put_down(&mut self.current) {
             shared.forget(request);
         }
-        self.suspect(self.suspects().saturating_sub(1));
+        let settled = 1 + std::mem::take(&mut self.others);
+        self.suspect(self.suspects().saturating_sub(settled));
         shared.save();
     }
 

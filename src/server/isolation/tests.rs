@@ -72,6 +72,21 @@ fn all_requests_that_were_in_flight_are_taken_one_at_a_time() {
 }
 
 #[test]
+fn a_long_request_counts_for_many_and_only_once() {
+    let mut isolation = Isolation::default();
+    isolation.died(true, 10);
+    assert_eq!(isolation.begin(7), Decision::Proceed);
+    isolation.weigh(6);
+    isolation.settled();
+    for request in 8..12 {
+        assert!(isolation.active());
+        assert_eq!(isolation.begin(request), Decision::Proceed);
+        isolation.settled();
+    }
+    assert!(!isolation.active());
+}
+
+#[test]
 fn a_network_failure_is_not_attributed() {
     let mut isolation = Isolation::default();
     for _ in 0..10 {

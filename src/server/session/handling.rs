@@ -233,7 +233,12 @@ impl<B: Backend> Session<B> {
         poison: Option<Poison>,
     ) -> Result<(), Error> {
         let now = Instant::now();
-        if compute.is_some() {
+        if let Some(compute) = compute {
+            if self.context.isolation.active() {
+                self.context
+                    .isolation
+                    .weigh(self.prefetch.stands_for(compute));
+            }
             let took = now.saturating_duration_since(accepted.since);
             self.context.reporter.times.record(took);
         }

@@ -55,6 +55,11 @@ impl Prefetch {
         self.isolated
     }
 
+    /// See [`Credit::stands_for`].
+    pub(super) fn stands_for(&self, took: Duration) -> u64 {
+        self.credit.stands_for(took)
+    }
+
     /// The prefetch of the consumer, isolation aside.
     pub(super) fn window(&self) -> u16 {
         self.credit.window()
