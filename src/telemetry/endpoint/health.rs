@@ -43,7 +43,11 @@ impl Health {
         let state = source.handle.state().borrow().clone();
         let line = status_line(&state, counters, now);
         match state {
-            State::Consuming { .. } if Counters::get(&counters.isolated) == 0 => {
+            // Without requests there is nothing to isolate, and the next one is answered at once.
+            State::Consuming { .. }
+                if Counters::get(&counters.isolated) == 0
+                    || Counters::get(&counters.in_flight) == 0 =>
+            {
                 Ok(format!("ready: {line}"))
             }
             State::Consuming { .. } => Err(format!(
