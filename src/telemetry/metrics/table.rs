@@ -24,7 +24,7 @@ impl Family {
     }
 }
 
-/// Defines one constant for each metric, and [`ALL`].
+/// Defines one constant for each metric, and `ALL` for tests.
 macro_rules! families {
     ($($CONST:ident: $Kind:ident $name:literal [$($label:literal),*] $help:literal;)+) => {
         $(
