@@ -336,8 +336,8 @@ step_instance_named_session() {
 		check serves
 		check [ "$(ask --queue session 30)" = 832040 ]
 		# Both record the requests in work.
-		check [ "$(inside find /var/lib/fibrpcd -maxdepth 1 -type f | wc -l)" = 1 ]
-		check [ "$(inside find /var/lib/fibrpcd/session -type f | wc -l)" = 1 ]
+		check [ "$(inside find /var/lib/fibrpcd -maxdepth 1 -name '+requests' | wc -l)" = 1 ]
+		check [ "$(inside find /var/lib/fibrpcd/session -name '+requests' | wc -l)" = 1 ]
 	done
 	check inside systemctl stop fibrpcd@session
 }
