@@ -151,7 +151,7 @@ class Test:
 
     def load(self):
         """100 requests per second, one in fifty of them computed on the pool."""
-        mix = "30:49,100000:1"
+        mix = "30:49,300000:1"
         self.caller.start("bench", "--rate", "100", "--duration", "10m", "--n", mix, "--quiet")
         a = {"instance": self.a.instance}
         self.phase(
