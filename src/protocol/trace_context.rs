@@ -34,10 +34,11 @@ const MAX_STATE_MEMBERS: usize = 32;
 /// use fibrpc::TraceContext;
 ///
 /// let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-/// let context = TraceContext::parse(parent, Some("vendor=1")).unwrap();
+/// let context = TraceContext::parse(parent, Some("vendor=1")).ok_or("not a trace context")?;
 /// assert!(context.is_sampled());
 /// assert_eq!(context.to_string(), parent);
 /// assert_eq!(context.state(), Some("vendor=1"));
+/// # Ok::<(), &str>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {

@@ -79,7 +79,7 @@ fn size() -> Option<(usize, usize)> {
     (rows > 0 && columns > 0).then_some((rows, columns))
 }
 
-/// What shows these lines on a terminal with so many.
+/// The text that shows these lines on a terminal with this many rows.
 fn frame(lines: &[String], rows: usize) -> String {
     let mut frame = HOME.to_owned();
     let shown = if lines.len() > rows {

@@ -23,7 +23,7 @@ pub(super) struct Queued {
     pub(super) full_batch: Arc<Notify>,
 }
 
-/// A queue for this many spans, of which a batch has so many.
+/// A queue for `capacity` spans, which are exported in batches of `batch`.
 pub(super) fn queue(capacity: usize, batch: usize, counts: Arc<SpanCounts>) -> (Queue, Queued) {
     let (sender, records) = mpsc::channel(capacity);
     let full_batch = Arc::new(Notify::new());

@@ -126,7 +126,7 @@ fn make_spans(traces: &Traces, count: usize) {
     });
 }
 
-/// Waits until so many spans were exported and dropped.
+/// Waits until these numbers of spans were exported and dropped.
 fn wait_for(counts: &SpanCounts, exported: u64, dropped: u64) {
     let end = std::time::Instant::now() + PATIENCE;
     loop {
