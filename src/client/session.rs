@@ -14,7 +14,7 @@ use crate::protocol::Message;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, OptionFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +59,7 @@ const MAX_ACCEPTED: usize = 64;
 #[derive(Debug)]
 struct Sent {
     id: Uuid,
+    number: u64,
     queue: Arc<str>,
 }
 
@@ -71,8 +72,8 @@ pub(super) struct Session {
     /// Whether publisher confirms are on.
     confirms: bool,
     unconfirmed: Unconfirmed<Sent>,
-    /// The queues for which the broker has accepted a request, those of the latest requests if they are many.
-    accepted: HashSet<Box<str>>,
+    /// The number of the first request that the broker has accepted for each queue, for the latest queues if they are many.
+    accepted: HashMap<Box<str>, u64>,
     /// The highest number that was confirmed.
     confirmed: u64,
     /// Requests that the broker has just refused, to be reported.
@@ -113,7 +114,7 @@ impl Session {
             _replies: replies,
             confirms,
             unconfirmed: Unconfirmed::default(),
-            accepted: HashSet::new(),
+            accepted: HashMap::new(),
             confirmed: 0,
             refused: Vec::new(),
             checks: FuturesUnordered::new(),
@@ -133,7 +134,8 @@ impl Session {
         let number = self.channel.publish(queue, true, message)?;
         if self.confirms {
             let queue = Arc::clone(queue);
-            self.unconfirmed.add(number, Sent { id, queue });
+            let sent = Sent { id, number, queue };
+            self.unconfirmed.add(number, sent);
         }
         Ok(number)
     }
@@ -164,9 +166,9 @@ impl Session {
         self.unconfirmed.waits(number)
     }
 
-    /// Whether the broker has accepted any request for this queue on this connection.
-    pub(super) fn has_accepted(&self, queue: &str) -> bool {
-        self.accepted.contains(queue)
+    /// The number of the first request for this queue that the broker has accepted on this connection.
+    pub(super) fn first_accepted(&self, queue: &str) -> Option<u64> {
+        self.accepted.get(queue).copied()
     }
 
     /// Whether the broker has accepted any request on this connection.
@@ -174,14 +176,15 @@ impl Session {
         !self.accepted.is_empty()
     }
 
-    fn accept(&mut self, queue: &str) {
-        if self.accepted.contains(queue) {
+    fn accept(&mut self, sent: &Sent) {
+        if let Some(first) = self.accepted.get_mut(&*sent.queue) {
+            *first = sent.number.min(*first);
             return;
         }
         if self.accepted.len() >= MAX_ACCEPTED {
             self.accepted.clear();
         }
-        self.accepted.insert(queue.into());
+        self.accepted.insert((&*sent.queue).into(), sent.number);
     }
 
     /// Whether a request was confirmed that was published after the one with this number.
@@ -246,7 +249,7 @@ impl Session {
                 self.confirmed = self.confirmed.max(number);
                 while let Some(sent) = self.unconfirmed.confirm(number, multiple) {
                     if taken {
-                        self.accept(&sent.queue);
+                        self.accept(&sent);
                     } else {
                         self.refused.push(sent.id);
                     }

@@ -1,12 +1,13 @@
 //! Whether a queue has servers: a single passive declare proves nothing, and the client leaves a broker that cannot
 //! serve for another one.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fibrpc::{Client, Code, Text};
 
-use crate::call::{assert_fails, fibrpc};
+use crate::call::{Server, assert_fails, fibrpc};
 use crate::faults::times;
 use crate::support::proxy::Side;
 use crate::support::proxy::answer::{
@@ -306,6 +307,85 @@ fn a_connection_on_which_the_broker_takes_nothing_is_left_for_another_one() {
         "{output:?}"
     );
     assert_eq!(proxy.accepted(), 2);
+}
+
+/// RabbitMQ shows a queue a moment before it takes messages, and sends the confirms of later requests before the refusals of
+/// earlier ones.
+#[test]
+fn a_refusal_that_arrives_after_the_confirm_of_a_later_request_ends_no_call() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut server = Server::start(broker, &vhost);
+    let proxy = Proxy::new(broker.port());
+    // The first request is kept from the broker, so the program's numbers are one above the broker's. It is refused once
+    // the second one is confirmed, in place of a superfluous reply.
+    let state = Mutex::new((Refusal::Kept, 0));
+    let refused = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&refused);
+    let refuse = Answering::new(move |from, frame| {
+        let (refusal, contents_left) = &mut *state.lock().unwrap();
+        if *contents_left > 0 && matches!(frame.kind, HEADER | BODY) {
+            *contents_left -= 1;
+            return Some(Instead::Nothing);
+        }
+        match (from, frame.method_id()?, *refusal) {
+            (Side::Client, method::BASIC_PUBLISH, Refusal::Kept) => {
+                (*refusal, *contents_left) = (Refusal::Due, 2);
+                Some(Instead::Nothing)
+            }
+            (Side::Broker, method::BASIC_ACK, _) => {
+                let mut arguments = frame.arguments();
+                let (number, multiple) = (arguments.u64(), arguments.u8());
+                // Without `multiple`, which would confirm the first one as well.
+                let ack = Arguments::default().u64(number + 1).u8(0);
+                if *refusal == Refusal::Due {
+                    *refusal = Refusal::Next;
+                } else {
+                    assert_eq!(multiple, 0, "one request after the other");
+                }
+                let ack = Frame::method(frame.channel, method::BASIC_ACK, ack);
+                Some(Instead::Forward(ack))
+            }
+            (Side::Broker, method::BASIC_DELIVER, Refusal::Next) => {
+                (*refusal, *contents_left) = (Refusal::Done, 2);
+                seen.store(true, Ordering::Relaxed);
+                let first = Arguments::default().u64(1).u8(0);
+                let nack = Frame::method(frame.channel, method::BASIC_NACK, first);
+                Some(Instead::Forward(nack))
+            }
+            _ => None,
+        }
+    });
+    proxy.set(|faults| faults.answer = Some(refuse));
+    let settings = Settings::at(&proxy.url(&vhost)).set("client.timeout", "60s");
+    let calls = std::thread::spawn(move || fibrpc(&settings, &["30", "31"]));
+    let second = server.request();
+    assert_eq!(second.text(), "31");
+    until(SOON, "a refusal", || {
+        server.reply(&second, b"1346269");
+        refused.load(Ordering::Relaxed).then_some(())
+    });
+    let first = server.request();
+    assert_eq!(first.text(), "30");
+    server.reply(&first, b"832040");
+    let output = calls.join().unwrap();
+    assert_eq!(
+        (output.code(), output.stdout.as_str()),
+        (0, "832040\n1346269\n"),
+        "{output:?}"
+    );
+    assert_eq!(proxy.accepted(), 1, "the connection was not replaced");
+}
+
+/// How far the refusal of the first request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// There was no request yet.
+    Kept,
+    /// Another request has to be confirmed before.
+    Due,
+    Next,
+    Done,
 }
 
 /// A queue that is full is full on every connection, which is said within a moment.

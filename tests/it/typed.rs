@@ -221,7 +221,9 @@ fn a_queue_that_refuses_requests_for_a_while_concerns_its_own_calls_alone() {
             serve(&url, "narrow", handler(async |text: Text| text));
         };
         let (full, narrow, ()) = tokio::join!(
-            client.call::<Text>("full", "a"),
+            client
+                .call::<Text>("full", "a")
+                .timeout(Duration::from_secs(5)),
             client.call::<Text>("narrow", "b"),
             accepted_later,
         );

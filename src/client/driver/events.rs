@@ -82,38 +82,42 @@ impl Driver {
         call.end(Ok((message, since)));
     }
 
-    /// The broker refused a request. The queue may be full. But RabbitMQ 3.10 also refuses everything for a quorum queue on a
-    /// channel whose first publish to it met a leader that had just died, until that node is back
-    /// (`rabbit_fifo_client:enqueue/3`): another connection may succeed, at once or a moment later. A queue whose leader is
-    /// being elected accepts requests a moment later, on any connection.
+    /// The broker refused a request. The queue is full if it had accepted one before. If not, the queue may not be ready yet:
+    /// a leader is being elected, or the queue was just declared (RabbitMQ shows it before it takes messages), and it
+    /// accepts requests a moment later. The refusal may arrive after the confirms of later requests
+    /// (`rabbit_channel:send_confirms_and_nacks/1` sends confirms first), so the numbers of the requests decide.
     ///
-    /// Another connection interrupts all calls, so it is tried only once while other queues accept requests on this one.
+    /// RabbitMQ 3.10 also refuses everything for a quorum queue on a channel whose first publish to it met a leader that had
+    /// just died, until that node is back (`rabbit_fifo_client:enqueue/3`): another connection may succeed. It interrupts
+    /// all calls, so it is tried only once while other queues accept requests on this one.
     fn on_refused(&mut self, id: Uuid) {
         let Some((deadline, call)) = self.calls.get_mut(id) else {
             self.is_unwanted();
             return;
         };
         let now = Instant::now();
+        let [soon, later] = RECONNECT;
         let session = self.connector.session();
-        let (accepts, accepts_any) = session.map_or((true, true), |session| {
+        let (first_accepted, accepts_any) = session.map_or((None, true), |session| {
             (
-                session.has_accepted(&call.queue),
+                session.first_accepted(&call.queue),
                 session.has_accepted_any(),
             )
         });
-        if accepts {
+        let mut is_final = deadline <= now + 2 * soon;
+        if let Some(first) = first_accepted {
             self.queues.note_accepted(&call.queue);
-            let status = failure::refused(&call.queue);
-            return self.end(id, &status);
+            is_final |= first < call.number;
+        } else {
+            let (since, reconnected) = self.queues.note_refused(&call.queue, now);
+            let persists = now - since >= REFUSAL_GRACE;
+            if !reconnected || !accepts_any {
+                self.reconnect_at
+                    .get_or_insert(now + if persists { later } else { soon });
+            }
+            is_final |= persists && !self.settings.wait_for_server;
         }
-        let (since, reconnected) = self.queues.note_refused(&call.queue, now);
-        let [soon, later] = RECONNECT;
-        let persists = now - since >= REFUSAL_GRACE;
-        if !reconnected || !accepts_any {
-            self.reconnect_at
-                .get_or_insert(now + if persists { later } else { soon });
-        }
-        if persists || deadline <= now + 2 * soon {
+        if is_final {
             let status = failure::refused(&call.queue);
             return self.end(id, &status);
         }

@@ -89,7 +89,7 @@ impl Driver {
         if !self
             .queues
             .refused()
-            .all(|queue| session.has_accepted(queue))
+            .all(|queue| session.first_accepted(queue).is_some())
         {
             tracing::info!(
                 "the broker refuses every request for a queue: trying another connection"
