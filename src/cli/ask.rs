@@ -2,12 +2,12 @@
 //! answers in the order requested, each as soon as it and all before it have arrived.
 
 use super::answers::Answers;
-use super::common::Common;
+use super::common::{Common, Setup};
 use super::connect::{Failed, Notice, PATIENCE, connect, queue, settings, waiting_for_reply};
 use super::exit;
 use super::help::examples;
 use super::input::{Input, Item};
-use super::output::{Closed, Output, Style, complain, note};
+use super::output::{Closed, Output, complain, note};
 use super::progress::{self, Done, Progress};
 use super::trace;
 use crate::client::{CallError, Client};
@@ -19,7 +19,6 @@ use futures_util::stream::{FuturesOrdered, StreamExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
-use tokio_util::sync::CancellationToken;
 
 /// Default number of calls in flight: enough to keep several servers busy, few enough that none waits long in the
 /// queue, where its deadline runs.
@@ -101,12 +100,8 @@ pub(super) struct Ask {
 }
 
 /// Requests and prints; returns the exit status.
-pub(super) async fn run(
-    flags: &Ask,
-    common: &Common,
-    config: &Config,
-    stop: &CancellationToken,
-) -> u8 {
+pub(super) async fn run(flags: &Ask, setup: Setup<'_>) -> u8 {
+    let common = setup.common;
     let mut input = match Input::open(flags.file.as_deref(), &flags.numbers) {
         Ok(input) => input,
         Err((exit_status, why)) => {
@@ -117,16 +112,12 @@ pub(super) async fn run(
     if input.is_typed() && !common.quiet {
         note("reading numbers from the terminal, one per line; Ctrl-D ends the input");
     }
-    let style = Style {
-        json: common.json,
-        verbose: common.verbose > 0,
-    };
     let (many, read) = (input.is_many(), matches!(input, Input::Lines(_)));
-    let output = Output::start_with(Progress::new(input.size()), style);
+    let output = Output::start_with(Progress::new(input.size()), common.style());
     let mut answers = Answers::new(output);
     let mut client = None;
-    let asking = ask_all(flags, common, config, &mut client, &mut input, &mut answers);
-    let asked = stop.run_until_cancelled(Box::pin(asking)).await;
+    let asking = ask_all(flags, setup, &mut client, &mut input, &mut answers);
+    let asked = setup.stop.run_until_cancelled(Box::pin(asking)).await;
     let summary = match asked {
         None => many.then_some("interrupted: "),
         // Failures of numbers on the command line can be counted by eye.
@@ -149,8 +140,7 @@ pub(super) async fn run(
 /// Connects once there is a number to request, and requests all.
 async fn ask_all(
     flags: &Ask,
-    common: &Common,
-    config: &Config,
+    Setup { common, config, .. }: Setup<'_>,
     client: &mut Option<Client>,
     input: &mut Input,
     answers: &mut Answers,

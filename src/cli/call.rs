@@ -2,18 +2,16 @@
 //!
 //! Bytes are not changed on their way, in either direction, except on a terminal: there the reply is shown as safe text.
 
-use super::common::Common;
+use super::common::{Common, Setup};
 use super::connect::{Failed, Notice, connect, queue, settings, waiting_for_reply};
 use super::help::examples;
-use super::output::{Closed, Failure, Output, Style, complain, line_of, not_written};
-use super::request::{Flags, Request};
+use super::output::{Closed, Failure, Output, line_of};
+use super::request::{Flags, Request, prepare};
 use super::times::{Times, times};
 use super::trace;
 use crate::client::{CallError, Client};
-use crate::config::Config;
 use crate::protocol::Reply;
 use crate::protocol::reply_value::Trailer;
-use crate::stdio;
 use crate::text::safe;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,7 +22,6 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 /// Call any service, and print its reply
 ///
@@ -77,40 +74,21 @@ impl Call {
 }
 
 /// Calls and prints; returns the exit status.
-pub(super) async fn run(
-    flags: &Call,
-    common: &Common,
-    config: &Config,
-    stop: &CancellationToken,
-) -> u8 {
-    // Rather now than after the call.
-    if let Err(error) = stdio::stdout().open() {
-        return not_written(&error);
-    }
+pub(super) async fn run(flags: &Call, setup: Setup<'_>) -> u8 {
     let (body, file) = (flags.body.as_deref(), flags.file.as_deref());
-    let reading = Request::read(&flags.request, body, file, common);
-    let request = match stop.run_until_cancelled(reading).await {
-        Some(Ok(request)) => request,
-        Some(Err((exit_status, why))) => {
-            complain(&why);
-            return exit_status;
-        }
-        None => return 0,
+    let reading = Request::read(&flags.request, body, file, setup.common);
+    let request = match prepare(setup, reading).await {
+        Ok(request) => request,
+        Err(exit_status) => return exit_status,
     };
-    let mut output = Output::start(Style {
-        json: common.json,
-        verbose: common.verbose > 0,
-    });
+    let mut output = Output::start(setup.common.style());
     let mut client = None;
-    let calling = call(flags, &request, common, config, &mut client);
+    let calling = call(flags, &request, setup, &mut client);
     // If it was stopped or the reader is gone, there is nothing left to print.
-    let _ = match stop.run_until_cancelled(Box::pin(calling)).await {
+    let _ = match setup.stop.run_until_cancelled(Box::pin(calling)).await {
         Some(Ok(Ok(reply))) => print_reply(reply, &output).await,
         Some(Ok(Err(error))) => print_error(&error, &mut output).await,
-        Some(Err(Failed { status, exit })) => {
-            output.exit_with(exit);
-            output.failure(&status).await
-        }
+        Some(Err(failed)) => failed.report(&mut output).await,
         None => Ok(()),
     };
     if let Some(client) = client {
@@ -122,8 +100,7 @@ pub(super) async fn run(
 async fn call(
     flags: &Call,
     request: &Request,
-    common: &Common,
-    config: &Config,
+    Setup { common, config, .. }: Setup<'_>,
     client: &mut Option<Client>,
 ) -> Result<Result<Reply, CallError>, Failed> {
     let began = Instant::now();

@@ -1,13 +1,14 @@
-//! What every command shares: its flags, the configuration they select, and how durations are given.
+//! What every command shares: its flags, the configuration they select, how it is stopped, and how durations are given.
 
 use super::exit;
-use super::output::{complain, warn};
+use super::output::{Style, complain, warn};
 use super::terminal::Color;
-use crate::config::{Loaded, Overrides, Problem, Program, load, parse_duration};
+use crate::config::{Config, Loaded, Overrides, Problem, Program, load, parse_duration};
 use crate::fibonacci::settings::KEYS;
 use clap::{ArgAction, Args, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// What the tutorial's client asks for.
 pub(super) const DEFAULT_N: &str = "30";
@@ -59,7 +60,24 @@ pub(super) struct Common {
     pub(super) verbose: u8,
 }
 
+/// What a command works with that uses the broker, besides its own flags.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setup<'a> {
+    pub(super) common: &'a Common,
+    pub(super) config: &'a Config,
+    /// Cancelled if the command is to stop.
+    pub(super) stop: &'a CancellationToken,
+}
+
 impl Common {
+    /// How to print.
+    pub(super) fn style(&self) -> Style {
+        Style {
+            json: self.json,
+            verbose: self.verbose > 0,
+        }
+    }
+
     /// What the flags set in the configuration.
     pub(super) fn overrides(&self) -> Overrides {
         let flags = [

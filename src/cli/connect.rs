@@ -2,7 +2,7 @@
 
 use super::common::Common;
 use super::exit;
-use super::output::note;
+use super::output::{Closed, Output, note};
 use crate::broker::{Error, Kind};
 use crate::client::{Client, ConnectionState, Settings};
 use crate::config::{BrokerUrl, Config};
@@ -66,6 +66,14 @@ pub(super) fn waiting_for_reply(client: &Client, config: &Config) -> String {
 pub(super) struct Failed {
     pub(super) status: Status,
     pub(super) exit: u8,
+}
+
+impl Failed {
+    /// Prints it, and remembers the exit status.
+    pub(super) async fn report(self, output: &mut Output) -> Result<(), Closed> {
+        output.exit_with(self.exit);
+        output.failure(&self.status).await
+    }
 }
 
 impl From<Error> for Failed {

@@ -27,12 +27,12 @@ mod times;
 mod trace;
 
 use crate::broker::config_check::{Denied, check};
-use crate::config::{Config, Loaded};
+use crate::config::Loaded;
 use crate::stdio;
 use crate::telemetry::traces::{Program, Traces};
 use args::{Args, Command};
 use clap::CommandFactory as _;
-use common::{Common, complain_of};
+use common::{Common, Setup, complain_of};
 use interrupt::Interrupt;
 use output::{complain, warn};
 use std::ffi::OsString;
@@ -68,24 +68,16 @@ pub fn main() -> ExitCode {
 fn run(args: &Args) -> u8 {
     let common = &args.common;
     match &args.command {
-        None => online(common, async |config, stop| {
-            ask::run(&args.ask, common, config, stop).await
-        }),
+        None => online(common, async |setup| ask::run(&args.ask, setup).await),
         Some(Command::Call(flags)) => {
             let common = flags.with_queue(common);
-            online(&common, async |config, stop| {
-                call::run(flags, &common, config, stop).await
-            })
+            online(&common, async |setup| call::run(flags, setup).await)
         }
-        Some(Command::Ping(flags)) => online(common, async |config, stop| {
-            ping::run(flags, common, config, stop).await
-        }),
-        Some(Command::Status(flags)) => online(common, async |config, stop| {
-            status::run(flags, common, config, stop).await
-        }),
-        Some(Command::Bench(flags)) => online(common, async |config, stop| {
-            bench::run(flags, common, config, stop).await
-        }),
+        Some(Command::Ping(flags)) => online(common, async |setup| ping::run(flags, setup).await),
+        Some(Command::Status(flags)) => {
+            online(common, async |setup| status::run(flags, setup).await)
+        }
+        Some(Command::Bench(flags)) => online(common, async |setup| bench::run(flags, setup).await),
         // Configuration errors are part of its report.
         Some(Command::Doctor(_)) => {
             log::subscribe(common.verbose > 1, None);
@@ -100,7 +92,7 @@ fn run(args: &Args) -> u8 {
 }
 
 /// Runs a command that needs a valid configuration and, most likely, the broker.
-fn online(common: &Common, command: impl AsyncFnOnce(&Config, &CancellationToken) -> u8) -> u8 {
+fn online(common: &Common, command: impl AsyncFnOnce(Setup<'_>) -> u8) -> u8 {
     let loaded = match common.load() {
         Ok(loaded) => loaded,
         Err(status) => return status,
@@ -108,7 +100,18 @@ fn online(common: &Common, command: impl AsyncFnOnce(&Config, &CancellationToken
     let traces = traces(&loaded, common);
     log::subscribe(common.verbose > 1, traces.as_ref());
     match check(&loaded, Denied::IsProblem) {
-        Ok(_) => interruptible(async |stop| command(&loaded.config, stop).await, traces),
+        Ok(_) => {
+            let command = async |stop: &CancellationToken| {
+                let config = &loaded.config;
+                command(Setup {
+                    common,
+                    config,
+                    stop,
+                })
+                .await
+            };
+            interruptible(command, traces)
+        }
         Err(problems) => {
             complain_of(&problems);
             exit::CONFIG

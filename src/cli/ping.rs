@@ -1,9 +1,9 @@
 //! `fibrpc ping`: round trips to a server, one line each and a summary at the end, like ping(8).
 
-use super::common::{Common, interval};
-use super::connect::{Failed, Notice, connect, queue, settings};
+use super::common::{Setup, interval};
+use super::connect::{Notice, connect, queue, settings};
 use super::help::examples;
-use super::output::{Closed, Failure, Output, Style, line_of};
+use super::output::{Closed, Failure, Output, line_of};
 use crate::client::{Answerer, Client, Pong};
 use crate::config::Config;
 use crate::protocol::{Code, Status};
@@ -15,7 +15,6 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 
 /// Check that a server replies, and measure round-trip time
 ///
@@ -54,25 +53,21 @@ pub(super) struct Ping {
 }
 
 /// Pings until the count is reached or it is stopped; returns the exit status.
-pub(super) async fn run(
-    flags: &Ping,
-    common: &Common,
-    config: &Config,
-    stop: &CancellationToken,
-) -> u8 {
-    let mut output = Output::start(Style {
-        json: common.json,
-        ..Style::default()
-    });
+pub(super) async fn run(flags: &Ping, setup: Setup<'_>) -> u8 {
+    let Setup {
+        common,
+        config,
+        stop,
+    } = setup;
+    let mut output = Output::start(common.style());
     let mut notice = Notice::new(common);
     let began = Instant::now();
     let connecting = connect(settings(config), config, &mut notice);
     let client = match stop.run_until_cancelled(connecting).await {
         Some(Ok(client)) => client,
-        Some(Err(Failed { status, exit })) => {
-            output.exit_with(exit);
+        Some(Err(failed)) => {
             // If the reader is gone, there is nothing left to print.
-            let _ = output.failure(&status).await;
+            let _ = failed.report(&mut output).await;
             return output.finish().await;
         }
         None => return output.finish().await,

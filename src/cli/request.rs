@@ -1,16 +1,17 @@
 //! A request to any service: the flags that describe it, and its body, from the command line, a file or standard input.
 
-use super::common::Common;
+use super::common::{Common, Setup};
 use super::connect::Notice;
 use super::exit;
 use super::input::chunks::Chunks;
 use super::input::source::STDIN;
-use super::output::note;
+use super::output::{complain, not_written, note};
 use crate::client::call::{check_header, check_short};
 use crate::client::{Call, Client, MAX_BODY};
 use crate::protocol::body::{Bytes, Json, Text};
 use crate::protocol::request::check_method;
 use crate::protocol::{Code, Reply, Status};
+use crate::stdio;
 use clap::ValueHint;
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
@@ -124,6 +125,24 @@ impl Request {
     /// The method to call, if it is not the default one.
     pub(super) fn method(&self) -> Option<&str> {
         self.flags.method.as_deref()
+    }
+}
+
+/// What is read before a command sends anything, which also requires that its result can be printed. If that fails or the
+/// command is stopped, it ends with this exit status.
+pub(super) async fn prepare<T>(
+    setup: Setup<'_>,
+    reading: impl Future<Output = Result<T, (u8, String)>>,
+) -> Result<T, u8> {
+    stdio::stdout()
+        .open()
+        .map_err(|error| not_written(&error))?;
+    match setup.stop.run_until_cancelled(reading).await {
+        Some(read) => read.map_err(|(exit_status, why)| {
+            complain(&why);
+            exit_status
+        }),
+        None => Err(0),
     }
 }
 

@@ -8,18 +8,16 @@ mod view;
 mod watch;
 mod wrap;
 
-use super::common::Common;
-use super::connect::{Failed, Notice};
+use super::common::Setup;
+use super::connect::Notice;
 use super::help::examples;
-use super::output::{Closed, Failure, Output, Style, line_of};
+use super::output::{Closed, Failure, Output, line_of};
 use crate::client::{Monitor, Overview};
-use crate::config::Config;
 use crate::protocol::Status;
 use crate::protocol::control::Report;
-use look::{REFRESH, look, verdict};
+use look::{REFRESH, judge, look};
 use screen::Screen;
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 use view::{lines, queue_type};
 
 /// Show the queue and the daemons that serve it
@@ -42,16 +40,13 @@ pub(super) struct Watch {
 }
 
 /// Shows the status once, or repeatedly until stopped; returns the exit status.
-pub(super) async fn run(
-    flags: &Watch,
-    common: &Common,
-    config: &Config,
-    stop: &CancellationToken,
-) -> u8 {
-    let mut output = Output::start(Style {
-        json: common.json,
-        ..Style::default()
-    });
+pub(super) async fn run(flags: &Watch, setup: Setup<'_>) -> u8 {
+    let Setup {
+        common,
+        config,
+        stop,
+    } = setup;
+    let mut output = Output::start(common.style());
     let mut fleet = None;
     let mut screen = None;
     // Done, stopped, or the reader is gone: in any case it is over.
@@ -59,7 +54,7 @@ pub(super) async fn run(
         let watching = watch::watch(config, &mut fleet, &mut screen, &mut output);
         let _ = stop.run_until_cancelled(watching).await;
     } else {
-        let looking = print(flags, common, config, &mut fleet, &mut output);
+        let looking = print(flags, setup, &mut fleet, &mut output);
         let _ = stop.run_until_cancelled(looking).await;
     }
     if let Some(screen) = screen {
@@ -74,20 +69,16 @@ pub(super) async fn run(
 /// Prints one view after another.
 async fn print(
     flags: &Watch,
-    common: &Common,
-    config: &Config,
+    setup: Setup<'_>,
     fleet: &mut Option<Monitor>,
     output: &mut Output,
 ) -> Result<(), Closed> {
-    let mut notice = Notice::new(common);
+    let mut notice = Notice::new(setup.common);
     let mut first = true;
     loop {
-        let looked = look(fleet, &mut notice, config).await;
-        let looked = looked.map_err(|Failed { status, exit }| {
-            output.exit_with(exit);
-            status
-        });
-        show(output, common, config, &looked, first).await?;
+        let looked = look(fleet, &mut notice, setup.config).await;
+        let looked = judge(looked, output);
+        show(output, setup, &looked, first).await?;
         if !flags.watch {
             return Ok(());
         }
@@ -98,15 +89,11 @@ async fn print(
 
 async fn show(
     output: &mut Output,
-    common: &Common,
-    config: &Config,
+    Setup { common, config, .. }: Setup<'_>,
     looked: &Result<Overview, Status>,
     first: bool,
 ) -> Result<(), Closed> {
     let queue = &config.queue.name;
-    if let Some(code) = verdict(looked) {
-        output.failed(code);
-    }
     if common.json {
         return output.line(json(queue, looked)).await;
     }

@@ -16,17 +16,16 @@ mod tally;
 mod units;
 mod work;
 
-use super::common::{Common, DEFAULT_N, duration, interval};
+use super::common::{Common, DEFAULT_N, Setup, duration, interval};
 use super::connect::{Failed, Notice, connect, queue, settings};
 use super::exit;
 use super::help::examples;
-use super::output::{Output, Style, complain, line_of, not_written};
+use super::output::{Output, complain, line_of};
 use super::progress::{self, Progress};
-use super::request::{Flags, Request};
+use super::request::{Flags, Request, prepare};
 use crate::client::Client;
 use crate::config::Config;
 use crate::protocol::Status;
-use crate::stdio;
 use crate::text;
 use assertion::Assertion;
 use clap::ValueHint;
@@ -39,7 +38,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 use summary::{Clients, Load, Summary};
 use tally::Tally;
-use tokio_util::sync::CancellationToken;
 use work::Work;
 
 /// Default number of requests in flight in the closed loop.
@@ -170,37 +168,24 @@ pub(super) struct Bench {
 }
 
 /// Runs the load; returns the exit status.
-pub(super) async fn run(
-    flags: &Bench,
-    common: &Common,
-    config: &Config,
-    stop: &CancellationToken,
-) -> u8 {
-    // Rather now than after the load.
-    if let Err(error) = stdio::stdout().open() {
-        return not_written(&error);
-    }
-    let work = match stop.run_until_cancelled(flags.work(common)).await {
-        Some(Ok(work)) => work,
-        Some(Err((exit_status, why))) => {
-            complain(&why);
-            return exit_status;
-        }
-        None => return 0,
+pub(super) async fn run(flags: &Bench, setup: Setup<'_>) -> u8 {
+    let Setup {
+        common,
+        config,
+        stop,
+    } = setup;
+    let work = match prepare(setup, flags.work(common)).await {
+        Ok(work) => work,
+        Err(exit_status) => return exit_status,
     };
-    let style = Style {
-        json: common.json,
-        ..Style::default()
-    };
-    let mut output = Output::start_with(Progress::of_words(), style);
+    let mut output = Output::start_with(Progress::of_words(), common.style());
     let mut notice = Notice::new(common);
     let getting_ready = get_ready(flags, &work, config, &mut notice);
     let clients = match stop.run_until_cancelled(getting_ready).await {
         Some(Ok(clients)) => clients,
-        Some(Err(Failed { status, exit })) => {
-            output.exit_with(exit);
+        Some(Err(failed)) => {
             // If the reader is gone, there is nothing left to print.
-            let _ = output.failure(&status).await;
+            let _ = failed.report(&mut output).await;
             return output.finish().await;
         }
         None => return output.finish().await,

@@ -1,6 +1,7 @@
 //! One look at a queue and its daemons, and whether it shows a failure. Holds no state.
 
 use super::super::connect::{Failed, Notice, settings, waiting_for_broker};
+use super::super::output::Output;
 use crate::client::{Monitor, Overview};
 use crate::config::Config;
 use crate::protocol::{Code, Status};
@@ -32,6 +33,21 @@ pub(super) async fn look(
     // After a failure, the next query starts with a new connection.
     *fleet = Some(connected);
     Ok(view)
+}
+
+/// Remembers the exit status for what was seen.
+pub(super) fn judge(
+    looked: Result<Overview, Failed>,
+    output: &mut Output,
+) -> Result<Overview, Status> {
+    let looked = looked.map_err(|Failed { status, exit }| {
+        output.exit_with(exit);
+        status
+    });
+    if let Some(code) = verdict(&looked) {
+        output.failed(code);
+    }
+    looked
 }
 
 /// The failure, if any.

@@ -1,5 +1,6 @@
 //! Tests of what is shown of the queue and its daemons.
 
+use super::look::verdict;
 use super::table::Paper;
 use super::*;
 use crate::broker::QueueStatus;

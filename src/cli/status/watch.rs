@@ -2,11 +2,11 @@
 //!
 //! Owns all that is shown. A failed look does not take the last view away, which is then shown with its age.
 
-use super::super::connect::{Failed, Notice, waiting_for_broker};
+use super::super::connect::{Notice, waiting_for_broker};
 use super::super::output::{Closed, Output};
 use super::super::terminal::{BAD, DOUBTFUL, painted};
 use super::changes::Changes;
-use super::look::{REFRESH, look, verdict};
+use super::look::{REFRESH, judge, look};
 use super::screen::{Screen, paper, rows};
 use super::table::Paper;
 use super::view::lines;
@@ -80,14 +80,7 @@ pub(super) async fn watch(
                 screen.show(watched.lines(paper(), rows()), output).await?;
             }
         };
-        let looked = looked.map_err(|Failed { status, exit }| {
-            output.exit_with(exit);
-            status
-        });
-        if let Some(code) = verdict(&looked) {
-            output.failed(code);
-        }
-        watched.take(looked);
+        watched.take(judge(looked, output));
         let mut pause = pin!(tokio::time::sleep(REFRESH));
         loop {
             screen.show(watched.lines(paper(), rows()), output).await?;
