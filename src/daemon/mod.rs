@@ -182,7 +182,7 @@ fn traces(loaded: &Loaded, counters: &ProcessCounters) -> (Option<Traces>, Vec<S
         name: "fibrpcd",
         instance: loaded.config.server.instance.clone(),
     };
-    Traces::start(loaded, &program, &counters.spans).unwrap_or_else(|error| {
+    Traces::start(loaded, &program, &counters.spans_dropped).unwrap_or_else(|error| {
         let warning = format!("cannot export traces: {error}");
         (None, vec![warning])
     })

@@ -10,7 +10,6 @@ mod metrics;
 pub(crate) mod progress;
 #[cfg(feature = "daemon")]
 pub(crate) mod source;
-pub(crate) mod span_counts;
 #[cfg(feature = "daemon")]
 pub(crate) mod status;
 #[cfg(feature = "otlp")]

@@ -1,9 +1,9 @@
 //! In place of the export of traces, in a build without it.
 
-use super::span_counts::SpanCounts;
 use crate::config::Loaded;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tracing_subscriber::layer::Identity;
 
@@ -26,7 +26,7 @@ impl Traces {
     pub(crate) fn start(
         loaded: &Loaded,
         _: &Program,
-        _: &Arc<SpanCounts>,
+        _: &Arc<AtomicU64>,
     ) -> io::Result<(Option<Self>, Vec<String>)> {
         let is_configured = loaded.config.telemetry.otlp.endpoint.is_some();
         let warning =

@@ -1,10 +1,9 @@
 //! What endpoint and encoder read, and the counters of the process around the server.
 
-use super::span_counts::SpanCounts;
-use crate::server::Handle;
 use crate::server::metrics::Metrics;
+use crate::server::{Counters, Handle};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tracing::Level;
 
@@ -29,8 +28,8 @@ pub(crate) struct ProcessCounters {
     reloads: [AtomicU64; RELOADS.len()],
     log_records: [AtomicU64; LEVELS.len()],
     log_left_out: AtomicU64,
-    /// Spans, exported and dropped.
-    pub(crate) spans: Arc<SpanCounts>,
+    /// Sampled spans that were not exported.
+    pub(crate) spans_dropped: Arc<AtomicU64>,
 }
 
 /// How a reload can end, in the order of [`ProcessCounters::reloads`].
@@ -43,13 +42,13 @@ impl ProcessCounters {
     /// Counts a reload of the configuration.
     pub(crate) fn reloaded(&self, is_applied: bool) {
         let [applied, refused] = &self.reloads;
-        add(if is_applied { applied } else { refused });
+        Counters::add(if is_applied { applied } else { refused });
     }
 
     /// Counts a log record that was passed on to its writer.
     pub(crate) fn logged(&self, level: Level) {
         let [error, warn, info, debug] = &self.log_records;
-        add(match level {
+        Counters::add(match level {
             Level::ERROR => error,
             Level::WARN => warn,
             Level::INFO => info,
@@ -59,31 +58,23 @@ impl ProcessCounters {
 
     /// Counts a log record that was left out when it was made: it was one too many of its kind, or the writer was too slow.
     pub(crate) fn left_out(&self) {
-        add(&self.log_left_out);
+        Counters::add(&self.log_left_out);
     }
 
     /// How many reloads ended in each way.
     pub(crate) fn reloads(&self) -> [u64; RELOADS.len()] {
-        self.reloads.each_ref().map(get)
+        self.reloads.each_ref().map(Counters::get)
     }
 
     /// How many log records of each level were written.
     pub(crate) fn log_records(&self) -> [u64; LEVELS.len()] {
-        self.log_records.each_ref().map(get)
+        self.log_records.each_ref().map(Counters::get)
     }
 
     /// How many log records were left out.
     pub(crate) fn log_left_out(&self) -> u64 {
-        get(&self.log_left_out)
+        Counters::get(&self.log_left_out)
     }
-}
-
-fn add(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-fn get(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]

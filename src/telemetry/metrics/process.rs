@@ -6,6 +6,7 @@
 use super::output::Output;
 use super::table::{self, Family};
 use crate::broker::clock::unix_ms;
+use crate::server::Counters;
 use crate::telemetry::source::{LEVELS, ProcessCounters, RELOADS};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -88,7 +89,10 @@ pub(super) fn encode_counters(counters: &ProcessCounters, output: &mut Output<'_
         .collect();
     output.counter(&table::LOG_RECORDS, &records)?;
     output.counter(&table::LOG_LEFT_OUT, &[([], counters.log_left_out())])?;
-    output.counter(&table::SPANS_DROPPED, &[([], counters.spans.dropped())])
+    output.counter(
+        &table::SPANS_DROPPED,
+        &[([], Counters::get(&counters.spans_dropped))],
+    )
 }
 
 fn gauge<V>(output: &mut Output<'_>, family: &Family, value: Option<V>) -> fmt::Result

@@ -16,10 +16,10 @@ mod worker;
 
 pub(crate) use resource::Program;
 
-use super::span_counts::SpanCounts;
 use crate::config::{Loaded, Share};
 use layer::Roots;
 use queue::Queue;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use std::{io, thread};
@@ -44,30 +44,30 @@ pub(crate) struct Traces {
 }
 
 impl Traces {
-    /// Starts the exporter if a collector is configured. It counts spans in `counts`. The texts are warnings.
+    /// Starts the exporter if a collector is configured. It adds the spans that are lost to `dropped`. The texts are warnings.
     pub(crate) fn start(
         loaded: &Loaded,
         program: &Program,
-        counts: &Arc<SpanCounts>,
+        dropped: &Arc<AtomicU64>,
     ) -> io::Result<(Option<Self>, Vec<String>)> {
         let (settings, warnings) =
             settings::settings(loaded, program, &|name| std::env::var_os(name));
         let traces = settings
-            .map(|settings| Self::run(settings, counts.clone()))
+            .map(|settings| Self::run(settings, dropped.clone()))
             .transpose()?;
         Ok((traces, warnings))
     }
 
-    fn run(settings: settings::Settings, counts: Arc<SpanCounts>) -> io::Result<Self> {
+    fn run(settings: settings::Settings, dropped: Arc<AtomicU64>) -> io::Result<Self> {
         let settings = Arc::new(settings);
         let share = settings.share;
-        let (queue, queued) = queue::queue(settings.max_queue, settings.max_batch, counts.clone());
+        let (queue, queued) = queue::queue(settings.max_queue, settings.max_batch, dropped.clone());
         let (stop, stopped) = watch::channel(None);
         let (end, ended) = mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let worker = Worker::new(settings, queued, counts, stopped);
+        let worker = Worker::new(settings, queued, dropped, stopped);
         let export = move || {
             // Best effort.
             let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);

@@ -2,8 +2,8 @@
 //! is dropped and counted.
 
 use super::record::Record;
-use crate::telemetry::span_counts::SpanCounts;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, mpsc};
 
 /// The end for those who make spans.
@@ -12,7 +12,8 @@ pub(super) struct Queue {
     sender: mpsc::Sender<Record>,
     batch: usize,
     full_batch: Arc<Notify>,
-    counts: Arc<SpanCounts>,
+    /// Spans that were lost.
+    dropped: Arc<AtomicU64>,
 }
 
 /// The end of the exporter.
@@ -24,7 +25,7 @@ pub(super) struct Queued {
 }
 
 /// A queue for `capacity` spans, which are exported in batches of `batch`.
-pub(super) fn queue(capacity: usize, batch: usize, counts: Arc<SpanCounts>) -> (Queue, Queued) {
+pub(super) fn queue(capacity: usize, batch: usize, dropped: Arc<AtomicU64>) -> (Queue, Queued) {
     let (sender, records) = mpsc::channel(capacity);
     let full_batch = Arc::new(Notify::new());
     let queued = Queued {
@@ -35,7 +36,7 @@ pub(super) fn queue(capacity: usize, batch: usize, counts: Arc<SpanCounts>) -> (
         sender,
         batch,
         full_batch,
-        counts,
+        dropped,
     };
     (queue, queued)
 }
@@ -44,7 +45,7 @@ impl Queue {
     /// Adds a span, or drops it.
     pub(super) fn push(&self, record: Record) {
         if self.sender.try_send(record).is_err() {
-            self.counts.add_dropped(1);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         } else if self.sender.max_capacity() - self.sender.capacity() + 1 >= self.batch {
             // The exporter may have taken the first one already.
             self.full_batch.notify_one();

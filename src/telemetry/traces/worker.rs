@@ -8,9 +8,9 @@ use super::post::{Failure, Post};
 use super::queue::Queued;
 use super::record::Record;
 use super::settings::Settings;
-use crate::telemetry::span_counts::SpanCounts;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -29,7 +29,8 @@ pub(super) struct Worker {
     settings: Arc<Settings>,
     queued: Queued,
     post: Post,
-    counts: Arc<SpanCounts>,
+    /// Spans that were lost: the queue was full, the collector did not accept them, or time was up at the end.
+    dropped: Arc<AtomicU64>,
     stop: Stop,
     /// Taken from the queue, and not yet accepted.
     batch: Vec<Record>,
@@ -41,14 +42,14 @@ impl Worker {
     pub(super) fn new(
         settings: Arc<Settings>,
         queued: Queued,
-        counts: Arc<SpanCounts>,
+        dropped: Arc<AtomicU64>,
         stop: Stop,
     ) -> Self {
         Self {
             post: Post::new(settings.clone()),
             settings,
             queued,
-            counts,
+            dropped,
             stop,
             batch: Vec::new(),
             failing: false,
@@ -72,7 +73,7 @@ impl Worker {
         while let Ok(record) = self.queued.records.try_recv() {
             self.batch.push(record);
         }
-        self.counts.add_dropped(self.batch.len());
+        self.count_dropped(self.batch.len());
     }
 
     async fn serve(&mut self) {
@@ -155,29 +156,27 @@ impl Worker {
                 break cause;
             }
         };
-        self.dropped(spans, &cause);
+        self.batch.clear();
+        self.lost(spans, &cause);
     }
 
     fn accepted(&mut self, spans: usize, rejected: usize) {
         let rejected = rejected.min(spans);
-        self.counts.add_exported(spans - rejected);
         self.batch.clear();
         if rejected > 0 {
-            self.counts.add_dropped(rejected);
-            self.complain(rejected, "it rejected them");
+            self.lost(rejected, "it rejected them");
         } else if std::mem::take(&mut self.failing) {
             tracing::info!("exporting traces again to {}", self.settings.collector);
         }
     }
 
-    fn dropped(&mut self, spans: usize, cause: &str) {
-        self.counts.add_dropped(spans);
-        self.batch.clear();
-        self.complain(spans, cause);
+    fn count_dropped(&self, spans: usize) {
+        self.dropped.fetch_add(spans as u64, Ordering::Relaxed);
     }
 
-    /// Once per outage.
-    fn complain(&mut self, spans: usize, cause: &str) {
+    /// Counts spans that the collector did not accept, and says so once per outage.
+    fn lost(&mut self, spans: usize, cause: &str) {
+        self.count_dropped(spans);
         if std::mem::replace(&mut self.failing, true) {
             return;
         }
