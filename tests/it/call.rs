@@ -71,6 +71,15 @@ pub fn assert_fails(output: &Output, code: i32, stderr: &str) {
     );
 }
 
+#[track_caller]
+pub fn assert_answered(output: &Output, stdout: &str) {
+    assert_eq!(
+        (output.code(), output.stdout.as_str()),
+        (0, stdout),
+        "{output:?}"
+    );
+}
+
 fn lines(text: &str) -> Vec<serde_json::Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -275,7 +284,7 @@ fn a_request_carries_its_id_reply_address_and_deadline() {
     assert!(properties.find_header("fibrpc-deadline").is_some());
     server.reply(&request, b"832040");
     let output = process.output(SOON);
-    assert_eq!((output.code(), output.stdout.as_str()), (0, "832040\n"));
+    assert_answered(&output, "832040\n");
 }
 
 #[test]
@@ -292,7 +301,7 @@ fn an_answer_is_printed_as_soon_as_it_is_next() {
     process.wait_for_line("fibrpc: 2: round trip", SOON);
     server.reply(&requests[2], b"33");
     let output = process.output(SOON);
-    assert_eq!((output.code(), output.stdout.as_str()), (0, "11\n22\n33\n"));
+    assert_answered(&output, "11\n22\n33\n");
 }
 
 #[test]
@@ -320,5 +329,5 @@ fn with_wait_it_waits_for_queue_and_server() {
     let request = server.request();
     server.reply(&request, b"832040");
     let output = process.output(SOON);
-    assert_eq!((output.code(), output.stdout.as_str()), (0, "832040\n"));
+    assert_answered(&output, "832040\n");
 }

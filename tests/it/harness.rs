@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use crate::call::assert_answered;
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Declare, Error, Properties, Publish};
 use crate::support::{Broker, Process, SOON, lacks_pika, python, until};
@@ -76,7 +77,7 @@ fn tutorial_fixtures_talk_to_each_other() {
     broker.wait_for_consumers(&vhost, "rpc_queue", 1);
     let client = python("tutorial_client.py", broker, &vhost, &["30", "0"]);
     let output = client.output(SOON);
-    assert_eq!((output.code(), output.stdout.as_str()), (0, "832040\n0\n"));
+    assert_answered(&output, "832040\n0\n");
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     assert_eq!(
         client.call("rpc_queue", b"100", SOON).unwrap().text(),

@@ -4,6 +4,7 @@
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::call::assert_answered;
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Delivery, Properties};
 use crate::support::{Broker, Daemon, Fibrpc, SOON, Settings, lacks};
@@ -105,7 +106,7 @@ fn every_port_can_serve_the_client() {
     let to = String::from_utf8(request.properties.reply_to.unwrap()).unwrap();
     server.publish(&to, &reply, b"832040").unwrap();
     let output = process.output(SOON);
-    assert_eq!((output.code(), output.stdout.as_str()), (0, "832040\n"));
+    assert_answered(&output, "832040\n");
 }
 
 /// A clock that is wrong is not taken for a busy server.

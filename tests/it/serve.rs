@@ -6,6 +6,7 @@ mod stop;
 
 use std::time::Duration;
 
+use crate::call::assert_answered;
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Declare, Properties};
 use crate::support::{
@@ -28,14 +29,14 @@ fn the_daemon_answers_the_client() {
     let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
 
     let output = Fibrpc::new(&settings).run(SOON);
-    assert_eq!((output.code(), output.stdout.as_str()), (0, "832040\n"));
+    assert_answered(&output, "832040\n");
 
     let output = Fibrpc::new(&settings)
         .args(["93", "0", "1", "94", "1"])
         .run(SOON);
-    assert_eq!(
-        (output.code(), output.stdout.as_str()),
-        (0, "12200160415121876738\n0\n1\n19740274219868223167\n1\n")
+    assert_answered(
+        &output,
+        "12200160415121876738\n0\n1\n19740274219868223167\n1\n",
     );
 
     let output = Fibrpc::new(&settings).args(["30", "1000001"]).run(SOON);

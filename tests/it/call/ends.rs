@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Server, assert_fails, fibrpc};
+use super::{Server, assert_answered, assert_fails, fibrpc};
 use crate::support::{Broker, Daemon, Fibrpc, Proxy, SOON, Settings, lacks_pika, python};
 
 #[test]
@@ -128,9 +128,5 @@ fn too_many_connections_are_told_from_a_lack_of_permission() {
     limit(-1);
     let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
     let output = process.output(Duration::from_secs(60));
-    assert_eq!(
-        (output.code(), output.stdout.as_str()),
-        (0, "832040\n"),
-        "{output:?}"
-    );
+    assert_answered(&output, "832040\n");
 }

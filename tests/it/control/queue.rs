@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{NOT_LISTENING, as_user, declare, fibrpc, reloadable, status, status_of};
+use crate::call::assert_answered;
 use crate::support::wire::{self, Declare, Properties, Publish};
 use crate::support::{Broker, Daemon, SOON, Settings, until};
 
@@ -18,7 +19,7 @@ fn without_permission_for_a_control_queue_a_daemon_serves_and_warns_once() {
     assert!(line.contains("access to queue 'amq.gen-"), "{line}");
 
     let output = fibrpc(&settings, &["30"]);
-    assert_eq!((output.code(), output.stdout.as_str()), (0, "832040\n"));
+    assert_answered(&output, "832040\n");
     let status = status(&settings);
     assert_eq!(
         (&status["silent"], &status["daemons"]),
@@ -196,5 +197,5 @@ fn opening_the_control_queue_during_an_alarm_costs_no_session_and_is_tried_again
     let report = &status_of(&settings, 1)["daemons"][0];
     assert_eq!(report["sessions"], 1);
     let output = fibrpc(&settings, &["30"]);
-    assert_eq!((output.code(), output.stdout.as_str()), (0, "832040\n"));
+    assert_answered(&output, "832040\n");
 }
