@@ -1,6 +1,7 @@
-//! From the coefficients of a product to balanced limbs, and from limbs to text.
+//! From the coefficients of a product to limbs, and from limbs to text.
 //!
-//! A limb d in base B has |d| <= B/2. Compared with 0 <= d < B, this halves the norms, and so the error.
+//! Limbs d in base B are balanced, |d| <= B/2: compared with 0 <= d < B, this halves the norms, and so the error. Only the last
+//! result has limbs from 0 to B - 1, which are its digits.
 
 use super::bound::Base;
 use super::doubling::Combination;
@@ -12,8 +13,8 @@ pub(super) const LANES: usize = 8;
 /// Limbs of each lane in a block.
 pub(super) const BLOCK: usize = 16;
 
-/// A block of limbs for each lane.
-pub(super) type Block = [[i32; BLOCK]; LANES];
+/// A value of each lane for each place of a block.
+pub(super) type Block = [[f64; LANES]; BLOCK];
 
 /// 1.5 * 2^52: adding and subtracting it rounds anything below 2^51 to the nearest integer; after the addition, the low
 /// bits are that integer.
@@ -31,63 +32,73 @@ fn nearest(x: f64, distance: &mut f64) -> f64 {
     integer
 }
 
+/// The range of limbs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Range {
+    /// From -B/2 to B/2.
+    Balanced,
+    /// From 0 to B - 1.
+    Digits,
+}
+
+/// Turns coefficients into limbs. Lanes are independent of each other, and vectors of the processor hold several.
 #[derive(Debug, Clone)]
 pub(super) struct Settler {
     base: f64,
     inverse: f64,
+    /// By how much the range is above that of balanced limbs, up to a quarter.
+    offset: f64,
     /// The largest distances of coefficients from integers.
-    pub(super) distances: [f64; LANES / 2],
+    pub(super) distances: [f64; LANES],
 }
 
 impl Settler {
-    pub(super) fn new(base: Base) -> Self {
+    /// In the range `Digits`, a limb is d = v - qB for the integer q nearest to (v - B/2 + 1/4) / B. That is at least 1/(4B) away
+    /// from where q changes, and its error is at most 4 * 2^-53 v / B, which is below 1/(16B) since v < 2^47 (see
+    /// [`super::bound::Watch`]).
+    pub(super) fn new(base: Base, range: Range) -> Self {
         Self {
             base: base.value,
             inverse: base.value.recip(),
-            distances: [0.0; LANES / 2],
+            offset: match range {
+                Range::Balanced => 0.0,
+                Range::Digits => base.value / 2.0 - 0.25,
+            },
+            distances: [0.0; LANES],
         }
     }
 
-    /// Turns one value of each lane into a limb; depends on the previous carry of its lane only.
+    /// Replaces the first `count` values of each lane with limbs, whose integers are the low bits.
     #[inline(always)]
-    fn settle(&self, values: [f64; LANES], carries: &mut [f64; LANES]) -> [i32; LANES] {
-        let mut limbs = [0; LANES];
-        for lane in 0..LANES {
-            let value = values[lane] + carries[lane];
-            let carry = (value * self.inverse + MAGIC) - MAGIC;
-            let limb = value - carry * self.base;
-            carries[lane] = carry;
-            // The low bits are the integer.
-            limbs[lane] = (limb + MAGIC).to_bits() as i32;
+    fn settle(&self, count: usize, carries: &mut [f64; LANES], block: &mut Block) {
+        // MAGIC plus the offset, up to a quarter that the rounding removes.
+        let top = MAGIC + (self.offset + 0.25).floor();
+        let mut carry = *carries;
+        for values in &mut block[..count.min(BLOCK)] {
+            for lane in 0..LANES {
+                let value = values[lane] + carry[lane];
+                carry[lane] = (value * self.inverse + MAGIC) - MAGIC;
+                values[lane] = (value - carry[lane] * self.base) + top;
+            }
         }
-        limbs
+        *carries = carry;
     }
 
     /// Computes `count` limbs of each lane from the coefficients of a product.
     #[inline(always)]
-    pub(super) fn products(
-        &mut self,
-        count: usize,
-        carries: &mut [f64; LANES],
-        block: &mut Block,
-        load: impl Fn(usize) -> [f64; LANES],
-    ) {
+    pub(super) fn products(&mut self, count: usize, carries: &mut [f64; LANES], block: &mut Block) {
         let mut distances = self.distances;
-        for i in 0..count.min(BLOCK) {
-            let products = load(i);
-            let mut values = [0.0; LANES];
-            for lane in 0..LANES {
-                values[lane] = nearest(products[lane], &mut distances[lane % (LANES / 2)]);
-            }
-            let limbs = self.settle(values, carries);
-            for lane in 0..LANES {
-                block[lane][i] = limbs[lane];
+        for values in &mut block[..count.min(BLOCK)] {
+            for (value, distance) in values.iter_mut().zip(&mut distances) {
+                *value = nearest(*value, distance) - self.offset;
             }
         }
         self.distances = distances;
+        self.settle(count, carries, block);
     }
 
-    /// The same for two combinations of squares and products, one in each half of the lanes.
+    /// The same for two combinations of squares and products: `block` has squares in the first half of the lanes and
+    /// products in the second, and then a combination in each half.
     #[inline(always)]
     pub(super) fn combinations(
         &mut self,
@@ -95,24 +106,20 @@ impl Settler {
         factors: &Factors,
         carries: &mut [f64; LANES],
         block: &mut Block,
-        load: impl Fn(usize) -> ([f64; LANES / 2], [f64; LANES / 2]),
     ) {
         let mut distances = self.distances;
-        for i in 0..count.min(BLOCK) {
-            let (squares, products) = load(i);
-            let mut values = [0.0; LANES];
+        for values in &mut block[..count.min(BLOCK)] {
+            let (squares, products) = values.split_at_mut(LANES / 2);
+            let (near, far) = distances.split_at_mut(LANES / 2);
             for lane in 0..LANES / 2 {
-                let square = nearest(squares[lane], &mut distances[lane]);
-                let product = nearest(products[lane], &mut distances[lane]);
-                values[lane] = factors.0[0] * square + factors.0[1] * product;
-                values[lane + LANES / 2] = factors.1[0] * square + factors.1[1] * product;
-            }
-            let limbs = self.settle(values, carries);
-            for lane in 0..LANES {
-                block[lane][i] = limbs[lane];
+                let square = nearest(squares[lane], &mut near[lane]);
+                let product = nearest(products[lane], &mut far[lane]);
+                squares[lane] = factors.0[0] * square + factors.0[1] * product;
+                products[lane] = factors.1[0] * square + factors.1[1] * product;
             }
         }
         self.distances = distances;
+        self.settle(count, carries, block);
     }
 }
 
@@ -126,15 +133,22 @@ impl Factors {
     }
 }
 
-/// Adds `carry` to the limb at `place` and propagates further carries.
-pub(super) fn ripple(limbs: &mut Vec<i32>, mut place: usize, carry: f64, base: Base) {
+/// Adds `carry` to the limb at `place` and propagates further carries. In the range `Digits`, the number has no further limbs.
+pub(super) fn ripple(limbs: &mut Vec<i32>, mut place: usize, carry: f64, base: Base, range: Range) {
     let (mut carry, base) = (carry as i64, base.value as i64);
+    let most = match range {
+        Range::Balanced => base / 2,
+        Range::Digits => base - 1,
+    };
     while carry != 0 {
         if place == limbs.len() {
+            if range == Range::Digits {
+                return;
+            }
             limbs.push(0);
         }
         let value = i64::from(limbs[place]) + carry;
-        carry = (value + base / 2).div_euclid(base);
+        carry = (value + base - 1 - most).div_euclid(base);
         let limb = (value - carry * base) as i32;
         limbs[place] = limb;
         place += 1;
@@ -172,12 +186,13 @@ pub(super) fn from_text(digits: &str, base: Base) -> Vec<i32> {
         .collect();
     for place in 0..limbs.len() {
         let value = std::mem::take(&mut limbs[place]);
-        ripple(&mut limbs, place, f64::from(value), base);
+        ripple(&mut limbs, place, f64::from(value), base, Range::Balanced);
     }
     limbs
 }
 
-/// The decimal digits of a positive number that has `digits` digits, or one less; `None` once `keep_going` returns false.
+/// The decimal digits of a number with limbs in the range `Digits`, which has `digits` digits, or one less; `None` once
+/// `keep_going` returns false.
 ///
 /// For any other number, the digits are wrong.
 pub(super) fn to_text(
@@ -187,52 +202,43 @@ pub(super) fn to_text(
     keep_going: &dyn Fn() -> bool,
 ) -> Option<Vec<u8>> {
     match base.digits {
-        5 => to_text_by::<5>(limbs, digits, keep_going),
-        4 => to_text_by::<4>(limbs, digits, keep_going),
-        3 => to_text_by::<3>(limbs, digits, keep_going),
-        _ => to_text_by::<2>(limbs, digits, keep_going),
+        5 => to_text_by::<10>(limbs, digits, keep_going),
+        4 => to_text_by::<8>(limbs, digits, keep_going),
+        3 => to_text_by::<6>(limbs, digits, keep_going),
+        _ => to_text_by::<4>(limbs, digits, keep_going),
     }
 }
 
+/// The same, given the digits in two limbs.
 fn to_text_by<const WIDTH: usize>(
     limbs: &[i32],
     digits: usize,
     keep_going: &dyn Fn() -> bool,
 ) -> Option<Vec<u8>> {
-    let base = 10_i32.pow(const { WIDTH as u32 });
-    let mut borrow = 0;
-    let mut settle = |limb: i32| {
-        let value = limb - borrow;
-        borrow = i32::from(value < 0);
-        (value + base * borrow).unsigned_abs()
-    };
     let mut bytes = Vec::new();
     bytes.reserve_exact(digits);
     while bytes.len() < digits {
         if !keep_going() {
             return None;
         }
-        bytes.resize(digits.min(bytes.len() + SLICE * WIDTH), b'0');
+        bytes.resize(digits.min(bytes.len() + SLICE * WIDTH / 2), b'0');
     }
     let (top, whole) = bytes.split_at_mut(digits % WIDTH);
-    let places = whole.rchunks_mut(SLICE * WIDTH).zip(limbs.chunks(SLICE));
-    for (places, slice) in places {
+    let (pairs, _) = limbs.as_chunks::<2>();
+    let places = whole.rchunks_mut(SLICE * WIDTH / 2);
+    for (places, pairs) in places.zip(pairs.chunks(SLICE / 2)) {
         if !keep_going() {
             return None;
         }
-        for (place, limb) in places
-            .as_rchunks_mut::<WIDTH>()
-            .1
-            .iter_mut()
-            .rev()
-            .zip(slice)
-        {
-            text::write_fixed(place, settle(*limb));
+        let places = places.as_rchunks_mut::<WIDTH>().1;
+        for (place, [low, high]) in places.iter_mut().rev().zip(pairs) {
+            *place = text::two_limbs(*high, *low);
         }
     }
-    if let Some(limb) = limbs.get(digits / WIDTH) {
-        text::write(top, u64::from(settle(*limb)));
-    }
+    let place = digits / WIDTH * 2;
+    let [low, high] = [place, place + 1].map(|place| limbs.get(place).copied().unwrap_or(0));
+    let last = text::two_limbs::<WIDTH>(high, low);
+    top.copy_from_slice(&last[WIDTH - top.len()..]);
     if bytes.first() == Some(&b'0') && digits > 1 {
         bytes.remove(0);
     }

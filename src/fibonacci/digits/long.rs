@@ -9,7 +9,7 @@
 //! 3. exp(-2 pi i c k'' / C): a transform of each row.
 //!
 //! The forward transform is 1, 2, 3. Points in the same place are multiplied. The backward transform is 3, 2, 1 with the
-//! same factors, since everything is conjugated. Rows are transformed and multiplied in one pass. Columns are copied
+//! same factors, since real and imaginary parts are exchanged. Rows are transformed and multiplied in one pass. Columns are copied
 //! [`COLUMNS`] at a time into a buffer and back, so that whole cache lines are moved. This needs no transposition, no
 //! plan of more than a few thousand points, and no table longer than a few square roots of M.
 
@@ -17,9 +17,9 @@ use super::bound::Watch;
 use super::cache::Plan;
 use super::doubling::Combination;
 use super::length::{COLUMNS, Length, ROWS};
-use super::limbs::{self, BLOCK, Block, Factors, LANES, Settler};
+use super::limbs::{self, BLOCK, Block, Factors, LANES, Range, Settler};
 use super::points::Points;
-use super::product::{Computation, finish, half_lanes, lanes, product, square_and_product, store};
+use super::product::{Computation, finish, product, put, square_and_product, store};
 use super::roots::Ladder;
 use super::stop::Stop;
 use rustfft::num_complex::Complex64;
@@ -244,31 +244,34 @@ pub(super) fn combine(
 
     let by_column = spectra.by_column.clone();
     let weights = &by_column.weights;
-    let mut settler = Settler::new(base);
+    let mut settler = Settler::new(base, Range::Balanced);
     let factors = Factors::new(wanted);
     let mut carries = vec![[0.0; LANES]; rows / 2];
-    carries[0][0] = f64::from(wanted[0].constant);
-    carries[0][LANES / 2] = f64::from(wanted[1].constant);
+    carries[0][1] = f64::from(wanted[0].constant);
+    carries[0][LANES / 2 + 1] = f64::from(wanted[1].constant);
     let mut results = [vec![0; 2 * points], vec![0; 2 * points]];
-    let mut block: Block = [[0; BLOCK]; LANES];
+    let mut block: Block = [[0.0; LANES]; BLOCK];
     let [mut squares, mut products] = [Columns::new(rows), Columns::new(rows)];
     for from in (0..columns).step_by(COLUMNS) {
         Stop::unless((spectra.keep_going)())?;
         spectra.columns(0, from, &mut squares);
         spectra.columns(1, from, &mut products);
         for (pair, carries) in carries.iter_mut().enumerate() {
-            let rows = [2 * pair, 2 * pair + 1].map(|row| (row, weights[row]));
-            settler.combinations(BLOCK, &factors, carries, &mut block, |column| {
-                half_lanes(rows.map(|(row, weight)| {
-                    (
-                        squares.get(row, column) * weight,
-                        products.get(row, column) * weight,
-                    )
-                }))
-            });
-            let places = rows.map(|(row, _)| row * columns + from);
-            for (result, block) in results.iter_mut().zip(block.chunks(LANES / 2)) {
-                store(result, block, places.into_iter(), BLOCK);
+            let rows = [2 * pair, 2 * pair + 1];
+            for (index, row) in rows.into_iter().enumerate() {
+                for (column, values) in block.iter_mut().enumerate() {
+                    put(values, 2 * index, squares.get(row, column) * weights[row]);
+                    put(
+                        values,
+                        LANES / 2 + 2 * index,
+                        products.get(row, column) * weights[row],
+                    );
+                }
+            }
+            settler.combinations(BLOCK, &factors, carries, &mut block);
+            let places = rows.map(|row| row * columns + from);
+            for (result, lane) in results.iter_mut().zip([0, LANES / 2]) {
+                store(result, &block, lane, places.into_iter(), BLOCK);
             }
         }
     }
@@ -277,12 +280,12 @@ pub(super) fn combine(
         let carries = carries
             .iter()
             .flat_map(|carries| carries[LANES / 2 * output..][..LANES / 2].chunks(2));
-        finish(result, carries, columns, base);
+        finish(result, carries, columns, base, Range::Balanced);
     }
     Ok(results)
 }
 
-/// xy + `constant`. This is the last step of a computation: it frees the second spectrum for the result.
+/// xy + `constant`, with limbs in the range `Digits`. This is the last step of a computation: it frees the second spectrum for the result.
 pub(super) fn multiply(
     computation: &mut Computation,
     [rows, columns]: [usize; 2],
@@ -297,26 +300,29 @@ pub(super) fn multiply(
 
     let by_column = spectra.by_column.clone();
     let weights = &by_column.weights;
-    let mut settler = Settler::new(base);
+    let mut settler = Settler::new(base, Range::Digits);
     let mut carries = vec![[0.0; LANES]; rows / ROWS];
-    carries[0][0] = f64::from(constant);
+    carries[0][1] = f64::from(constant);
     let mut result = vec![0; 2 * points];
-    let mut block: Block = [[0; BLOCK]; LANES];
+    let mut block: Block = [[0.0; LANES]; BLOCK];
     let mut buffer = Columns::new(rows);
     for from in (0..columns).step_by(COLUMNS) {
         Stop::unless((spectra.keep_going)())?;
         spectra.columns(0, from, &mut buffer);
         for (group, carries) in carries.iter_mut().enumerate() {
             let rows: [usize; ROWS] = std::array::from_fn(|next| ROWS * group + next);
-            settler.products(BLOCK, carries, &mut block, |column| {
-                lanes(rows.map(|row| buffer.get(row, column) * weights[row]))
-            });
+            for (index, row) in rows.into_iter().enumerate() {
+                for (column, values) in block.iter_mut().enumerate() {
+                    put(values, 2 * index, buffer.get(row, column) * weights[row]);
+                }
+            }
+            settler.products(BLOCK, carries, &mut block);
             let places = rows.map(|row| row * columns + from);
-            store(&mut result, &block, places.into_iter(), BLOCK);
+            store(&mut result, &block, 0, places.into_iter(), BLOCK);
         }
     }
     spectra.watch.distances(&settler.distances)?;
     let carries = carries.iter().flat_map(|carries| carries.chunks(2));
-    finish(&mut result, carries, columns, base);
+    finish(&mut result, carries, columns, base, Range::Digits);
     Ok(result)
 }

@@ -2,7 +2,7 @@
 
 use super::bound::{Base, Watch};
 use super::cache::Cache;
-use super::limbs::{self, BLOCK, LANES};
+use super::limbs::{self, Block, LANES, Range};
 use super::points::Points;
 use rustfft::num_complex::Complex64;
 
@@ -16,55 +16,58 @@ pub(super) struct Computation<'a> {
     pub(super) spectra: [Points; 2],
 }
 
-/// Replaces the spectra of a and b with the conjugates of those of a^2 and ab, divided by the length of the transform.
+/// Replaces the spectra of a and b with those of a^2 and ab, exchanged and divided by the length of the transform.
+///
+/// Exchanging real and imaginary parts before and after a transform inverts its direction.
 #[inline(always)]
 pub(super) fn square_and_product(a: &mut [Complex64], b: &mut [Complex64], points: usize) {
     let scale = (points as f64).recip();
     for (a, b) in a.iter_mut().zip(b) {
         let scaled = *a * scale;
-        (*a, *b) = ((scaled * *a).conj(), (scaled * *b).conj());
+        (*a, *b) = (exchanged(scaled * *a), exchanged(scaled * *b));
     }
 }
 
-/// Replaces the spectrum of x with the conjugate of that of xy, divided by the length of the transform.
+/// Replaces the spectrum of x with that of xy, exchanged and divided by the length of the transform.
 #[inline(always)]
 pub(super) fn product(x: &mut [Complex64], y: &[Complex64], points: usize) {
     let scale = (points as f64).recip();
     for (x, y) in x.iter_mut().zip(y) {
-        *x = (*x * scale * *y).conj();
+        *x = exchanged(*x * scale * *y);
     }
 }
 
-/// The lanes of two points of a square and of a product.
-#[inline(always)]
-pub(super) fn half_lanes(
-    [(square, product), (square_2, product_2)]: [(Complex64, Complex64); 2],
-) -> ([f64; LANES / 2], [f64; LANES / 2]) {
-    (
-        [square.re, -square.im, square_2.re, -square_2.im],
-        [product.re, -product.im, product_2.re, -product_2.im],
-    )
+fn exchanged(point: Complex64) -> Complex64 {
+    Complex64::new(point.im, point.re)
 }
 
-/// The lanes of four points of a product.
+/// Puts a point into two lanes.
 #[inline(always)]
-pub(super) fn lanes([a, b, c, d]: [Complex64; LANES / 2]) -> [f64; LANES] {
-    [a.re, -a.im, b.re, -b.im, c.re, -c.im, d.re, -d.im]
+pub(super) fn put(values: &mut [f64; LANES], lane: usize, point: Complex64) {
+    values[lane] = point.re;
+    values[lane + 1] = point.im;
 }
 
-/// Copies `count` limbs of each lane into `result`. Lanes come in pairs: the first of a pair belongs to the lower half
-/// of the result, the second to the same place of the upper half.
+/// Copies `count` limbs of each lane into `result`. Lanes come in pairs, one for each of `places`: the first of a pair belongs to the
+/// upper half of the result, the second to the same place of the lower half.
 #[inline(always)]
 pub(super) fn store(
     result: &mut [i32],
-    block: &[[i32; BLOCK]],
+    block: &Block,
+    first: usize,
     places: impl Iterator<Item = usize>,
     count: usize,
 ) {
     let (low, high) = result.split_at_mut(result.len() / 2);
-    for (pair, place) in block.chunks(2).zip(places) {
-        low[place..][..count].copy_from_slice(&pair[0][..count]);
-        high[place..][..count].copy_from_slice(&pair[1][..count]);
+    for (index, place) in places.enumerate() {
+        let lane = first + 2 * index;
+        let places = high[place..][..count]
+            .iter_mut()
+            .zip(&mut low[place..][..count]);
+        for ((high, low), values) in places.zip(block) {
+            *high = values[lane].to_bits() as i32;
+            *low = values[lane + 1].to_bits() as i32;
+        }
     }
 }
 
@@ -74,12 +77,13 @@ pub(super) fn finish<'a>(
     carries: impl Iterator<Item = &'a [f64]>,
     step: usize,
     base: Base,
+    range: Range,
 ) {
     let half = result.len() / 2;
     for (index, pair) in carries.enumerate() {
         let place = (index + 1) * step;
-        limbs::ripple(result, place, pair[0], base);
-        limbs::ripple(result, half + place, pair[1], base);
+        limbs::ripple(result, half + place, pair[0], base, range);
+        limbs::ripple(result, place, pair[1], base, range);
     }
     limbs::trim(result);
 }

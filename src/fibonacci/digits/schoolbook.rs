@@ -42,8 +42,9 @@ fn pair(n: u64, bits: u32) -> [Vec<u64>; 2] {
 
 fn to_text(limbs: &[u64]) -> String {
     let mut bytes = vec![b'0'; limbs.len() * DIGITS];
-    for (place, limb) in bytes.rchunks_exact_mut(DIGITS).zip(limbs) {
-        text::write(place, *limb);
+    let places = bytes.as_chunks_mut::<DIGITS>().0;
+    for (place, limb) in places.iter_mut().rev().zip(limbs) {
+        *place = text::sixteen(*limb);
     }
     text::trimmed(bytes)
 }

@@ -5,14 +5,15 @@
 //! the real parts are the coefficients 0 to M - 1 of the product, and the imaginary parts are the coefficients from M
 //! on: all 2M of them, with complex transforms of length M.
 //!
-//! Only forward plans are used: the inverse transform is the conjugate of the forward transform of the conjugate.
+//! Only forward plans are used: with real and imaginary parts exchanged before and after, a transform is the inverse one. The exchanged
+//! coefficients are multiplied by w^j instead of w^-j, and their imaginary parts are the lower half of the product.
 
 use super::bound::Watch;
 use super::cache::Plan;
 use super::doubling::Combination;
 use super::length::Length;
-use super::limbs::{self, BLOCK, Block, Factors, LANES, Settler};
-use super::product::{Computation, finish, half_lanes, lanes, product, square_and_product, store};
+use super::limbs::{self, BLOCK, Block, Factors, LANES, Range, Settler};
+use super::product::{Computation, finish, product, put, square_and_product, store};
 use super::stop::Stop;
 use rustfft::num_complex::Complex64;
 use std::sync::Arc;
@@ -88,42 +89,40 @@ pub(super) fn combine(
     spectra.transform(2)?;
     let [first, second] = &spectra.points;
     let weights = &spectra.plan.weights;
-    let mut settler = Settler::new(base);
+    let mut settler = Settler::new(base, Range::Balanced);
     let mut carries = [0.0; LANES];
-    carries[0] = f64::from(wanted[0].constant);
-    carries[LANES / 2] = f64::from(wanted[1].constant);
+    carries[1] = f64::from(wanted[0].constant);
+    carries[LANES / 2 + 1] = f64::from(wanted[1].constant);
     let factors = Factors::new(wanted);
     let mut results = [vec![0; 2 * points], vec![0; 2 * points]];
-    let mut block: Block = [[0; BLOCK]; LANES];
+    let mut block: Block = [[0.0; LANES]; BLOCK];
     let half = points / 2;
     for begin in (0..half).step_by(BLOCK) {
         let count = BLOCK.min(half - begin);
         let places = [begin, begin + half];
-        let views = places.map(|from| {
+        for (index, from) in places.into_iter().enumerate() {
             let range = from..from + count;
-            (
-                &first[range.clone()],
-                &second[range.clone()],
-                &weights[range],
-            )
-        });
-        settler.combinations(count, &factors, &mut carries, &mut block, |i| {
-            half_lanes(views.map(|(square, product, weights)| {
-                (square[i] * weights[i], product[i] * weights[i])
-            }))
-        });
-        for (result, block) in results.iter_mut().zip(block.chunks(LANES / 2)) {
-            store(result, block, places.into_iter(), count);
+            let points = first[range.clone()].iter().zip(&second[range.clone()]);
+            for ((point, other), (weight, values)) in
+                points.zip(weights[range].iter().zip(&mut block))
+            {
+                put(values, 2 * index, point * weight);
+                put(values, LANES / 2 + 2 * index, other * weight);
+            }
+        }
+        settler.combinations(count, &factors, &mut carries, &mut block);
+        for (result, lane) in results.iter_mut().zip([0, LANES / 2]) {
+            store(result, &block, lane, places.into_iter(), count);
         }
     }
     spectra.watch.distances(&settler.distances)?;
     for (result, carries) in results.iter_mut().zip(carries.chunks(LANES / 2)) {
-        finish(result, carries.chunks(2), half, base);
+        finish(result, carries.chunks(2), half, base, Range::Balanced);
     }
     Ok(results)
 }
 
-/// xy + `constant`.
+/// xy + `constant`, with limbs in the range `Digits`.
 pub(super) fn multiply(
     computation: &mut Computation,
     points: usize,
@@ -137,22 +136,26 @@ pub(super) fn multiply(
     spectra.transform(1)?;
     let first = &spectra.points[0];
     let weights = &spectra.plan.weights;
-    let mut settler = Settler::new(base);
+    let mut settler = Settler::new(base, Range::Digits);
     let mut carries = [0.0; LANES];
-    carries[0] = f64::from(constant);
+    carries[1] = f64::from(constant);
     let mut result = vec![0; 2 * points];
-    let mut block: Block = [[0; BLOCK]; LANES];
+    let mut block: Block = [[0.0; LANES]; BLOCK];
     let quarter = points / 4;
     for begin in (0..quarter).step_by(BLOCK) {
         let count = BLOCK.min(quarter - begin);
         let places = [0, 1, 2, 3].map(|lane| begin + lane * quarter);
-        let views = places.map(|from| (&first[from..from + count], &weights[from..from + count]));
-        settler.products(count, &mut carries, &mut block, |i| {
-            lanes(views.map(|(product, weights)| product[i] * weights[i]))
-        });
-        store(&mut result, &block, places.into_iter(), count);
+        for (index, from) in places.into_iter().enumerate() {
+            let range = from..from + count;
+            let points = first[range.clone()].iter().zip(&weights[range]);
+            for ((point, weight), values) in points.zip(&mut block) {
+                put(values, 2 * index, point * weight);
+            }
+        }
+        settler.products(count, &mut carries, &mut block);
+        store(&mut result, &block, 0, places.into_iter(), count);
     }
     spectra.watch.distances(&settler.distances)?;
-    finish(&mut result, carries.chunks(2), quarter, base);
+    finish(&mut result, carries.chunks(2), quarter, base, Range::Digits);
     Ok(result)
 }

@@ -1,41 +1,49 @@
 //! Limbs in a power of ten as text.
 
-/// The digits of 0 to 99.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut value = 0;
-    while value < 100 {
-        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
-        value += 1;
-    }
-    pairs
-};
-
-/// Fills `place` with the digits of `value`, padded with zeros; digits that do not fit are dropped.
+/// The digits of two numbers below 10^4.
 #[inline]
-pub(super) fn write(place: &mut [u8], mut value: u64) {
-    let mut pairs = place.rchunks_exact_mut(2);
-    for pair in &mut pairs {
-        pair.copy_from_slice(&PAIRS[(value % 100) as usize]);
-        value /= 100;
-    }
-    if let [first] = pairs.into_remainder() {
-        *first = PAIRS[(value % 10) as usize][1];
-    }
+fn eight(high: u32, low: u32) -> [u8; 8] {
+    // Each lane of the word is split into two, first into hundreds, then into tens. The reciprocals are exact below 10^4
+    // and 10^2. The first digit is the lowest byte.
+    let fours = u64::from(high) | u64::from(low) << 32;
+    let hundreds = ((fours * 5_243) >> 19) & 0x0000_007f_0000_007f;
+    let pairs = hundreds | (fours - 100 * hundreds) << 16;
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    let digits = tens | (pairs - 10 * tens) << 8;
+    (digits | 0x3030_3030_3030_3030).to_le_bytes()
 }
 
-/// The same for a place whose width is known at compile time.
+/// The digits of a number below 10^16.
 #[inline]
-pub(super) fn write_fixed<const WIDTH: usize>(place: &mut [u8; WIDTH], mut value: u32) {
-    let (first, pairs) = place.as_rchunks_mut::<2>();
-    for pair in pairs.iter_mut().rev() {
-        *pair = PAIRS[(value % 100) as usize];
-        value /= 100;
+pub(super) fn sixteen(value: u64) -> [u8; 16] {
+    let mut text = [0; 16];
+    let halves = [value / 100_000_000, value % 100_000_000];
+    for (place, half) in text.as_chunks_mut::<8>().0.iter_mut().zip(halves) {
+        let half = half as u32;
+        *place = eight(half / 10_000, half % 10_000);
     }
-    if let [first] = first {
-        let digit = value as u8;
-        *first = b'0' + digit;
+    text
+}
+
+/// The digits of two limbs, which have half of `WIDTH` each: two to five.
+#[inline]
+pub(super) fn two_limbs<const WIDTH: usize>(high: i32, low: i32) -> [u8; WIDTH] {
+    let mut place = [b'0'; WIDTH];
+    let limbs = [high, low].map(i32::cast_unsigned);
+    let [high, low] = limbs.map(|limb| limb % 10_000);
+    let text = eight(high, low);
+    let places = place.chunks_exact_mut(WIDTH / 2);
+    for ((place, fours), limb) in places.zip(text.as_chunks::<4>().0).zip(limbs) {
+        if let [first, rest @ ..] = place
+            && WIDTH == 10
+        {
+            *first = b'0' + (limb / 10_000) as u8;
+            rest.copy_from_slice(fours);
+        } else {
+            place.copy_from_slice(&fours[4 - WIDTH / 2..]);
+        }
     }
+    place
 }
 
 pub(super) fn trimmed(mut digits: Vec<u8>) -> String {
@@ -52,18 +60,19 @@ mod tests {
 
     #[test]
     fn numbers_are_padded_with_zeros() {
-        for (width, value, text) in [
-            (1, 7, "7"),
-            (2, 7, "07"),
-            (3, 123, "123"),
-            (5, 42, "00042"),
-            (16, 9_999_999_999_999_999, "9999999999999999"),
-            (16, 1, "0000000000000001"),
-        ] {
-            let mut place = vec![0; width];
-            write(&mut place, value);
-            assert_eq!(String::from_utf8(place).unwrap(), text);
+        for value in 0..10_000_u32 {
+            let other = 9_999 - value;
+            let text = eight(value, other);
+            assert_eq!(text[..], *format!("{value:04}{other:04}").as_bytes());
         }
+        for value in [0, 1, 42, 9_999_999_999_999_999, 1_234_567_890_123_456] {
+            assert_eq!(sixteen(value)[..], *format!("{value:016}").as_bytes());
+        }
+        assert_eq!(two_limbs(0, 42), *b"0000000042");
+        assert_eq!(two_limbs(12_345, 99_999), *b"1234599999");
+        assert_eq!(two_limbs(123, 9_999), *b"01239999");
+        assert_eq!(two_limbs(7, 999), *b"007999");
+        assert_eq!(two_limbs(98, 1), *b"9801");
     }
 
     #[test]
