@@ -16,21 +16,24 @@ use tokio::time::timeout;
 /// more for each difference.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Finds or declares the queue in this virtual host.
+/// Finds or declares the queue in this virtual host. Returns its type, if the broker reveals it.
 pub(super) async fn prepare(
     consuming: &Connection,
     publishing: &Connection,
     vhost: &str,
     queue: &Queue,
-) -> Result<(), Error> {
+) -> Result<Option<&'static str>, Error> {
     cluster::compare(consuming, publishing)?;
     let origin = topology::prepare(consuming, queue).await?;
     cluster::finds_queue(consuming, publishing, &queue.name).await?;
     if origin == Origin::Declared {
-        return Ok(());
+        return Ok(Some(queue.kind.name()));
     }
     let error = match timeout(READ_TIMEOUT, declaration::read(consuming, queue)).await {
-        Ok(Ok(declaration)) => return warn(&declaration, vhost, queue),
+        Ok(Ok(declaration)) => {
+            warn(&declaration, vhost, queue)?;
+            return Ok(Some(declaration.queue_type));
+        }
         Ok(Err(error)) if error.kind == Kind::Lost => return Err(error),
         // No permission, or an answer that shows nothing.
         Ok(Err(error)) => error.message,
@@ -40,7 +43,7 @@ pub(super) async fn prepare(
         "cannot read the declaration of queue {:?}: {error}",
         queue.name
     );
-    Ok(())
+    Ok(None)
 }
 
 /// Refuses an unfit queue, and warns of properties that cost requests.

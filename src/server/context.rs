@@ -5,7 +5,7 @@ use super::isolation::Isolation;
 use super::memory::Memory;
 use super::metrics::Metrics;
 use super::nodes::GoneNodes;
-use super::report::Reporter;
+use super::report::{Reporter, Serving};
 use super::state::{Counters, State, Stop};
 use crate::config::Config;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub(super) struct Context {
     pub(super) state: watch::Sender<State>,
     /// The broker of the session that began last.
     pub(super) broker: watch::Sender<Option<Arc<BrokerInfo>>>,
+    /// What the session serves that consumes; `None` without one. Published once per second.
+    pub(super) serving: watch::Sender<Option<Serving>>,
     pub(super) counters: Arc<Counters>,
     /// Histograms, if somebody reads them.
     pub(super) metrics: Option<Arc<Metrics>>,

@@ -45,8 +45,8 @@ pub(super) struct StatusRequest {
 pub(super) struct Control {
     queue: String,
     stage: Stage,
-    /// The type of the request queue, according to the broker.
-    queue_type: Option<&'static str>,
+    /// The type of the request queue, if the broker has revealed it.
+    pub(super) queue_type: Option<&'static str>,
     backoff: Backoff,
     warned: bool,
     /// Whether replies were unconfirmed when the channel ended.
@@ -71,12 +71,17 @@ struct Listening {
 }
 
 impl Control {
-    /// Begins to open it, unless it is disabled; [`Control::next`] drives that.
-    pub(super) fn start(connection: &Connection, config: &Config) -> Self {
+    /// Begins to open it, unless it is disabled; [`Control::next`] drives that. If the type of the request queue is not known,
+    /// it is asked for as well.
+    pub(super) fn start(
+        connection: &Connection,
+        config: &Config,
+        queue_type: Option<&'static str>,
+    ) -> Self {
         let mut control = Self {
             queue: config.queue.name.clone(),
             stage: Stage::Off,
-            queue_type: None,
+            queue_type,
             backoff: Backoff::new(MIN_RETRY, MAX_RETRY),
             warned: false,
             lost_answers: false,
@@ -95,9 +100,17 @@ impl Control {
     }
 
     fn open(&mut self, connection: &Connection, config: &Config) {
-        let queue_type = topology::queue_type(connection, config.queue.clone());
+        let known = self.queue_type;
+        let asking =
+            (known.is_none()).then(|| topology::queue_type(connection, config.queue.clone()));
         let listening = listen(connection, routing_key(&self.queue));
-        let opening = async move { (queue_type.await, listening.await) };
+        let opening = async move {
+            let queue_type = match asking {
+                Some(asking) => asking.await,
+                None => known,
+            };
+            (queue_type, listening.await)
+        };
         self.stage = Stage::Opening(Box::pin(opening));
     }
 
@@ -113,7 +126,7 @@ impl Control {
                 }
                 Stage::Opening(opening) => {
                     let (queue_type, opened) = opening.await;
-                    self.queue_type = queue_type.or(self.queue_type);
+                    self.queue_type = queue_type;
                     match opened {
                         Ok(listening) => {
                             self.stage = Stage::Listening(Box::new(listening));
@@ -166,12 +179,6 @@ impl Control {
             Stage::Listening(listening) => !listening.answered.is_empty(),
             Stage::Off | Stage::Waiting(_) | Stage::Opening(_) => self.lost_answers,
         }
-    }
-
-    /// Adds the type of the request queue to a report.
-    pub(super) fn complete(&self, mut report: Report) -> Report {
-        report.queue_type = self.queue_type.map(str::to_owned);
-        report
     }
 
     /// Answers a status request if its reply address is allowed. Drops other messages.

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::isolation::Isolation;
 use super::memory::Memory;
 use super::nodes::GoneNodes;
-use super::report::{self, Reporter};
+use super::report::{self, Reporter, Serving};
 use super::state::{Counters, Outcome, State, Stop};
 use super::supervisor::Supervisor;
 use crate::config::Config;
@@ -30,6 +30,7 @@ pub struct Handle {
         allow(dead_code, reason = "read by telemetry")
     )]
     broker: watch::Receiver<Option<Arc<BrokerInfo>>>,
+    serving: watch::Receiver<Option<Serving>>,
     counters: Arc<Counters>,
     reporter: Reporter,
 }
@@ -66,11 +67,13 @@ impl Handle {
         self.broker.borrow().clone()
     }
 
-    /// The server's report about itself, without what only a session knows: the queue's type and consumers. To be called
+    /// The server's report about itself; about queue and consumers what the session knew at most a second ago. To be called
     /// on the thread of the server, whose lock on the times of requests it takes.
     pub(crate) fn report(&self) -> Report {
-        let (config, state) = (self.config.borrow(), self.state.borrow());
-        self.reporter.report(&config, &self.counters, &state)
+        let serving = self.serving.borrow().clone();
+        let serving = serving.unwrap_or_else(|| Serving::nothing_yet(self.config.borrow().clone()));
+        let state = self.state.borrow();
+        self.reporter.report(&serving, &self.counters, &state)
     }
 
     /// Counters since the start.
@@ -86,6 +89,7 @@ pub(super) fn prepare(config: Config) -> (Context, Handle) {
     let (stop_sender, stop) = watch::channel(Stop::No);
     let (state, state_receiver) = watch::channel(State::Starting);
     let (broker, broker_receiver) = watch::channel(None);
+    let (serving, serving_receiver) = watch::channel(None);
     let counters = Arc::new(Counters::default());
     let reporter = Reporter::new(&instance);
     let handle = Handle {
@@ -93,6 +97,7 @@ pub(super) fn prepare(config: Config) -> (Context, Handle) {
         stop: stop_sender,
         state: state_receiver,
         broker: broker_receiver,
+        serving: serving_receiver,
         counters: counters.clone(),
         reporter: reporter.clone(),
     };
@@ -101,6 +106,7 @@ pub(super) fn prepare(config: Config) -> (Context, Handle) {
         stop,
         state,
         broker,
+        serving,
         metrics: None,
         isolation: Isolation::new(counters.clone()),
         counters,

@@ -134,6 +134,26 @@ impl Recorded {
     }
 }
 
+/// What a session serves, or a server without one is to serve.
+#[derive(Debug, Clone)]
+pub(super) struct Serving {
+    pub(super) settings: Arc<Config>,
+    /// The type of the queue, if the broker has revealed it.
+    pub(super) queue_type: Option<&'static str>,
+    pub(super) consumers: u32,
+}
+
+impl Serving {
+    /// What a server with this configuration is to serve.
+    pub(super) fn nothing_yet(settings: Arc<Config>) -> Self {
+        Self {
+            settings,
+            queue_type: None,
+            consumers: 0,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Reporter {
     instance: String,
@@ -152,7 +172,12 @@ impl Reporter {
         }
     }
 
-    pub(super) fn report(&self, config: &Config, counters: &Counters, state: &State) -> Report {
+    pub(super) fn report(&self, serving: &Serving, counters: &Counters, state: &State) -> Report {
+        let Serving {
+            settings,
+            queue_type,
+            consumers,
+        } = serving;
         let now = Instant::now();
         let recent = self.times.recent(now, counters, [50, 90, 99]);
         let [p50_us, p90_us, p99_us] = recent.percentiles;
@@ -166,10 +191,10 @@ impl Reporter {
             clock_ms: unix_ms(),
             state: state.name().into(),
             reason: reason(state),
-            queue: config.queue.name.clone(),
-            queue_type: None,
-            prefetch: config.server.prefetch,
-            consumers: 0,
+            queue: settings.queue.name.clone(),
+            queue_type: queue_type.map(str::to_owned),
+            prefetch: settings.server.prefetch,
+            consumers: *consumers,
             in_flight: count(&counters.in_flight),
             received: count(&counters.received),
             redelivered: count(&counters.redelivered),
@@ -307,13 +332,22 @@ mod tests {
             until: Instant::now(),
         };
         let config = Config::default();
-        let report = reporter.report(&config, &counters, &state);
+        let prefetch = config.server.prefetch;
+        let serving = Serving {
+            queue_type: Some("classic"),
+            consumers: 2,
+            ..Serving::nothing_yet(Arc::new(config))
+        };
+        let report = reporter.report(&serving, &counters, &state);
         assert_eq!(report.instance, "blue");
         assert_eq!(report.pid, std::process::id());
-        let prefetch = config.server.prefetch;
         assert_eq!(
             (report.state.as_str(), report.prefetch),
             ("draining", prefetch)
+        );
+        assert_eq!(
+            (report.queue_type.as_deref(), report.consumers),
+            (Some("classic"), 2)
         );
         assert_eq!((report.received, report.failed), (2, 1));
         assert_eq!((report.p50_us, report.p99_us), (None, None));
@@ -323,7 +357,7 @@ mod tests {
         );
         assert!(report.clock_ms > 1_500_000_000_000, "{}", report.clock_ms);
         reporter.times.record(Duration::from_micros(50));
-        let report = reporter.report(&config, &counters, &state);
+        let report = reporter.report(&serving, &counters, &state);
         let percentiles = [report.p50_us, report.p90_us, report.p99_us];
         assert_eq!(percentiles, [Some(50); 3]);
     }

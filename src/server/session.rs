@@ -64,6 +64,9 @@ impl<B: Backend> Session<B> {
             self.requests.tally.end(Settled::HandedBack);
             self.context.isolation.left();
         }
+        if !self.phase.is_replaced() {
+            self.context.serving.send_replace(None);
+        }
         end
     }
 
@@ -143,7 +146,15 @@ impl<B: Backend> Session<B> {
             log::certificate_expires(&self.endpoint, which, left);
         }
         self.context.broker.send_replace(Some(Arc::new(broker)));
+        self.publish_serving();
         self.publish_consuming();
+    }
+
+    /// Publishes what the session serves, unless the next one does.
+    fn publish_serving(&self) {
+        if !self.phase.is_replaced() {
+            self.context.serving.send_replace(Some(self.serving()));
+        }
     }
 
     fn on_event(&mut self, event: ConnectionEvent) -> Result<(), Error> {
@@ -204,6 +215,7 @@ impl<B: Backend> Session<B> {
         self.prefetch.consumer.forget_earlier(window);
         if self.phase.is_serving() {
             self.prefetch.review_at_rest(window);
+        self.publish_serving();
         }
         let now = Instant::now();
         self.context

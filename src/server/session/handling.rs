@@ -18,6 +18,7 @@ use crate::server::control::StatusRequest;
 use crate::server::isolation::{self, Decision, Poison};
 use crate::server::log;
 use crate::server::pool::Done;
+use crate::server::report::Serving;
 use crate::server::request::Request;
 use crate::server::span::RequestSpan;
 use crate::server::state::{Counters, Settled};
@@ -300,18 +301,25 @@ impl<B: Backend> Session<B> {
 
     fn report(&mut self) -> Report {
         self.requests.publish();
+        let consumer = &mut self.prefetch.consumer;
+        consumer.forget_earlier(&self.requests.window);
+        let serving = self.serving();
         let Context {
             reporter,
             counters,
             state,
             ..
         } = &self.context;
-        let report = reporter.report(&self.settings, counters, &state.borrow());
-        let mut report = self.control.complete(report);
-        let is_quorum = report.queue_type.as_deref() == Some("quorum");
-        let consumer = &mut self.prefetch.consumer;
-        consumer.forget_earlier(&self.requests.window);
-        report.consumers = consumer.count(is_quorum);
-        report
+        reporter.report(&serving, counters, &state.borrow())
+    }
+
+    /// What the session serves, for reports.
+    pub(super) fn serving(&self) -> Serving {
+        let queue_type = self.control.queue_type;
+        Serving {
+            settings: self.settings.clone(),
+            queue_type,
+            consumers: self.prefetch.consumer.count(queue_type == Some("quorum")),
+        }
     }
 }

@@ -63,7 +63,7 @@ impl<B: Backend> Session<B> {
             Connection::open(&url, &settings.broker, options("publish")),
         )
         .await?;
-        adoption::prepare(&consuming, &publishing, &url.vhost, queue).await?;
+        let queue_type = adoption::prepare(&consuming, &publishing, &url.vhost, queue).await?;
         let (incoming, outgoing) =
             future::try_join(consuming.channel(), publishing.channel()).await?;
         outgoing.0.confirm_select().await?;
@@ -89,7 +89,7 @@ impl<B: Backend> Session<B> {
         Ok(Self {
             policy: Policy::new(&queue.name, &limits.reply_to_allow),
             phase: Phase::Serving,
-            control: Control::start(&publishing, &settings),
+            control: Control::start(&publishing, &settings, queue_type),
             reachability: Reachability::new(&consuming, endpoint.clone(), &queue.name, urls),
             requests: Requests::new(consuming, incoming, pool, Tally::new(&context.counters)),
             prefetch,
@@ -121,7 +121,8 @@ impl<B: Backend> Session<B> {
         if last.server.control == limits.control {
             self.retry_control();
         } else {
-            self.control = Control::start(&self.replies.connection, &self.settings);
+            let queue_type = self.control.queue_type;
+            self.control = Control::start(&self.replies.connection, &self.settings, queue_type);
         }
         let limits = &self.settings.server;
         let at_once = pool::at_once(self.requests.pool.service.as_ref(), limits.concurrency);

@@ -2,7 +2,7 @@
 
 use super::health::Verdict;
 use crate::protocol::control::Report;
-use crate::text::{duration, safe};
+use crate::text::{count, duration, safe};
 use std::time::Duration;
 
 /// Everything about the server on a page of short lines.
@@ -15,6 +15,12 @@ pub(super) fn overview(report: &Report, ready: &Verdict) -> String {
         format!(
             "instance    {instance}, version {}, pid {} on {}, up {up}",
             report.version, report.pid, report.host
+        ),
+        format!(
+            "queue       {}, {}, {}",
+            safe(&report.queue),
+            report.queue_type.as_deref().unwrap_or("type unknown"),
+            count(report.consumers.into(), "consumer")
         ),
         format!(
             "requests    {} received, {} redelivered, {} in flight, prefetch {}",
@@ -77,6 +83,9 @@ mod tests {
             host: "h".into(),
             pid: 7,
             uptime_s: 90,
+            queue: "evil\nqueue".into(),
+            queue_type: Some("quorum".into()),
+            consumers: 1,
             received: 12_345,
             ..Report::default()
         };
@@ -87,8 +96,9 @@ mod tests {
             lines[1],
             r"instance    evil\nname, version 1.2.3, pid 7 on h, up 1m30s"
         );
-        assert!(lines[2].contains("12345"), "{page}");
-        assert_eq!(lines.len(), 7, "{page}");
+        assert_eq!(lines[2], r"queue       evil\nqueue, quorum, 1 consumer");
+        assert!(lines[3].contains("12345"), "{page}");
+        assert_eq!(lines.len(), 8, "{page}");
         report.recent_ms = Some(60_000);
         report.recent_requests = Some(8);
         report.recent_errors = Some(1);

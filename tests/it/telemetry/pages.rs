@@ -1,8 +1,9 @@
 //! What each path shows, in each state of the daemon.
 
 use super::{Endpoint, NOBODY, answer, consuming, probe};
+use crate::support::proxy::Accept;
 use crate::support::wire::{Client, Declare, Properties};
-use crate::support::{Broker, Daemon, Fibrpc, Notify, SOON, Settings, until};
+use crate::support::{Broker, Daemon, Fibrpc, Notify, Proxy, SOON, Settings, until};
 
 #[test]
 fn a_daemon_without_a_broker_is_live_and_not_ready() {
@@ -138,20 +139,59 @@ fn the_status_is_that_of_the_client() {
     let status = Fibrpc::new(&settings).args(["--json", "status"]).run(SOON);
     let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
     let theirs = &status["daemons"][0];
-    for (key, value) in mine.as_object().unwrap() {
-        assert!(theirs.get(key).is_some(), "{key}: {theirs}");
-        let same = [
-            "instance", "version", "host", "pid", "state", "queue", "prefetch", "served",
-        ];
-        if same.contains(&key.as_str()) {
-            assert_eq!(theirs[key], *value, "{key}");
+    let keys = |report: &serde_json::Value| {
+        let members = report.as_object().unwrap();
+        members.keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&mine), keys(theirs));
+    assert_eq!(mine["queue_type"], "classic");
+    // All but the times: nothing happens meanwhile.
+    for key in keys(&mine) {
+        if !["clock_ms", "uptime_s", "recent_ms"].contains(&key.as_str()) {
+            assert_eq!(theirs[&key], mine[&key], "{key}");
         }
     }
     let page = endpoint.get("/status");
     assert_eq!(page.status, 200);
     let first = page.body.lines().next().unwrap();
     assert!(first.starts_with("ready: consuming "), "{first}");
-    assert!(page.body.contains("answers     3 with a value"), "{page:?}");
+    for line in [
+        "queue       rpc_queue, classic, 1 consumer\n",
+        "answers     3 with a value",
+    ] {
+        assert!(page.body.contains(line), "{page:?}");
+    }
+}
+
+#[test]
+fn the_status_knows_the_queue_without_a_control_queue_and_has_no_consumers_in_an_outage() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let mut proxy = Proxy::new(broker.port());
+    let endpoint = Endpoint::new();
+    let settings = endpoint
+        .on(Settings::at(&proxy.url(&vhost)))
+        .set("queue.type", "classic")
+        .set("server.control", false);
+    let _daemon = Daemon::start(&settings);
+    let status = |state: &str| {
+        until(SOON, state, || {
+            let body = endpoint.get("/status.json").body;
+            let report: serde_json::Value = serde_json::from_str(&body).unwrap();
+            (report["state"] == state).then_some(report)
+        })
+    };
+    endpoint.wait_for("/readyz", 200);
+    let report = status("consuming");
+    assert_eq!(
+        (&report["queue_type"], &report["consumers"]),
+        (&"classic".into(), &1.into())
+    );
+    proxy.accept(Accept::Refuse);
+    proxy.reset(None);
+    let report = status("waiting");
+    assert_eq!(report.get("queue_type"), None, "{report}");
+    assert_eq!(report["consumers"], 0, "{report}");
 }
 
 #[test]
