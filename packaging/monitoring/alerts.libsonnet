@@ -77,8 +77,7 @@
           'warning',
           'e48846ece1154a22a5d050edeb2bb8f9',
           'All {{ $value }} threads of the pool of fibrpcd at {{ $labels.instance }} are busy.',
-          'All threads that compute expensive requests are busy, and further requests wait for them. Soon some will be refused with RESOURCE_EXHAUSTED.',
-          logged=false
+          'All threads that compute expensive requests are busy, and further requests wait for them. Soon some will be refused with RESOURCE_EXHAUSTED.'
         ),
         alert(
           'FibrpcBlocked',

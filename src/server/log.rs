@@ -187,6 +187,33 @@ pub fn cancelled(endpoint: &str, queue: &str) {
     );
 }
 
+/// All `threads` of the pool have been busy for a while, and computations waited for them all the time; now `waiting` do, and
+/// one that is requested now would begin after `wait`.
+pub fn saturated(threads: usize, waiting: usize, wait: Duration) {
+    let jobs = text::count(waiting as u64, "computation");
+    warn!(
+        message_id = "e48846ece1154a22a5d050edeb2bb8f9",
+        fibrpc_threads = threads,
+        fibrpc_waiting = waiting,
+        fibrpc_wait_ms = millis(wait),
+        fibrpc_left_out = Empty,
+        "the thread pool is saturated: {} computing, {jobs} waiting, about {} until another one would begin",
+        text::count(threads as u64, "thread"),
+        text::duration(wait)
+    );
+}
+
+/// The pool has a free thread again, or nothing waits for it, after it was saturated for `lasted`.
+pub fn relieved(lasted: Duration) {
+    info!(
+        message_id = "1d393c2cc8534f8fa5c1e222164e1e16",
+        fibrpc_lasted_ms = millis(lasted),
+        fibrpc_left_out = Empty,
+        "the thread pool is no longer saturated, after {}",
+        text::duration(lasted)
+    );
+}
+
 /// A request was rejected without requeue because it ended `strikes` sessions. Its `fingerprint`
 /// identifies it without revealing its content.
 pub fn poisoned(fingerprint: u64, strikes: u32, reason: &str) {

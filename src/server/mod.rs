@@ -46,6 +46,7 @@ mod reachability;
 mod report;
 mod request;
 mod router;
+mod saturation;
 mod service;
 mod session;
 mod span;

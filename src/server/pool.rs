@@ -7,7 +7,9 @@
 use super::admission::Accepted;
 use super::backend::{self, Backend, expired, failed};
 use super::cancel::Cancel;
+use super::log;
 use super::memory::{MAX_SHARE, Memory, Share};
+use super::saturation::{Change, Saturation};
 use super::service::Cost;
 use super::state::Counters;
 use super::tally::Part;
@@ -56,6 +58,7 @@ pub(super) struct Pool<B: Backend> {
     /// Reply bytes that count for each delivery tag until the reply is confirmed.
     held: HashMap<u64, u64>,
     gauges: Gauges,
+    saturation: Saturation,
 }
 
 /// What the counters show of a pool.
@@ -99,6 +102,7 @@ impl<B: Backend> Pool<B> {
             load: Duration::ZERO,
             in_line: Duration::ZERO,
             held: HashMap::new(),
+            saturation: Saturation::default(),
         };
         pool.set_concurrency(concurrency);
         pool
@@ -211,12 +215,26 @@ impl<B: Backend> Pool<B> {
     }
 
     /// To be called once per second. A free thread counts as progress; if there is none, the running jobs show progress by
-    /// checking for cancellation. Also begins jobs that waited for memory, in case another session has freed some.
-    pub(super) fn beat(&mut self) {
+    /// checking for cancellation. Also begins jobs that waited for memory, in case another session has freed some, and logs
+    /// when a long saturation begins and ends.
+    pub(super) fn beat(&mut self, now: Instant) {
         self.start();
         if self.running.len() < self.concurrency {
             Counters::add(&self.counters.pool_beats);
         }
+        match self.observe_saturation(now) {
+            Some(Change::Begun) => {
+                log::saturated(self.concurrency, self.waiting.len(), self.wait());
+            }
+            Some(Change::Ended(lasted)) => log::relieved(lasted),
+            None => {}
+        }
+    }
+
+    fn observe_saturation(&mut self, now: Instant) -> Option<Change> {
+        let is_busy = self.running.len() >= self.concurrency;
+        let is_saturated = is_busy && !self.waiting.is_empty() && !self.gauges.closing;
+        self.saturation.observe(is_saturated, now)
     }
 
     fn start(&mut self) {

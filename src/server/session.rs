@@ -210,14 +210,14 @@ impl<B: Backend> Session<B> {
         self.requests.flush_acks();
         self.count_block();
         Counters::add(&self.context.counters.loop_beats);
-        self.requests.pool.beat();
         let window = &self.requests.window;
         self.prefetch.consumer.forget_earlier(window);
         if self.phase.is_serving() {
             self.prefetch.review_at_rest(window);
-        self.publish_serving();
         }
+        self.publish_serving();
         let now = Instant::now();
+        self.requests.pool.beat(now);
         self.context
             .reporter
             .times

@@ -68,7 +68,7 @@ async fn a_pool_whose_threads_all_hang_shows_no_progress() {
     let counters = Arc::new(Counters::default());
     let beats = || Counters::get(&counters.pool_beats);
     let (mut pool, tell) = hanging(&counters);
-    pool.beat();
+    pool.beat(Instant::now());
     assert_eq!(beats(), 1, "it has room");
     pool.push(task());
     let check = || {
@@ -78,14 +78,14 @@ async fn a_pool_whose_threads_all_hang_shows_no_progress() {
     };
     check();
     let begun = beats();
-    pool.beat();
+    pool.beat(Instant::now());
     assert_eq!(beats(), begun, "its only thread hangs");
     check();
     assert_eq!(beats(), begun + 1, "a job that checks shows progress");
     // A free thread is progress, whatever the first job does.
     pool.set_concurrency(2);
     let before = beats();
-    pool.beat();
+    pool.beat(Instant::now());
     assert_eq!(beats(), before + 1);
     drop(tell);
     assert!(pool.next().await.outcome.is_err());
@@ -169,4 +169,26 @@ async fn the_gauges_are_the_sums_over_pools() {
     assert_eq!(gauges(&counters), [5, 1, 0, 0]);
     drop((leaving, next));
     assert_eq!(gauges(&counters), [0; 4]);
+}
+
+#[tokio::test]
+async fn a_pool_is_saturated_while_jobs_wait_for_its_threads() {
+    let (mut pool, tell) = hanging(&Arc::default());
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    pool.push(task_of(1, 0));
+    assert_eq!(pool.observe_saturation(at(0)), None);
+    assert_eq!(pool.observe_saturation(at(100)), None, "nothing waits");
+    pool.push(task_of(2, 0));
+    pool.push(task_of(3, 0));
+    assert_eq!(pool.observe_saturation(at(101)), None, "it may be short");
+    assert_eq!(pool.observe_saturation(at(161)), Some(Change::Begun));
+    pool.set_concurrency(3);
+    let lasted = Duration::from_secs(61);
+    assert_eq!(
+        pool.observe_saturation(at(162)),
+        Some(Change::Ended(lasted)),
+        "there are enough threads"
+    );
+    drop(tell);
 }
