@@ -16,7 +16,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -135,9 +135,7 @@ impl Post {
 async fn judge(response: Response<Incoming>) -> Result<usize, Failure> {
     let status = response.status();
     let after = response.headers().get(RETRY_AFTER);
-    // Only seconds: what else is there is as good as nothing.
-    let after = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let after = after.map(Duration::from_secs);
+    let after = after.and_then(|value| retry_after(value.to_str().ok()?, SystemTime::now()));
     if !status.is_success() {
         let cause = format!("HTTP status {status}");
         return Err(match status {
@@ -162,10 +160,54 @@ async fn judge(response: Response<Incoming>) -> Result<usize, Failure> {
     Ok(usize::try_from(rejected).unwrap_or(0))
 }
 
+/// How long to wait, by the header `Retry-After`: seconds, or a date. `None` for anything else, and if nothing is left to wait:
+/// then our own pause is better than none.
+fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    let after = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate::parse_http_date(text)
+            .ok()?
+            .duration_since(now)
+            .ok()?,
+    };
+    (!after.is_zero()).then_some(after)
+}
+
 /// An error with its cause, which hyper's own text leaves out.
 fn said(error: &hyper::Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_a_number_of_seconds_or_a_date() {
+        // Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110.
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        for (text, seconds) in [
+            ("7", Some(7)),
+            (" 120 ", Some(120)),
+            ("0", None),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+            ("Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
+            ("Sunday, 06-Nov-94 08:49:38 GMT", Some(1)),
+            ("Sun Nov  6 09:49:37 1994", Some(3600)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 1994 08:49:36 GMT", None),
+            ("Sun, 06 Nov 1994 08:50:07 CET", None),
+            ("Mon, 32 Nov 1994 08:50:07 GMT", None),
+        ] {
+            let expect = seconds.map(Duration::from_secs);
+            assert_eq!(retry_after(text, now), expect, "{text:?}");
+        }
     }
 }
