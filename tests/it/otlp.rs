@@ -8,6 +8,8 @@ use std::thread;
 
 use serde_json::Value;
 
+use crate::support::certificates::Authority;
+use crate::support::tls_front::TlsFront;
 use crate::support::tools::python_with_otlp;
 use crate::support::{
     Broker, Daemon, Fibrpc, Process, SOON, Settings, lacks_otlp, lacks_pika, python,
@@ -184,6 +186,72 @@ fn the_tutorials_client_is_the_parent_and_decides() {
         collector.count(),
         1,
         "neither without a context nor unsampled"
+    );
+}
+
+/// The variable that names a file with the authorities to trust.
+const AUTHORITIES: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
+
+#[test]
+fn traces_are_exported_over_tls_to_a_collector_of_a_trusted_authority_only() {
+    if lacks_otlp() {
+        return;
+    }
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let folder = tempfile::tempdir().unwrap();
+    let [ours, other] = ["ours", "other"].map(|name| {
+        let authority = Authority::new(name);
+        let file = folder.path().join(name);
+        std::fs::write(&file, authority.certificate()).unwrap();
+        (authority, file)
+    });
+    let collector = Collector::start();
+    let port = collector.endpoint.rsplit(':').next().unwrap();
+    let identity = ours.0.sign(&["127.0.0.1"], |_| {});
+    let front = TlsFront::new(port.parse().unwrap(), &identity, None);
+    let endpoint = format!("https://127.0.0.1:{}", front.port());
+    let settings = settings(broker, &vhost, &endpoint);
+    let daemon = Daemon::start_with(&settings, |command| {
+        command.env(AUTHORITIES, &ours.1);
+        command.env("OTEL_BSP_SCHEDULE_DELAY", "1");
+    });
+    broker.wait_for_depth(&vhost, "rpc_queue", SOON, |depth| depth.consumers > 0);
+    // The daemon trusts the authority, and this client another one.
+    let output = Fibrpc::new(&settings)
+        .args(["30"])
+        .env(AUTHORITIES, other.1.to_str().unwrap())
+        .run(SOON);
+    assert_eq!(
+        (output.code(), output.stdout.trim()),
+        (0, "832040"),
+        "{}",
+        output.stderr
+    );
+    let server = collector.span("SERVER");
+    assert_eq!(
+        text(&server, "/attributes/rpc.status_code"),
+        "OK",
+        "{server}"
+    );
+    assert_eq!(stop(daemon).matches("cannot export").count(), 0);
+    let refused = Daemon::start_with(&settings, |command| {
+        command.env(AUTHORITIES, &other.1);
+        command.env("OTEL_BSP_SCHEDULE_DELAY", "1");
+    });
+    broker.wait_for_depth(&vhost, "rpc_queue", SOON, |depth| depth.consumers > 0);
+    let output = Fibrpc::new(&settings).args(["30"]).run(SOON);
+    assert_eq!(output.code(), 0, "{}", output.stderr);
+    let log = stop(refused);
+    let expect = format!(
+        "cannot export traces to {endpoint}/v1/traces: its certificate is not signed by a trusted authority; "
+    );
+    assert_eq!(log.matches(&expect).count(), 1, "{log}");
+    assert!(log.contains(AUTHORITIES), "{log}");
+    assert_eq!(
+        collector.count(),
+        1,
+        "only over a connection that is trusted"
     );
 }
 

@@ -7,7 +7,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, version};
+use tokio_rustls::rustls::{
+    CertificateError, ClientConfig, Error as TlsError, RootCertStore, crypto::ring, version,
+};
 
 /// Whom to trust. The system's authorities are a hundred files: they are read once.
 pub(super) fn trust(settings: &Settings) -> Result<Arc<ClientConfig>, String> {
@@ -44,5 +46,11 @@ pub(super) async fn handshake(
 ) -> Result<TlsStream<TcpStream>, String> {
     let name = ServerName::try_from(host.to_owned()).map_err(|error| format!("TLS: {error}"))?;
     let stream = TlsConnector::from(config).connect(name, tcp).await;
-    stream.map_err(|error| format!("TLS: {error}"))
+    stream.map_err(|error| match error.get_ref().and_then(|error| error.downcast_ref()) {
+        Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => format!(
+            "its certificate is not signed by a trusted authority; {}",
+            "install that of its authority, or set OTEL_EXPORTER_OTLP_CERTIFICATE to a file with it"
+        ),
+        _ => format!("TLS: {error}"),
+    })
 }
