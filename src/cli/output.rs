@@ -12,7 +12,7 @@ use crate::stdio;
 use crate::text::{safe, safe_json};
 use serde::Serialize;
 use std::io::{self, IsTerminal as _, Write as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// Capacity of the queue to the writer, in lines.
@@ -45,6 +45,8 @@ enum Line {
     Progress(Done),
     /// The same as text.
     Live(String),
+    /// Tells when everything before it is written.
+    Written(oneshot::Sender<()>),
 }
 
 /// Prints, and remembers the exit status.
@@ -117,6 +119,13 @@ impl Output {
     pub(super) fn live(&self, text: String) {
         // If the queue is full, the next update will do.
         let _ = self.lines.try_send(Line::Live(text));
+    }
+
+    /// Waits until everything so far is written.
+    pub(super) async fn written(&self) -> Result<(), Closed> {
+        let (written, is_written) = oneshot::channel();
+        self.send(Line::Written(written)).await?;
+        is_written.await.map_err(|_| Closed)
     }
 
     /// Waits until the reader is gone.
@@ -226,6 +235,10 @@ fn write(lines: &mut mpsc::Receiver<Line>, progress: &Progress) -> io::Result<()
             }
             Line::Progress(done) => progress.draw(&done),
             Line::Live(text) => progress.say(&text),
+            Line::Written(written) => {
+                flush(&mut ready)?;
+                let _ = written.send(());
+            }
         }
         if ready.len() >= BUFFER || lines.is_empty() {
             flush(&mut ready)?;

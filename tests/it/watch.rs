@@ -1,6 +1,7 @@
 //! `fibrpc status --watch` on a terminal of its own: it fits, nothing is cleared, and the terminal is left as it was.
 
 use std::path::Path;
+use std::process::Command;
 
 use crate::manners::{command, on_terminal};
 use crate::support::proxy::Accept;
@@ -146,6 +147,35 @@ fn a_failure_is_shown_beside_what_was_seen_last() {
     let last = watched.frames.last().unwrap().join("\n");
     assert!(!last.contains("trying again"), "{last}");
     assert!(last.contains("changes, newest first:\n"), "{last}");
+}
+
+#[test]
+fn a_stopped_watch_gives_the_terminal_back_to_the_shell() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost);
+    let _daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let (fibrpc, _folder) = command(&settings, &["status", "--watch"]);
+    // A shell with job control, as people use it.
+    let mut shell = Command::new("bash");
+    shell.args(["-c", "set -m; \"$@\"; echo stopped; fg", "bash"]);
+    shell.arg(fibrpc.get_program()).args(fibrpc.get_args());
+    let script = Terminal::new()
+        .see("SERVED")
+        .type_keys("\\x1a")
+        .see("stopped\\r")
+        .see("SERVED")
+        .type_keys("\\x03");
+    let output = script.run(&shell);
+    assert_eq!(output.code(), 130, "{output:?}");
+    let (before, after) = output.stdout.split_once("stopped\r").unwrap();
+    for (part, is_last) in [(before, false), (after, true)] {
+        let (_, screen) = part.split_once(ENTER).unwrap();
+        let (screen, left) = screen.split_once(LEAVE).unwrap();
+        assert!(screen.contains("SERVED"), "{output:?}");
+        assert!(!left.contains(ENTER), "{output:?}");
+        assert_eq!(left.contains("SERVED"), is_last, "{output:?}");
+    }
 }
 
 #[test]

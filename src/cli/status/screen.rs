@@ -6,6 +6,8 @@
 use super::super::output::{Closed, Output};
 use super::table::Paper;
 use crate::stdio;
+use signal_hook::consts::SIGTSTP;
+use signal_hook::low_level;
 use std::io::{self, IsTerminal as _};
 
 /// The alternate screen; long lines are cut, not continued.
@@ -45,6 +47,16 @@ impl Screen {
         let frame = frame(&lines, rows());
         self.frame = lines;
         output.bytes(frame.into()).await
+    }
+
+    /// Returns to the ordinary screen and stops the process, as Ctrl-Z does by default. Enters the screen again once the
+    /// process is continued.
+    pub(super) async fn suspend(&self, output: &Output) -> Result<(), Closed> {
+        output.bytes(LEAVE.into()).await?;
+        output.written().await?;
+        // Known signals have a default.
+        let _ = low_level::emulate_default_handler(SIGTSTP);
+        output.bytes(ENTER.into()).await
     }
 
     /// Returns to the ordinary screen, with the last frame on it.

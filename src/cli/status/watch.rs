@@ -14,10 +14,12 @@ use super::wrap::wrapped;
 use crate::broker::clock::unix_ms;
 use crate::client::{Monitor, Overview};
 use crate::config::Config;
+use crate::inherited::Ignored;
 use crate::protocol::Status;
 use crate::text::{duration, safe};
 use futures_util::stream::StreamExt as _;
-use signal_hook::consts::SIGWINCH;
+use rustix::process::{getpgrp, getsid};
+use signal_hook::consts::{SIGTSTP, SIGWINCH};
 use signal_hook_tokio::Signals;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -50,10 +52,10 @@ pub(super) async fn watch(
     screen: &mut Option<Screen>,
     output: &mut Output,
 ) -> Result<(), Closed> {
-    // Without the signal, a frame has the new size with the next look.
-    let mut resized = Signals::new([SIGWINCH]).ok();
-    let mut resized = async || match &mut resized {
-        Some(resized) => resized.next().await,
+    // Without the signals, a frame has the new size with the next look, and Ctrl-Z leaves the screen as it is.
+    let mut signals = Signals::new(caught()).ok();
+    let mut signal = async || match &mut signals {
+        Some(signals) => signals.next().await,
         None => std::future::pending().await,
     };
     let screen = screen.insert(Screen::enter(output).await?);
@@ -74,7 +76,7 @@ pub(super) async fn watch(
             loop {
                 tokio::select! {
                     looked = &mut looking => break looked,
-                    _ = resized() => {}
+                    signal = signal() => react(signal, screen, output).await?,
                     () = tokio::time::sleep(PATIENCE) => watched.waiting = Some(began),
                 }
                 screen.show(watched.lines(paper(), rows()), output).await?;
@@ -86,9 +88,26 @@ pub(super) async fn watch(
             screen.show(watched.lines(paper(), rows()), output).await?;
             tokio::select! {
                 () = &mut pause => break,
-                _ = resized() => {}
+                signal = signal() => react(signal, screen, output).await?,
             }
         }
+    }
+}
+
+/// The signals that concern the screen. Ctrl-Z is not caught if it is ignored, or if no shell could continue the process: then
+/// the kernel does not stop it.
+fn caught() -> Vec<i32> {
+    let is_job = getsid(None).is_ok_and(|session| session != getpgrp());
+    let stops = is_job && !Ignored::now().has(SIGTSTP);
+    let stop = stops.then_some(SIGTSTP);
+    [SIGWINCH].into_iter().chain(stop).collect()
+}
+
+/// Stops if that is wanted. In any case, a new frame follows.
+async fn react(signal: Option<i32>, screen: &Screen, output: &Output) -> Result<(), Closed> {
+    match signal {
+        Some(SIGTSTP) => screen.suspend(output).await,
+        _ => Ok(()),
     }
 }
 
