@@ -247,8 +247,12 @@ async fn get_ready(
             )
         };
         let asking = work.ask(&client, queue(config), n, timeout);
-        let answer = notice.after_patience(asking, waiting).await;
-        answer.map_err(Status::from)?;
+        if let Err(error) = notice.after_patience(asking, waiting).await
+            // An error of the service is a reply as well.
+            && !error.is_from_server()
+        {
+            return Err(Status::from(error).into());
+        }
         clients.push(client);
     }
     Ok(clients)
