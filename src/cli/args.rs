@@ -94,7 +94,7 @@ fn confused(args: &Args) -> Option<String> {
         (_, Some(Command::Completions(_))) if args.common.json => {
             Some("'--json' cannot be used with 'completions'".into())
         }
-        (_, Some(Command::Call(_))) if args.common.queue.is_some() => {
+        (_, Some(Command::Call(call))) if args.common.queue.is_some() || call.queue.is_some() => {
             Some("'--queue' cannot be used with 'call', whose first argument is the queue".into())
         }
         (Some(word), Some(_)) => Some(format!("'{word}' cannot be used with a command")),

@@ -55,6 +55,10 @@ pub(super) struct Call {
     )]
     file: Option<PathBuf>,
 
+    /// In place of the global one, which has no meaning here
+    #[arg(long, hide = true)]
+    pub(super) queue: Option<String>,
+
     #[command(flatten)]
     request: Flags,
 

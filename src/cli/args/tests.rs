@@ -109,6 +109,14 @@ fn errors_are_one_line_with_what_to_do() {
             "'--json' cannot be used with 'completions'; see fibrpc --help",
         ),
         (
+            &["--queue", "a", "call", "b"],
+            "'--queue' cannot be used with 'call', whose first argument is the queue; see fibrpc --help",
+        ),
+        (
+            &["call", "b", "--queue", "a"],
+            "'--queue' cannot be used with 'call', whose first argument is the queue; see fibrpc --help",
+        ),
+        (
             &["ping", "--cuont", "3"],
             "unexpected argument '--cuont' found; a similar argument exists: '--count'",
         ),
@@ -176,8 +184,14 @@ fn the_short_help_fits_a_screen_and_examples_come_first() {
 fn the_long_help_is_complete() {
     for (name, command) in all_commands() {
         let help = help(&name, "--help");
-        for flag in command.get_arguments().filter_map(clap::Arg::get_long) {
-            assert!(help.contains(&format!("--{flag}")), "{name}: {flag}");
+        for argument in command.get_arguments() {
+            let Some(flag) = argument.get_long() else {
+                continue;
+            };
+            let shown = help.contains(&format!("--{flag} "))
+                || help.contains(&format!("--{flag}\n"))
+                || help.contains(&format!("--{flag}.."));
+            assert_ne!(shown, argument.is_hide_set(), "{name}: {flag}");
         }
         for below in command.get_subcommands() {
             assert!(
