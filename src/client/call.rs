@@ -3,7 +3,6 @@
 use super::body::{FromReply, IntoBody};
 use super::error::CallError;
 use super::exchange::Exchange;
-use super::failure;
 use super::pending::{Outgoing, Payload};
 use super::shared::Shared;
 use super::span::CallSpan;
@@ -258,7 +257,7 @@ impl<R: FromReply> Future for CallFuture<R> {
         this.span.sent(|| this.exchange.id());
         let trace_id = this.span.trace_id();
         let outcome = match ready!(polled) {
-            Ok((message, round_trip)) => this.read(message, round_trip, trace_id),
+            Ok((message, round_trip)) => read(message, round_trip, trace_id),
             Err(status) => Err(status.into()),
         };
         let outcome = outcome.map_err(|error| error.in_trace(trace_id));
@@ -268,27 +267,17 @@ impl<R: FromReply> Future for CallFuture<R> {
     }
 }
 
-impl<R: FromReply> CallFuture<R> {
-    /// Reads a reply that arrived after `round_trip`.
-    fn read(
-        &self,
-        message: Message,
-        round_trip: Duration,
-        trace_id: Option<[u8; 16]>,
-    ) -> Result<R, CallError> {
-        match reply::read(message) {
-            Ok(mut reply) => {
-                reply.round_trip = Some(round_trip);
-                reply.trailer.trace_id = trace_id.map(Box::new);
-                R::from_reply(reply)
-            }
-            Err((status, trailer)) => {
-                let left = self.exchange.left();
-                let status = failure::refused_by_server(status, round_trip, left);
-                Err(CallError::of_server(status, trailer))
-            }
-        }
-    }
+/// Reads a reply that arrived after `round_trip`.
+fn read<R: FromReply>(
+    message: Message,
+    round_trip: Duration,
+    trace_id: Option<[u8; 16]>,
+) -> Result<R, CallError> {
+    let mut reply =
+        reply::read(message).map_err(|(status, trailer)| CallError::of_server(status, trailer))?;
+    reply.round_trip = Some(round_trip);
+    reply.trailer.trace_id = trace_id.map(Box::new);
+    R::from_reply(reply)
 }
 
 #[cfg(test)]

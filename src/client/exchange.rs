@@ -64,12 +64,6 @@ impl Exchange {
         }
     }
 
-    /// The time until the deadline.
-    pub(super) fn left(&self) -> Duration {
-        let elapsed = self.since.map(|since| since.elapsed());
-        self.timeout.saturating_sub(elapsed.unwrap_or_default())
-    }
-
     fn send(&mut self, queue: Arc<str>, payload: Payload) -> Result<(), Status> {
         let (sender, outcome) = oneshot::channel();
         let since = *self.since.get_or_insert_with(Instant::now);

@@ -3,8 +3,6 @@
 use super::failure_kind::{CLOSED, NO_QUEUE, NO_SERVER, PUBLISHED_BEFORE, QUEUE_DOWN, REFUSED};
 use crate::broker::{Error, Kind, QueueStatus};
 use crate::protocol::{Code, Status};
-use crate::text::duration;
-use std::time::Duration;
 
 /// Whether calls can be published, by a [check](super::presence::check) of the queue. Anything uncertain counts as yes.
 pub(super) fn availability(queue: &str, check: Result<QueueStatus, Error>) -> Result<(), Status> {
@@ -64,25 +62,6 @@ pub(super) fn as_far_as_known(status: &Status, exposed: bool) -> Status {
     }
 }
 
-/// The error of a server, `after` the request was published and with `left` until the deadline. If a server considers a
-/// request expired too early, its clock may differ.
-pub(super) fn refused_by_server(status: Status, after: Duration, left: Duration) -> Status {
-    let early = status.code() == Code::DeadlineExceeded && left > CLOCK_SKEW;
-    if !early || status.message().contains("clock") {
-        return status;
-    }
-    let message = format!(
-        "{}; the request was sent {} before, with {} left: do the clocks of both machines agree?",
-        status.message(),
-        duration(after),
-        duration(left)
-    );
-    status.with_message(message)
-}
-
-/// A smaller difference of clocks is not reported.
-const CLOCK_SKEW: Duration = Duration::from_secs(1);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,26 +120,5 @@ mod tests {
         assert_eq!(as_far_as_known(&denied, true).code(), Code::Unknown);
         let other = refused("q");
         assert_eq!(as_far_as_known(&other, true), other);
-    }
-
-    #[test]
-    fn a_server_with_another_clock_is_suspected() {
-        let seconds = Duration::from_secs;
-        let late = |text: &str| Status::new(Code::DeadlineExceeded, text);
-        let message = |status, left| {
-            let status = refused_by_server(status, Duration::from_millis(2), left);
-            status.message().to_owned()
-        };
-        assert_eq!(
-            message(late("too late"), seconds(4)),
-            "too late; the request was sent 2ms before, with 4s left: do the clocks of both machines agree?"
-        );
-        assert_eq!(message(late("too late"), seconds(1)), "too late");
-        assert_eq!(
-            message(late("see the clocks"), seconds(4)),
-            "see the clocks"
-        );
-        let busy = Status::new(Code::ResourceExhausted, "too busy");
-        assert_eq!(message(busy, seconds(4)), "too busy");
     }
 }

@@ -163,11 +163,6 @@ impl Status {
     pub fn details(&self) -> Option<&Value> {
         self.details.as_deref()
     }
-
-    /// The same with another message.
-    pub(crate) fn with_message(self, message: String) -> Self {
-        Self { message, ..self }
-    }
 }
 
 #[cfg(test)]
