@@ -5,10 +5,10 @@
 //! three crashes and serves all other requests. Without `STATE_DIRECTORY`, a crash leaves no record, so `abort` is
 //! redelivered until the queue's delivery limit is reached. Reads the configuration of `fibrpcd`.
 
-use fibrpc::internals::config::load::{Overrides, Program, load};
-use fibrpc::internals::server::Configured;
+mod shared;
+
 use fibrpc::server::{Cancel, Cost, Service};
-use fibrpc::{Code, Reply, Request, Status};
+use fibrpc::{Code, Reply, Request, Status, blocking};
 
 struct Crash;
 
@@ -39,20 +39,11 @@ impl Service for Crash {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), String> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
-    let loaded = load(Program::Daemon, &Overrides::default()).map_err(|problems| {
-        problems
-            .first()
-            .map(ToString::to_string)
-            .unwrap_or_default()
-    })?;
-    let (mut server, _handle) = Configured::new(Crash, loaded.config);
+    let mut builder = shared::builder()?;
     if let Some(directory) = std::env::var_os("STATE_DIRECTORY") {
-        server = server.with_state_directory(directory.into());
+        builder = builder.state_directory(directory);
     }
-    server.run().await;
+    let served = builder.serve(blocking(Crash)).await;
+    served.map_err(|error| error.to_string())?;
     Ok(())
 }

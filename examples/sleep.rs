@@ -4,10 +4,10 @@
 //! takes no more requests from the queue than it can begin soon, and leaves the rest to other servers. Reads the
 //! configuration of `fibrpcd`; SIGTERM drains.
 
-use fibrpc::internals::config::load::{Overrides, Program, load};
-use fibrpc::internals::server::Configured;
-use fibrpc::server::{Cancel, Cost, Service, Stop};
-use fibrpc::{Code, Reply, Request, Status};
+mod shared;
+
+use fibrpc::server::{Cancel, Cost, Service};
+use fibrpc::{Code, Reply, Request, Status, blocking};
 use futures_util::stream::StreamExt as _;
 use std::time::{Duration, Instant};
 
@@ -41,27 +41,15 @@ impl Service for Sleep {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), String> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
-    let loaded = load(Program::Daemon, &Overrides::default()).map_err(|problems| {
-        problems
-            .first()
-            .map(ToString::to_string)
-            .unwrap_or_default()
-    })?;
-    let (server, handle) = Configured::new(Sleep, loaded.config);
+    let builder = shared::builder()?;
     let mut signals = signal_hook_tokio::Signals::new([signal_hook::consts::SIGTERM])
         .map_err(|error| error.to_string())?;
-    let stopping = async {
-        while signals.next().await.is_some() {
-            handle.stop(Stop::Drain);
-        }
+    let stopped = async move {
+        signals.next().await;
     };
-    tokio::select! {
-        _ = server.run() => {}
-        () = stopping => {}
-    }
+    let serve = builder
+        .serve(blocking(Sleep))
+        .with_graceful_shutdown(stopped);
+    serve.await.map_err(|error| error.to_string())?;
     Ok(())
 }

@@ -27,9 +27,3 @@ pub mod protocol {
     //! A message as it travels.
     pub use crate::protocol::message::Message;
 }
-
-#[cfg(feature = "server")]
-pub mod server {
-    //! A server with the configuration of a program.
-    pub use crate::server::configured::Configured;
-}

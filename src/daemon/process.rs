@@ -12,9 +12,8 @@ use super::watchdog::{UNIT_WATCHDOG, patience};
 use crate::config::{Config, Listen, Loaded, Overrides};
 use crate::fibonacci::service::{Fibonacci, METHOD};
 use crate::fibonacci::settings::max_n;
-use crate::server::configured::Configured;
 use crate::server::metrics::Metrics;
-use crate::server::{Handle, Stop, log};
+use crate::server::{Builder, Handle, Stop, log};
 use crate::telemetry::endpoint::{Endpoint, Passed};
 use crate::telemetry::source::{ProcessCounters, Source};
 use std::path::PathBuf;
@@ -41,20 +40,19 @@ pub(super) async fn serve(
     warn(&loaded.warnings);
     let config = loaded.config;
     let limit = Arc::new(AtomicU64::new(max_n(&config)));
-    let (server, handle) = Configured::new(Fibonacci::new(limit.clone()), config.clone());
-    let mut server = server.with_program("fibrpcd");
+    let mut builder = Builder::from(config.clone());
+    if let Some(directory) = state_directory() {
+        builder = builder.state_directory(directory);
+    }
+    let mut server = builder.compute("fibrpcd", Fibonacci::new(limit.clone()));
+    let handle = server.handle();
     let mut endpoint = None;
     if config.telemetry.listen != Listen::Off {
-        let metrics;
-        (server, metrics) = server.with_metrics();
-        endpoint = start_endpoint(&config, passed, &handle, metrics, &counters);
+        endpoint = start_endpoint(&config, passed, &handle, server.metrics(), &counters);
     } else if !passed.is_empty() {
         tracing::warn!(
             "systemd passed a socket, and telemetry.listen is not set: nothing is answered there"
         );
-    }
-    if let Some(directory) = state_directory() {
-        server = server.with_state_directory(directory);
     }
     let mut state = handle.state();
     let mut process = Process {
@@ -71,13 +69,13 @@ pub(super) async fn serve(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // A separate task: woken by the tasks of its connections, it runs next, without polling everything that this
     // loop waits for.
-    let mut server = tokio::spawn(server.run());
+    let mut server = tokio::spawn(server.into_future());
     let outcome = loop {
         tokio::select! {
             outcome = &mut server => match outcome {
-                Ok(outcome) => break outcome,
-                // A panic, which was logged by the hook; the process ends with it.
-                Err(_) => return Exit::Internal,
+                Ok(Ok(outcome)) => break outcome,
+                // The settings were checked. A panic was logged by the hook; the process ends with it.
+                Ok(Err(_)) | Err(_) => return Exit::Internal,
             },
             signal = signals.next() => process.signalled(signal),
             Ok(()) = state.changed() => {}

@@ -3,9 +3,14 @@
 //! The builder fills the configuration that `fibrpcd` reads from files, within the same limits. What is wrong with it is
 //! returned when the server is awaited, all of it at once.
 
+use super::backend::Backend;
 use super::context::Context;
 use super::launch::{self, Handle};
 use super::methods::{IntoMethods, Methods};
+#[cfg(feature = "daemon")]
+use super::metrics::Metrics;
+#[cfg(feature = "daemon")]
+use super::service::Service;
 use super::state::{Outcome, Stop};
 use crate::config::{BrokerUrl, Config, Problem, absolute, outside_limits};
 use std::fmt;
@@ -142,16 +147,19 @@ impl Builder {
         let state_directory = self.state_directory.clone();
         let methods = service.into_methods();
         let (config, problem) = self.checked(&methods);
-        let (context, handle) = launch::prepare(config);
-        let methods = Arc::new(methods);
         Serve {
-            run: Box::new(|context, directory| Box::pin(launch::run(methods, context, directory))),
-            context,
-            handle,
             problem,
-            state_directory,
-            shutdown: None,
+            ..Serve::new(methods, config, state_directory)
         }
+    }
+
+    /// A server of this computation for a program of this name, the first word of the names of its connections. The session
+    /// knows the type of the computation, and the configuration was checked by whoever loaded it.
+    #[cfg(feature = "daemon")]
+    pub(crate) fn compute(self, program: &str, service: impl Service) -> Serve {
+        let mut serve = Serve::new(service, self.config, self.state_directory);
+        serve.context.program = program.into();
+        serve
     }
 
     /// The configuration, and what is wrong with it and with these methods.
@@ -195,6 +203,26 @@ pub struct Serve {
 }
 
 impl Serve {
+    fn new(backend: impl Backend, config: Config, state_directory: Option<PathBuf>) -> Self {
+        let (context, handle) = launch::prepare(config);
+        let backend = Arc::new(backend);
+        Self {
+            run: Box::new(|context, directory| Box::pin(launch::run(backend, context, directory))),
+            context,
+            handle,
+            problem: None,
+            state_directory,
+            shutdown: None,
+        }
+    }
+
+    /// Measures times, for whoever exports them.
+    #[cfg(feature = "daemon")]
+    pub(crate) fn metrics(&mut self) -> Arc<Metrics> {
+        let metrics = &mut self.context.metrics;
+        Arc::clone(metrics.get_or_insert_with(|| Arc::new(Metrics::new())))
+    }
+
     /// Stops the server once `signal` completes: it takes no further requests and finishes those that it has, for at most
     /// [`drain_timeout`](Builder::drain_timeout).
     pub fn with_graceful_shutdown(

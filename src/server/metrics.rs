@@ -1,8 +1,7 @@
 //! Histograms of a server's times, for whoever exports them.
 //!
 //! Each is a fixed array of counters: an observation is two relaxed additions and reads no clock. A server has them only if
-//! somebody asked for them ([`Configured::with_metrics`](super::configured::Configured::with_metrics)), so that others pay
-//! nothing.
+//! somebody asked for them (`Serve::metrics`), so that others pay nothing.
 
 use crate::protocol::{Code, Request};
 use std::array;

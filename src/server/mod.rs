@@ -22,7 +22,6 @@ mod broker_wait;
 mod brokers;
 mod builder;
 mod cancel;
-pub(crate) mod configured;
 mod context;
 mod control;
 mod credit;
@@ -72,6 +71,8 @@ pub use methods::{IntoMethod, IntoMethods};
 pub(crate) use pool::lower_priority;
 pub use request::Request;
 pub use router::Router;
+#[cfg(test)]
+pub(crate) use service::tests::Nothing;
 pub use service::{Cost, Service};
 #[cfg(feature = "daemon")]
 pub(crate) use state::Settled;

@@ -69,3 +69,6 @@ impl Default for Cost {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

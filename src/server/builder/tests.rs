@@ -1,27 +1,10 @@
 //! Settings, problems, and the end of a server without a broker.
 
 use super::*;
-use crate::protocol::{Reply, Status};
+use crate::server::Nothing;
 use crate::server::blocking::blocking;
-use crate::server::cancel::Cancel;
-use crate::server::request::Request;
-use crate::server::service::{Cost, Service};
 use crate::server::state::State;
 use tokio::net::TcpListener;
-
-struct Nothing;
-
-impl Service for Nothing {
-    type Job = ();
-
-    fn admit(&self, _: &Request) -> Result<((), Cost), Status> {
-        Ok(((), Cost::default()))
-    }
-
-    fn run(&self, (): (), _: &Cancel) -> Result<Reply, Status> {
-        unreachable!("nobody asks")
-    }
-}
 
 #[test]
 fn settings_fill_the_configuration() {

@@ -3,10 +3,8 @@
 use super::*;
 use crate::broker::{Expiry, Kind, LastRead};
 use crate::config::Config;
-use crate::protocol::{Code, Reply, Status};
-use crate::server::Request;
-use crate::server::configured::Configured;
-use crate::server::{Cancel, Cost, Counters, Service, Settled};
+use crate::protocol::Code;
+use crate::server::{Builder, Counters, Nothing, Settled};
 use prometheus_client::metrics::MetricType;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -19,27 +17,12 @@ const MAX_SERIES: usize = 219;
 /// A process at rest, as golden text in the classic format.
 const AT_REST: &str = include_str!("../../../tests/fixtures/metrics-at-rest.txt");
 
-struct Nothing;
-
-impl Service for Nothing {
-    type Job = ();
-
-    fn admit(&self, _: &Request) -> Result<((), Cost), Status> {
-        Ok(((), Cost::default()))
-    }
-
-    fn run(&self, (): (), _: &Cancel) -> Result<Reply, Status> {
-        unreachable!("nobody asks")
-    }
-}
-
 fn source() -> Source {
-    let (server, handle) = Configured::new(Nothing, Config::default());
-    let (_, metrics) = server.with_metrics();
+    let mut server = Builder::from(Config::default()).compute("fibrpcd", Nothing);
     Source {
         method: "echo",
-        handle,
-        metrics,
+        handle: server.handle(),
+        metrics: server.metrics(),
         process: Arc::default(),
         patience: Duration::from_secs(10),
     }
