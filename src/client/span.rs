@@ -5,7 +5,7 @@
 
 use super::pending::Outgoing;
 use crate::broker::random_id;
-use crate::protocol::trace_context::{Hex, ROOT_TARGET, SPAN_TARGET, TraceContext};
+use crate::protocol::trace_context::{Hex, ROOT_TARGET, TraceContext, record_code, rpc_span};
 use crate::protocol::{Code, header};
 use tracing::Span;
 use tracing::field::Empty;
@@ -40,23 +40,9 @@ impl CallSpan {
         let parent = request.trace.take();
         let context = TraceContext::of_span(parent.as_deref(), random_id(), random_id());
         let method = request.method.as_deref();
-        let span = tracing::info_span!(
-            target: SPAN_TARGET,
-            "rpc.client",
-            otel.name = method.unwrap_or("rabbitmq"),
-            otel.kind = "client",
-            rpc.system.name = "rabbitmq",
-            rpc.method = method,
-            rpc.status_code = Empty,
-            error.type = Empty,
-            messaging.system = "rabbitmq",
-            messaging.destination.name = queue,
-            messaging.message.conversation_id = Empty,
-            fibrpc_trace_id = %Hex(&context.trace_id()),
-            fibrpc_span_id = %Hex(&context.span_id()),
-            fibrpc_parent_id = parent.as_ref().map(|parent| Hex(&parent.span_id()).to_string()),
-            fibrpc_sampled = context.is_sampled(),
-            fibrpc_tracestate = context.state(),
+        let span = rpc_span!(
+            "rpc.client", "client", context, parent.as_ref(),
+            method: method, queue: queue, id: Empty
         );
         let trace_id = context.trace_id();
         request.trace = Some(Box::new(context));
@@ -87,10 +73,7 @@ impl CallSpan {
     /// Ends the span with this code.
     pub(super) fn end(&mut self, code: Code) {
         if let Some(traced) = self.0.take() {
-            traced.span.record("rpc.status_code", code.name());
-            if code != Code::Ok {
-                traced.span.record("error.type", code.name());
-            }
+            record_code(&traced.span, code.name());
         }
     }
 }

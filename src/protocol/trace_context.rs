@@ -4,8 +4,10 @@
 //! random ids are arguments.
 
 use super::message::{HeaderValue, header};
+use super::status::Code;
 use std::fmt;
 use std::sync::Arc;
+use tracing::Span;
 use uuid::Uuid;
 
 /// The target of all spans that this crate makes for requests and calls, and of the events in them.
@@ -14,6 +16,46 @@ pub(crate) const SPAN_TARGET: &str = "fibrpc::rpc";
 /// A subscriber that enables this target asks for spans of requests and calls without a trace context; each begins a trace,
 /// which is sampled. The question is asked for each of them, so a filter that enables it now and then samples a part.
 pub(crate) const ROOT_TARGET: &str = "fibrpc::rpc::root";
+
+/// A span of a request or a call, with the fields that both have. `caller` is the context that it continues, if any.
+#[cfg(any(feature = "server", feature = "client"))]
+macro_rules! rpc_span {
+    (
+        $(parent: $parent:expr,)? $name:literal, $kind:literal, $context:expr, $caller:expr,
+        method: $method:expr, queue: $queue:expr, id: $id:expr
+    ) => {
+        tracing::info_span!(
+            target: $crate::protocol::trace_context::SPAN_TARGET,
+            $(parent: $parent,)?
+            $name,
+            otel.name = $method.unwrap_or("rabbitmq"),
+            otel.kind = $kind,
+            rpc.system.name = "rabbitmq",
+            rpc.method = $method,
+            rpc.status_code = tracing::field::Empty,
+            error.type = tracing::field::Empty,
+            messaging.system = "rabbitmq",
+            messaging.destination.name = $queue,
+            messaging.message.conversation_id = $id,
+            fibrpc_trace_id = %Hex(&$context.trace_id()),
+            fibrpc_span_id = %Hex(&$context.span_id()),
+            fibrpc_parent_id = $caller.map(|caller| Hex(&caller.span_id()).to_string()),
+            fibrpc_sampled = $context.is_sampled(),
+            fibrpc_tracestate = $context.state(),
+        )
+    };
+}
+
+#[cfg(any(feature = "server", feature = "client"))]
+pub(crate) use rpc_span;
+
+/// Notes the code of the reply in such a span.
+pub(crate) fn record_code(span: &Span, code: &str) {
+    span.record("rpc.status_code", code);
+    if code != Code::Ok.name() {
+        span.record("error.type", code);
+    }
+}
 
 /// The length of a `traceparent` of version 00; later versions may be longer.
 const LENGTH: usize = 55;
@@ -150,7 +192,10 @@ impl fmt::Display for Hex<'_> {
 }
 
 /// Reads `2 * N` hexadecimal digits, of which letters are lower case.
-fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+pub(crate) fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    if digits.len() != 2 * N {
+        return None;
+    }
     let digit = |digit: u8| match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),

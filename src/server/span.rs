@@ -7,11 +7,12 @@
 use super::acks::Ack;
 use super::state::Settled;
 use crate::broker::random_id;
-use crate::protocol::trace_context::{Hex, ROOT_TARGET, SPAN_TARGET, TraceContext};
-use crate::protocol::{Code, HeaderValue, Message, Request, header};
+use crate::protocol::trace_context::{
+    Hex, ROOT_TARGET, SPAN_TARGET, TraceContext, record_code, rpc_span,
+};
+use crate::protocol::{HeaderValue, Message, Request, header};
 use crate::text::excerpt;
 use tracing::Span;
-use tracing::field::Empty;
 use tracing::span::EnteredSpan;
 
 /// The most characters of a correlation id in a span.
@@ -51,24 +52,9 @@ impl RequestSpan {
             .as_deref()
             .map(String::from_utf8_lossy);
         let id = id.as_deref().map(|id| excerpt(id, MAX_ID_CHARS));
-        let span = tracing::info_span!(
-            target: SPAN_TARGET,
-            parent: None,
-            "rpc.server",
-            otel.name = method.unwrap_or("rabbitmq"),
-            otel.kind = "server",
-            rpc.system.name = "rabbitmq",
-            rpc.method = method,
-            rpc.status_code = Empty,
-            error.type = Empty,
-            messaging.system = "rabbitmq",
-            messaging.destination.name = queue,
-            messaging.message.conversation_id = id.as_deref(),
-            fibrpc_trace_id = %Hex(&context.trace_id()),
-            fibrpc_span_id = %Hex(&context.span_id()),
-            fibrpc_parent_id = caller.as_ref().map(|caller| Hex(&caller.span_id()).to_string()),
-            fibrpc_sampled = context.is_sampled(),
-            fibrpc_tracestate = context.state(),
+        let span = rpc_span!(
+            parent: None, "rpc.server", "server", context, caller.as_ref(),
+            method: method, queue: queue, id: id.as_deref()
         );
         request.trace = Some(Box::new(context));
         Self(Some(Box::new(Traced {
@@ -108,10 +94,7 @@ impl RequestSpan {
         let headers = &mut reply.properties.headers;
         let code = headers.iter().find(|(name, _)| *name == header::STATUS);
         if let Some((_, HeaderValue::Text(code))) = code {
-            traced.span.record("rpc.status_code", &**code);
-            if code != Code::Ok.name() {
-                traced.span.record("error.type", &**code);
-            }
+            record_code(&traced.span, code);
         }
         if traced.continued {
             headers.extend(request.trace.iter().flat_map(|context| context.headers()));

@@ -3,6 +3,7 @@
 //! The library gives names and ids as fields (`otel.*`, `fibrpc_*`); every other field is an attribute. Times of one span
 //! are one reading of the clock and intervals from there, so that a step of the clock does not make them negative.
 
+use crate::protocol::trace_context::hex;
 use std::fmt::Debug;
 use std::time::{Duration, Instant, SystemTime};
 use tracing::field::{Field, Visit};
@@ -150,14 +151,7 @@ impl Visit for Message {
 
 /// An id in hexadecimal digits; `None` if it is none, or zero.
 fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut id = [0; N];
-    for (index, byte) in id.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
-    }
-    (id != [0; N]).then_some(id)
+    hex(text.as_bytes()).filter(|id| *id != [0; N])
 }
 
 #[cfg(test)]
