@@ -9,7 +9,6 @@ pub struct Unconfirmed<T> {
     first: u64,
     /// Empty slots are confirmed, and the first one is not empty.
     slots: VecDeque<Option<T>>,
-    waiting: usize,
 }
 
 impl<T> Default for Unconfirmed<T> {
@@ -17,7 +16,6 @@ impl<T> Default for Unconfirmed<T> {
         Self {
             first: 1,
             slots: VecDeque::new(),
-            waiting: 0,
         }
     }
 }
@@ -33,7 +31,6 @@ impl<T> Unconfirmed<T> {
             self.slots.push_back(None);
         }
         self.slots.push_back(Some(value));
-        self.waiting += 1;
     }
 
     /// Removes one of the publishes that a confirm covers, the oldest first: the one with this number, or, if
@@ -46,7 +43,6 @@ impl<T> Unconfirmed<T> {
             self.slots.get_mut(index)
         };
         let value = slot?.take()?;
-        self.waiting -= 1;
         while let Some(None) = self.slots.front() {
             self.slots.pop_front();
             self.first += 1;
@@ -69,12 +65,12 @@ impl<T> Unconfirmed<T> {
     /// How many wait.
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.waiting
+        self.iter().count()
     }
 
     /// Whether none does.
     pub fn is_empty(&self) -> bool {
-        self.waiting == 0
+        self.slots.is_empty()
     }
 }
 
