@@ -5,6 +5,8 @@
 //! for a hung socket. Inside this folder, files import from each other and not from here.
 
 pub mod backoff;
+#[cfg(any(feature = "server", feature = "client"))]
+pub(crate) mod builder;
 mod channel;
 pub mod clock;
 pub mod cluster;

@@ -3,7 +3,8 @@
 //! What is wrong with them is returned when the client connects, all of it in one line.
 
 use super::settings::Settings;
-use crate::config::{BrokerUrl, Config, Problem, Reconnect, absolute, outside_limits};
+use crate::broker::builder::{broker_methods, joined};
+use crate::config::{Config, Problem, Reconnect, absolute, outside_limits};
 use crate::protocol::Status;
 use std::path::Path;
 use std::time::Duration;
@@ -38,16 +39,7 @@ impl Builder {
         builder.broker(url)
     }
 
-    /// Another broker of the same cluster, by its URL. They are tried in random order.
-    pub fn broker(mut self, url: &str) -> Self {
-        match url.parse::<BrokerUrl>() {
-            Ok(url) => self.config.broker.url.push(url),
-            Err(error) => self
-                .problems
-                .push(Problem::new(&format!("broker URL: {error}"))),
-        }
-        self
-    }
+    broker_methods!();
 
     /// The connection's name, as the broker shows it [default: `fibrpc` and the process id].
     pub fn name(mut self, name: impl Into<String>) -> Self {
@@ -89,31 +81,11 @@ impl Builder {
         self
     }
 
-    /// For `amqps://`: the file (PEM) with the only roots to trust, instead of the system's.
-    pub fn ca_file(mut self, file: impl AsRef<Path>) -> Self {
-        self.config.broker.tls.ca_file = Some(absolute(file.as_ref()));
-        self
-    }
-
-    /// For `amqps://`: the files (PEM) with the client's certificate chain and private key.
-    pub fn client_certificate(mut self, chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
-        self.config.broker.tls.cert_file = Some(absolute(chain.as_ref()));
-        self.config.broker.tls.key_file = Some(absolute(key.as_ref()));
-        self
-    }
-
-    /// For `amqps://`: the name in the broker's certificate, if it is not the URL's host.
-    pub fn tls_name(mut self, name: impl Into<String>) -> Self {
-        self.config.broker.tls.server_name = Some(name.into());
-        self
-    }
-
     /// The settings, or all that is wrong with them.
     pub(super) fn settings(mut self) -> Result<Settings, Status> {
         self.problems.extend(outside_limits(&self.config));
         if !self.problems.is_empty() {
-            let problems: Vec<_> = self.problems.into_iter().map(|problem| problem.0).collect();
-            let problems = problems.join(", and ");
+            let problems = joined(&self.problems);
             return Err(Status::invalid_argument(format!(
                 "cannot connect: {problems}"
             )));

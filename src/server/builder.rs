@@ -12,7 +12,8 @@ use super::metrics::Metrics;
 #[cfg(feature = "daemon")]
 use super::service::Service;
 use super::state::{Outcome, Stop};
-use crate::config::{BrokerUrl, Config, Problem, absolute, outside_limits};
+use crate::broker::builder::{broker_methods, joined};
+use crate::config::{Config, Problem, absolute, outside_limits};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -27,6 +28,7 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Settings of a server; see [`Server::builder`](super::Server::builder).
 #[derive(Debug, Clone)]
+#[must_use = "a builder does nothing unless something is served"]
 pub struct Builder {
     config: Config,
     /// What is wrong with it, except for values outside their limits.
@@ -42,21 +44,10 @@ impl Builder {
         Self::from(config).broker(url)
     }
 
-    /// Another broker of the same cluster, by its URL. They are tried in random order.
-    #[must_use]
-    pub fn broker(mut self, url: &str) -> Self {
-        match url.parse::<BrokerUrl>() {
-            Ok(url) => self.config.broker.url.push(url),
-            Err(error) => self
-                .problems
-                .push(Problem::new(&format!("broker URL: {error}"))),
-        }
-        self
-    }
+    broker_methods!();
 
     /// The request queue [default: `rpc_queue`]. An existing one is used as it is; a missing one is declared as a durable
     /// quorum queue.
-    #[must_use]
     pub fn queue(mut self, name: impl Into<String>) -> Self {
         self.config.queue.name = name.into();
         self
@@ -64,78 +55,48 @@ impl Builder {
 
     /// How many requests the server handles at once, at most [default: 64]. With computations it begins with fewer and follows
     /// the load.
-    #[must_use]
     pub fn prefetch(mut self, requests: u16) -> Self {
         self.config.server.prefetch = requests;
         self
     }
 
     /// Threads for computations [default: one per core except one].
-    #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.config.server.concurrency = threads;
         self
     }
 
     /// The name in replies [default: host name and process id].
-    #[must_use]
     pub fn instance(mut self, name: impl Into<String>) -> Self {
         self.config.server.instance = name.into();
         self
     }
 
     /// The largest request body in bytes [default: 1 MiB]; larger ones are refused with `INVALID_ARGUMENT`.
-    #[must_use]
     pub fn max_request_bytes(mut self, bytes: u64) -> Self {
         self.config.server.max_request_bytes = bytes;
         self
     }
 
     /// The largest reply body in bytes [default: 15 MiB]; larger ones become `OUT_OF_RANGE`.
-    #[must_use]
     pub fn max_reply_bytes(mut self, bytes: u64) -> Self {
         self.config.server.max_reply_bytes = bytes;
         self
     }
 
     /// How long a shutdown waits for requests in progress [default: 30 s].
-    #[must_use]
     pub fn drain_timeout(mut self, limit: Duration) -> Self {
         self.config.server.drain_timeout = limit;
         self
     }
 
     /// A reply queue to allow besides the default ones; `*` matches any run of characters.
-    #[must_use]
     pub fn allow_reply_to(mut self, pattern: impl Into<String>) -> Self {
         self.config.server.reply_to_allow.push(pattern.into());
         self
     }
 
-    /// For `amqps://`: the file (PEM) with the only roots to trust, instead of the system's.
-    #[must_use]
-    pub fn ca_file(mut self, file: impl AsRef<Path>) -> Self {
-        self.config.broker.tls.ca_file = Some(absolute(file.as_ref()));
-        self
-    }
-
-    /// For `amqps://`: the files (PEM) with the client's certificate chain and private key.
-    #[must_use]
-    pub fn client_certificate(mut self, chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
-        self.config.broker.tls.cert_file = Some(absolute(chain.as_ref()));
-        self.config.broker.tls.key_file = Some(absolute(key.as_ref()));
-        self
-    }
-
-    /// For `amqps://`: the name in the broker's certificate, if it is not the URL's host.
-    #[must_use]
-    pub fn tls_name(mut self, name: impl Into<String>) -> Self {
-        self.config.broker.tls.server_name = Some(name.into());
-        self
-    }
-
     /// Keeps a trace in this directory, by which the next process detects a request that kills this one.
-    #[must_use]
     pub fn state_directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.state_directory = Some(directory.into());
         self
@@ -276,12 +237,7 @@ pub struct BuildError(Vec<Problem>);
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cannot serve: ")?;
-        for (index, problem) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { ", and " };
-            write!(f, "{separator}{problem}")?;
-        }
-        Ok(())
+        write!(f, "cannot serve: {}", joined(&self.0))
     }
 }
 
