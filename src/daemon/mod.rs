@@ -178,7 +178,7 @@ fn start(loaded: Loaded, overrides: Overrides) -> Exit {
 
 /// Starts the export of traces if it is configured, and what deserves a warning. Requests are served without it as well.
 fn traces(loaded: &Loaded, counters: &ProcessCounters) -> (Option<Traces>, Vec<String>) {
-    let program = telemetry::traces::Program {
+    let program = telemetry::Program {
         name: "fibrpcd",
         instance: loaded.config.server.instance.clone(),
     };

@@ -17,3 +17,12 @@ pub(crate) mod traces;
 #[cfg(not(feature = "otlp"))]
 #[path = "no_traces.rs"]
 pub(crate) mod traces;
+
+/// The program whose traces are exported.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// The configured name of this instance; empty: host name and process id, as in replies.
+    pub(crate) instance: String,
+}

@@ -1,20 +1,12 @@
 //! In place of the export of traces, in a build without it.
 
+use super::Program;
 use crate::config::Loaded;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tracing_subscriber::layer::Identity;
-
-/// The program that would export.
-#[derive(Debug, Clone)]
-pub(crate) struct Program {
-    /// Its name.
-    pub(crate) name: &'static str,
-    /// The configured name of this instance.
-    pub(crate) instance: String,
-}
 
 /// No exporter.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! The source of numbers, standard input or a file, and why it cannot be read.
 
 use crate::cli::exit;
+use crate::config::Shortage;
 use crate::stdio;
 use rustix::fs::OFlags;
-use rustix::io::Errno;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -33,10 +33,7 @@ pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
 
 /// A resource that this process lacks is not the file's fault.
 pub(super) fn exit_status(error: &io::Error) -> u8 {
-    match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => exit::SYSTEM,
-        _ => exit::NO_INPUT,
-    }
+    Shortage::of(error).map_or(exit::NO_INPUT, |_| exit::SYSTEM)
 }
 
 pub(super) fn cannot_read(name: &str, error: &io::Error) -> String {

@@ -14,9 +14,8 @@ mod tls;
 mod variables;
 mod worker;
 
-pub(crate) use resource::Program;
-
 use crate::config::{Loaded, Share};
+use crate::telemetry::Program;
 use layer::Roots;
 use queue::Queue;
 use std::sync::atomic::AtomicU64;

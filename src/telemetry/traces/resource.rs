@@ -1,15 +1,7 @@
 //! What a trace says about the process that made it (semantic conventions 1.44: service, host, process, telemetry).
 
 use super::variables::Variables;
-
-/// The program that exports.
-#[derive(Debug, Clone)]
-pub(crate) struct Program {
-    /// Its name.
-    pub(crate) name: &'static str,
-    /// The configured name of this instance; empty: host name and process id, as in replies.
-    pub(crate) instance: String,
-}
+use crate::telemetry::Program;
 
 /// The attributes of this process: ours, with those of `OTEL_RESOURCE_ATTRIBUTES` in their place and beside them.
 pub(super) fn resource(program: &Program, variables: &mut Variables<'_>) -> Vec<(String, String)> {

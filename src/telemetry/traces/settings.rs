@@ -3,9 +3,10 @@
 //! Precedence, lowest first: defaults, configuration files, `OTEL_*`, `FIBRPC_TELEMETRY__OTLP__*`. Nothing is exported unless
 //! one of them names a collector.
 
-use super::resource::{Program, resource};
+use super::resource::resource;
 use super::variables::Variables;
 use crate::config::{Collector, Loaded, Share};
+use crate::telemetry::Program;
 use hyper::header::{HeaderName, HeaderValue};
 use std::ffi::OsString;
 use std::path::PathBuf;
