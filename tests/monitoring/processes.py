@@ -186,11 +186,11 @@ class Caller:
         self.running.append(process)
         return process
 
-    def end(self):
-        """Ends all calls that still run."""
-        for process in self.running:
+    def end(self, *some):
+        """Ends these calls, or all that still run."""
+        for process in some or self.running:
             end(process)
-        self.running = []
+        self.running = [process for process in self.running if some and process not in some]
 
 
 class Prometheus:

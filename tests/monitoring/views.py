@@ -93,6 +93,7 @@ def at_rest(daemon, threads=1):
         "In flight and prefetch": ("at most 64 in flight, prefetch 1 to 64", flight),
         "Thread pool": (f"{threads} threads, none waits", pool),
         "State": ("3 (consuming)", lambda view: view.one("State", **me) == 3),
+        # A new session counts for as long as the window has its beginning: their number depends on the moment.
         "Sessions and failures": ("no failures", lambda view: sum(view.all("Sessions and failures", "B")) == 0),
         "Replies by result": (
             "none returned, refused or resent",
