@@ -41,6 +41,7 @@ pub(super) fn begin<B: Backend>(
         Ok(Admitted::Inline(job, deadline)) => {
             accepted.span.event("admitted");
             let began = Instant::now();
+            pool.small(began);
             let cancel = Cancel::new(deadline, None);
             let outcome = compute(service.as_ref(), job, &cancel, accepted.since);
             accepted.span.event("computed");

@@ -1,5 +1,6 @@
 //! [`Cancel`]: how a computation learns that nobody waits for it any more.
 
+use super::pace::Pauses;
 use super::state::Counters;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,18 +11,24 @@ use std::time::Instant;
 pub struct Cancel {
     stopped: Arc<AtomicBool>,
     deadline: Option<Instant>,
-    /// Set for jobs of the pool: each check counts as progress. A job on the session's task must not count, since it
-    /// would hide a pool that hangs.
-    counters: Option<Arc<Counters>>,
+    pooled: Option<Arc<Pooled>>,
+}
+
+/// What belongs to a job of the pool. Each of its checks counts as progress, and may pause it. A job on the session's task
+/// must not count, since it would hide a pool that hangs, and must not pause.
+#[derive(Debug)]
+pub(super) struct Pooled {
+    pub(super) counters: Arc<Counters>,
+    pub(super) pauses: Pauses,
 }
 
 impl Cancel {
-    /// Cancelled at `deadline`, if there is one, or by [`cancel`](Self::cancel). `counters`: for jobs of the pool.
-    pub(super) fn new(deadline: Option<Instant>, counters: Option<Arc<Counters>>) -> Self {
+    /// Cancelled at `deadline`, if there is one, or by [`cancel`](Self::cancel). `pooled`: for jobs of the pool.
+    pub(super) fn new(deadline: Option<Instant>, pooled: Option<Pooled>) -> Self {
         Self {
             stopped: Arc::default(),
             deadline,
-            counters,
+            pooled: pooled.map(Arc::new),
         }
     }
 
@@ -31,13 +38,26 @@ impl Cancel {
     }
 
     /// Whether the computation should stop.
+    ///
+    /// On the thread pool, a call may take some 100 microseconds while small requests arrive: the computation pauses in
+    /// favour of them.
     pub fn is_cancelled(&self) -> bool {
-        if let Some(counters) = &self.counters {
-            Counters::add(&counters.pool_beats);
+        if let Some(pooled) = &self.pooled {
+            pooled.check();
         }
         self.stopped.load(Ordering::Relaxed)
             || self
                 .deadline
                 .is_some_and(|at| tokio::time::Instant::now().into_std() >= at)
+    }
+}
+
+impl Pooled {
+    fn check(&self) {
+        Counters::add(&self.counters.pool_beats);
+        if let Some(pause) = self.pauses.due(Instant::now()) {
+            std::thread::sleep(pause);
+            self.pauses.ended(Instant::now());
+        }
     }
 }

@@ -40,6 +40,7 @@ mod methods;
 )]
 pub(crate) mod metrics;
 mod nodes;
+mod pace;
 mod pool;
 mod reachability;
 mod report;

@@ -6,9 +6,10 @@
 
 use super::admission::Accepted;
 use super::backend::{self, Backend, expired, failed};
-use super::cancel::Cancel;
+use super::cancel::{Cancel, Pooled};
 use super::log;
 use super::memory::{MAX_SHARE, Memory, Share};
+use super::pace::{Pace, Pauses};
 use super::saturation::{Change, Saturation};
 use super::service::Cost;
 use super::state::Counters;
@@ -57,6 +58,7 @@ pub(super) struct Pool<B: Backend> {
     in_line: Duration,
     /// Reply bytes that count for each delivery tag until the reply is confirmed.
     held: HashMap<u64, u64>,
+    pace: Arc<Pace>,
     gauges: Gauges,
     saturation: Saturation,
 }
@@ -102,6 +104,7 @@ impl<B: Backend> Pool<B> {
             load: Duration::ZERO,
             in_line: Duration::ZERO,
             held: HashMap::new(),
+            pace: Arc::new(Pace::new()),
             saturation: Saturation::default(),
         };
         pool.set_concurrency(concurrency);
@@ -141,6 +144,13 @@ impl<B: Backend> Pool<B> {
         self.in_line += task.cost.time;
         self.waiting.push_back(task);
         self.start();
+    }
+
+    /// A request was answered without the pool: running jobs pause for those that may follow.
+    pub(super) fn small(&self, now: Instant) {
+        if !self.running.is_empty() {
+            self.pace.small(now);
+        }
     }
 
     /// The next job to end. Never ready if none is running.
@@ -243,8 +253,12 @@ impl<B: Backend> Pool<B> {
             && self.memory.fits(&next.cost)
             && let Some(task) = self.waiting.pop_front()
         {
-            let cancel = Cancel::new(task.deadline, Some(self.counters.clone()));
             let began = Instant::now();
+            let pooled = Pooled {
+                counters: self.counters.clone(),
+                pauses: Pauses::new(&self.pace, began),
+            };
+            let cancel = Cancel::new(task.deadline, Some(pooled));
             let tag = task.accepted.tag;
             self.at_work.insert(tag, (cancel.clone(), task.cost, began));
             self.in_line = self.in_line.saturating_sub(task.cost.time);

@@ -52,6 +52,42 @@ fn small_requests_pass_a_thousand_of_the_largest() {
     assert!(left >= LARGE / 2, "not passed: {report}");
 }
 
+/// A thread that computes leaves the processor to others while small requests arrive, but not otherwise.
+#[test]
+fn a_large_computation_pauses_while_small_requests_arrive_and_only_then() {
+    const LARGE: &[u8] = b"20000000";
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let settings = Settings::new(broker, &vhost)
+        .set("server.concurrency", 1)
+        .set("server.max_n", 20_000_000);
+    let daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    let mut other = Client::connect(broker.port(), &vhost).unwrap();
+    client.call(QUEUE, b"30", SOON).unwrap();
+    let waits = || daemon.waits_of("tokio-rt-worker");
+    // The first one makes tables.
+    other.call(QUEUE, LARGE, SOON).unwrap();
+    let before = waits();
+    other.call(QUEUE, LARGE, SOON).unwrap();
+    let alone = waits() - before;
+    let before = waits();
+    let small = std::thread::scope(|scope| {
+        let large = scope.spawn(|| other.call(QUEUE, LARGE, SOON).unwrap());
+        let mut small = 0;
+        while !large.is_finished() {
+            client.call(QUEUE, b"30", SOON).unwrap();
+            small += 1;
+        }
+        small
+    });
+    let beside = waits() - before;
+    assert!(
+        beside > 10 * (alone + 1),
+        "{beside} beside {small} small requests, {alone} alone"
+    );
+}
+
 /// A link so slow that all replies together take several times as long as a confirm may take.
 #[test]
 fn large_replies_take_turns_on_a_slow_link_and_small_ones_pass() {

@@ -202,6 +202,18 @@ impl Process {
         Duration::from_millis(ticks * 10) // 100 per second on every Linux
     }
 
+    /// How often the threads with this name have waited so far.
+    pub fn waits_of(&self, name: &str) -> u64 {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs");
+        // A thread may end in between.
+        let statuses = threads
+            .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("status")).ok());
+        statuses
+            .filter(|status| status.starts_with(&format!("Name:\t{name}\n")))
+            .filter_map(|status| number_after(&status, "voluntary_ctxt_switches:"))
+            .sum()
+    }
+
     /// Number of threads.
     pub fn threads(&self) -> u64 {
         self.proc_status("Threads:")
@@ -215,10 +227,7 @@ impl Process {
 
     fn proc_status(&self, key: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
-        let status = status.expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix(key));
-        let number = line.and_then(|rest| rest.split_whitespace().next());
-        number.expect("the key is there").parse().expect("a number")
+        number_after(&status.expect("it runs"), key).expect("the key is there")
     }
 
     fn poll(&mut self) -> Option<ExitStatus> {
@@ -248,6 +257,12 @@ impl Drop for Process {
             eprintln!("{}", self.stderr().join("\n"));
         }
     }
+}
+
+/// The number after `key` in a file of `/proc` that has a line for each key.
+fn number_after(status: &str, key: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    line?.split_whitespace().next()?.parse().ok()
 }
 
 /// `kill -s NAME TARGET`, by the shell's own: `unsafe` is forbidden, and kill(1) may be missing.
