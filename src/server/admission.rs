@@ -26,6 +26,25 @@ pub(super) struct Accepted {
     pub(super) span: RequestSpan,
 }
 
+impl Accepted {
+    /// One that is delivered now.
+    pub(super) fn new(
+        tag: u64,
+        request: protocol::Request,
+        address: Address,
+        span: RequestSpan,
+    ) -> Self {
+        Self {
+            tag,
+            request: Request::of(request),
+            address,
+            since: Instant::now(),
+            queued: None,
+            span,
+        }
+    }
+}
+
 /// How an admitted request is computed, and until when.
 pub(super) enum Admitted<J> {
     /// On the session's task.

@@ -1,6 +1,7 @@
 //! Deadlines, panics and drops of futures.
 
 use super::*;
+use crate::protocol::reply_to::Address;
 use crate::protocol::{Code, Reply, Status};
 use crate::server::cancel::Cancel;
 use crate::server::request::Request;
@@ -10,14 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 fn accepted(tag: u64) -> Accepted {
-    Accepted {
-        tag,
-        request: Request::new(""),
-        address: crate::protocol::reply_to::Address::Queue,
-        since: Instant::now(),
-        queued: None,
-        span: RequestSpan::default(),
-    }
+    let request = Request::new("").message;
+    Accepted::new(tag, request, Address::Queue, RequestSpan::default())
 }
 
 fn reply(text: &str) -> Reply {

@@ -1,6 +1,7 @@
 //! Progress, memory limits and the line of waiting jobs.
 
 use super::*;
+use crate::protocol::reply_to::Address;
 use crate::protocol::{Code, Reply, Status};
 use crate::server::Service;
 use crate::server::memory::WORK_BUDGET;
@@ -45,15 +46,9 @@ fn task() -> Task<()> {
 }
 
 fn task_of(tag: u64, memory: u64) -> Task<()> {
+    let request = Request::new("").message;
     Task {
-        accepted: Accepted {
-            tag,
-            request: Request::new(""),
-            address: crate::protocol::reply_to::Address::Queue,
-            since: Instant::now(),
-            queued: None,
-            span: RequestSpan::default(),
-        },
+        accepted: Accepted::new(tag, request, Address::Queue, RequestSpan::default()),
         job: (),
         cost: Cost {
             memory,

@@ -19,7 +19,6 @@ use crate::server::isolation::{self, Decision, Poison};
 use crate::server::log;
 use crate::server::pool::Done;
 use crate::server::report::Serving;
-use crate::server::request::Request;
 use crate::server::span::RequestSpan;
 use crate::server::state::{Counters, Settled};
 use futures_util::future::FutureExt as _;
@@ -144,15 +143,7 @@ impl<B: Backend> Session<B> {
         let mut how = Settled::Unanswerable;
         match admission::address(&request, &self.policy) {
             Ok(Some(address)) if !self.is_gone(address, &request) => {
-                let since = Instant::now();
-                return Ok(Accepted {
-                    tag,
-                    request: Request::of(request),
-                    address,
-                    since,
-                    queued: None,
-                    span,
-                });
+                return Ok(Accepted::new(tag, request, address, span));
             }
             Ok(Some(_)) => tracing::debug!("a caller at a node that is down"),
             Ok(None) => tracing::debug!("a request without a reply address"),

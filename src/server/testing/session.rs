@@ -14,14 +14,12 @@ use crate::server::credit::MAX_LINE;
 use crate::server::futures::Futures;
 use crate::server::methods::Methods;
 use crate::server::pool::{Done, Pool};
-use crate::server::request::Request;
 use crate::server::span::{RequestSpan, Unacked};
 use crate::server::state::{Settled, Stop};
 use crate::server::tally::Tally;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 /// Where replies go: a name that the broker might have given to a queue.
@@ -139,19 +137,11 @@ impl Session {
     /// The address is one that each server allows.
     fn accept(&self, tag: u64, mut request: protocol::Request) -> Option<Accepted> {
         let address = admission::address(&request, &self.policy).ok()??;
-        let since = Instant::now();
         let queue = &self.context.config.borrow().queue.name;
         let span = RequestSpan::begin(&mut request, queue, |request| {
             self.pool.service.method(request)
         });
-        Some(Accepted {
-            tag,
-            request: Request::of(request),
-            address,
-            since,
-            queued: None,
-            span,
-        })
+        Some(Accepted::new(tag, request, address, span))
     }
 
     /// Makes the reply, which counts as confirmed.
