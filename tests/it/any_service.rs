@@ -45,7 +45,7 @@ fn router() -> Router {
         .method(
             "fail-every-third",
             handler(move || {
-                let is_third = calls.fetch_add(1, Ordering::Relaxed) % 3 == 0;
+                let is_third = calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(3);
                 async move {
                     if is_third {
                         Err(Status::not_found("no such item"))

@@ -121,21 +121,27 @@ fn a_long_drain_asks_for_more_time() {
 /// A computation that takes far longer than the test waits for anything.
 const ENDLESS: &str = "400000000";
 
+/// A daemon that drains with this limit, and has one endless computation.
+fn draining(broker: &Broker, vhost: &str, limit: &str) -> (Daemon, Notify) {
+    let notify = Notify::new();
+    let settings = Settings::new(broker, vhost)
+        .set("server.max_n", 1_000_000_000)
+        .set("server.max_reply_bytes", "500MiB")
+        .set("server.drain_timeout", limit);
+    let daemon = Daemon::start_notifying(&settings, &notify);
+    notify.wait_for_status("consuming", SOON);
+    ask(broker, vhost);
+    notify.wait_for_status("1 in flight", SOON);
+    daemon.signal("TERM");
+    notify.wait_for_status("draining, 1 left, ", SOON);
+    (daemon, notify)
+}
+
 #[test]
 fn a_drain_counts_down_and_gives_up_at_its_limit() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
-    let notify = Notify::new();
-    let settings = Settings::new(broker, &vhost)
-        .set("server.max_n", 1_000_000_000)
-        .set("server.max_reply_bytes", "500MiB")
-        .set("server.drain_timeout", "2s");
-    let mut daemon = Daemon::start_notifying(&settings, &notify);
-    notify.wait_for_status("consuming", SOON);
-    ask(broker, &vhost);
-    notify.wait_for_status("1 in flight", SOON);
-    daemon.signal("TERM");
-    notify.wait_for_status("draining, 1 left, ", SOON);
+    let (mut daemon, _notify) = draining(broker, &vhost, "2s");
     // TEMPFAIL: something was left undone.
     assert_eq!(daemon.wait(SOON).code(), Some(75));
     let stderr = daemon.stderr().join("\n");
@@ -147,17 +153,7 @@ fn a_drain_counts_down_and_gives_up_at_its_limit() {
 fn a_second_signal_stops_at_once() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
-    let notify = Notify::new();
-    let settings = Settings::new(broker, &vhost)
-        .set("server.max_n", 1_000_000_000)
-        .set("server.max_reply_bytes", "500MiB")
-        .set("server.drain_timeout", "10m");
-    let mut daemon = Daemon::start_notifying(&settings, &notify);
-    notify.wait_for_status("consuming", SOON);
-    ask(broker, &vhost);
-    notify.wait_for_status("1 in flight", SOON);
-    daemon.signal("TERM");
-    notify.wait_for_status("draining, 1 left, ", SOON);
+    let (mut daemon, _notify) = draining(broker, &vhost, "10m");
     daemon.signal("INT");
     assert_eq!(daemon.wait(SOON).code(), Some(75));
     broker.wait_for_depth(&vhost, "rpc_queue", SOON, |depth| depth.ready == 1);
