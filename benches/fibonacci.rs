@@ -5,9 +5,10 @@
 //!
 //! - `warm`: with cached plans and buffers. `cold`: the first computation of a thread.
 //! - `pause`: the longest time between two calls of `keep_going`.
-//! - `estimate`: the time that `fibonacci::cost` returns.
+//! - `estimate`: the time that `fibonacci::cost` returns. `/cold`: as a multiple of the measured one.
 //!
-//! `--verify` compares digits instead of times, and `--peak N` prints how much memory one computation takes.
+//! `--verify` compares digits instead of times, `--costs` compares times with the estimates, and `--peak N` prints how much
+//! memory one computation takes.
 #![allow(clippy::print_stdout)]
 
 use fibrpc::internals::fibonacci;
@@ -35,6 +36,9 @@ fn main() -> Result<()> {
     let has = |flag| arguments.iter().any(|arg| arg == flag);
     if has("--peak") {
         return numbers.into_iter().try_for_each(peak);
+    }
+    if has("--costs") {
+        return costs();
     }
     if has("--verify") {
         let gmp = gmp
@@ -77,8 +81,7 @@ fn compare(n: u64, mut gmp: Option<&mut Gmp>) -> Result<()> {
         }
         warm = warm.min(time(n));
         if runs < 200 {
-            let thread = std::thread::spawn(move || time(n)).join();
-            cold = cold.min(thread.map_err(|_| Error::other("the computation panicked"))?);
+            cold = cold.min(first_of_a_thread(n)?);
             pause = pause.min(longest_pause(n));
         }
         // The largest takes half a minute.
@@ -115,6 +118,45 @@ fn compare(n: u64, mut gmp: Option<&mut Gmp>) -> Result<()> {
         ratio(estimate, cold),
     );
     Ok(())
+}
+
+/// Compares measured times with the estimates, from 10^3 to 10^8; fails if one is wrong by more than a third.
+fn costs() -> Result<()> {
+    let mut wrong = Vec::new();
+    println!(
+        "{:>11} {:>10} {:>10} {:>9}",
+        "n", "cold", "estimate", "/estimate"
+    );
+    let powers = (3..8).map(|power| 10_u64.pow(power));
+    let steps = powers.flat_map(|power| [1, 2, 3, 5, 7].map(|factor| factor * power));
+    for n in steps.chain([100_000_000]) {
+        let runs = (20_000_000 / n).clamp(3, 300);
+        let mut cold = Duration::MAX;
+        for _ in 0..runs {
+            cold = cold.min(first_of_a_thread(n)?);
+        }
+        let estimate = fibonacci::cost(n).time;
+        let ratio = cold.as_secs_f64() / estimate.as_secs_f64();
+        println!(
+            "{n:>11} {:>10} {:>10} {ratio:>9.2}",
+            format!("{cold:.1?}"),
+            format!("{estimate:.1?}"),
+        );
+        if !(2.0 / 3.0..=4.0 / 3.0).contains(&ratio) {
+            wrong.push(n);
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Error::other(format!(
+        "wrong by more than a third: {wrong:?}"
+    )))
+}
+
+fn first_of_a_thread(n: u64) -> Result<Duration> {
+    let thread = std::thread::spawn(move || time(n)).join();
+    thread.map_err(|_| Error::other("the computation panicked"))
 }
 
 fn time(n: u64) -> Duration {

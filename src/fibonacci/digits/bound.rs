@@ -150,11 +150,11 @@ mod tests {
     fn transforms_of_the_library_are_within_the_bound() {
         Cache::with(|cache| {
             for length in short_lengths() {
-                let (plan, [points, _], scratch) = cache.short(length);
-                points.clear();
-                points.resize(length, Complex64::ZERO);
+                let short = cache.short(length);
+                let [points, _] = short.points;
+                points.fill(Complex64::ZERO);
                 points[1] = Complex64::ONE;
-                plan.fft.process_with_scratch(points, scratch);
+                short.plan.fft.process_with_scratch(points, short.scratch);
                 let allowed = LEVEL * levels(Length::Short(length)) * ROUNDING;
                 for (k, point) in points.iter().enumerate() {
                     let off = (point - root(k as u64, length as u64).conj()).norm();

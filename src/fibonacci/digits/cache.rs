@@ -1,11 +1,13 @@
-//! What transforms need and is kept between computations: the process keeps plans and roots, a thread its buffers.
+//! What transforms need and the process keeps between computations: plans, roots, and buffers.
+//!
+//! New memory costs more than it seems: a page fault takes as long as transforming a thousand points.
 
+use super::length::MAX_PLAN;
 use super::roots::Ladder;
 use rustfft::num_complex::Complex64;
 use rustfft::{Fft, FftPlanner};
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The most points of all plans that are kept, at about 40 bytes each. All short lengths together have fewer.
 const KEPT_POINTS: usize = 1 << 17;
@@ -56,49 +58,83 @@ impl Plans {
 fn plan(points: usize) -> Arc<Plan> {
     // Plans are complete when they are inserted, so a panic of another thread does no harm.
     let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
-    plans.get_or_insert_with(Plans::new).plan(points)
+    let plan = plans.get_or_insert_with(Plans::new).plan(points);
+    #[cfg(test)]
+    let plan = tests::with_wrong_root(plan);
+    plan
 }
 
-/// The buffers of one thread.
+/// The most sets of buffers that are kept: more computations at once are not faster.
+const KEPT_BUFFERS: usize = 16;
+
+/// The most vectors of limbs in a set: the factors and results of a step.
+const KEPT_LIMBS: usize = 4;
+
+/// The buffers of one computation: two short spectra with scratch, and vectors for the limbs of short numbers.
 #[derive(Default)]
 pub(super) struct Cache {
-    buffers: [Vec<Complex64>; 2],
-    scratch: Vec<Complex64>,
+    points: Vec<Complex64>,
+    limbs: Vec<Vec<i32>>,
 }
 
-thread_local! {
-    static CACHE: RefCell<Cache> = RefCell::default();
+/// The buffers that no computation uses.
+static BUFFERS: Mutex<Vec<Cache>> = Mutex::new(Vec::new());
+
+fn buffers() -> MutexGuard<'static, Vec<Cache>> {
+    // Whatever buffers contain is overwritten, so a panic of another thread does no harm.
+    BUFFERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Cache {
-    /// Runs `work` with this thread's buffers, which are freed when the thread ends.
+    /// Runs `work` with buffers that no other computation uses.
     pub(super) fn with<T>(work: impl FnOnce(&mut Self) -> T) -> T {
-        CACHE.with(|cache| match cache.try_borrow_mut() {
-            Ok(mut cache) => work(&mut cache),
-            // A computation that was started by the `keep_going` of another one.
-            Err(_) => work(&mut Self::default()),
-        })
-    }
-
-    fn plan(&mut self, points: usize) -> Arc<Plan> {
-        let plan = plan(points);
-        #[cfg(test)]
-        let plan = tests::with_wrong_root(plan);
-        let scratch = plan.fft.get_inplace_scratch_len();
-        if scratch > self.scratch.len() {
-            self.scratch.resize(scratch, Complex64::ZERO);
+        let kept = buffers().pop();
+        let mut cache = kept.unwrap_or_default();
+        let result = work(&mut cache);
+        let mut buffers = buffers();
+        if buffers.len() < KEPT_BUFFERS {
+            buffers.push(cache);
         }
-        plan
+        result
     }
 
-    /// A plan, two buffers and scratch.
-    pub(super) fn short(
-        &mut self,
-        points: usize,
-    ) -> (Arc<Plan>, [&mut Vec<Complex64>; 2], &mut [Complex64]) {
-        let plan = self.plan(points);
-        let [first, second] = &mut self.buffers;
-        (plan, [first, second], &mut self.scratch)
+    /// A vector of zeros for the limbs of a short number.
+    pub(super) fn limbs(&mut self, length: usize) -> Vec<i32> {
+        let mut limbs = self.limbs.pop().unwrap_or_default();
+        limbs.clear();
+        limbs.resize(length, 0);
+        limbs
+    }
+
+    /// Keeps vectors of limbs for [`Cache::limbs`], unless they are long.
+    pub(super) fn keep<const COUNT: usize>(&mut self, all: [Vec<i32>; COUNT]) {
+        for limbs in all {
+            if limbs.capacity() <= 4 * MAX_PLAN && self.limbs.len() < KEPT_LIMBS {
+                self.limbs.push(limbs);
+            }
+        }
+    }
+
+    /// The first `length` points of the buffers.
+    fn first(&mut self, length: usize) -> &mut [Complex64] {
+        if length > self.points.len() {
+            self.points = Vec::new(); // frees them first
+            self.points.resize(length, Complex64::ZERO);
+        }
+        &mut self.points[..length]
+    }
+
+    /// A plan, two spectra and scratch.
+    pub(super) fn short(&mut self, points: usize) -> Short<'_> {
+        let plan = plan(points);
+        let scratch = plan.fft.get_inplace_scratch_len();
+        let (first, rest) = self.first(2 * points + scratch).split_at_mut(points);
+        let (second, scratch) = rest.split_at_mut(points);
+        Short {
+            plan,
+            points: [first, second],
+            scratch,
+        }
     }
 
     /// The plans for columns, which have as many points as there are `rows`, and for rows; and scratch for both.
@@ -107,9 +143,19 @@ impl Cache {
         rows: usize,
         columns: usize,
     ) -> ([Arc<Plan>; 2], &mut [Complex64]) {
-        let plans = [rows, columns].map(|points| self.plan(points));
-        (plans, &mut self.scratch)
+        let plans = [rows, columns].map(plan);
+        let scratch = plans
+            .each_ref()
+            .map(|plan| plan.fft.get_inplace_scratch_len());
+        (plans, self.first(scratch[0].max(scratch[1])))
     }
+}
+
+/// What a short transform needs.
+pub(super) struct Short<'a> {
+    pub(super) plan: Arc<Plan>,
+    pub(super) points: [&'a mut [Complex64]; 2],
+    pub(super) scratch: &'a mut [Complex64],
 }
 
 #[cfg(test)]
@@ -139,6 +185,26 @@ pub(super) mod tests {
         weights[place].re += by;
         let fft = plan.fft.clone();
         Arc::new(Plan { fft, weights })
+    }
+
+    fn nested(depth: usize) {
+        if depth > 0 {
+            Cache::with(|_| nested(depth - 1));
+        }
+    }
+
+    #[test]
+    fn buffers_are_kept_but_neither_many_nor_long_ones() {
+        let mut cache = Cache::default();
+        let place = cache.short(64).points[0].as_ptr();
+        assert_eq!(cache.short(32).points[0].as_ptr(), place, "allocated again");
+        cache.keep([100, 4 * MAX_PLAN + 1].map(|length| vec![1; length]));
+        assert_eq!(cache.limbs.len(), 1);
+        assert_eq!(cache.limbs(50), [0; 50]);
+        cache.keep([(); 9].map(|()| vec![1; 10]));
+        assert_eq!(cache.limbs.len(), KEPT_LIMBS);
+        nested(3 * KEPT_BUFFERS);
+        assert!(buffers().len() <= KEPT_BUFFERS);
     }
 
     #[test]

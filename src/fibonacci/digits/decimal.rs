@@ -23,7 +23,11 @@ impl Arithmetic for Computation<'_> {
         wanted: [Combination; 2],
     ) -> Result<[Vec<i32>; 2], Stop> {
         let results = match Length::covering(a.len().max(b.len())) {
-            Length::Short(points) => short::combine(self, points, [&a, &b], wanted),
+            Length::Short(points) => {
+                let results = short::combine(self, points, [&a, &b], wanted);
+                self.cache.keep([a, b]);
+                results
+            }
             Length::Long { rows, columns } => long::combine(self, [rows, columns], [a, b], wanted),
         };
         #[cfg(test)]
@@ -33,7 +37,11 @@ impl Arithmetic for Computation<'_> {
 
     fn multiply(&mut self, x: Vec<i32>, y: Vec<i32>, constant: i32) -> Result<Vec<i32>, Stop> {
         let result = match Length::covering(x.len().max(y.len())) {
-            Length::Short(points) => short::multiply(self, points, [&x, &y], constant),
+            Length::Short(points) => {
+                let result = short::multiply(self, points, [&x, &y], constant);
+                self.cache.keep([x, y]);
+                result
+            }
             Length::Long { rows, columns } => {
                 long::multiply(self, [rows, columns], [x, y], constant)
             }
@@ -58,7 +66,8 @@ fn digits_in(
     keep_going: &dyn Fn() -> bool,
 ) -> Result<(String, Watch), Stop> {
     let from = doubling::bits_above(n, FIRST_PAIR).max(2);
-    let (limbs, watch) = Cache::with(|cache| {
+    let length = usize::try_from(count).map_err(|_| Doubt::Bound)?;
+    let (digits, watch) = Cache::with(|cache| {
         let mut computation = Computation {
             base,
             watch: Watch::default(),
@@ -67,17 +76,21 @@ fn digits_in(
             spectra: Default::default(),
         };
         let largest = Length::covering(base.factor_limbs(count));
-        if let Length::Long { .. } = largest {
-            computation.spectra = [0; 2].map(|_| Points::with_capacity(largest.points()));
+        match largest {
+            // Once, instead of for each length.
+            Length::Short(points) => drop(computation.cache.short(points)),
+            Length::Long { .. } => {
+                computation.spectra = [0; 2].map(|_| Points::with_capacity(largest.points()));
+            }
         }
         let first = schoolbook::pair_digits(n, from).map(|digits| limbs::from_text(&digits, base));
         let pair = doubling::pair(&mut computation, first, n, from, 2)?;
         let limbs = doubling::last_two(&mut computation, pair, n)?;
-        Ok::<_, Stop>((limbs, computation.watch))
+        computation.spectra = Default::default();
+        let digits = limbs::to_text(&limbs, length, base, keep_going).ok_or(Stop::Cancelled)?;
+        computation.cache.keep([limbs]);
+        Ok::<_, Stop>((digits, computation.watch))
     })?;
-    let count = usize::try_from(count).map_err(|_| Doubt::Bound)?;
-    let digits = limbs::to_text(&limbs, count, base, keep_going).ok_or(Stop::Cancelled)?;
-    drop(limbs);
     if !check::passes(n, &digits, keep_going).ok_or(Stop::Cancelled)? {
         return Err(Doubt::Check.into());
     }

@@ -1,13 +1,13 @@
 //! Fibonacci numbers: the exact decimal digits of F(n), and what computing them costs.
 //!
-//! Pure: no I/O and no clock. The process keeps tables between calls, each thread small buffers (`cache`). A long
+//! Pure: no I/O and no clock. The process keeps tables and small buffers between calls (`cache`). A long
 //! computation can be cancelled at any time.
 //!
 //! # Methods
 //!
 //! | n | method | exact because |
 //! |---|---|---|
-//! | to 93 | additions in a machine word (`small`) | integers |
+//! | to 93 | a table (`small`) | integers |
 //! | to 12,000 | doubling, with schoolbook multiplication in base 10^16 (`schoolbook`) | integers, no sum overflows |
 //! | larger | doubling, with floating-point transforms in base 10^5, 10^4, 10^3 or 10^2 (`decimal`) | the error bound, and a check |
 //! | in doubt | doubling and conversion by a library (`exact`) | integers |

@@ -8,7 +8,7 @@ use memmap2::MmapMut;
 use rustfft::num_complex::Complex64;
 
 /// Smaller spectra are in ordinary memory, which is reused without page faults.
-const MAPPED: usize = 8 << 20;
+const MAPPED: usize = 4 << 20;
 
 /// Points in an ordinary page.
 const PAGE: usize = 4_096 / size_of::<Complex64>();

@@ -18,10 +18,10 @@ pub(super) const LAST: u64 = 12_000;
 const DIGITS: usize = 16;
 const BASE: u64 = 10_u64.pow(16);
 
-/// The first pair, F(k) and F(k - 1), is one limb each.
-const FIRST_PAIR: u64 = 46;
+/// The largest k for which F(k) is one limb. Such a number and the one before are the first pair.
+const FIRST_PAIR: u64 = 78;
 
-/// The decimal digits of F(n) for n from 4 * 23 to [`LAST`].
+/// The decimal digits of F(n) for n from 4 to [`LAST`].
 pub(super) fn digits(n: u64) -> String {
     let limbs =
         doubling::last_two(&mut Schoolbook, pair(n, 2), n).unwrap_or_else(|never| match never {});

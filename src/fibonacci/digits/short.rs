@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// The spectra of two factors, with what is needed to transform them.
 struct Spectra<'a> {
     plan: Arc<Plan>,
-    points: [&'a mut Vec<Complex64>; 2],
+    points: [&'a mut [Complex64]; 2],
     scratch: &'a mut [Complex64],
     watch: &'a mut Watch,
     keep_going: &'a dyn Fn() -> bool,
@@ -34,11 +34,11 @@ impl<'a> Spectra<'a> {
         length: usize,
         factors: [&[i32]; 2],
     ) -> Result<Self, Stop> {
-        let (plan, points, scratch) = computation.cache.short(length);
+        let short = computation.cache.short(length);
         let mut spectra = Self {
-            plan,
-            points,
-            scratch,
+            plan: short.plan,
+            points: short.points,
+            scratch: short.scratch,
             watch: &mut computation.watch,
             keep_going: computation.keep_going,
         };
@@ -64,15 +64,12 @@ impl<'a> Spectra<'a> {
 }
 
 /// Multiplies `limbs` by their weights.
-fn load(limbs: &[i32], weights: &[Complex64], points: &mut Vec<Complex64>) {
-    points.clear();
-    points.extend(
-        limbs
-            .iter()
-            .zip(weights)
-            .map(|(limb, weight)| weight * f64::from(*limb)),
-    );
-    points.resize(weights.len(), Complex64::ZERO);
+fn load(limbs: &[i32], weights: &[Complex64], points: &mut [Complex64]) {
+    let (used, rest) = points.split_at_mut(limbs.len());
+    for ((point, weight), limb) in used.iter_mut().zip(weights).zip(limbs) {
+        *point = weight * f64::from(*limb);
+    }
+    rest.fill(Complex64::ZERO);
 }
 
 /// Two combinations of a^2 and ab.
@@ -83,6 +80,7 @@ pub(super) fn combine(
     wanted: [Combination; 2],
 ) -> Result<[Vec<i32>; 2], Stop> {
     let base = computation.base;
+    let mut results = [2 * points; 2].map(|length| computation.cache.limbs(length));
     let mut spectra = Spectra::new(computation, points, factors)?;
     let [first, second] = &mut spectra.points;
     square_and_product(first, second, points);
@@ -94,7 +92,6 @@ pub(super) fn combine(
     carries[1] = f64::from(wanted[0].constant);
     carries[LANES / 2 + 1] = f64::from(wanted[1].constant);
     let factors = Factors::new(wanted);
-    let mut results = [vec![0; 2 * points], vec![0; 2 * points]];
     let mut block: Block = [[0.0; LANES]; BLOCK];
     let half = points / 2;
     for begin in (0..half).step_by(BLOCK) {
@@ -130,6 +127,7 @@ pub(super) fn multiply(
     constant: i32,
 ) -> Result<Vec<i32>, Stop> {
     let base = computation.base;
+    let mut result = computation.cache.limbs(2 * points);
     let mut spectra = Spectra::new(computation, points, factors)?;
     let [first, second] = &mut spectra.points;
     product(first, second, points);
@@ -139,7 +137,6 @@ pub(super) fn multiply(
     let mut settler = Settler::new(base, Range::Digits);
     let mut carries = [0.0; LANES];
     carries[1] = f64::from(constant);
-    let mut result = vec![0; 2 * points];
     let mut block: Block = [[0.0; LANES]; BLOCK];
     let quarter = points / 4;
     for begin in (0..quarter).step_by(BLOCK) {

@@ -3,9 +3,19 @@
 /// The largest n whose Fibonacci number fits in 64 bits.
 pub(super) const LAST: u64 = 93;
 
+/// F(0) to F([`LAST`]).
+const NUMBERS: [u64; LAST as usize + 1] = {
+    let mut numbers = [1; LAST as usize + 1];
+    numbers[0] = 0;
+    let mut n = 2;
+    while n < numbers.len() {
+        numbers[n] = numbers[n - 1] + numbers[n - 2];
+        n += 1;
+    }
+    numbers
+};
+
 /// F(n) for n up to [`LAST`].
 pub(super) fn number(n: u64) -> u64 {
-    // Only the last sum, F(94), can wrap, and it is discarded.
-    let (number, _) = (0..n).fold((0_u64, 1_u64), |(a, b), _| (b, a.wrapping_add(b)));
-    number
+    NUMBERS[n as usize]
 }
