@@ -181,6 +181,17 @@ fn the_short_help_fits_a_screen_and_examples_come_first() {
 }
 
 #[test]
+fn the_help_of_call_lists_no_queue_besides_its_argument() {
+    for flag in ["-h", "--help"] {
+        let help = help("fibrpc call", flag);
+        assert!(
+            help.contains("<QUEUE>") && !help.contains("--queue"),
+            "{help}"
+        );
+    }
+}
+
+#[test]
 fn the_long_help_is_complete() {
     for (name, command) in all_commands() {
         let help = help(&name, "--help");
