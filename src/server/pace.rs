@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(pauses.due(start + EXPECTED), None, "there are none");
         pace.small(start + EXPECTED);
         assert!(pauses.due(start + EXPECTED).is_some());
-        assert!(pauses.due(start + EXPECTED * 2 - SLICE).is_some());
+        assert!(pauses.due(start + EXPECTED * 3 / 2).is_some());
         assert_eq!(pauses.due(start + EXPECTED * 2), None, "no more came");
     }
 
