@@ -130,7 +130,7 @@ fn costs() -> Result<()> {
     let powers = (3..8).map(|power| 10_u64.pow(power));
     let steps = powers.flat_map(|power| [1, 2, 3, 5, 7].map(|factor| factor * power));
     for n in steps.chain([100_000_000]) {
-        let runs = (20_000_000 / n).clamp(3, 300);
+        let runs = (100_000_000 / n).clamp(3, 300);
         let mut cold = Duration::MAX;
         for _ in 0..runs {
             cold = cold.min(first_of_a_thread(n)?);
