@@ -34,52 +34,33 @@ pub struct Key {
     pub name: &'static str,
     /// What a change requires.
     pub reload: Reload,
-    access: Access,
-}
-
-/// Where the value of a key is.
-#[derive(Debug)]
-enum Access {
-    /// In a field of a section.
-    Field {
-        from_text: fn(&str) -> Value,
-        read: fn(&mut Config, &Value) -> Result<(), Fault>,
-        show: fn(&Config) -> Option<Value>,
-        same: fn(&Config, &Config) -> bool,
-    },
-    /// With the values of the service.
-    Service(&'static ServiceNumber),
+    /// The TOML value that an environment variable's text stands for.
+    pub(super) value_of: fn(&str) -> Value,
+    /// Sets it to a TOML value, or says what is wrong with that.
+    pub(super) read: fn(&mut Config, &Value) -> Result<(), Fault>,
+    show: fn(&Config) -> Option<Value>,
+    /// Whether it has the same value in both.
+    pub(super) same: fn(&Config, &Config) -> bool,
 }
 
 impl Key {
     /// The key of a service's own number. It must be in a section of the library's keys.
-    pub const fn service(number: &'static ServiceNumber, reload: Reload) -> Self {
+    pub const fn service<N: ServiceNumber>(reload: Reload) -> Self {
         Self {
-            name: number.name,
+            name: N::NAME,
             reload,
-            access: Access::Service(number),
-        }
-    }
-    /// The TOML value that an environment variable's text stands for.
-    pub(super) fn value_of(&self, text: &str) -> Value {
-        match self.access {
-            Access::Field { from_text, .. } => from_text(text),
-            Access::Service(number) => number.kind().value_of(text),
-        }
-    }
-    pub(super) fn read(&self, config: &mut Config, value: &Value) -> Result<(), Fault> {
-        match self.access {
-            Access::Field { read, .. } => read(config, value),
-            Access::Service(number) => {
-                config.service.set(number, number.kind().read(value)?);
+            value_of: |text| Number(0..=N::MAX).value_of(text),
+            read: |config, value| {
+                let value = Number(0..=N::MAX).read(value)?;
+                // So that configurations with the same values are equal.
+                config.service.values.remove(N::NAME);
+                if value != N::DEFAULT {
+                    config.service.values.insert(N::NAME, value);
+                }
                 Ok(())
-            }
-        }
-    }
-    pub(super) fn same(&self, one: &Config, other: &Config) -> bool {
-        match self.access {
-            Access::Field { same, .. } => same(one, other),
-            Access::Service(number) => one.service.get(number) == other.service.get(number),
+            },
+            show: |config| Number(0..=N::MAX).show(&N::of(config)),
+            same: |one, other| N::of(one) == N::of(other),
         }
     }
     /// The environment variable that sets it, for example `FIBRPC_BROKER__TLS__CA_FILE`.
@@ -92,10 +73,7 @@ impl Key {
     }
     /// Its value as TOML, if it has one. Passwords in URLs are `***`.
     pub fn value(&self, config: &Config) -> Option<Value> {
-        match self.access {
-            Access::Field { show, .. } => show(config),
-            Access::Service(number) => number.kind().show(&config.service.get(number)),
-        }
+        (self.show)(config)
     }
     /// Its table and its name within that, for example `broker.tls` and `ca_file`.
     pub fn parts(&self) -> (&'static str, &'static str) {
@@ -169,20 +147,19 @@ impl Config {
     }
 }
 
-/// A number from 0 to `max` that belongs to the service of a program, which defines it.
-#[derive(Debug)]
-pub struct ServiceNumber {
+/// A number from 0 to `MAX` that belongs to the service of a program, which defines it.
+pub trait ServiceNumber {
     /// Its dotted key.
-    pub name: &'static str,
+    const NAME: &'static str;
     /// The value if it is not set.
-    pub default: u64,
+    const DEFAULT: u64;
     /// The largest value.
-    pub max: u64,
-}
+    const MAX: u64;
 
-impl ServiceNumber {
-    fn kind(&self) -> Number<u64> {
-        Number(0..=self.max)
+    /// Its value.
+    fn of(config: &Config) -> u64 {
+        let value = config.service.values.get(Self::NAME);
+        value.copied().unwrap_or(Self::DEFAULT)
     }
 }
 
@@ -201,22 +178,6 @@ impl PartialEq for Service {
 }
 
 impl Eq for Service {}
-
-impl Service {
-    /// The value of a key.
-    pub fn get(&self, number: &ServiceNumber) -> u64 {
-        let value = self.values.get(number.name);
-        value.copied().unwrap_or(number.default)
-    }
-    /// Sets the value of a key.
-    pub fn set(&mut self, number: &ServiceNumber, value: u64) {
-        if value == number.default {
-            self.values.remove(number.name);
-        } else {
-            self.values.insert(number.name, value);
-        }
-    }
-}
 
 macro_rules! field {
     ($config:ident ($($section:ident).+) $field:ident) => { $config.$($section).+.$field };
@@ -248,15 +209,13 @@ macro_rules! section {
         static $table: &[Key] = &[$(Key {
             name: $name,
             reload: Reload::$reload,
-            access: Access::Field {
-                from_text: |text| $kind.value_of(text),
-                read: |config, value| {
-                    field!(config $path $field) = $kind.read(value)?;
-                    Ok(())
-                },
-                show: |config| $kind.show(&field!(config $path $field)),
-                same: |one, other| field!(one $path $field) == field!(other $path $field),
+            value_of: |text| $kind.value_of(text),
+            read: |config, value| {
+                field!(config $path $field) = $kind.read(value)?;
+                Ok(())
             },
+            show: |config| $kind.show(&field!(config $path $field)),
+            same: |one, other| field!(one $path $field) == field!(other $path $field),
         }),+];
     };
 }

@@ -12,7 +12,7 @@ pub fn outside_limits(config: &Config) -> Vec<Problem> {
         .iter()
         .filter(|key| key.name != "broker.url")
         .filter_map(|key| {
-            let fault = key.read(&mut scratch, &key.value(config)?).err()?;
+            let fault = (key.read)(&mut scratch, &key.value(config)?).err()?;
             Some(Problem::new(&format!(
                 "{} {}, is {}; {}",
                 key.name, fault.what, fault.shown, fault.help

@@ -92,7 +92,7 @@ fn read(settings: Settings, environment: &Environment) -> Result<Loaded, Vec<Str
         let Ok(place) = loaded.origins.extract_inner::<usize>(key.name) else {
             continue;
         };
-        if let Err(fault) = key.read(&mut loaded.config, &settings.values[place]) {
+        if let Err(fault) = (key.read)(&mut loaded.config, &settings.values[place]) {
             let (name, origin) = (key.name, loaded.origin(key.name));
             let Fault { what, shown, help } = fault;
             problems.push(format!("{name}: {what}, is {shown} ({origin}); {help}"));

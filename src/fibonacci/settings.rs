@@ -4,18 +4,20 @@
 use crate::config::{Config, Key, Keys, Reload, ServiceNumber};
 
 /// The largest n that is answered. The result of an n above the maximum has more digits than the largest message has bytes.
-static MAX_N: ServiceNumber = ServiceNumber {
-    name: "server.max_n",
-    default: 1_000_000,
-    max: 2_500_000_000,
-};
+struct MaxN;
+
+impl ServiceNumber for MaxN {
+    const NAME: &'static str = "server.max_n";
+    const DEFAULT: u64 = 1_000_000;
+    const MAX: u64 = 2_500_000_000;
+}
 
 /// The keys of the library, and those of this function.
-pub static KEYS: Keys = Keys::with_service(&[Key::service(&MAX_N, Reload::Hot)]);
+pub static KEYS: Keys = Keys::with_service(&[Key::service::<MaxN>(Reload::Hot)]);
 
 /// The largest n that is answered.
 pub fn max_n(config: &Config) -> u64 {
-    config.service.get(&MAX_N)
+    MaxN::of(config)
 }
 
 #[cfg(all(test, feature = "server"))]
@@ -27,7 +29,7 @@ mod tests {
     /// So small requests do not wait in the queue behind them, even if the estimate is a third too high.
     #[test]
     fn a_session_takes_a_thousand_of_the_largest() {
-        let line = cost(MAX_N.default).time * 1_000;
+        let line = cost(MaxN::DEFAULT).time * 1_000;
         assert!(line * 4 / 3 < MAX_LINE, "{line:?}");
     }
 }

@@ -24,7 +24,7 @@ impl Changes {
 pub fn diff(old: &Config, new: &Config) -> Changes {
     let changed = |reload| {
         let keys = new.keys().iter();
-        let keys = keys.filter(|key| key.reload == reload && !key.same(old, new));
+        let keys = keys.filter(|key| key.reload == reload && !(key.same)(old, new));
         keys.map(|key| key.name).collect()
     };
     Changes {

@@ -146,7 +146,7 @@ impl Settings {
             let known = self.keys.iter().find(|key| key.variable() == name);
             match (known, value.to_str()) {
                 _ if name == CONFIG_VARIABLE => {}
-                (Some(key), Some(text)) => self.add(key, key.value_of(text), name, None),
+                (Some(key), Some(text)) => self.add(key, (key.value_of)(text), name, None),
                 (Some(Key { name: key, .. }), None) => self
                     .problems
                     .push(format!("{key}: is not UTF-8 ({name}); write it in UTF-8")),
