@@ -2,6 +2,7 @@
 
 use super::redact::redact_urls;
 use super::slips::{is_bracketed, is_quoted};
+use super::wrong::{Refusal, value as wrong};
 use crate::text::safe;
 use std::borrow::Cow;
 use toml::Value;
@@ -27,6 +28,12 @@ pub(super) fn fault(
         what: what.into(),
         help: help.into(),
         shown: String::new(),
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from((what, help): Refusal) -> Self {
+        fault(what, help)
     }
 }
 
@@ -84,12 +91,9 @@ pub(super) fn refuse_wrapping(value: &Value, is_list: bool) -> Result<(), Fault>
         // If a comma in the text does not separate entries, only the last one may be quoted.
         let last = text.rsplit(',').next().unwrap_or_default().trim();
         let found = if is_quoted(text) || is_list && is_quoted(last) {
-            fault("contains quotes", "remove them")
+            wrong::QUOTES
         } else if is_list && is_bracketed(text) {
-            fault(
-                "contains brackets",
-                "write the entries separated by commas, without brackets and quotes",
-            )
+            wrong::BRACKETS
         } else {
             continue;
         };
@@ -100,7 +104,7 @@ pub(super) fn refuse_wrapping(value: &Value, is_list: bool) -> Result<(), Fault>
         let around: String = start.into_iter().chain(inside.chars()).chain(end).collect();
         return Err(Fault {
             shown: shorten(&around),
-            ..found
+            ..found.into()
         });
     }
     Ok(())

@@ -5,6 +5,7 @@ use super::redact::redact;
 use super::slips::{has_outer_blank, is_bracketed, path_hint};
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 use super::url::{BrokerUrl, is_host};
+use super::wrong::{ensure, value as wrong};
 use serde::Serialize;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -56,7 +57,7 @@ pub(super) const fn s(count: u64) -> Duration {
 }
 
 /// The number or word that a text stands for, else the text.
-fn typed<T: FromStr + Into<Value>>(text: &str) -> Value {
+pub(super) fn typed<T: FromStr + Into<Value>>(text: &str) -> Value {
     let value = text.trim().parse::<T>();
     value.map_or_else(|_| text.into(), Into::into)
 }
@@ -105,19 +106,12 @@ impl<T: TryFrom<i64> + PartialOrd + Display + Serialize> Kind for Number<T> {
     const FROM_TEXT: fn(&str) -> Value = typed::<i64>;
 
     fn parse(&self, value: &Value) -> Result<T, Fault> {
-        let number = value
-            .as_integer()
-            .ok_or_else(|| fault("must be a whole number", "write digits, without quotes"))?;
-        let number = T::try_from(number).ok();
-        number
-            .filter(|number| self.0.contains(number))
-            .ok_or_else(|| {
-                let (min, max) = (self.0.start(), self.0.end());
-                fault(
-                    format!("must be from {min} to {max}"),
-                    "choose a number within these limits",
-                )
-            })
+        let number = T::try_from(value.as_integer().ok_or(wrong::NUMBER)?);
+        if let Some(number) = number.ok().filter(|number| self.0.contains(number)) {
+            return Ok(number);
+        }
+        let what = format!("must be from {} to {}", self.0.start(), self.0.end());
+        Err(fault(what, "choose a number within these limits"))
     }
 }
 
@@ -129,18 +123,20 @@ impl Kind for Size {
     const FROM_TEXT: fn(&str) -> Value = typed::<i64>;
 
     fn parse(&self, value: &Value) -> Result<u64, Fault> {
-        const HELP: &str = "write for example \"16MiB\"; units are B, KiB, MiB, GiB";
         let bytes = match value {
             Value::Integer(number) => u64::try_from(*number).ok(),
             Value::String(text) => parse_size(text),
             _ => None,
         };
-        let bytes = bytes.ok_or_else(|| fault("must be a size", HELP))?;
+        let bytes = bytes.ok_or(wrong::SIZE)?;
         if self.0.contains(&bytes) {
             return Ok(bytes);
         }
         let (min, max) = (format_size(*self.0.start()), format_size(*self.0.end()));
-        Err(fault(format!("must be from {min} to {max}"), HELP))
+        Err(fault(
+            format!("must be from {min} to {max}"),
+            wrong::SIZE_HELP,
+        ))
     }
 
     fn show(&self, bytes: &u64) -> Option<Value> {
@@ -156,8 +152,7 @@ impl Kind for Switch {
     const FROM_TEXT: fn(&str) -> Value = typed::<bool>;
 
     fn parse(&self, value: &Value) -> Result<bool, Fault> {
-        let refused = || fault("must be true or false", "write it without quotes");
-        value.as_bool().ok_or_else(refused)
+        Ok(value.as_bool().ok_or(wrong::SWITCH)?)
     }
 }
 
@@ -168,16 +163,10 @@ impl<T: Serialize> Kind for Text<T> {
     type Of = T;
 
     fn parse(&self, value: &Value) -> Result<T, Fault> {
-        let refused = || fault("must be a string", "write it in double quotes");
-        without_blanks(value.as_str().ok_or_else(refused)?).and_then(self.0)
+        let text = value.as_str().ok_or(wrong::STRING)?;
+        ensure(!has_outer_blank(text), wrong::BLANK)?;
+        (self.0)(text)
     }
-}
-
-fn without_blanks(text: &str) -> Result<&str, Fault> {
-    if has_outer_blank(text) {
-        return Err(fault("starts or ends with a blank", "remove it"));
-    }
-    Ok(text)
 }
 
 /// A name that fits an AMQP short string. It may be empty.
@@ -186,27 +175,15 @@ pub(super) fn name(text: &str) -> Result<String, Fault> {
         let what = format!("must be at most 255 bytes, has {}", text.len());
         return Err(fault(what, "shorten it"));
     }
-    if text.contains(char::is_control) {
-        return Err(fault("must not contain control characters", "remove them"));
-    }
+    ensure(!text.contains(char::is_control), wrong::CONTROL)?;
     Ok(text.to_owned())
 }
 
 /// The name of a queue that we may declare.
 pub(super) fn queue_name(text: &str) -> Result<String, Fault> {
     let name = name(text)?;
-    if name.is_empty() {
-        return Err(fault(
-            "must not be empty",
-            "write for example \"rpc_queue\"",
-        ));
-    }
-    if text.starts_with("amq.") {
-        return Err(fault(
-            "must not start with amq.",
-            "the broker reserves these; rename it",
-        ));
-    }
+    ensure(!name.is_empty(), wrong::EMPTY_NAME)?;
+    ensure(!name.starts_with("amq."), wrong::RESERVED)?;
     Ok(name)
 }
 
@@ -221,11 +198,8 @@ pub(super) fn file(text: &str) -> Result<Option<PathBuf>, Fault> {
 
 /// A host name to verify.
 pub(super) fn host(text: &str) -> Result<Option<String>, Fault> {
-    if is_host(text) {
-        return Ok(Some(text.to_owned()));
-    }
-    let help = "write the name in the certificate, or remove the key";
-    Err(fault("must be a host name", help))
+    ensure(is_host(text), wrong::HOST)?;
+    Ok(Some(text.to_owned()))
 }
 
 /// One of these words.
@@ -241,15 +215,12 @@ impl<T: Copy + Serialize> Kind for OneOf<T> {
         }
         let words: Vec<_> = self.0.iter().map(|(word, _)| *word).collect();
         let distance = |word: &str| strsim::damerau_levenshtein(word, &given.to_lowercase());
-        let near = words
-            .iter()
-            .find(|word| !given.is_empty() && distance(word) <= 3);
-        let help = near.map(|near| format!("did you mean \"{near}\"?"));
-        let help = help.unwrap_or_else(|| "write one of these".into());
-        Err(fault(
-            format!("must be one of \"{}\"", words.join("\", \"")),
-            help,
-        ))
+        let is_near = |word: &&&str| !given.is_empty() && distance(word) <= 3;
+        let what = format!("must be one of \"{}\"", words.join("\", \""));
+        Err(match words.iter().find(is_near) {
+            Some(near) => fault(what, format!("did you mean \"{near}\"?")),
+            None => fault(what, "write one of these"),
+        })
     }
 }
 
@@ -262,16 +233,16 @@ impl Kind for Names {
     const FROM_TEXT: fn(&str) -> Value = |text| entries(text, |_| true);
 
     fn parse(&self, value: &Value) -> Result<Self::Of, Fault> {
-        let example = "write for example [\"replies.*\"]";
-        let list = value
-            .as_array()
-            .ok_or_else(|| fault("must be a list of strings", example))?;
-        let text = Text(|text| match text {
-            "" => Err(fault("has an empty entry", "remove it")),
-            text => name(text),
+        let text = Text(|text| {
+            ensure(!text.is_empty(), wrong::EMPTY_ENTRY)?;
+            name(text)
         });
-        list.iter()
-            .map(|entry| text.parse(entry).map_err(|wrong| wrong.of(entry)))
+        let read = |entry| text.parse(entry).map_err(|fault| fault.of(entry));
+        value
+            .as_array()
+            .ok_or(wrong::NAMES)?
+            .iter()
+            .map(read)
             .collect()
     }
 }
@@ -287,13 +258,11 @@ impl Kind for Urls {
         |text| entries(text, |part| part.trim_start().starts_with("amqp"));
 
     fn parse(&self, value: &Value) -> Result<Self::Of, Fault> {
-        const HELP: &str =
-            "write for example \"amqp://user@host:5672/vhost\", or a list of such URLs";
         let list = match value {
             Value::String(_) => std::slice::from_ref(value),
             Value::Array(list) if !list.is_empty() => list.as_slice(),
-            Value::Array(_) => return Err(fault("must name at least one broker", HELP)),
-            _ => return Err(fault("must be a URL or a list of URLs", HELP)),
+            Value::Array(_) => return Err(wrong::NO_URL.into()),
+            _ => return Err(wrong::URLS.into()),
         };
         let parse = |(index, entry): (usize, &Value)| {
             url(entry).map_err(|wrong| match list.len() {
@@ -318,9 +287,8 @@ impl Kind for Urls {
 
 fn url(entry: &Value) -> Result<BrokerUrl, Fault> {
     let text = entry.as_str();
-    let text = text.ok_or_else(|| fault("must be a URL", "write \"amqp://...\"").of(entry))?;
-    let url = without_blanks(text).and_then(str::parse);
-    url.map_err(|wrong| Fault {
+    let text = text.ok_or_else(|| Fault::from(wrong::URL).of(entry))?;
+    Text(str::parse).parse(entry).map_err(|wrong| Fault {
         shown: shorten(&redact(text)),
         ..wrong
     })

@@ -1,6 +1,7 @@
 //! Where the telemetry endpoint listens: an IP address and port, a local socket, or nowhere. Pure.
 
 use super::fault::{Fault, fault};
+use super::wrong::{Refusal, ensure, listen as wrong};
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -11,9 +12,6 @@ const UNIX: &str = "unix:";
 
 /// The longest path of a local socket: `sun_path` without the NUL byte at its end, see unix(7).
 const MAX_PATH: usize = 107;
-
-/// What to do, if nothing better is known.
-const HELP: &str = "write for example \"127.0.0.1:9464\", \"[::1]:9464\" or \"unix:/PATH\"";
 
 /// An address to listen at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,57 +49,35 @@ pub(super) fn listen(text: &str) -> Result<Listen, Fault> {
     if let Some(path) = text.strip_prefix(UNIX) {
         return socket_path(path);
     }
-    let address = text.parse::<SocketAddr>();
-    let address = address.map_err(|_| not_an_address(text))?;
-    if address.port() == 0 {
-        return Err(fault("must have a port from 1 to 65535", HELP));
-    }
+    let address: SocketAddr = text.parse().map_err(|_| not_an_address(text))?;
+    ensure(address.port() != 0, wrong::PORT_ZERO)?;
     Ok(Listen::Tcp(address))
 }
 
 fn socket_path(path: &str) -> Result<Listen, Fault> {
     // systemd and browsers write unix:///run/x.
     let path = path.strip_prefix("//").unwrap_or(path);
-    if !path.starts_with('/') || path.ends_with('/') || path.contains(char::is_control) {
-        let what = "must be unix: and the absolute path of a socket";
-        return Err(fault(
-            what,
-            "write for example \"unix:/run/NAME/telemetry.sock\"",
-        ));
-    }
-    if path.len() > MAX_PATH {
-        let what = format!(
-            "has a path of {} bytes, and sockets allow {MAX_PATH}",
-            path.len()
-        );
+    let is_plain = path.starts_with('/') && !path.ends_with('/');
+    ensure(is_plain && !path.contains(char::is_control), wrong::SOCKET)?;
+    let length = path.len();
+    if length > MAX_PATH {
+        let what = format!("has a path of {length} bytes, and sockets allow {MAX_PATH}");
         return Err(fault(what, "choose a shorter one"));
     }
     Ok(Listen::Unix(path.into()))
 }
 
-/// What is wrong with a text that is not an address, and what to do.
-fn not_an_address(text: &str) -> Fault {
+/// What is wrong with a text that is not an address.
+fn not_an_address(text: &str) -> Refusal {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
-    if bare.parse::<IpAddr>().is_ok() {
-        return fault("has no port", HELP);
+    match text {
+        _ if bare.parse::<IpAddr>().is_ok() => wrong::NO_PORT,
+        _ if text.starts_with(':') || text.parse::<u16>().is_ok() => wrong::NO_ADDRESS,
+        _ if text.contains("://") => wrong::URL,
+        _ if text.starts_with('/') => wrong::NO_UNIX,
+        _ if text.starts_with("localhost") => wrong::LOCALHOST,
+        _ => wrong::OTHER,
     }
-    if text.starts_with(':') || text.parse::<u16>().is_ok() {
-        let help = "write for example \"127.0.0.1:9464\", or \"[::]:9464\" for all addresses of this machine";
-        return fault("has no address", help);
-    }
-    let help = if text.contains("://") {
-        "write only address and port, for example \"127.0.0.1:9464\""
-    } else if text.starts_with('/') {
-        "write \"unix:\" before the path of a socket"
-    } else if text.starts_with("localhost") {
-        "write \"127.0.0.1:9464\" or \"[::1]:9464\""
-    } else {
-        HELP
-    };
-    fault(
-        "must be an IP address with a port, or unix: and a path",
-        help,
-    )
 }
 
 #[cfg(test)]

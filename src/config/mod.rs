@@ -23,6 +23,7 @@ mod slips;
 mod units;
 mod url;
 mod words;
+mod wrong;
 
 pub use exposure::exposed_key;
 pub use fault::{Fault, Problem};

@@ -1,8 +1,9 @@
 //! Values of the section `telemetry.otlp`: the address of a collector, and the share of traces to sample. Pure.
 
-use super::fault::{Fault, fault};
-use super::kinds::Kind;
-use super::url::is_host;
+use super::fault::Fault;
+use super::kinds::{Kind, typed};
+use super::url::{address, digits, is_host, parse_port};
+use super::wrong::{collector as wrong, ensure, value};
 use std::fmt;
 use std::net::Ipv6Addr;
 use toml::Value;
@@ -26,54 +27,30 @@ pub struct Collector {
 impl Collector {
     /// Reads a URL.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        const EXAMPLE: &str = "write for example \"http://127.0.0.1:4318\"";
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains(['"', '<', '>', '\\'])
-        {
-            return Err(fault(
-                "contains a character that is not allowed in a URL",
-                EXAMPLE,
-            ));
-        }
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+        ensure(
+            is_plain && !text.contains(['"', '<', '>', '\\']),
+            wrong::CHARACTER,
+        )?;
         let (https, rest) = match text.split_once("://") {
             Some(("http", rest)) => (false, rest),
             Some(("https", rest)) => (true, rest),
-            _ => return Err(fault("must start with http:// or https://", EXAMPLE)),
+            _ => return Err(wrong::SCHEME.into()),
         };
-        if rest.contains(['?', '#']) {
-            return Err(fault("contains a `?` or `#`", "remove it and what follows"));
-        }
-        if rest.contains('@') {
-            let help = "remove them, and set OTEL_EXPORTER_OTLP_HEADERS";
-            return Err(fault(
-                "contains an `@`, but a user and a password are not supported",
-                help,
-            ));
-        }
+        ensure(!rest.contains(['?', '#']), wrong::QUERY)?;
+        ensure(!rest.contains('@'), wrong::USER)?;
         let (address, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (host, port) = match address.strip_prefix('[') {
-            Some(literal) => {
-                let (host, port) = literal.split_once(']').unwrap_or_default();
-                if host.parse::<Ipv6Addr>().is_err() {
-                    return Err(fault(
-                        "has no IPv6 address between its brackets",
-                        "write for example [::1]:4318",
-                    ));
-                }
-                (host, port)
-            }
+            Some(literal) => literal.split_once(']').unwrap_or_default(),
             None => address.split_at(address.find(':').unwrap_or(address.len())),
         };
-        if !is_host(host) {
-            return Err(fault("has a bad host name", EXAMPLE));
-        }
-        let digits = port
-            .strip_prefix(':')
-            .filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
-        let port = match (port, digits.map(str::parse)) {
-            ("", _) if https => 443,
-            ("", _) => 80,
-            (_, Some(Ok(port))) if port > 0 => port,
-            _ => return Err(fault("has a bad port", "write a number from 1 to 65535")),
+        let is_ipv6 = host.parse::<Ipv6Addr>().is_ok();
+        ensure(is_ipv6 || !address.starts_with('['), wrong::IPV6)?;
+        ensure(is_host(host), wrong::HOST)?;
+        let port = match port {
+            "" if https => 443,
+            "" => 80,
+            port => digits(port).and_then(parse_port).ok_or(wrong::PORT)?,
         };
         Ok(Self {
             https,
@@ -94,11 +71,7 @@ impl Collector {
 
     /// `host:port`, IPv6 in brackets.
     pub fn address(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        address(&self.host, self.port)
     }
 }
 
@@ -159,25 +132,16 @@ pub(super) struct Fraction;
 
 impl Kind for Fraction {
     type Of = Share;
-    const FROM_TEXT: fn(&str) -> Value = |text| match text.trim().parse::<f64>() {
-        Ok(number) => number.into(),
-        Err(_) => text.into(),
-    };
+    const FROM_TEXT: fn(&str) -> Value = typed::<f64>;
 
-    fn parse(&self, value: &Value) -> Result<Share, Fault> {
-        let number = match value {
+    fn parse(&self, given: &Value) -> Result<Share, Fault> {
+        let number = match given {
             Value::Float(number) => Some(*number),
             Value::Integer(0) => Some(0.0),
             Value::Integer(1) => Some(1.0),
             _ => None,
         };
-        let refused = || {
-            fault(
-                "must be a number from 0 to 1",
-                "write for example 0.1, without quotes",
-            )
-        };
-        number.and_then(Share::of).ok_or_else(refused)
+        Ok(number.and_then(Share::of).ok_or(value::SHARE)?)
     }
 }
 

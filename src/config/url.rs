@@ -7,7 +7,7 @@
 
 use super::fault::{Fault, fault};
 use super::secret::Secret;
-use std::fmt::Write as _;
+use super::wrong::{Refusal, ensure, url as wrong};
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -73,11 +73,7 @@ impl Default for BrokerUrl {
 impl BrokerUrl {
     /// `host:port`, IPv6 in brackets: how messages and STATUS name a broker.
     pub fn address(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        address(&self.host, self.port)
     }
 
     /// The host as in a certificate, without a zone: that has a meaning on this machine only.
@@ -100,16 +96,15 @@ impl BrokerUrl {
         if self.default_login && self.scheme == Scheme::Amqps {
             return format!("amqps://{}/{}", self.address(), encode(&self.vhost));
         }
-        let mut text = format!("{}://{}", self.scheme.name(), encode(&self.user));
-        match &self.password {
-            Some(_) if is_factory_login(&self.user, self.password.as_ref()) => {
-                text.push_str(":guest");
-            }
-            Some(_) => text.push_str(":***"),
-            None => {}
-        }
+        let password = match &self.password {
+            None => "",
+            password if is_factory_login(&self.user, password.as_ref()) => ":guest",
+            Some(_) => ":***",
+        };
+        let (scheme, user, vhost) = (self.scheme.name(), encode(&self.user), encode(&self.vhost));
         // In a URL the % before a zone is percent-encoded as well (RFC 6874).
-        text + "@" + &self.address().replace('%', "%25") + "/" + &encode(&self.vhost)
+        let address = self.address().replace('%', "%25");
+        format!("{scheme}://{user}{password}@{address}/{vhost}")
     }
 }
 
@@ -126,6 +121,15 @@ impl std::fmt::Display for BrokerUrl {
     }
 }
 
+/// `host:port`, IPv6 in brackets.
+pub(super) fn address(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
 /// Whether a text is an IPv6 address, or consists of characters of IPv4 addresses and DNS names.
 pub(super) fn is_host(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
@@ -137,52 +141,14 @@ fn is_factory_login(user: &str, password: Option<&Secret>) -> bool {
     user == "guest" && password.is_some_and(|password| password.expose() == "guest")
 }
 
+/// Percent-encodes all but the unreserved characters of RFC 3986.
 fn encode(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(encoded, "%{byte:02x}");
-        }
-    }
-    encoded
-}
-
-/// What is wrong, and what to do.
-type Refusal = (&'static str, &'static str);
-
-impl From<Refusal> for Fault {
-    fn from((what, help): Refusal) -> Self {
-        fault(what, help)
-    }
-}
-
-#[rustfmt::skip]
-mod wrong {
-    const EXAMPLE: &str = "write for example \"amqp://user:password@host:5672/vhost\"";
-
-    pub(super) const EMPTY: (&str, &str) = ("is empty", EXAMPLE);
-    pub(super) const CHARACTER: (&str, &str) = ("contains a character that is not allowed in a URL", "percent-encode it, a space is %20");
-    pub(super) const NO_SCHEME: (&str, &str) = ("has no scheme", EXAMPLE);
-    pub(super) const QUERY: (&str, &str) = ("contains a `?`, but query parameters are not supported", "remove them; in a password or vhost write %3f");
-    pub(super) const COLONS: (&str, &str) = ("has more than one `:` in host and port", "write an IPv6 address in brackets, and user and password before an `@`");
-    pub(super) const NO_HOST: (&str, &str) = ("has no host", EXAMPLE);
-    pub(super) const HOST: (&str, &str) = ("has a bad host name", "write letters, digits, `-`, `.` and `_` only");
-    pub(super) const PORT: (&str, &str) = ("has a bad port", "write a number from 1 to 65535");
-    pub(super) const NOT_A_PORT: (&str, &str) = ("has a bad port", "write a number from 1 to 65535, and user and password before an `@`");
-    pub(super) const BRACKET: (&str, &str) = ("has a `[` without a `]`", "write IPv6 as [::1]:5672");
-    pub(super) const IPV6: (&str, &str) = ("has no IPv6 address between its brackets", "write for example [::1]:5672");
-    pub(super) const NO_ZONE: (&str, &str) = ("has a link-local address without its interface", "write for example [fe80::1%25eth0]");
-    pub(super) const ZONE: (&str, &str) = ("has a bad zone after its IPv6 address", "write an interface's name or number, for example [fe80::1%25eth0]");
-    pub(super) const NO_USER: (&str, &str) = ("has an empty user name", "write one before the `@`, or remove the `@`");
-    pub(super) const NO_VHOST: (&str, &str) = ("ends with `/`, which means the empty vhost", "remove that `/`, or write /%2f for the default vhost");
-    pub(super) const SLASH: (&str, &str) = ("has a raw `/` in the vhost", "write %2f for it, the default vhost is /%2f");
-    pub(super) const LONG_VHOST: (&str, &str) = ("has a vhost longer than 255 bytes", "shorten it");
-    pub(super) const PERCENT: (&str, &str) = ("has a `%` without two hex digits", "write %25 for a plain `%`");
-    pub(super) const NOT_UTF8: (&str, &str) = ("has percent codes that are not UTF-8", "encode the UTF-8 bytes of each character");
-    pub(super) const NUL: (&str, &str) = ("contains a NUL (%00)", "remove it");
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let code = |byte: u8| match char::from(byte) {
+        plain if is_plain(byte) => plain.to_string(),
+        _ => format!("%{byte:02x}"),
+    };
+    text.bytes().map(code).collect()
 }
 
 impl FromStr for BrokerUrl {
@@ -221,10 +187,6 @@ impl FromStr for BrokerUrl {
     }
 }
 
-fn ensure(is_right: bool, refusal: Refusal) -> Result<(), Refusal> {
-    if is_right { Ok(()) } else { Err(refusal) }
-}
-
 /// The text before a character, and the text after it if the character occurs.
 fn split(text: &str, at: char) -> (&str, Option<&str>) {
     let parts = text.split_once(at);
@@ -247,16 +209,12 @@ fn parse_scheme(text: &str) -> Result<Scheme, Refusal> {
 /// Refuses the characters that end an authority or a path if they are unencoded inside a password or vhost.
 fn refuse_raw_characters(rest: &str) -> Result<(), Fault> {
     let before_at = rest.split_once('@').map_or("", |(before, _)| before);
-    let (character, code) = if rest.contains('#') {
-        ('#', "%23")
-    } else if rest.matches('@').count() > 1 {
-        ('@', "%40")
-    } else {
-        match before_at.find(['/', '?']) {
-            Some(at) if before_at[at..].starts_with('/') => ('/', "%2f"),
-            Some(_) => ('?', "%3f"),
-            None => return Ok(()),
-        }
+    let (character, code) = match before_at.chars().find(|c| ['/', '?'].contains(c)) {
+        _ if rest.contains('#') => ('#', "%23"),
+        _ if rest.matches('@').count() > 1 => ('@', "%40"),
+        Some('/') => ('/', "%2f"),
+        Some(_) => ('?', "%3f"),
+        None => return Ok(()),
     };
     let help = format!("in a user name, password or vhost write {code} for it");
     Err(fault(format!("contains a raw `{character}`"), help))
@@ -299,23 +257,24 @@ fn parse_address(address: &str, scheme: Scheme) -> Result<(String, u16), Refusal
         (host.to_owned(), port)
     };
     ensure(!host.is_empty(), wrong::NO_HOST)?;
-    let port = if port.is_empty() {
-        scheme.default_port()
-    } else {
-        let digits = port.strip_prefix(':').ok_or(wrong::NOT_A_PORT)?;
-        // `+5672` would parse, but is not a port.
-        ensure(
-            digits.bytes().all(|byte| byte.is_ascii_digit()),
-            wrong::NOT_A_PORT,
-        )?;
-        digits
-            .parse()
-            .ok()
-            .filter(|port| *port > 0)
-            .ok_or(wrong::PORT)?
+    let port = match port {
+        "" => scheme.default_port(),
+        port => parse_port(digits(port).ok_or(wrong::NOT_A_PORT)?).ok_or(wrong::PORT)?,
     };
     ensure(address.starts_with('[') || is_host(&host), wrong::HOST)?;
     Ok((host, port))
+}
+
+/// The digits after a host, which a colon starts. `+5672` would parse, but is not a port.
+pub(super) fn digits(port: &str) -> Option<&str> {
+    let digits = port.strip_prefix(':')?;
+    let are_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+    are_digits.then_some(digits)
+}
+
+/// A port that one can connect to.
+pub(super) fn parse_port(digits: &str) -> Option<u16> {
+    digits.parse().ok().filter(|port| *port > 0)
 }
 
 /// An IPv6 address, with a zone if one is given: `%25eth0` as in RFC 6874, or `%eth0` as everywhere else.
@@ -361,7 +320,7 @@ fn decode(text: &str) -> Result<String, Refusal> {
     let decoded = percent_encoding::percent_decode_str(text)
         .decode_utf8()
         .map_err(|_| wrong::NOT_UTF8)?;
-    // AMQP's PLAIN login separates user and password by wrong::NUL.
+    // AMQP's PLAIN login separates user and password by NUL.
     ensure(!decoded.contains('\0'), wrong::NUL)?;
     Ok(decoded.into_owned())
 }
