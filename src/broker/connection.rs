@@ -219,7 +219,7 @@ impl Connection {
     }
 
     /// When something was last read, also for other threads.
-    pub fn last_read(&self) -> Arc<LastRead> {
+    pub fn last_read(&self) -> &Arc<LastRead> {
         self.channels.link.last_read()
     }
 

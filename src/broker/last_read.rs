@@ -25,6 +25,11 @@ impl LastRead {
         self.at.store(self.since_begin(now), Ordering::Relaxed);
     }
 
+    /// When something was last read; the begin of the connection if nothing was.
+    pub(crate) fn time(&self) -> Instant {
+        self.begin + Duration::from_nanos(self.at.load(Ordering::Relaxed))
+    }
+
     /// How long that is ago at `now`.
     pub fn age(&self, now: Instant) -> Duration {
         let at = self.at.load(Ordering::Relaxed);
@@ -48,7 +53,7 @@ mod tests {
         let at = |seconds| read.begin + Duration::from_secs(seconds);
         assert_eq!(read.age(at(3)), Duration::from_secs(3));
         read.set(at(5));
-        assert_eq!(read.age(at(5)), Duration::ZERO);
+        assert_eq!((read.age(at(5)), read.time()), (Duration::ZERO, at(5)));
         assert_eq!(read.age(at(7)), Duration::from_secs(2));
         assert_eq!(read.age(at(4)), Duration::ZERO);
     }

@@ -26,8 +26,8 @@ impl BrokerInfo {
             product,
             version,
             expiry: consuming.expiry().clone(),
-            consuming: consuming.last_read(),
-            publishing: publishing.last_read(),
+            consuming: consuming.last_read().clone(),
+            publishing: publishing.last_read().clone(),
         }
     }
 }

@@ -1,12 +1,16 @@
 //! A session's part of the server's counters.
 //!
 //! Owns plain numbers, which the session publishes once per turn of its loop: so a request costs no atomic operation for each,
-//! and whoever reads the counters finds that those received are those in flight and those settled. Dropping the tally settles
-//! what is left as lost, and dropping a part of a gauge takes it away.
+//! and whoever reads the counters finds that those received are those in flight and those settled. Histograms are published
+//! with them, if the server has any. Dropping the tally settles what is left as lost, and dropping a part of a gauge takes it
+//! away.
 
+use super::metrics::{Measured, Metrics, Unpublished};
 use super::state::{Counters, Settled};
+use crate::protocol::Request;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What happened to the requests of one session and was not published yet.
 #[derive(Debug)]
@@ -20,11 +24,13 @@ pub(super) struct Tally {
     confirmed: u64,
     /// By [`Settled`].
     settled: [u64; Settled::ALL.len()],
+    /// If the server measures times.
+    times: Option<Box<Unpublished>>,
 }
 
 impl Tally {
-    /// The tally of a session without requests.
-    pub(super) fn new(counters: &Arc<Counters>) -> Self {
+    /// The tally of a session without requests, which measures times if there are metrics.
+    pub(super) fn new(counters: &Arc<Counters>, metrics: Option<&Arc<Metrics>>) -> Self {
         Self {
             counters: counters.clone(),
             in_flight: 0,
@@ -33,6 +39,7 @@ impl Tally {
             reply_bytes: 0,
             confirmed: 0,
             settled: Default::default(),
+            times: metrics.map(|metrics| Box::new(Unpublished::new(metrics))),
         }
     }
 
@@ -57,6 +64,25 @@ impl Tally {
         self.settled[how as usize] += 1;
     }
 
+    /// Whether times are measured.
+    pub(super) fn measures(&self) -> bool {
+        self.times.is_some()
+    }
+
+    /// Observes a time, if times are measured.
+    pub(super) fn observe(&mut self, measured: Measured, time: Duration) {
+        if let Some(times) = &mut self.times {
+            times.observe(measured, time);
+        }
+    }
+
+    /// Observes how long a request was in the queue that was delivered at `now` (Unix milliseconds), if times are measured.
+    pub(super) fn delivered(&mut self, request: &Request, now: i64) {
+        if let Some(times) = &mut self.times {
+            times.delivered(request, now);
+        }
+    }
+
     /// Publishes all this, and how many requests are in flight.
     pub(super) fn publish(&mut self, in_flight: u64) {
         let counters = &self.counters;
@@ -68,6 +94,9 @@ impl Tally {
             take(&mut self.settled[*how as usize], counters.settled(*how));
         }
         move_gauge(&counters.in_flight, &mut self.in_flight, in_flight);
+        if let Some(times) = &mut self.times {
+            times.publish();
+        }
     }
 
     /// Settles everything in flight, and publishes that.
@@ -161,7 +190,7 @@ mod tests {
     #[test]
     fn what_a_session_has_in_flight_at_its_end_is_lost() {
         let counters = Arc::new(Counters::default());
-        let mut tally = Tally::new(&counters);
+        let mut tally = Tally::new(&counters, None);
         (0..5).for_each(|_| tally.received(10));
         tally.publish(5);
         assert!(adds_up(&counters));
@@ -178,7 +207,7 @@ mod tests {
     #[test]
     fn a_session_that_ends_in_order_loses_nothing() {
         let counters = Arc::new(Counters::default());
-        let mut tally = Tally::new(&counters);
+        let mut tally = Tally::new(&counters, None);
         (0..3).for_each(|_| tally.received(0));
         tally.settled(Settled::Poisoned);
         tally.end(Settled::HandedBack);

@@ -155,8 +155,8 @@ impl Link {
     }
 
     /// When something was last read.
-    pub(in crate::broker) fn last_read(&self) -> Arc<LastRead> {
-        Arc::clone(&self.0.last_read)
+    pub(in crate::broker) fn last_read(&self) -> &Arc<LastRead> {
+        &self.0.last_read
     }
 
     /// The mailbox of a channel that was just opened.

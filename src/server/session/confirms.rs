@@ -6,6 +6,7 @@ use crate::broker::{Arrival, Error, Kind, Returned};
 use crate::protocol::reply_to::{Refusal, Refused};
 use crate::server::backend::Backend;
 use crate::server::log;
+use crate::server::metrics::Measured;
 use crate::server::span::RequestSpan;
 use crate::server::state::{Counters, Settled};
 use std::time::Instant;
@@ -13,10 +14,9 @@ use std::time::Instant;
 impl<B: Backend> Session<B> {
     /// Handles all confirms, refusals and returned replies that have arrived, `first` first.
     pub(super) fn on_confirms(&mut self, first: Option<Arrival>) -> Result<(), Error> {
-        let now = self.context.metrics.is_some().then(Instant::now);
         let mut next = first.or_else(|| self.replies.mailbox.try_next());
         while let Some(arrival) = next {
-            self.on_confirm(arrival, now)?;
+            self.on_confirm(arrival)?;
             next = self.replies.mailbox.try_next();
         }
         self.publish_waiting()
@@ -39,28 +39,29 @@ impl<B: Backend> Session<B> {
     }
 
     fn publish_now(&mut self, mut reply: PendingReply) -> Result<(), Error> {
-        if let (Some((delivered, code)), Some(metrics)) = (reply.call.take(), &self.context.metrics)
-        {
+        if let Some((delivered, code)) = reply.call.take() {
             let took = reply.since.saturating_duration_since(delivered);
-            metrics.call(code).observe(took);
+            let tally = &mut self.requests.tally;
+            tally.observe(Measured::Call(code), took);
         }
         self.replies.publish(reply)
     }
 
-    /// `now` if times are measured.
-    fn on_confirm(&mut self, arrival: Arrival, now: Option<Instant>) -> Result<(), Error> {
+    fn on_confirm(&mut self, arrival: Arrival) -> Result<(), Error> {
         match arrival {
             Arrival::Confirmed {
                 number,
                 multiple,
                 taken,
             } => {
+                // No further reading of the clock: the confirm was read then, or a little earlier.
+                let is_measured = taken && self.requests.tally.measures();
+                let read = is_measured.then(|| self.replies.connection.last_read().time());
                 while let Some(mut reply) = self.replies.take(number, multiple) {
                     if taken {
-                        if let (Some(metrics), Some(now)) = (&self.context.metrics, now) {
-                            metrics
-                                .confirm
-                                .observe(now.saturating_duration_since(reply.since));
+                        if let Some(read) = read {
+                            let took = read.saturating_duration_since(reply.since);
+                            self.requests.tally.observe(Measured::Confirm, took);
                         }
                         self.confirmed(&mut reply);
                     } else {

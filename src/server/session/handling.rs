@@ -17,6 +17,7 @@ use crate::server::context::Context;
 use crate::server::control::StatusRequest;
 use crate::server::isolation::{self, Decision, Poison};
 use crate::server::log;
+use crate::server::metrics::Measured;
 use crate::server::pool::Done;
 use crate::server::report::Serving;
 use crate::server::span::RequestSpan;
@@ -174,25 +175,24 @@ impl<B: Backend> Session<B> {
             return self.send(accepted, message, None, Instant::now(), None);
         }
         let now = unix_ms();
-        if let Some(metrics) = &self.context.metrics {
-            metrics.delivered(&accepted.request.message, now);
-        }
         let requests = &mut self.requests;
+        requests.tally.delivered(&accepted.request.message, now);
         let limits = &self.settings.server;
         let (pool, futures) = (&mut requests.pool, &mut requests.futures);
         let Some(done) = answering::begin(pool, futures, accepted, limits, now) else {
             return Ok(());
         };
-        if let (Some(metrics), Some(time)) = (&self.context.metrics, done.compute) {
-            metrics.compute_inline.observe(time);
+        if let Some(time) = done.compute {
+            requests.tally.observe(Measured::ComputeInline, time);
         }
         self.on_done(done)
     }
 
     /// Replies to a request that was computed on the pool.
     pub(super) fn on_pooled(&mut self, done: Done) -> Result<(), Error> {
-        if let (Some(metrics), Some(time)) = (&self.context.metrics, done.compute) {
-            metrics.compute_pool.observe(time);
+        if let Some(time) = done.compute {
+            let tally = &mut self.requests.tally;
+            tally.observe(Measured::ComputePool, time);
         }
         self.on_done(done)
     }

@@ -85,13 +85,14 @@ impl<B: Backend> Session<B> {
             &context.memory,
             limits.concurrency,
         );
+        let tally = Tally::new(&context.counters, context.metrics.as_ref());
         let urls = settings.broker.url.len();
         Ok(Self {
             policy: Policy::new(&queue.name, &limits.reply_to_allow),
             phase: Phase::Serving,
             control: Control::start(&publishing, &settings, queue_type),
             reachability: Reachability::new(&consuming, endpoint.clone(), &queue.name, urls),
-            requests: Requests::new(consuming, incoming, pool, Tally::new(&context.counters)),
+            requests: Requests::new(consuming, incoming, pool, tally),
             prefetch,
             replies: Replies::new(publishing, outgoing),
             ticked: Instant::now(),

@@ -56,7 +56,7 @@ impl Session {
             futures: Futures::default(),
             window: AckWindow::default(),
             unacked: Unacked::default(),
-            tally: Tally::new(&context.counters),
+            tally: Tally::new(&context.counters, None),
             policy: Policy::new(&config.queue.name, &config.server.reply_to_allow),
             tag: 0,
             callers: BTreeMap::new(),

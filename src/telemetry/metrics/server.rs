@@ -4,7 +4,7 @@ use super::output::Output;
 use super::table;
 use crate::broker::{Kind, LastRead};
 use crate::protocol::Code;
-use crate::server::metrics::{BOUNDS_US, Metrics};
+use crate::server::metrics::{BOUNDS_US, Measured, Metrics};
 use crate::server::{BrokerInfo, Counters, Settled, State};
 use crate::text::excerpt;
 use std::fmt;
@@ -49,7 +49,9 @@ pub(super) fn encode_times(
 ) -> fmt::Result {
     let calls = CODES.map(|code| {
         let codes = Code::ALL.iter().filter(|any| shown_as(**any) == code);
-        let times = codes.map(|code| metrics.call(*code)).collect();
+        let times = codes
+            .map(|code| metrics.times(Measured::Call(*code)))
+            .collect();
         ([method, code.name()], times)
     });
     output.histogram(&table::CALL_DURATION, &BOUNDS_US, &calls)?;
@@ -57,22 +59,22 @@ pub(super) fn encode_times(
         &table::QUEUE_WAIT,
         &QUEUE_WAIT_BOUNDS_US,
         &[
-            (["caller"], vec![&metrics.queue_wait_caller]),
-            (["broker"], vec![&metrics.queue_wait_broker]),
+            (["caller"], vec![metrics.times(Measured::QueueWaitCaller)]),
+            (["broker"], vec![metrics.times(Measured::QueueWaitBroker)]),
         ],
     )?;
     output.histogram(
         &table::COMPUTE,
         &COMPUTE_BOUNDS_US,
         &[
-            (["inline"], vec![&metrics.compute_inline]),
-            (["pool"], vec![&metrics.compute_pool]),
+            (["inline"], vec![metrics.times(Measured::ComputeInline)]),
+            (["pool"], vec![metrics.times(Measured::ComputePool)]),
         ],
     )?;
     output.histogram(
         &table::CONFIRM,
         &CONFIRM_BOUNDS_US,
-        &[([], vec![&metrics.confirm])],
+        &[([], vec![metrics.times(Measured::Confirm)])],
     )
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::broker::{Expiry, Kind, LastRead};
 use crate::config::Config;
 use crate::protocol::Code;
+use crate::server::metrics::{Measured, Unpublished};
 use crate::server::{Builder, Counters, Nothing, Settled};
 use prometheus_client::metrics::MetricType;
 use std::collections::BTreeSet;
@@ -26,6 +27,13 @@ fn source() -> Source {
         process: Arc::default(),
         patience: Duration::from_secs(10),
     }
+}
+
+/// A request was answered with this code.
+fn answered(source: &Source, code: Code, took: Duration) {
+    let mut session = Unpublished::new(&source.metrics);
+    session.observe(Measured::Call(code), took);
+    session.publish();
 }
 
 /// A broker with all that can be known, which names itself like this.
@@ -204,7 +212,7 @@ fn the_series_are_as_many_whatever_has_happened() {
             assert!(round == 0 || all.len() == before, "{text}");
         }
         for code in Code::ALL {
-            source.metrics.call(*code).observe(Duration::from_millis(1));
+            answered(&source, *code, Duration::from_millis(1));
         }
         let counters = source.handle.counters();
         for how in Settled::ALL {
@@ -230,7 +238,7 @@ fn what_is_counted_is_shown() {
         .enumerate()
     {
         for _ in 0..=times {
-            source.metrics.call(code).observe(Duration::from_millis(30));
+            answered(&source, code, Duration::from_millis(30));
         }
     }
     let counters = source.handle.counters();
