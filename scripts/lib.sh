@@ -207,6 +207,16 @@ median() {
 	sort -n -k "$1,$1" | awk -v column="$1" '{ value[NR] = $column } END { print value[int((NR + 1) / 2)] }'
 }
 
+# median_and_interval LABEL: prints a line with the median of standard input, one number per line, and the 95 % interval of
+# the median, whatever the distribution.
+median_and_interval() {
+	sort -g | awk -v words="$1" '{ value[NR] = $1 } END {
+		low = int(NR / 2 - 0.98 * sqrt(NR))
+		if (low < 1) low = 1
+		printf "%-58s %.3f  (%.3f to %.3f)\n", words, value[int((NR + 1) / 2)], value[low], value[NR + 1 - low]
+	}'
+}
+
 # ratio LABEL A B: prints a line with A / B.
 ratio() {
 	awk -v words="$1" -v a="$2" -v b="$3" 'BEGIN { printf "%-58s %.2f\n", words, a / b }'
