@@ -1,4 +1,4 @@
-//! When a connection was last read from, for whoever watches it from another thread. Lock-free.
+//! When a connection was last read from, to be watched from another thread. Lock-free.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -115,7 +115,7 @@ impl Builder {
     }
 
     /// A server of this computation for a program of this name, the first word of the names of its connections. The session
-    /// knows the type of the computation, and the configuration was checked by whoever loaded it.
+    /// knows the type of the computation, and the configuration was checked when it was loaded.
     #[cfg(feature = "daemon")]
     pub(crate) fn compute(self, program: &str, service: impl Service) -> Serve {
         let mut serve = Serve::new(service, self.config, self.state_directory);
@@ -177,7 +177,7 @@ impl Serve {
         }
     }
 
-    /// Measures times, for whoever exports them.
+    /// Measures times, to be exported.
     #[cfg(feature = "daemon")]
     pub(crate) fn metrics(&mut self) -> Arc<Metrics> {
         let metrics = &mut self.context.metrics;

@@ -1,4 +1,4 @@
-//! Histograms of a server's times, for whoever exports them.
+//! Histograms of a server's times, to be exported.
 //!
 //! Each is a fixed array of counters. [`Metrics`] has the sums of all sessions; a session counts in plain numbers
 //! ([`Unpublished`]), which its [`Tally`](super::tally::Tally) publishes once per turn of the session's loop: so an

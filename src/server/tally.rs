@@ -1,7 +1,7 @@
 //! A session's part of the server's counters.
 //!
 //! Owns plain numbers, which the session publishes once per turn of its loop: so a request costs no atomic operation for each,
-//! and whoever reads the counters finds that those received are those in flight and those settled. Histograms are published
+//! and in the counters those received are always those in flight and those settled. Histograms are published
 //! with them, if the server has any. Dropping the tally settles what is left as lost, and dropping a part of a gauge takes it
 //! away.
 

@@ -1,4 +1,4 @@
-//! The telemetry endpoint of `fibrpcd`: what it shows, where it listens, and what whoever connects can do to it.
+//! The telemetry endpoint of `fibrpcd`: what it shows, where it listens, and what any client can do to it.
 
 mod hostile;
 mod pages;

@@ -72,7 +72,7 @@ fn a_certificate_that_expires_soon_is_warned_of() {
     assert!(line.contains("WARN"), "{line}");
 }
 
-/// If TLS is configured, nothing is sent in the clear, whoever listens there.
+/// If TLS is configured, nothing is sent in the clear, whatever listens there.
 #[test]
 fn nothing_is_said_in_the_clear() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A connection at work.
 type Conversation = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Answers whoever connects, without end.
+/// Answers all connections, without end.
 pub(super) async fn serve(listener: &Listener, pages: &Rc<Pages>) {
     let mut open = VecDeque::with_capacity(MAX_OPEN);
     loop {

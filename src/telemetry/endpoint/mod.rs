@@ -1,4 +1,4 @@
-//! The telemetry endpoint: metrics, health and status over HTTP, for whoever may connect.
+//! The telemetry endpoint: metrics, health and status over HTTP.
 //!
 //! It has a thread of its own with a runtime of its own and a lower priority, so that it delays no request and answers
 //! even if the server hangs. It owns its listener and at most [four](connections) connections.

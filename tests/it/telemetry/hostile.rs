@@ -1,4 +1,4 @@
-//! What an open port meets. Requests are answered meanwhile, memory and descriptors stay bounded, and whoever asks properly
+//! What an open port meets. Requests are answered meanwhile, memory and descriptors stay bounded, and a proper client
 //! is answered.
 
 use std::io::{Read as _, Write as _};
