@@ -9,8 +9,8 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, UnixListener};
 
-/// How many connections wait to be accepted.
-const BACKLOG: i32 = 1024;
+/// How many connections wait to be accepted: so many that the last of them is accepted within half a second.
+const BACKLOG: i32 = 256;
 
 /// Who may connect to a local socket: the user and the group of the service.
 const MODE: u32 = 0o660;

@@ -1,13 +1,14 @@
 //! The telemetry endpoint: metrics, health and status over HTTP.
 //!
-//! It has a thread of its own with a runtime of its own and a lower priority, so that it delays no request and answers
-//! even if the server hangs. It owns its listener and at most [four](connections) connections.
+//! It has a thread of its own with a runtime of its own, a lower priority if that is permitted, and a [pace], so that it
+//! delays no request and answers even if the server hangs. It owns its listener and at most [four](connections) connections.
 
 mod connections;
 mod health;
 mod listener;
 mod negotiation;
 mod overview;
+mod pace;
 mod pages;
 pub(crate) mod probe;
 
@@ -16,6 +17,7 @@ use crate::config::Listen;
 use crate::protocol::control::Report;
 use crate::server::{log, lower_priority};
 use listener::Listener;
+use pace::paced;
 use pages::Pages;
 use std::io;
 use std::rc::Rc;
@@ -53,14 +55,14 @@ impl Endpoint {
             .spawn(move || {
                 lower_priority();
                 let pages = Rc::new(Pages::new(source, report_receiver));
-                runtime.block_on(async {
+                runtime.block_on(paced(async {
                     tokio::select! {
                         () = serve(&at, passed, &pages, &problem_sender) => {}
                         () = look(&pages) => {}
                         // Its sender was dropped.
                         _ = stopped => {}
                     }
-                });
+                }));
             })?;
         Ok(Self {
             stop: Some(stop),
