@@ -283,9 +283,9 @@ fn a_status_query_that_was_stopped_sees_who_has_answered() {
     }
 }
 
-/// A server whose clock is ahead rejects requests as expired at once; older versions do not mention clocks.
+/// A service may have limits of its own, so that its error says nothing about clocks.
 #[test]
-fn deadline_exceeded_with_time_left_is_blamed_on_the_clocks() {
+fn deadline_exceeded_with_time_left_is_passed_on_as_it_is() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let mut server = Server::start(broker, &vhost);
@@ -295,10 +295,5 @@ fn deadline_exceeded_with_time_left_is_blamed_on_the_clocks() {
     server.refuse(&request, "DEADLINE_EXCEEDED", "too late");
     let output = process.output(SOON);
     assert_eq!((output.code(), output.stdout.as_str()), (75, ""));
-    assert!(
-        output
-            .stderr
-            .contains("do the clocks of both machines agree?"),
-        "{output:?}"
-    );
+    assert_eq!(output.stderr, "fibrpc: 30: too late", "{output:?}");
 }
