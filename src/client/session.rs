@@ -74,6 +74,8 @@ pub(super) struct Session {
     unconfirmed: Unconfirmed<Sent>,
     /// The number of the first request that the broker has accepted for each queue, for the latest queues if they are many.
     accepted: HashMap<Box<str>, u64>,
+    /// Requests that the broker has returned and not confirmed yet: the confirm will not mean that it has accepted them.
+    returned: HashSet<Uuid>,
     /// The highest number that was confirmed.
     confirmed: u64,
     /// Requests that the broker has just refused, to be reported.
@@ -115,6 +117,7 @@ impl Session {
             confirms,
             unconfirmed: Unconfirmed::default(),
             accepted: HashMap::new(),
+            returned: HashSet::new(),
             confirmed: 0,
             refused: Vec::new(),
             checks: FuturesUnordered::new(),
@@ -240,7 +243,15 @@ impl Session {
     fn arrived(&mut self, arrival: Arrival) -> Option<SessionEvent> {
         Some(match arrival {
             Arrival::Delivered(delivery) => SessionEvent::Reply(delivery.message),
-            Arrival::Returned(returned) => SessionEvent::Returned(returned),
+            Arrival::Returned(returned) => {
+                let id = returned.correlation_id.as_deref();
+                if self.confirms
+                    && let Some(Ok(id)) = id.map(Uuid::try_parse_ascii)
+                {
+                    self.returned.insert(id);
+                }
+                SessionEvent::Returned(returned)
+            }
             Arrival::Confirmed {
                 number,
                 multiple,
@@ -248,10 +259,11 @@ impl Session {
             } => {
                 self.confirmed = self.confirmed.max(number);
                 while let Some(sent) = self.unconfirmed.confirm(number, multiple) {
-                    if taken {
-                        self.accept(&sent);
-                    } else {
+                    let was_returned = self.returned.remove(&sent.id);
+                    if !taken {
                         self.refused.push(sent.id);
+                    } else if !was_returned {
+                        self.accept(&sent);
                     }
                 }
                 SessionEvent::Refused(self.refused.pop()?)
