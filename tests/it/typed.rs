@@ -206,6 +206,13 @@ fn a_queue_that_refuses_requests_for_a_while_concerns_its_own_calls_alone() {
             .publish(name, &wire::Properties::new(), b"the one that fits")
             .unwrap();
     }
+    // One has a server, which is busy with that request; so another one fits.
+    keeper.prefetch(1).unwrap();
+    keeper.consume("full", false).unwrap();
+    let another = b"another one";
+    keeper
+        .publish("full", &wire::Properties::new(), another)
+        .unwrap();
     block_on(async {
         serve(&url, "echo", handler(async |text: Text| text));
         let client = patient(&url).await;
