@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, UnixListener};
 
-/// How many connections wait to be accepted: so many that the last of them is accepted within half a second.
+/// How many connections wait to be accepted. At the pace of the thread, the last of them is accepted after half a second.
 const BACKLOG: i32 = 256;
 
 /// Who may connect to a local socket: the user and the group of the service.
