@@ -47,18 +47,9 @@ impl Signals {
     /// Catches the signals from now on. Needs a tokio runtime with I/O.
     pub(super) fn register() -> io::Result<Self> {
         let ignored = Ignored::now();
-        if ignored.has(SIGTERM) {
-            tracing::warn!(
-                "SIGTERM was ignored by the parent process; it stops fibrpcd nevertheless"
-            );
-        }
         let mut caught = CAUGHT.to_vec();
         let mut stopping = vec![SIGTERM];
-        if ignored.has(SIGINT) {
-            tracing::info!(
-                "SIGINT stays ignored, as the parent process has set it; SIGTERM stops fibrpcd"
-            );
-        } else {
+        if !ignored.has(SIGINT) {
             caught.push(SIGINT);
             stopping.push(SIGINT);
         }
@@ -70,8 +61,20 @@ impl Signals {
                 last_resort.clone(),
             )?;
         }
+        let stream = signal_hook_tokio::Signals::new(caught)?;
+        // Only now is it true.
+        if ignored.has(SIGTERM) {
+            tracing::warn!(
+                "SIGTERM was ignored by the parent process; it stops fibrpcd nevertheless"
+            );
+        }
+        if ignored.has(SIGINT) {
+            tracing::info!(
+                "SIGINT stays ignored, as the parent process has set it; SIGTERM stops fibrpcd"
+            );
+        }
         Ok(Self {
-            stream: signal_hook_tokio::Signals::new(caught)?,
+            stream,
             stop: Stop::No,
             last_resort,
         })
