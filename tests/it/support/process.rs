@@ -126,11 +126,13 @@ impl Process {
         })
     }
 
-    /// Waits for the end; kills and panics after `limit`.
+    /// Waits for the end and for all that it wrote to stderr; kills and panics after `limit`.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         let end = Instant::now() + limit;
         loop {
             if let Some(status) = self.poll() {
+                // Its last lines may still be in the pipe.
+                self.stderr.wait_for_end(limit);
                 return status;
             }
             if Instant::now() > end {
@@ -296,6 +298,15 @@ impl Lines {
 
     fn all(&self) -> Vec<String> {
         self.state.lock().unwrap().0.clone()
+    }
+
+    /// Until no more lines can come; for `limit` if something else keeps the pipe open.
+    fn wait_for_end(&self, limit: Duration) {
+        let state = self.state.lock().unwrap();
+        let waited = self
+            .changed
+            .wait_timeout_while(state, limit, |(_, over)| !*over);
+        drop(waited.unwrap());
     }
 
     fn wait_for(&self, start: usize, pattern: &str, limit: Duration) -> Option<(usize, String)> {
