@@ -24,6 +24,7 @@ mod builder;
 mod cancel;
 mod context;
 mod control;
+mod correction;
 mod credit;
 pub mod extract;
 mod futures;

@@ -7,6 +7,7 @@
 use super::admission::Accepted;
 use super::backend::{self, Backend, expired, failed};
 use super::cancel::{Cancel, Pooled};
+use super::correction::Correction;
 use super::log;
 use super::memory::{MAX_SHARE, Memory, Share};
 use super::pace::{Pace, Pauses};
@@ -23,6 +24,9 @@ use tokio::task::JoinSet;
 /// The nice value of computing threads (nice(2)): small requests, heartbeats and acks come first if the processor is
 /// busy.
 const NICE: i32 = 10;
+
+/// A stated computing time above this counts as this.
+const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An admitted request that waits for the pool.
 #[derive(Debug)]
@@ -52,10 +56,11 @@ pub(super) struct Pool<B: Backend> {
     /// By delivery tag: how to cancel the running job, its estimated cost, and when it began.
     at_work: HashMap<u64, (Cancel, Cost, Instant)>,
     memory: Share,
-    /// Estimated computing time of all jobs, waiting and running.
+    /// Stated computing time of all jobs, waiting and running.
     load: Duration,
-    /// Estimated computing time of the waiting jobs.
+    /// Stated computing time of the waiting jobs.
     in_line: Duration,
+    correction: Correction,
     /// Reply bytes that count for each delivery tag until the reply is confirmed.
     held: HashMap<u64, u64>,
     pace: Arc<Pace>,
@@ -103,6 +108,7 @@ impl<B: Backend> Pool<B> {
             memory: Share::of(memory),
             load: Duration::ZERO,
             in_line: Duration::ZERO,
+            correction: Correction::default(),
             held: HashMap::new(),
             pace: Arc::new(Pace::new()),
             saturation: Saturation::default(),
@@ -117,7 +123,8 @@ impl<B: Backend> Pool<B> {
         self.start();
     }
 
-    /// Estimated time that the last waiting job waits for those before it; running jobs are not counted.
+    /// The time that the last waiting job waits for those before it, as stated; running jobs are not counted. Not corrected:
+    /// the pauses for small requests would keep further ones in the queue.
     pub(super) fn line(&self) -> Duration {
         if self.in_line.is_zero() {
             return Duration::ZERO;
@@ -130,7 +137,7 @@ impl<B: Backend> Pool<B> {
         if self.waiting.is_empty() && self.running.len() < self.concurrency {
             return Duration::ZERO;
         }
-        self.load / self.workers()
+        self.correction.of(self.load) / self.workers()
     }
 
     fn workers(&self) -> u32 {
@@ -140,6 +147,7 @@ impl<B: Backend> Pool<B> {
     /// Adds a job, which begins at once if there is a free thread and memory.
     pub(super) fn push(&mut self, mut task: Task<B::Job>) {
         task.cost.memory = task.cost.memory.min(MAX_SHARE);
+        task.cost.time = task.cost.time.min(MAX_TIME);
         self.load += task.cost.time;
         self.in_line += task.cost.time;
         self.waiting.push_back(task);
@@ -158,9 +166,12 @@ impl<B: Backend> Pool<B> {
         while let Some(joined) = self.running.join_next().await {
             // Cannot fail: jobs catch their panics and are never aborted.
             if let Ok(done) = joined {
-                if let Some((_, cost, _)) = self.at_work.remove(&done.accepted.tag) {
+                if let Some((cancel, cost, _)) = self.at_work.remove(&done.accepted.tag) {
                     self.load = self.load.saturating_sub(cost.time);
                     self.memory.end(&cost);
+                    if let Some(taken) = done.compute.filter(|_| !cancel.is_cancelled()) {
+                        self.correction.observe(cost.time, taken);
+                    }
                 }
                 Counters::add(&self.counters.pool_beats);
                 self.start();
@@ -182,14 +193,14 @@ impl<B: Backend> Pool<B> {
     pub(super) fn withdraw(&mut self, limit: Duration) -> Vec<u64> {
         let now = Instant::now();
         let left = |(_, cost, began): &(Cancel, Cost, Instant)| {
-            cost.time
-                .saturating_sub(now.saturating_duration_since(*began))
+            let expected = self.correction.of(cost.time);
+            expected.saturating_sub(now.saturating_duration_since(*began))
         };
         let mut ahead: Duration = self.at_work.values().map(left).sum();
         let workers = self.workers();
         let stay = self.waiting.iter().take_while(|task| {
             let begins = ahead / workers;
-            ahead += task.cost.time;
+            ahead += self.correction.of(task.cost.time);
             begins < limit
         });
         let leave = self.waiting.split_off(stay.count());

@@ -24,7 +24,8 @@ pub trait Service: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cost {
-    /// Rough computing time; from [`Cost::POOL_FROM`] on the job runs on the thread pool.
+    /// Rough computing time; from [`Cost::POOL_FROM`] on the job runs on the thread pool. What jobs wait for is estimated from
+    /// this and from how long the last jobs took, compared with theirs.
     pub time: Duration,
     /// Approximate size of the reply's body in bytes.
     pub reply_bytes: u64,

@@ -127,6 +127,51 @@ async fn jobs_that_will_not_begin_in_time_are_removed() {
     assert_eq!((pool.line(), pool.wait()), (Duration::ZERO, second));
 }
 
+#[tokio::test]
+async fn any_cost_may_be_stated() {
+    let (mut pool, _tell) = hanging(&Arc::default());
+    for mut task in (1..=3).map(|tag| task_of(tag, u64::MAX)) {
+        task.cost.time = Duration::MAX;
+        pool.push(task);
+    }
+    assert_eq!((pool.line(), pool.wait()), (2 * MAX_TIME, 3 * MAX_TIME));
+}
+
+/// Jobs that take 10 ms, unless they are cancelled first.
+struct Slow;
+
+impl Service for Slow {
+    type Job = ();
+
+    fn admit(&self, _: &Request) -> Result<((), Cost), Status> {
+        Ok(((), Cost::default()))
+    }
+
+    fn run(&self, (): (), _: &Cancel) -> Result<Reply, Status> {
+        std::thread::sleep(Duration::from_millis(10));
+        Ok(Reply::new("", "text/plain"))
+    }
+}
+
+#[tokio::test]
+async fn the_wait_is_what_the_last_jobs_took() {
+    let memory = Memory::default();
+    let mut pool = Pool::new(Arc::new(Slow), Arc::default(), &memory, 1);
+    pool.push(task());
+    pool.push(task());
+    assert_eq!(pool.wait(), 2 * Cost::POOL_FROM, "as stated");
+    for _ in 0..20 {
+        pool.push(task());
+        pool.next().await;
+    }
+    let wait = pool.wait();
+    assert!(wait > Duration::from_millis(15), "{wait:?}");
+    // Of two seconds' work, a tenth would begin in time.
+    (10..210).for_each(|tag| pool.push(task_of(tag, 0)));
+    let removed = pool.withdraw(Duration::from_millis(200)).len();
+    assert!(removed > 170, "{removed}");
+}
+
 /// `threads`, `running`, `waiting`, and the wait in milliseconds.
 fn gauges(counters: &Counters) -> [u64; 4] {
     [
