@@ -33,20 +33,20 @@ impl Length {
             return Self::Short(smallest(limbs.max(1), SHORT_UNIT));
         }
         let side = limbs.isqrt();
-        let mut best = (usize::MAX, 0, 0);
+        let mut best = (usize::MAX, true, 0, 0);
         for odd in ODD {
             let mut rows = odd * ROWS;
-            while rows < side / 3 {
+            while rows < side / 4 {
                 rows *= 2;
             }
             while rows <= 2 * side {
                 let columns = smallest(limbs.div_ceil(rows), COLUMNS);
-                // Of equal ones, the one nearest to a square.
-                best = best.min((rows * columns, columns, rows));
+                // Of equal ones, that with the fewest rows: a block of columns is then in the cache of a core, as a row is.
+                best = best.min((rows * columns, columns > MAX_PLAN, rows, columns));
                 rows *= 2;
             }
         }
-        let (_, columns, rows) = best;
+        let (_, _, rows, columns) = best;
         Self::Long { rows, columns }
     }
 
@@ -92,7 +92,8 @@ pub(super) mod tests {
                 Length::Long { rows, columns } => {
                     assert!(points <= limbs * 9 / 8, "{limbs}: {length:?}");
                     assert!(rows % ROWS == 0 && columns % COLUMNS == 0, "{length:?}");
-                    assert!(columns <= 16 * rows, "{length:?}");
+                    assert!(rows <= columns && columns <= 18 * rows, "{length:?}");
+                    assert!(columns <= MAX_PLAN, "{length:?}");
                 }
             }
             let rest = [2, 3, 5].into_iter().fold(points, |mut rest, factor| {
