@@ -7,7 +7,7 @@
 const PRIME: u64 = (1 << 61) - 1;
 
 /// Digits per group: a group is below 10^16, which is less than the prime.
-const GROUP: usize = 16;
+pub(super) const GROUP: usize = 16;
 
 /// 10^16, 10^32, 10^48 and 10^64 modulo the prime.
 const POWERS: [u64; 4] = {
@@ -20,25 +20,25 @@ const POWERS: [u64; 4] = {
     powers
 };
 
-/// Digits between two calls of `keep_going`.
-const SLICE: usize = GROUP << 14;
+/// The digits of a result so far, which come in pieces: the first first.
+#[derive(Debug, Default)]
+pub(super) struct Check {
+    value: u64,
+    wrong: bool,
+}
 
-/// Whether `digits` are those of F(n) in ASCII; `None` once `keep_going` returns false.
-pub(super) fn passes(n: u64, digits: &[u8], keep_going: &dyn Fn() -> bool) -> Option<bool> {
-    let (first, groups) = digits.split_at(digits.len() % GROUP);
-    let mut wrong = !first.iter().all(u8::is_ascii_digit);
-    let mut value = first
-        .iter()
-        .fold(0, |value, digit| value * 10 + u64::from(digit & 15));
-    for slice in groups.chunks(SLICE) {
-        if !keep_going() {
-            return None;
-        }
+impl Check {
+    /// The next digits, in ASCII: a multiple of [`GROUP`], except for the first ones.
+    pub(super) fn add(&mut self, digits: &[u8]) {
+        let (first, groups) = digits.split_at(digits.len() % GROUP);
         // Without a branch for each digit, so that vectors of the processor hold many.
-        wrong |= !slice
+        self.wrong |= !digits
             .iter()
             .fold(true, |all, digit| all & digit.is_ascii_digit());
-        let (fours, rest) = slice.as_chunks::<GROUP>().0.as_chunks::<4>();
+        let mut value = first.iter().fold(self.value, |value, digit| {
+            reduce(u128::from(value) * 10 + u128::from(digit & 15))
+        });
+        let (fours, rest) = groups.as_chunks::<GROUP>().0.as_chunks::<4>();
         for groups in fours {
             // One reduction, which is slow, for four groups.
             let sum = groups
@@ -51,8 +51,13 @@ pub(super) fn passes(n: u64, digits: &[u8], keep_going: &dyn Fn() -> bool) -> Op
         for group in rest {
             value = reduce(u128::from(value) * u128::from(POWERS[0]) + u128::from(sixteen(group)));
         }
+        self.value = value;
     }
-    Some(!wrong && value % PRIME == remainder(n))
+
+    /// Whether these are the digits of F(n).
+    pub(super) fn passes(&self, n: u64) -> bool {
+        !self.wrong && self.value % PRIME == remainder(n)
+    }
 }
 
 /// The value of 16 ASCII digits.
@@ -115,16 +120,24 @@ mod tests {
     fn every_wrong_digit_is_detected() {
         let n = 250;
         let text = super::super::schoolbook::digits(n).into_bytes();
-        assert_eq!(passes(n, &text, &|| true), Some(true));
-        assert_eq!(passes(n, &text, &|| false), None);
+        let passes = |pieces: &[&[u8]]| {
+            let mut check = Check::default();
+            pieces.iter().for_each(|piece| check.add(piece));
+            check.passes(n)
+        };
+        assert!(passes(&[&text]));
+        let (first, rest) = text.split_at(text.len() % GROUP);
+        assert!(passes(&[first, &rest[..16], &rest[16..]]));
+        assert!(!passes(&[&rest[..16], first, &rest[16..]]));
         for place in 0..text.len() {
             for digit in 0..=u8::MAX {
                 let mut wrong = text.clone();
                 wrong[place] = digit;
-                assert_eq!(passes(n, &wrong, &|| true), Some(wrong == text), "{place}");
+                assert_eq!(passes(&[&wrong]), wrong == text, "{place}");
             }
         }
-        assert_eq!(passes(n, &text[1..], &|| true), Some(false));
+        assert!(!passes(&[&text[1..]]));
+        assert!(!passes(&[]));
     }
 
     #[test]

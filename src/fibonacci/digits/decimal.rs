@@ -2,12 +2,13 @@
 
 use super::bound::{Base, Watch};
 use super::cache::Cache;
+use super::check::Check;
 use super::doubling::{self, Arithmetic, Combination};
 use super::length::Length;
 use super::points::Points;
 use super::product::Computation;
 use super::stop::{Doubt, Stop};
-use super::{check, limbs, long, schoolbook, short};
+use super::{limbs, long, schoolbook, short};
 
 /// Below this n, transforms do not pay.
 const FIRST_PAIR: u64 = 2_047;
@@ -87,13 +88,15 @@ fn digits_in(
         let pair = doubling::pair(&mut computation, first, n, from, 2)?;
         let limbs = doubling::last_two(&mut computation, pair, n)?;
         computation.spectra = Default::default();
-        let digits = limbs::to_text(&limbs, length, base, keep_going).ok_or(Stop::Cancelled)?;
+        let mut check = Check::default();
+        let digits =
+            limbs::to_text(&limbs, length, base, &mut check, keep_going).ok_or(Stop::Cancelled)?;
+        if !check.passes(n) {
+            return Err(Doubt::Check.into());
+        }
         computation.cache.keep([limbs]);
         Ok::<_, Stop>((digits, computation.watch))
     })?;
-    if !check::passes(n, &digits, keep_going).ok_or(Stop::Cancelled)? {
-        return Err(Doubt::Check.into());
-    }
     let text = String::from_utf8(digits).map_err(|_| Doubt::Check)?;
     Ok((text, watch))
 }
@@ -319,7 +322,7 @@ pub(super) mod tests {
             };
             ask(u32::MAX).unwrap();
             let total = asked.get();
-            assert!(total > 20, "{total}");
+            assert!(total > 15, "{total}");
             for limit in (0..total).step_by(1 + total as usize / 60) {
                 assert_eq!(ask(limit), Err(Stop::Cancelled), "after {limit} of {total}");
                 assert_eq!(asked.get(), limit + 1, "it stops at the first refusal");

@@ -4,6 +4,7 @@
 //! result has limbs from 0 to B - 1, which are its digits.
 
 use super::bound::Base;
+use super::check::{self, Check};
 use super::doubling::Combination;
 use super::text;
 
@@ -20,8 +21,8 @@ pub(super) type Block = [[f64; LANES]; BLOCK];
 /// bits are that integer.
 const MAGIC: f64 = 6_755_399_441_055_744.0;
 
-/// Limbs between two calls of `keep_going`.
-const SLICE: usize = 1 << 16;
+/// Digits that are written and checked at once: whole pairs of limbs of any base, and whole groups of the check.
+const SLICE: usize = 240 << 7;
 
 /// The nearest integer to `x`; raises `distance` to the distance from it.
 #[inline(always)]
@@ -192,20 +193,21 @@ pub(super) fn from_text(digits: &str, base: Base) -> Vec<i32> {
 }
 
 /// The decimal digits of a number with limbs in the range `Digits`, which has `digits` digits, or one less; `None` once
-/// `keep_going` returns false.
+/// `keep_going` returns false. Also adds them to `check`, while they are in the processor's cache.
 ///
 /// For any other number, the digits are wrong.
 pub(super) fn to_text(
     limbs: &[i32],
     digits: usize,
     base: Base,
+    check: &mut Check,
     keep_going: &dyn Fn() -> bool,
 ) -> Option<Vec<u8>> {
     match base.digits {
-        5 => to_text_by::<10>(limbs, digits, keep_going),
-        4 => to_text_by::<8>(limbs, digits, keep_going),
-        3 => to_text_by::<6>(limbs, digits, keep_going),
-        _ => to_text_by::<4>(limbs, digits, keep_going),
+        5 => to_text_by::<10>(limbs, digits, check, keep_going),
+        4 => to_text_by::<8>(limbs, digits, check, keep_going),
+        3 => to_text_by::<6>(limbs, digits, check, keep_going),
+        _ => to_text_by::<4>(limbs, digits, check, keep_going),
     }
 }
 
@@ -213,32 +215,37 @@ pub(super) fn to_text(
 fn to_text_by<const WIDTH: usize>(
     limbs: &[i32],
     digits: usize,
+    check: &mut Check,
     keep_going: &dyn Fn() -> bool,
 ) -> Option<Vec<u8>> {
+    const { assert!(SLICE.is_multiple_of(WIDTH) && SLICE.is_multiple_of(check::GROUP)) };
     let mut bytes = Vec::new();
     bytes.reserve_exact(digits);
     while bytes.len() < digits {
         if !keep_going() {
             return None;
         }
-        bytes.resize(digits.min(bytes.len() + SLICE * WIDTH / 2), b'0');
-    }
-    let (top, whole) = bytes.split_at_mut(digits % WIDTH);
-    let (pairs, _) = limbs.as_chunks::<2>();
-    let places = whole.rchunks_mut(SLICE * WIDTH / 2);
-    for (places, pairs) in places.zip(pairs.chunks(SLICE / 2)) {
-        if !keep_going() {
-            return None;
-        }
-        let places = places.as_rchunks_mut::<WIDTH>().1;
-        for (place, [low, high]) in places.iter_mut().rev().zip(pairs) {
+        let begin = bytes.len();
+        // Whole slices after the first one.
+        let end = digits - (digits - begin - 1) / SLICE * SLICE;
+        bytes.resize(end, b'0');
+        let slice = &mut bytes[begin..];
+        let from = (digits - end) / WIDTH * 2;
+        let limbs = limbs.get(from..).unwrap_or_default();
+        let (top, whole) = slice.split_at_mut((end - begin) % WIDTH);
+        let places = whole.as_rchunks_mut::<WIDTH>().1;
+        for (place, [low, high]) in places.iter_mut().rev().zip(limbs.as_chunks::<2>().0) {
             *place = text::two_limbs(*high, *low);
         }
+        if !top.is_empty() {
+            let place = (end - begin) / WIDTH * 2;
+            let [low, high] =
+                [place, place + 1].map(|place| limbs.get(place).copied().unwrap_or(0));
+            let last = text::two_limbs::<WIDTH>(high, low);
+            top.copy_from_slice(&last[WIDTH - top.len()..]);
+        }
+        check.add(slice);
     }
-    let place = digits / WIDTH * 2;
-    let [low, high] = [place, place + 1].map(|place| limbs.get(place).copied().unwrap_or(0));
-    let last = text::two_limbs::<WIDTH>(high, low);
-    top.copy_from_slice(&last[WIDTH - top.len()..]);
     if bytes.first() == Some(&b'0') && digits > 1 {
         bytes.remove(0);
     }
