@@ -42,14 +42,19 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Starts the thread, which listens at this address, with a socket that was passed for it if there is one.
+    /// Listens at this address, with a socket that was passed for it if there is one, and starts the thread.
     ///
     /// If it cannot listen, it reports that and tries again until it can: the daemon serves nevertheless.
-    pub(crate) fn start(at: Listen, passed: Passed, source: Source) -> io::Result<Self> {
+    pub(crate) fn start(at: Listen, mut passed: Passed, source: Source) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let (problem_sender, problem) = watch::channel(None);
         let (report, report_receiver) = watch::channel(Report::default());
         let runtime = Builder::new_current_thread().enable_all().build()?;
+        // Not by the thread, which may run late: who knows that the daemon is ready can connect.
+        let first = {
+            let _entered = runtime.enter();
+            Listener::bind(&at, &mut passed)
+        };
         let thread = std::thread::Builder::new()
             .name("telemetry".into())
             .spawn(move || {
@@ -57,7 +62,7 @@ impl Endpoint {
                 let pages = Rc::new(Pages::new(source, report_receiver));
                 runtime.block_on(paced(async {
                     tokio::select! {
-                        () = serve(&at, passed, &pages, &problem_sender) => {}
+                        () = serve(&at, passed, first, &pages, &problem_sender) => {}
                         () = look(&pages) => {}
                         // Its sender was dropped.
                         _ = stopped => {}
@@ -106,22 +111,24 @@ async fn look(pages: &Pages) {
 async fn serve(
     at: &Listen,
     mut passed: Passed,
+    first: Result<Listener, String>,
     pages: &Rc<Pages>,
     problem: &watch::Sender<Option<String>>,
 ) {
-    let listener = listen(at, &mut passed, problem).await;
+    let listener = listen(at, &mut passed, first, problem).await;
     tracing::info!("telemetry: listening at {at}");
     connections::serve(&listener, pages).await;
 }
 
-/// Listens, as soon as that is possible.
+/// Listens as soon as that is possible, if it was not at first.
 async fn listen(
     at: &Listen,
     passed: &mut Passed,
+    mut bound: Result<Listener, String>,
     problem: &watch::Sender<Option<String>>,
 ) -> Listener {
     loop {
-        match Listener::bind(at, passed) {
+        match bound {
             Ok(listener) => {
                 problem.send_replace(None);
                 return listener;
@@ -136,5 +143,6 @@ async fn listen(
             }
         }
         tokio::time::sleep(RETRY).await;
+        bound = Listener::bind(at, passed);
     }
 }
