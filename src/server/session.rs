@@ -139,15 +139,19 @@ impl<B: Backend> Session<B> {
     fn announce(&self) {
         let (product, version) = self.requests.connection.broker_version();
         let broker = format!("{product} {version}");
-        log::connected(&self.endpoint, &self.settings.queue.name, broker.trim());
         Counters::add(&self.context.counters.sessions);
-        let broker = BrokerInfo::of(&self.requests.connection, &self.replies.connection);
-        for (which, left) in broker.expiry.due(SystemTime::now()) {
-            log::certificate_expires(&self.endpoint, which, left);
-        }
-        self.context.broker.send_replace(Some(Arc::new(broker)));
+        let info = Arc::new(BrokerInfo::of(
+            &self.requests.connection,
+            &self.replies.connection,
+        ));
+        self.context.broker.send_replace(Some(info.clone()));
         self.publish_serving();
         self.publish_consuming();
+        // Once it is so everywhere: a probe that follows the line finds the server ready.
+        log::connected(&self.endpoint, &self.settings.queue.name, broker.trim());
+        for (which, left) in info.expiry.due(SystemTime::now()) {
+            log::certificate_expires(&self.endpoint, which, left);
+        }
     }
 
     /// Publishes what the session serves, unless the next one does.
