@@ -33,14 +33,11 @@ pub struct Broker {
     vhosts: AtomicUsize,
 }
 
-/// What a queue holds and who reads it.
+/// What a queue holds: messages that wait, and messages delivered and not yet acknowledged; and its consumers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depth {
-    /// Messages that wait.
     pub ready: u64,
-    /// Messages delivered and not yet acknowledged.
     pub unacked: u64,
-    /// Consumers.
     pub consumers: u64,
 }
 
@@ -160,17 +157,19 @@ impl Broker {
 
     /// What a queue contains, or `None` if it does not exist.
     pub fn depth(&self, vhost: &str, queue: &str) -> Option<Depth> {
-        let counts = self.eval(&format!(
+        let ask = format!(
             r#"case rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)) of
-                {{ok, Queue}} -> [Count || {{_, Count}} <- rabbit_amqqueue:info(Queue,
-                    [messages_ready, messages_unacknowledged, consumers])];
+                {{ok, Queue}} -> try [Count || {{_, Count}} <- rabbit_amqqueue:info(Queue,
+                    [messages_ready, messages_unacknowledged, consumers])] catch _:_ -> ended end;
                 _ -> []
             end"#
-        ));
-        let mut counts = counts
-            .trim_matches(['[', ']'])
-            .split(',')
-            .map_while(|count| count.parse().ok());
+        );
+        // A queue is listed for a moment after its process has ended.
+        let counts = until(SOON, "counts of a queue", || {
+            Some(self.eval(&ask)).filter(|counts| counts != "ended")
+        });
+        let counts = counts.trim_matches(['[', ']']).split(',');
+        let mut counts = counts.map_while(|count| count.parse().ok());
         Some(Depth {
             ready: counts.next()?,
             unacked: counts.next()?,
