@@ -236,7 +236,7 @@ fn a_tutorial_server_gets_what_was_asked_for() {
     server.reply(&request, b"");
     assert_prints(&process.output(SOON), "", "");
 
-    let timeout = ["call", "rpc_queue", "x", "--timeout", "300ms"];
+    let timeout = ["call", "rpc_queue", "x", "--timeout", "3s"];
     let (process, _folder) = Fibrpc::new(&settings).args(timeout).start();
     server.request();
     let output = process.output(SOON);

@@ -310,12 +310,12 @@ fn with_wait_it_waits_for_queue_and_server() {
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost);
     // Without a queue the request comes back, or it would be a late reply and not a missing queue.
-    let output = fibrpc(&settings, &["--wait", "--timeout", "700ms", "30"]);
+    let output = fibrpc(&settings, &["--wait", "--timeout", "3s", "30"]);
     assert_fails(
         &output,
         69,
         "fibrpc: 30: no queue \"rpc_queue\"; start a server on it, or check queue.name and the \
-         vhost; waited 700ms",
+         vhost; waited 3s",
     );
     let arguments = ["--wait", "--timeout", "60s", "-vv", "30"];
     let (process, _folder) = Fibrpc::new(&settings).args(arguments).start();

@@ -61,12 +61,12 @@ fn a_broker_short_of_memory_is_named() {
     let vhost = broker.vhost();
     let _server = Server::start(&broker, &vhost);
     broker.memory_alarm(true);
-    let output = fibrpc(&Settings::new(&broker, &vhost), &["--timeout", "1s", "30"]);
+    let output = fibrpc(&Settings::new(&broker, &vhost), &["--timeout", "3s", "30"]);
     broker.memory_alarm(false);
     assert_fails(
         &output,
         75,
-        "fibrpc: 30: no reply from queue \"rpc_queue\" within 1s; the broker has blocked the \
+        "fibrpc: 30: no reply from queue \"rpc_queue\" within 3s; the broker has blocked the \
          connection: low on memory",
     );
 }

@@ -107,9 +107,9 @@ fn a_server_with_wrong_answers_and_a_silent_one() {
     drop(server);
     broker.wait_for_consumers(&vhost, "rpc_queue", 0);
     let _silent = Server::start_on(broker, &vhost, &Declare::quorum());
-    let settings = Settings::new(broker, &vhost).set("client.timeout", "1s");
+    let settings = Settings::new(broker, &vhost).set("client.timeout", "3s");
     let report = doctor(&settings);
-    report.assert_problem("ping", &["no reply", "within 1s", "busy or stuck"]);
+    report.assert_problem("ping", &["no reply", "within 3s", "busy or stuck"]);
     assert_eq!(report.verdict("consumers"), "ok");
 }
 

@@ -183,8 +183,8 @@ fn a_wait_of_a_second_is_explained_on_a_terminal() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let _server = Server::start(broker, &vhost);
-    let settings = Settings::new(broker, &vhost).set("client.timeout", "1500ms");
-    let waiting = "fibrpc: waiting for a reply from queue \"rpc_queue\", at most 1.5s\r\n";
+    let settings = Settings::new(broker, &vhost).set("client.timeout", "4s");
+    let waiting = "fibrpc: waiting for a reply from queue \"rpc_queue\", at most 4s\r\n";
     let output = on_terminal(Terminal::new().see(waiting), &settings, &["30"]);
     assert_eq!(output.code(), 75, "{output:?}");
     let output = on_terminal(Terminal::new(), &settings, &["-q", "30"]);
@@ -210,7 +210,7 @@ fn a_wait_of_a_second_is_explained_on_a_terminal() {
     // It listens, and never answers.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = mute.local_addr().unwrap();
-    let settings = Settings::at(&format!("amqp://{address}")).set("client.timeout", "1500ms");
+    let settings = Settings::at(&format!("amqp://{address}")).set("client.timeout", "3s");
     let waiting = format!("fibrpc: waiting for broker {address}\r\n");
     for arguments in [&["30"][..], &["ping"], &["status"]] {
         let terminal = Terminal::new().see(&waiting);

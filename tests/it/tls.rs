@@ -78,7 +78,7 @@ fn nothing_is_said_in_the_clear() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let url = format!("amqps://user:{SECRET}@127.0.0.1:{port}");
-    let settings = Settings::at(&url).set("broker.connect_timeout", "500ms");
+    let settings = Settings::at(&url).set("broker.connect_timeout", "3s");
     let (process, _folder) = Fibrpc::new(&settings).args(["30"]).start();
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();

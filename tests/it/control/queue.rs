@@ -177,7 +177,7 @@ fn opening_the_control_queue_during_an_alarm_costs_no_session_and_is_tried_again
     let broker = Broker::exclusive();
     let vhost = broker.vhost();
     let settings = Settings::new(&broker, &vhost);
-    let impatient = settings.clone().set("broker.confirm_timeout", "500ms");
+    let impatient = settings.clone().set("broker.confirm_timeout", "3s");
     let (daemon, reload) = reloadable(&impatient.clone().set("server.control", false));
     broker.wait_for_consumers(&vhost, "rpc_queue", 1);
     // A broker blocks a connection when it publishes: the reply must follow the alarm.

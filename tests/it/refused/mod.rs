@@ -114,14 +114,14 @@ fn an_end_within_the_handshake_is_told_by_its_place() {
         Some(crate::support::proxy::answer::Instead::Nothing)
     });
     proxy.set(|faults| faults.answer = Some(mute));
-    let settings = Settings::at(&proxy.url(&vhost)).set("broker.connect_timeout", "500ms");
+    let settings = Settings::at(&proxy.url(&vhost)).set("broker.connect_timeout", "3s");
     let words = [
-        "within 500ms (broker.connect_timeout)",
+        "within 3s (broker.connect_timeout)",
         "did not answer the login",
     ];
     assert_says(&ask(&settings), 69, &words, &[]);
     // A caller with a shorter timeout gets the same message, and none about a setting that is not to blame.
-    let settings = Settings::at(&proxy.url(&vhost)).set("client.timeout", "1s");
-    let words = ["within 1s: it did not answer the login"];
+    let settings = Settings::at(&proxy.url(&vhost)).set("client.timeout", "3s");
+    let words = ["within 3s: it did not answer the login"];
     assert_says(&ask(&settings), 69, &words, &["broker.connect_timeout"]);
 }
