@@ -2,8 +2,12 @@
 //! they published. The daemon reports it, continues with what is possible, and loses nothing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::proxy::answer::Answering;
+use crate::support::wire::frame::method;
 use crate::support::wire::{Client, Declare, Properties};
 use crate::support::{
     Broker, Daemon, Ledger, Notify, Process, Proxy, Role, SOON, Settings, example, until,
@@ -16,6 +20,24 @@ const PREFETCH: u64 = 20;
 fn duration() -> Duration {
     let seconds = std::env::var("FIBRPC_ALARM_SECONDS").ok();
     Duration::from_secs(seconds.map_or(4, |text| text.parse().unwrap()))
+}
+
+/// Ends what [`prepare`] has done to the proxy, and waits until the daemon has published as many replies as it can.
+fn let_the_window_fill(proxy: &Proxy) {
+    let published = Arc::new(AtomicU64::new(0));
+    let count = published.clone();
+    let counting = Answering::to_method(method::BASIC_PUBLISH, move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        None
+    });
+    proxy.set(|faults| {
+        faults.answer = Some(counting);
+        faults.hold_broker = false;
+        faults.hold_role = None;
+    });
+    until(SOON, "a window full of replies", || {
+        (published.load(Ordering::Relaxed) == PREFETCH).then_some(())
+    });
 }
 
 /// Requests in the queue that the daemon has not seen: it sees them once the proxy is healed.
@@ -42,7 +64,7 @@ fn prepare(client: &mut Client, proxy: &Proxy, ledger: &mut Ledger, count: u64) 
 fn a_memory_alarm_is_ridden_out() {
     let broker = Broker::exclusive();
     let vhost = broker.vhost();
-    let mut proxy = Proxy::new(broker.port());
+    let proxy = Proxy::new(broker.port());
     let notify = Notify::new();
     let settings = Settings::at(&proxy.url(&vhost))
         .set("server.prefetch", i64::try_from(PREFETCH).unwrap())
@@ -57,7 +79,7 @@ fn a_memory_alarm_is_ridden_out() {
 
     broker.memory_alarm(true);
     let began = Instant::now();
-    proxy.heal();
+    let_the_window_fill(&proxy);
     let status = notify.wait_for_status("blocked", SOON);
     assert_eq!(status, "blocked by the broker: low on memory");
     let line = daemon.wait_for_line("blocked by the broker", SOON);
@@ -148,7 +170,7 @@ fn a_memory_alarm_with_large_replies_is_ridden_out() {
 fn a_drain_during_an_alarm_ends_in_time_and_says_what_was_abandoned() {
     let broker = Broker::exclusive();
     let vhost = broker.vhost();
-    let mut proxy = Proxy::new(broker.port());
+    let proxy = Proxy::new(broker.port());
     let notify = Notify::new();
     let settings = Settings::at(&proxy.url(&vhost))
         .set("server.prefetch", i64::try_from(PREFETCH).unwrap())
@@ -162,7 +184,7 @@ fn a_drain_during_an_alarm_ends_in_time_and_says_what_was_abandoned() {
     let mut ledger = Ledger::new();
     prepare(&mut client, &proxy, &mut ledger, 50);
     broker.memory_alarm(true);
-    proxy.heal();
+    let_the_window_fill(&proxy);
     notify.wait_for_status("blocked", SOON);
     broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == PREFETCH);
 

@@ -3,13 +3,13 @@
 //!
 //! [`Generation`]: crate::support::generation::Generation
 
-use std::time::Duration;
-
 use crate::hostile::STRANGE_NODE;
-use crate::support::wire::{Client, Declare, Delivery, Error, Properties, Publish};
+use crate::support::wire::properties::value;
+use crate::support::wire::{Client, Declare, Error, Properties, Publish};
 use crate::support::{Broker, SOON};
 
 const QUEUE: &str = "q";
+const DEAD: &str = "dead";
 
 /// How a message goes back to its queue.
 enum Return {
@@ -20,33 +20,26 @@ enum Return {
 /// How often a message is delivered that goes back each time, 30 times at most.
 fn deliveries(broker: &Broker, how: &Return) -> u32 {
     let vhost = broker.vhost();
+    // What is not delivered any more is seen to go to another queue.
+    let limited = Declare::quorum()
+        .argument("x-dead-letter-exchange", value::text(""))
+        .argument("x-dead-letter-routing-key", value::text(DEAD));
     let consumer = || {
         let mut client = Client::connect(broker.port(), &vhost).unwrap();
-        client.declare(QUEUE, &Declare::quorum()).unwrap();
+        client.declare(DEAD, &Declare::durable()).unwrap();
+        client.declare(QUEUE, &limited).unwrap();
         client.prefetch(1).unwrap();
+        client.consume(DEAD, false).unwrap();
         client.consume(QUEUE, false).unwrap();
         client
     };
     let mut client = consumer();
     client.publish(QUEUE, &Properties::new(), b"30").unwrap();
-    let next = |client: &mut Client| -> Option<Delivery> {
-        loop {
-            match client.next_delivery(Duration::from_millis(100)) {
-                Ok(delivery) => return Some(delivery),
-                Err(Error::TimedOut) => {
-                    let depth = broker.depth(&vhost, QUEUE).unwrap();
-                    if depth.ready + depth.unacked == 0 {
-                        return None;
-                    }
-                }
-                Err(error) => panic!("{error}"),
-            }
-        }
-    };
     for count in 0..30 {
-        let Some(delivery) = next(&mut client) else {
+        let delivery = client.next_delivery(SOON).unwrap();
+        if delivery.routing_key == DEAD {
             return count;
-        };
+        }
         match how {
             Return::HandBack => client.nack(delivery.tag, true).unwrap(),
             Return::LostConnection => client = consumer(),

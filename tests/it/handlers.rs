@@ -182,17 +182,27 @@ fn a_lost_connection_loses_no_request_and_acks_none_twice() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let proxy = Proxy::new(broker.port());
-    let count = Arc::new(Count::default());
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let through = move || {
+        let mut gate = gate.clone();
+        async move {
+            gate.wait_for(|open| *open).await.unwrap();
+            Text(String::new())
+        }
+    };
+    let router = router(&Arc::default()).method("through", handler(through));
     let builder = Server::builder(proxy.url(&vhost));
-    let serving = Serving::start(broker, &vhost, builder, router(&count));
+    let serving = Serving::start(broker, &vhost, builder, router);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     for id in 0..120 {
-        let request = method("sleep").correlation_id(id.to_string());
-        client.request(QUEUE, request, b"100").unwrap();
+        let (name, body) = [("through", ""), ("sleep", "1")][id % 2];
+        let request = method(name).correlation_id(id.to_string());
+        client.request(QUEUE, request, body.as_bytes()).unwrap();
     }
     // Some are answered, and others are in progress.
     let mut ids = BTreeSet::from([client.next_delivery(SOON).unwrap().correlation_id()]);
     assert!(proxy.reset(None) > 0);
+    open.send_replace(true);
     while ids.len() < 120 {
         let reply = client.next_delivery(SOON).unwrap();
         assert_eq!(status(&reply), "OK", "{}", reply.text());

@@ -3,12 +3,12 @@
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fibrpc::server::{BuildError, Builder, Handle, Outcome, Stop};
+use fibrpc::server::{BuildError, Builder, Counters, Handle, Outcome, Stop};
 use fibrpc::{Json, Router, Server, Text, handler};
 
 use crate::support::wire::properties::{Properties, value};
 use crate::support::wire::{Client, Delivery};
-use crate::support::{Broker, SOON};
+use crate::support::{Broker, SOON, until};
 
 /// The queue of [`serve_router`].
 pub const QUEUE: &str = "services";
@@ -150,7 +150,10 @@ fn a_handler_that_never_ends_is_handed_back_after_the_drain() {
     let serving = serve(broker, &vhost, |builder| builder.drain_timeout(limit));
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     client.request(QUEUE, method("never"), b"").unwrap();
-    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == 1);
+    until(SOON, "a handler in progress", || {
+        let in_flight = &serving.handle.counters().in_flight;
+        (Counters::get(in_flight) == 1).then_some(())
+    });
     assert_eq!(serving.drain().abandoned, 1);
     broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.ready == 1);
 }

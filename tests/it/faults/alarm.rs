@@ -1,11 +1,15 @@
 //! A broker short of memory: it stops reading from connections that publish.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{CONSUMING, Held, PREFETCH, QUEUE, Scene, full, prefetch};
 use crate::support::proxy::Confirms;
+use crate::support::proxy::answer::Answering;
+use crate::support::wire::frame::method;
 use crate::support::wire::{Client, Properties};
-use crate::support::{Broker, Daemon, SOON, Settings};
+use crate::support::{Broker, Daemon, Proxy, SOON, Settings, until};
 
 #[test]
 fn an_alarm_is_waited_out() {
@@ -80,9 +84,20 @@ fn a_stop_under_an_alarm_ends_by_the_drain_deadline() {
     client.wait_for_confirms(SOON).unwrap();
 
     broker.memory_alarm(true);
-    let mut daemon = Daemon::start(&settings);
+    let proxy = Proxy::new(broker.port());
+    let published = Arc::new(AtomicU64::new(0));
+    let count = published.clone();
+    let counting = Answering::to_method(method::BASIC_PUBLISH, move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        None
+    });
+    proxy.set(|faults| faults.answer = Some(counting));
+    let through = settings.clone().set("broker.url", proxy.url(&vhost));
+    let mut daemon = Daemon::start(&through);
     daemon.wait_for_line("blocked by the broker", SOON);
-    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == PREFETCH);
+    until(SOON, "a window full of replies", || {
+        (published.load(Ordering::Relaxed) == PREFETCH).then_some(())
+    });
     daemon.signal("TERM");
     let status = daemon.wait(SOON);
     assert_eq!(status.code(), Some(75), "something was abandoned");

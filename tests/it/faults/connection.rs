@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{CONSUMING, Held, NO_SESSION, Scene, full, times};
 use crate::support::proxy::{Accept, Cut};
 use crate::support::wire::{Client, Properties};
-use crate::support::{Broker, Daemon, Proxy, Role, SOON, Settings, until};
+use crate::support::{Broker, Daemon, Notify, Proxy, Role, SOON, Settings, until};
 
 /// The promise for a session that was lost to a plain fault of the network. A machine that does other things
 /// besides breaks it now and then, but not half of the time.
@@ -218,13 +218,15 @@ fn a_drain_that_is_cut_short_says_so() {
     let settings = Settings::at(&proxy.url(&vhost))
         .set("server.max_n", 1_000_000_000)
         .set("server.max_reply_bytes", "500MiB");
-    let mut daemon = Daemon::start_consuming(broker, &vhost, &settings);
+    let notify = Notify::new();
+    let mut daemon = Daemon::start_notifying(&settings, &notify);
+    notify.wait_for_status("consuming", SOON);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     let request = Properties::new().correlation_id("endless");
     client
         .request(super::QUEUE, request, b"1000000000")
         .unwrap();
-    broker.wait_for_depth(&vhost, super::QUEUE, SOON, |depth| depth.unacked == 1);
+    notify.wait_for_status("1 in flight", SOON);
     daemon.signal("TERM");
     daemon.wait_for_line("draining, 1 in flight", SOON);
     proxy.reset(None);

@@ -67,6 +67,7 @@ impl Stage {
         let mut client = Client::connect(broker.port(), &self.vhost).unwrap();
         let answer = client.call(QUEUE, b"31", SOON).unwrap();
         assert_eq!(answer.text(), "1346269");
+        daemon.wait_for_line("connected to", SOON);
         let log = daemon.stderr().join("\n");
         assert!(!log.contains("disconnected"), "{log}");
         assert_eq!(log.matches("connected to").count(), 1, "{log}");
