@@ -109,7 +109,7 @@ impl Cache {
     /// Keeps vectors of limbs for [`Cache::limbs`], unless they are long.
     pub(super) fn keep<const COUNT: usize>(&mut self, all: [Vec<i32>; COUNT]) {
         for limbs in all {
-            if limbs.capacity() <= 4 * MAX_PLAN && self.limbs.len() < KEPT_LIMBS {
+            if (1..=4 * MAX_PLAN).contains(&limbs.capacity()) && self.limbs.len() < KEPT_LIMBS {
                 self.limbs.push(limbs);
             }
         }

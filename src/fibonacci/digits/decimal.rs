@@ -5,28 +5,29 @@ use super::cache::Cache;
 use super::check::Check;
 use super::doubling::{self, Arithmetic, Combination};
 use super::length::Length;
-use super::points::Points;
+use super::limbs::{self, Limbs};
+use super::memory::Memory;
 use super::product::Computation;
 use super::stop::{Doubt, Stop};
-use super::{limbs, long, schoolbook, short};
+use super::{long, schoolbook, short};
 
 /// Below this n, transforms do not pay.
 const FIRST_PAIR: u64 = 2_047;
 
 impl Arithmetic for Computation<'_> {
-    type Number = Vec<i32>;
+    type Number = Limbs;
     type Stop = Stop;
 
     fn combine(
         &mut self,
-        a: Vec<i32>,
-        b: Vec<i32>,
+        a: Limbs,
+        b: Limbs,
         wanted: [Combination; 2],
-    ) -> Result<[Vec<i32>; 2], Stop> {
+    ) -> Result<[Limbs; 2], Stop> {
         let results = match Length::covering(a.len().max(b.len())) {
             Length::Short(points) => {
                 let results = short::combine(self, points, [&a, &b], wanted);
-                self.cache.keep([a, b]);
+                self.cache.keep([a, b].map(Memory::into_vec));
                 results
             }
             Length::Long { rows, columns } => long::combine(self, [rows, columns], [a, b], wanted),
@@ -36,11 +37,11 @@ impl Arithmetic for Computation<'_> {
         results
     }
 
-    fn multiply(&mut self, x: Vec<i32>, y: Vec<i32>, constant: i32) -> Result<Vec<i32>, Stop> {
+    fn multiply(&mut self, x: Limbs, y: Limbs, constant: i32) -> Result<Limbs, Stop> {
         let result = match Length::covering(x.len().max(y.len())) {
             Length::Short(points) => {
                 let result = short::multiply(self, points, [&x, &y], constant);
-                self.cache.keep([x, y]);
+                self.cache.keep([x, y].map(Memory::into_vec));
                 result
             }
             Length::Long { rows, columns } => {
@@ -48,7 +49,10 @@ impl Arithmetic for Computation<'_> {
             }
         };
         #[cfg(test)]
-        let result = result.map(|limbs| tests::inject([limbs]).concat());
+        let result = result.map(|limbs| {
+            let [limbs] = tests::inject([limbs]);
+            limbs
+        });
         result
     }
 }
@@ -81,7 +85,7 @@ fn digits_in(
             // Once, instead of for each length.
             Length::Short(points) => drop(computation.cache.short(points)),
             Length::Long { .. } => {
-                computation.spectra = [0; 2].map(|_| Points::with_capacity(largest.points()));
+                computation.spectra = [0; 2].map(|_| Memory::with_capacity(largest.points()));
             }
         }
         let first = schoolbook::pair_digits(n, from).map(|digits| limbs::from_text(&digits, base));
@@ -94,7 +98,7 @@ fn digits_in(
         if !check.passes(n) {
             return Err(Doubt::Check.into());
         }
-        computation.cache.keep([limbs]);
+        computation.cache.keep([limbs.into_vec()]);
         Ok::<_, Stop>((digits, computation.watch))
     })?;
     let text = String::from_utf8(digits).map_err(|_| Doubt::Check)?;
@@ -125,9 +129,7 @@ pub(super) mod tests {
         static INJECTED: Cell<Option<Error>> = const { Cell::new(None) };
     }
 
-    pub(super) fn inject<const OUTPUTS: usize>(
-        mut results: [Vec<i32>; OUTPUTS],
-    ) -> [Vec<i32>; OUTPUTS] {
+    pub(super) fn inject<const OUTPUTS: usize>(mut results: [Limbs; OUTPUTS]) -> [Limbs; OUTPUTS] {
         let injected = INJECTED.get();
         if let Some(error) = injected {
             INJECTED.set(

@@ -6,7 +6,11 @@
 use super::bound::Base;
 use super::check::{self, Check};
 use super::doubling::Combination;
+use super::memory::Memory;
 use super::text;
+
+/// The limbs of a number, the lowest first.
+pub(super) type Limbs = Memory<i32>;
 
 /// Carries that are propagated in parallel: each depends on its own lane only.
 pub(super) const LANES: usize = 8;
@@ -135,7 +139,7 @@ impl Factors {
 }
 
 /// Adds `carry` to the limb at `place` and propagates further carries. In the range `Digits`, the number has no further limbs.
-pub(super) fn ripple(limbs: &mut Vec<i32>, mut place: usize, carry: f64, base: Base, range: Range) {
+pub(super) fn ripple(limbs: &mut Limbs, mut place: usize, carry: f64, base: Base, range: Range) {
     let (mut carry, base) = (carry as i64, base.value as i64);
     let most = match range {
         Range::Balanced => base / 2,
@@ -148,10 +152,12 @@ pub(super) fn ripple(limbs: &mut Vec<i32>, mut place: usize, carry: f64, base: B
             }
             limbs.push(0);
         }
-        let value = i64::from(limbs[place]) + carry;
+        let Some(limb) = limbs.get_mut(place) else {
+            return; // at the end of the memory, so the carry was wrong
+        };
+        let value = i64::from(*limb) + carry;
         carry = (value + base - 1 - most).div_euclid(base);
-        let limb = (value - carry * base) as i32;
-        limbs[place] = limb;
+        *limb = (value - carry * base) as i32;
         place += 1;
     }
 }
@@ -170,14 +176,14 @@ pub(super) fn squares(limbs: &[i32]) -> f64 {
 }
 
 /// Removes the leading zeros, which are at the end.
-pub(super) fn trim(limbs: &mut Vec<i32>) {
+pub(super) fn trim(limbs: &mut Limbs) {
     let used = limbs.iter().rposition(|limb| *limb != 0);
     limbs.truncate(used.map_or(0, |top| top + 1));
 }
 
 /// The balanced limbs of a number in decimal digits.
-pub(super) fn from_text(digits: &str, base: Base) -> Vec<i32> {
-    let mut limbs: Vec<i32> = digits
+pub(super) fn from_text(digits: &str, base: Base) -> Limbs {
+    let limbs: Vec<i32> = digits
         .as_bytes()
         .rchunks(base.digits as usize)
         .map(|limb| {
@@ -185,6 +191,7 @@ pub(super) fn from_text(digits: &str, base: Base) -> Vec<i32> {
                 .fold(0, |value, digit| value * 10 + i32::from(digit & 15))
         })
         .collect();
+    let mut limbs = Limbs::from(limbs);
     for place in 0..limbs.len() {
         let value = std::mem::take(&mut limbs[place]);
         ripple(&mut limbs, place, f64::from(value), base, Range::Balanced);

@@ -17,8 +17,8 @@ use super::bound::Watch;
 use super::cache::Plan;
 use super::doubling::Combination;
 use super::length::{COLUMNS, Length, ROWS};
-use super::limbs::{self, BLOCK, Block, Factors, LANES, Range, Settler};
-use super::points::Points;
+use super::limbs::{self, BLOCK, Block, Factors, LANES, Limbs, Range, Settler};
+use super::memory::Memory;
 use super::product::{Computation, finish, product, put, square_and_product, store};
 use super::roots::Ladder;
 use super::stop::Stop;
@@ -149,7 +149,7 @@ struct Spectra<'a> {
     by_column: Arc<Plan>,
     by_row: Arc<Plan>,
     scratch: &'a mut [Complex64],
-    points: [&'a mut Points; 2],
+    points: [&'a mut Memory<Complex64>; 2],
     watch: &'a mut Watch,
     keep_going: &'a dyn Fn() -> bool,
 }
@@ -159,7 +159,7 @@ impl<'a> Spectra<'a> {
     fn new(
         computation: &'a mut Computation,
         [rows, columns]: [usize; 2],
-        factors: [Vec<i32>; 2],
+        factors: [Limbs; 2],
     ) -> Result<Self, Stop> {
         let ([by_column, by_row], scratch) = computation.cache.long(rows, columns);
         let keep_going = computation.keep_going;
@@ -173,7 +173,7 @@ impl<'a> Spectra<'a> {
                 Stop::unless(keep_going())?;
                 *square += buffer.load_limbs(&limbs, from, columns, &by_column.weights);
                 buffer.transform(&by_column, scratch);
-                buffer.store(points.first(rows * columns), from, columns);
+                buffer.store(&mut points[..rows * columns], from, columns);
             }
         }
         let length = Length::Long { rows, columns };
@@ -202,13 +202,20 @@ impl<'a> Spectra<'a> {
         let fft = &self.by_row.fft;
         let [first, second] = &mut self.points;
         let points = self.rows * self.columns;
-        let lines = first
-            .first(points)
+        let mut copy = vec![Complex64::ZERO; self.columns];
+        let lines = first[..points]
             .chunks_exact_mut(self.columns)
-            .zip(second.first(points).chunks_exact_mut(self.columns));
+            .zip(second[..points].chunks_exact_mut(self.columns));
         for (row, (a, b)) in lines.enumerate() {
             Stop::unless((self.keep_going)())?;
             twist.turn_to(row);
+            // What is not a result stays as it was, in memory, and is transformed in the cache.
+            let b = if results < 2 {
+                copy.copy_from_slice(b);
+                &mut copy[..]
+            } else {
+                b
+            };
             for line in [&mut *a, &mut *b] {
                 twist.apply(line);
                 fft.process_with_scratch(line, self.scratch);
@@ -224,7 +231,7 @@ impl<'a> Spectra<'a> {
 
     /// The third pass, for [`COLUMNS`] columns of one result: transforms them back.
     fn columns(&mut self, result: usize, from: usize, buffer: &mut Columns) {
-        let points = self.points[result].first(self.rows * self.columns);
+        let points = &self.points[result][..self.rows * self.columns];
         buffer.load(points, from, self.columns);
         buffer.transform(&self.by_column, self.scratch);
     }
@@ -234,9 +241,9 @@ impl<'a> Spectra<'a> {
 pub(super) fn combine(
     computation: &mut Computation,
     [rows, columns]: [usize; 2],
-    factors: [Vec<i32>; 2],
+    factors: [Limbs; 2],
     wanted: [Combination; 2],
-) -> Result<[Vec<i32>; 2], Stop> {
+) -> Result<[Limbs; 2], Stop> {
     let base = computation.base;
     let points = rows * columns;
     let mut spectra = Spectra::new(computation, [rows, columns], factors)?;
@@ -249,7 +256,10 @@ pub(super) fn combine(
     let mut carries = vec![[0.0; LANES]; rows / 2];
     carries[0][1] = f64::from(wanted[0].constant);
     carries[0][LANES / 2 + 1] = f64::from(wanted[1].constant);
-    let mut results = [vec![0; 2 * points], vec![0; 2 * points]];
+    let mut results = [
+        Limbs::zeros(2 * points, spectra.keep_going)?,
+        Limbs::zeros(2 * points, spectra.keep_going)?,
+    ];
     let mut block: Block = [[0.0; LANES]; BLOCK];
     let [mut squares, mut products] = [Columns::new(rows), Columns::new(rows)];
     for from in (0..columns).step_by(COLUMNS) {
@@ -289,21 +299,21 @@ pub(super) fn combine(
 pub(super) fn multiply(
     computation: &mut Computation,
     [rows, columns]: [usize; 2],
-    factors: [Vec<i32>; 2],
+    factors: [Limbs; 2],
     constant: i32,
-) -> Result<Vec<i32>, Stop> {
+) -> Result<Limbs, Stop> {
     let base = computation.base;
     let points = rows * columns;
     let mut spectra = Spectra::new(computation, [rows, columns], factors)?;
     spectra.rows(1, |x, y| product(x, y, points))?;
-    *spectra.points[1] = Points::default();
+    *spectra.points[1] = Memory::default();
 
     let by_column = spectra.by_column.clone();
     let weights = &by_column.weights;
     let mut settler = Settler::new(base, Range::Digits);
     let mut carries = vec![[0.0; LANES]; rows / ROWS];
     carries[0][1] = f64::from(constant);
-    let mut result = vec![0; 2 * points];
+    let mut result = Limbs::zeros(2 * points, spectra.keep_going)?;
     let mut block: Block = [[0.0; LANES]; BLOCK];
     let mut buffer = Columns::new(rows);
     for from in (0..columns).step_by(COLUMNS) {

@@ -15,8 +15,8 @@
 //! Numbers are in a power of ten from the first step on, since converting from binary takes three times as long as
 //! computing. A step (`doubling`) is two products, or four transforms; the last step is a single product. Products are
 //! right-angle convolutions (`short`); from 8,192 limbs on, they take three passes over memory (`long`). rustfft does the
-//! transforms. The limbs of the result are its digits (`limbs`, `text`). Large spectra are in huge pages (`points`): page
-//! faults would take a fifth of the time.
+//! transforms. The limbs of the result are its digits (`limbs`, `text`). Large spectra and limbs are in huge pages (`memory`):
+//! page faults would take a fifth of the time.
 //!
 //! # Why the digits are right
 //!
@@ -56,7 +56,7 @@ mod exact;
 mod length;
 mod limbs;
 mod long;
-mod points;
+mod memory;
 mod product;
 mod roots;
 mod schoolbook;

@@ -2,8 +2,8 @@
 
 use super::bound::{Base, Watch};
 use super::cache::Cache;
-use super::limbs::{self, Block, LANES, Range};
-use super::points::Points;
+use super::limbs::{self, Block, LANES, Limbs, Range};
+use super::memory::Memory;
 use rustfft::num_complex::Complex64;
 
 /// One computation of F(n), with balanced limbs, the lowest first.
@@ -13,7 +13,7 @@ pub(super) struct Computation<'a> {
     pub(super) cache: &'a mut Cache,
     pub(super) keep_going: &'a dyn Fn() -> bool,
     /// Spectra of long numbers, with capacity for the largest.
-    pub(super) spectra: [Points; 2],
+    pub(super) spectra: [Memory<Complex64>; 2],
 }
 
 /// Replaces the spectra of a and b with those of a^2 and ab, exchanged and divided by the length of the transform.
@@ -73,7 +73,7 @@ pub(super) fn store(
 
 /// Adds the last carries of each pair of lanes where the next pair begins; a pair has `step` limbs in each half.
 pub(super) fn finish<'a>(
-    result: &mut Vec<i32>,
+    result: &mut Limbs,
     carries: impl Iterator<Item = &'a [f64]>,
     step: usize,
     base: Base,

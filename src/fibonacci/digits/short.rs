@@ -12,7 +12,7 @@ use super::bound::Watch;
 use super::cache::Plan;
 use super::doubling::Combination;
 use super::length::Length;
-use super::limbs::{self, BLOCK, Block, Factors, LANES, Range, Settler};
+use super::limbs::{self, BLOCK, Block, Factors, LANES, Limbs, Range, Settler};
 use super::product::{Computation, finish, product, put, square_and_product, store};
 use super::stop::Stop;
 use rustfft::num_complex::Complex64;
@@ -78,9 +78,9 @@ pub(super) fn combine(
     points: usize,
     factors: [&[i32]; 2],
     wanted: [Combination; 2],
-) -> Result<[Vec<i32>; 2], Stop> {
+) -> Result<[Limbs; 2], Stop> {
     let base = computation.base;
-    let mut results = [2 * points; 2].map(|length| computation.cache.limbs(length));
+    let mut results = [2 * points; 2].map(|length| Limbs::from(computation.cache.limbs(length)));
     let mut spectra = Spectra::new(computation, points, factors)?;
     let [first, second] = &mut spectra.points;
     square_and_product(first, second, points);
@@ -125,9 +125,9 @@ pub(super) fn multiply(
     points: usize,
     factors: [&[i32]; 2],
     constant: i32,
-) -> Result<Vec<i32>, Stop> {
+) -> Result<Limbs, Stop> {
     let base = computation.base;
-    let mut result = computation.cache.limbs(2 * points);
+    let mut result = Limbs::from(computation.cache.limbs(2 * points));
     let mut spectra = Spectra::new(computation, points, factors)?;
     let [first, second] = &mut spectra.points;
     product(first, second, points);
