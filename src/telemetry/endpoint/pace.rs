@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 /// The time between two steps under load. A connection takes about three.
-const GAP: Duration = Duration::from_micros(500);
+const GAP: Duration = Duration::from_millis(2);
 
 /// How many steps an idle thread saves, which is enough for several honest clients at once.
 const MAX_SAVED: u32 = 64;

@@ -21,7 +21,10 @@ const GROWTH: u64 = 8 << 20;
 const WAITING: u32 = 256 + 64 + 8;
 
 /// The thread's time between two steps; it accepts one connection in a step.
-const STEP: Duration = Duration::from_micros(500);
+const STEP: Duration = Duration::from_millis(2);
+
+/// The time between two parts of a request, which is the pace of a client, and not a wait for something.
+const PART: Duration = Duration::from_millis(5);
 
 struct Bench {
     endpoint: Endpoint,
@@ -63,11 +66,21 @@ impl Bench {
         assert!(open <= MAX_OPEN, "{open} more descriptors");
     }
 
+    /// Whether a request is answered whose second part comes a little later, as from a network.
+    fn waits_for_a_second_part(&self) -> bool {
+        let mut stream = self.endpoint.connect();
+        let _ = stream.write_all(b"GET /healthz HTT");
+        thread::sleep(PART);
+        let _ = stream.write_all(b"P/1.1\r\n\r\n");
+        answer(&read_all(&mut stream)).status == 200
+    }
+
     /// As at the beginning.
     fn is_as_before(&mut self) {
         self.works();
         let (code, line) = probe(&self.settings, "ready");
         assert_eq!(code, 0, "{line}");
+        assert!(self.waits_for_a_second_part());
         until(SOON, "all connections are closed", || {
             (self.daemon.descriptors() <= self.descriptors).then_some(())
         });
@@ -92,8 +105,7 @@ fn drip(endpoint: &Endpoint, stop: &AtomicBool) {
             if stop.load(Ordering::Relaxed) || stream.write_all(&[*byte]).is_err() {
                 break;
             }
-            // The pace of the client, not a wait for something.
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(PART);
         }
     }
 }
@@ -112,6 +124,9 @@ fn slow_clients_keep_nobody_from_being_answered() {
         }
         for _ in 0..50 {
             bench.works();
+            until(SOON, "a request in two parts is answered", || {
+                bench.waits_for_a_second_part().then_some(())
+            });
         }
         let (code, line) = probe(&bench.settings, "live");
         stop.store(true, Ordering::Relaxed);
