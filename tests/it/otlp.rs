@@ -67,6 +67,20 @@ fn daemon(broker: &Broker, vhost: &str, settings: &Settings) -> Daemon {
     daemon
 }
 
+/// Calls the daemon as a script does that sets this variable, and is answered.
+fn call(settings: &Settings, name: &str, value: &str) {
+    let output = Fibrpc::new(settings)
+        .args(["30"])
+        .env(name, value)
+        .run(SOON);
+    assert_eq!(
+        (output.code(), output.stdout.trim()),
+        (0, "832040"),
+        "{}",
+        output.stderr
+    );
+}
+
 fn text<'a>(span: &'a Value, path: &str) -> &'a str {
     span.pointer(path).and_then(Value::as_str).unwrap_or("")
 }
@@ -91,16 +105,7 @@ fn a_trace_goes_from_the_client_to_the_daemon() {
         &vhost,
         &settings.clone().set("server.instance", "blue"),
     );
-    let output = Fibrpc::new(&settings)
-        .args(["30"])
-        .env("OTEL_SERVICE_NAME", "a-script")
-        .run(SOON);
-    assert_eq!(
-        (output.code(), output.stdout.trim()),
-        (0, "832040"),
-        "{}",
-        output.stderr
-    );
+    call(&settings, "OTEL_SERVICE_NAME", "a-script");
     let (client, server) = (collector.span("CLIENT"), collector.span("SERVER"));
 
     assert_eq!(text(&client, "/parent"), "", "{client}");
@@ -218,16 +223,7 @@ fn traces_are_exported_over_tls_to_a_collector_of_a_trusted_authority_only() {
     });
     broker.wait_for_depth(&vhost, "rpc_queue", SOON, |depth| depth.consumers > 0);
     // The daemon trusts the authority, and this client another one.
-    let output = Fibrpc::new(&settings)
-        .args(["30"])
-        .env(AUTHORITIES, other.1.to_str().unwrap())
-        .run(SOON);
-    assert_eq!(
-        (output.code(), output.stdout.trim()),
-        (0, "832040"),
-        "{}",
-        output.stderr
-    );
+    call(&settings, AUTHORITIES, other.1.to_str().unwrap());
     let server = collector.span("SERVER");
     assert_eq!(
         text(&server, "/attributes/rpc.status_code"),
