@@ -197,9 +197,14 @@ build_peers() {
 	done
 }
 
-# busy PID: processor time of all threads of a process so far, in nanoseconds.
+# busy PID [THREAD]: processor time of all threads of a process so far, or of those with this name, in nanoseconds.
 busy() {
-	cat "/proc/$1"/task/*/schedstat | awk '{ sum += $1 } END { printf "%.0f\n", sum }'
+	local task
+	for task in "/proc/$1"/task/*; do
+		if [ -z "${2:-}" ] || [ "$(cat "$task/comm")" = "$2" ]; then
+			cat "$task/schedstat"
+		fi
+	done | awk '{ sum += $1 } END { printf "%.0f\n", sum }'
 }
 
 # median COLUMN: the median of a column of standard input.
@@ -230,5 +235,8 @@ ratio_of_rounds() {
 
 # where_measured: prints a line about the machine.
 where_measured() {
-	say "$(date +%F), $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), RabbitMQ on the same machine"
+	local cores
+	cores="$(nproc) cores"
+	[ "$cores" != '1 cores' ] || cores='1 core'
+	say "$(date +%F), $cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), RabbitMQ on the same machine"
 }

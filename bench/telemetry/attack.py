@@ -3,7 +3,12 @@
 import selectors
 import socket
 import sys
+import time
 
+CONNECTIONS = 200
+# Slow ones send a byte every 10 ms each, a part of them every millisecond: 20,000 segments per second in all.
+PARTS = 10
+PACE = 0.001
 REQUEST = b"GET /metrics HTTP/1.1\r\nX: " + b"y" * 4000 + b"\r\n\r\n"
 # What is sent at once by each kind of connection; those that are slow send more later.
 SENT = {
@@ -18,6 +23,7 @@ SENT = {
 def main():
     port, kind = int(sys.argv[1]), sys.argv[2]
     selector = selectors.DefaultSelector()
+    # How many bytes each connection has sent, once it is established.
     sent = {}
 
     def connect():
@@ -25,7 +31,7 @@ def main():
         stream.setblocking(False)
         stream.connect_ex(("127.0.0.1", port))
         selector.register(stream, selectors.EVENT_WRITE | selectors.EVENT_READ)
-        sent[stream] = 0
+        sent[stream] = None
 
     def close(stream):
         selector.unregister(stream)
@@ -33,30 +39,39 @@ def main():
         del sent[stream]
         connect()
 
-    for _ in range(200):
+    def send_more(part):
+        for stream in list(sent)[part::PARTS]:
+            try:
+                if sent[stream] is not None:
+                    stream.send(REQUEST[sent[stream] : sent[stream] + 1])
+                    sent[stream] += 1
+            except BlockingIOError:
+                pass
+            except OSError:
+                close(stream)
+
+    for _ in range(CONNECTIONS):
         connect()
+    due = time.monotonic() + PACE
+    part = 0
     while True:
-        for key, events in selector.select(0.01):
+        for key, events in selector.select(max(0, due - time.monotonic())):
             stream = key.fileobj
             try:
                 if events & selectors.EVENT_READ and not stream.recv(65536):
                     close(stream)
                     continue
-                if events & selectors.EVENT_WRITE and sent[stream] == 0:
-                    sent[stream] = 1
-                    stream.send(SENT[kind])
+                if events & selectors.EVENT_WRITE:
                     selector.modify(stream, selectors.EVENT_READ)
+                    sent[stream] = stream.send(SENT[kind])
             except OSError:
                 close(stream)
-        if kind == "slow":
-            for stream in list(sent):
-                try:
-                    stream.send(REQUEST[sent[stream] : sent[stream] + 1])
-                    sent[stream] += 1
-                except BlockingIOError:
-                    pass
-                except OSError:
-                    close(stream)
+        if time.monotonic() >= due:
+            # What is late is left out.
+            due = max(due + PACE, time.monotonic())
+            part = (part + 1) % PARTS
+            if kind == "slow":
+                send_more(part)
 
 
 main()
