@@ -2,7 +2,7 @@
 
 use super::bound::Base;
 use super::length::Length;
-use super::{schoolbook, small};
+use super::{memory, schoolbook, small};
 use std::time::Duration;
 
 /// The approximate cost of computing the n-th Fibonacci number.
@@ -28,16 +28,16 @@ const MEASURED: [(u64, u64); 20] = [
     (240_000, 131_000),
     (400_000, 365_000),
     (1_000_000, 970_000),
-    (2_000_000, 2_500_000),
+    (2_000_000, 2_200_000),
     (3_000_000, 3_800_000),
-    (5_000_000, 6_400_000),
+    (5_000_000, 6_200_000),
     (7_000_000, 9_200_000),
-    (10_000_000, 12_000_000),
-    (14_000_000, 20_000_000),
-    (19_000_000, 42_000_000),
-    (30_000_000, 60_000_000),
-    (100_000_000, 245_000_000),
-    (1_000_000_000, 4_000_000_000),
+    (10_000_000, 11_000_000),
+    (14_000_000, 18_000_000),
+    (19_000_000, 38_000_000),
+    (30_000_000, 54_000_000),
+    (100_000_000, 225_000_000),
+    (1_000_000_000, 3_700_000_000),
 ];
 
 /// Bytes that the process keeps in plans, and in buffers for one computation.
@@ -51,7 +51,7 @@ pub fn cost(n: u64) -> Cost {
     Cost {
         digits,
         time: Duration::from_nanos(nanoseconds(n)),
-        memory: memory(n, digits),
+        memory: most_memory(n, digits),
     }
 }
 
@@ -67,7 +67,7 @@ fn nanoseconds(n: u64) -> u64 {
 }
 
 /// Two spectra and the limbs of one factor; a spectrum and the result, and the result and its text, are less.
-fn memory(n: u64, digits: u64) -> u64 {
+fn most_memory(n: u64, digits: u64) -> u64 {
     if n <= small::LAST {
         return digits;
     }
@@ -77,7 +77,10 @@ fn memory(n: u64, digits: u64) -> u64 {
     let most = match Base::for_digits(digits) {
         Some(base) => match Length::covering(base.factor_limbs(digits)) {
             Length::Short(points) => 16 * points as u64,
-            long @ Length::Long { .. } => (2 * 16 + 8) * long.points() as u64,
+            long @ Length::Long { .. } => {
+                let points = long.points() as u64;
+                2 * memory::mapped(16 * points) + memory::mapped(8 * points)
+            }
         },
         None => digits.saturating_mul(16),
     };

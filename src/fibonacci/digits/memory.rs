@@ -11,7 +11,7 @@ use std::ops::{Deref, DerefMut};
 /// Less is in ordinary memory, which is reused without page faults.
 const MAPPED: usize = 4 << 20;
 
-/// Bytes of a huge page, or several: whole ones are mapped, since the rest would be in ordinary pages.
+/// Bytes of a huge page. Whole ones are mapped, since the rest would be in ordinary pages.
 const HUGE_PAGE: usize = 2 << 20;
 
 /// Bytes of an ordinary page.
@@ -19,6 +19,14 @@ const PAGE: usize = 4_096;
 
 /// Bytes between two calls of `keep_going`.
 const STEP: usize = 1 << 18;
+
+/// The memory of so many bytes.
+pub(super) const fn mapped(bytes: u64) -> u64 {
+    if bytes < MAPPED as u64 {
+        return bytes;
+    }
+    bytes.next_multiple_of(HUGE_PAGE as u64)
+}
 
 /// A slice of items that grows up to a capacity.
 #[derive(Debug, Default)]

@@ -82,7 +82,7 @@ pub struct Digits {
 
 /// The decimal digits of the `n`-th Fibonacci number, or `None` once `keep_going` returns false.
 ///
-/// On an ordinary machine, `keep_going` is called at least once per millisecond up to n = 10^7, and every 10 ms at 10^8. Up to
+/// On an ordinary machine, `keep_going` is called at least once per millisecond up to n = 10^7, and every 5 ms at 10^8. Up to
 /// n = 12,000, which takes a few microseconds, it is not called. Limit `n` by its [`cost()`] first.
 pub fn digits(n: u64, keep_going: &dyn Fn() -> bool) -> Option<Digits> {
     let certain = |text| Digits { text, doubt: None };
