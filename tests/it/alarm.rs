@@ -22,8 +22,9 @@ fn duration() -> Duration {
     Duration::from_secs(seconds.map_or(4, |text| text.parse().unwrap()))
 }
 
-/// Ends what [`prepare`] has done to the proxy, and waits until the daemon has published as many replies as it can.
-fn let_the_window_fill(proxy: &Proxy) {
+/// Ends what [`prepare`] has done to the proxy, and waits until all that the daemon has in hand are replies that the broker does
+/// not take. The alarm reaches the connection a moment later, so some may arrive.
+fn let_the_window_fill(proxy: &Proxy, client: &mut Client, ledger: &mut Ledger) {
     let published = Arc::new(AtomicU64::new(0));
     let count = published.clone();
     let counting = Answering::to_method(method::BASIC_PUBLISH, move |_| {
@@ -35,8 +36,13 @@ fn let_the_window_fill(proxy: &Proxy) {
         faults.hold_broker = false;
         faults.hold_role = None;
     });
+    let mut answered = 0;
     until(SOON, "a window full of replies", || {
-        (published.load(Ordering::Relaxed) == PREFETCH).then_some(())
+        while let Ok(reply) = client.next_delivery(Duration::from_millis(20)) {
+            ledger.answered(&reply);
+            answered += 1;
+        }
+        (published.load(Ordering::Relaxed) == answered + PREFETCH).then_some(())
     });
 }
 
@@ -79,7 +85,7 @@ fn a_memory_alarm_is_ridden_out() {
 
     broker.memory_alarm(true);
     let began = Instant::now();
-    let_the_window_fill(&proxy);
+    let_the_window_fill(&proxy, &mut client, &mut ledger);
     let status = notify.wait_for_status("blocked", SOON);
     assert_eq!(status, "blocked by the broker: low on memory");
     let line = daemon.wait_for_line("blocked by the broker", SOON);
@@ -184,7 +190,7 @@ fn a_drain_during_an_alarm_ends_in_time_and_says_what_was_abandoned() {
     let mut ledger = Ledger::new();
     prepare(&mut client, &proxy, &mut ledger, 50);
     broker.memory_alarm(true);
-    let_the_window_fill(&proxy);
+    let_the_window_fill(&proxy, &mut client, &mut ledger);
     notify.wait_for_status("blocked", SOON);
     broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| depth.unacked == PREFETCH);
 
