@@ -22,8 +22,9 @@ fn padded(n: &str) -> Vec<u8> {
 
 /// Requests for which the broker finds no caller.
 fn ask_for_nobody(client: &mut Client, requests: u64, body: &[u8]) {
-    let nobody = Properties::request("amq.gen-nobody", "x");
-    for _ in 0..requests {
+    for id in 0..requests {
+        // The proxy tells requests apart by their ids.
+        let nobody = Properties::request("amq.gen-nobody", id.to_string());
         client.publish(QUEUE, &nobody, body).unwrap();
     }
 }
