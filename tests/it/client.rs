@@ -6,7 +6,7 @@ use fibrpc::{Client, Code, Text};
 
 use crate::call::{Server, assert_answered, assert_fails, fibrpc};
 use crate::support::wire::{self, Declare, properties::value};
-use crate::support::{Broker, Fibrpc, SOON, Settings, until};
+use crate::support::{Broker, Fibrpc, SOON, Settings, runtime, until};
 
 #[test]
 fn a_lost_connection_is_survived_by_asking_again() {
@@ -100,11 +100,7 @@ fn late_and_duplicate_replies_are_dropped_and_counted() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let mut server = Server::start(broker, &vhost);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    runtime().block_on(async {
         let client = Client::connect(&broker.url(&vhost)).await.unwrap();
         let late = client.call::<Text>(QUEUE, "1");
         let late = late.timeout(Duration::from_secs(2)).await.unwrap_err();
@@ -141,11 +137,7 @@ fn a_plain_request_says_no_more_than_the_tutorials() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let mut server = Server::start_on(broker, &vhost, &Declare::exclusive());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    runtime().block_on(async {
         let builder = Client::builder(&broker.url(&vhost)).plain(true);
         let client = builder.timeout(SOON).connect().await.unwrap();
         let serve = tokio::task::spawn_blocking(move || {
@@ -181,10 +173,7 @@ fn a_server_that_goes_and_comes_is_noticed_by_a_client_that_stays() {
     let vhost = broker.vhost();
     let mut keeper = wire::Client::connect(broker.port(), &vhost).unwrap();
     keeper.declare("rpc_queue", &Declare::classic()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let client = runtime
         .block_on(Client::connect(&broker.url(&vhost)))
         .unwrap();

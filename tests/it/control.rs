@@ -2,8 +2,6 @@
 
 mod queue;
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -58,20 +56,6 @@ fn as_user(broker: &Broker, vhost: &str, permissions: [&str; 3]) -> Settings {
 fn declare(broker: &Broker, vhost: &str, queue: &Declare) {
     let mut client = wire::Client::connect(broker.port(), vhost).unwrap();
     client.declare("rpc_queue", queue).unwrap();
-}
-
-/// A daemon, and a function that gives it a new configuration.
-fn reloadable(settings: &Settings) -> (Daemon, impl Fn(&Daemon, &Settings) + use<>) {
-    let mut file = None;
-    let daemon = Daemon::start_with(settings, |command| {
-        file = command.get_args().last().map(PathBuf::from);
-    });
-    let file = file.unwrap();
-    let reload = move |daemon: &Daemon, settings: &Settings| {
-        fs::write(&file, settings.text()).unwrap();
-        daemon.signal("HUP");
-    };
-    (daemon, reload)
 }
 
 fn connections(broker: &Broker, vhost: &str) -> usize {

@@ -265,7 +265,7 @@ fn a_session_that_is_replaced_hands_back_what_it_has() {
     let threads = scene.metrics().get("fibrpc_pool_threads");
     let next = scene.settings.clone();
     let next = next.set("broker.heartbeat", "7s").set("server.prefetch", 1);
-    scene.server.reload(&next.text());
+    scene.server.reload(&next);
     let metrics = scene.wait("five are handed back", |metrics| metrics.is(HANDED_BACK, 5));
     metrics.assert(&[("fibrpc_drain_abandoned_total", 5), (LOST, 0)]);
     scene.proxy.set(|faults| faults.confirms = Confirms::Pass);
@@ -277,12 +277,9 @@ fn a_session_that_is_replaced_hands_back_what_it_has() {
     ]);
     assert!((metrics.get("fibrpc_pool_threads") - threads).abs() < 0.5);
     // Without another session.
-    scene.server.reload(
-        &next
-            .set("server.concurrency", 3)
-            .set("server.prefetch", 20)
-            .text(),
-    );
+    scene
+        .server
+        .reload(&next.set("server.concurrency", 3).set("server.prefetch", 20));
     scene.wait("three threads", |metrics| {
         metrics.is("fibrpc_pool_threads", 3)
     });

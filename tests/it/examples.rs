@@ -1,14 +1,15 @@
 //! The examples for users of the library: each server, its own client, and a client in Python.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use crate::support::broker::Depth;
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Delivery, Properties};
-use crate::support::{Broker, Fibrpc, Process, SOON, Settings, example, lacks_pika, python};
+use crate::support::{
+    Broker, Fibrpc, Process, SOON, Settings, example, lacks_pika, python, unix_ms,
+};
 
 /// An example that serves its queue in a virtual host of its own.
 struct Serving {
@@ -265,9 +266,4 @@ fn a_client_in_python_calls_typed_services_and_methods() {
     assert_eq!(unknown["code"], "UNIMPLEMENTED");
     assert_eq!(unknown["retryable"], false);
     clock.drain();
-}
-
-fn unix_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    i64::try_from(now.unwrap_or(Duration::ZERO).as_millis()).unwrap()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fibrpc::Reply;
 use fibrpc::server::{
@@ -16,7 +16,7 @@ use tokio::sync::{Barrier, Notify};
 
 use crate::support::wire::properties::{Properties, value};
 use crate::support::wire::{Client, Delivery};
-use crate::support::{Broker, Proxy, SOON, until};
+use crate::support::{Broker, Proxy, SOON, runtime, unix_ms, until};
 
 const QUEUE: &str = "handlers";
 
@@ -30,11 +30,7 @@ impl Serving {
     fn start(broker: &Broker, vhost: &str, builder: Builder, router: Router) -> Self {
         let serve = builder.queue(QUEUE).serve(router);
         let handle = serve.handle();
-        let thread = std::thread::spawn(|| {
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            let runtime = runtime.enable_all().build().unwrap();
-            runtime.block_on(serve.into_future())
-        });
+        let thread = std::thread::spawn(|| runtime().block_on(serve.into_future()));
         broker.wait_for_consumers(vhost, QUEUE, 1);
         Self { handle, thread }
     }
@@ -108,12 +104,6 @@ fn router(count: &Arc<Count>) -> Router {
         .default_method(handler(async |text: Text| text))
 }
 
-/// A deadline that leaves half a second: it passed half a second ago, and the tolerance is one second.
-fn half_a_second() -> Vec<u8> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    value::integer(i64::try_from(now.as_millis()).unwrap() - 500)
-}
-
 #[test]
 fn ten_thousand_handlers_that_never_return_leave_nothing() {
     const BATCH: usize = 1_000;
@@ -123,19 +113,19 @@ fn ten_thousand_handlers_that_never_return_leave_nothing() {
     let builder = Server::builder(broker.url(&vhost)).prefetch(1_000);
     let serving = Serving::start(broker, &vhost, builder, router(&count));
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
-    let mut handled = 0;
-    while handled < 10_000 {
+    // Some are late when they arrive, on a machine that is busy.
+    while count.begun() < 10_000 {
         for _ in 0..BATCH {
-            let request = method("never").header("fibrpc-deadline", half_a_second());
+            // Half a second is left: the tolerance is one second.
+            let deadline = value::integer(unix_ms() - 500);
+            let request = method("never").header("fibrpc-deadline", deadline);
             client.request(QUEUE, request, b"").unwrap();
         }
         for _ in 0..BATCH {
             let reply = client.next_delivery(SOON).unwrap();
             assert_eq!(status(&reply), "DEADLINE_EXCEEDED", "{}", reply.text());
-            // Others were late when they arrived, on a machine that is busy.
-            handled += usize::from(reply.text().contains("it was being handled"));
         }
-        assert_eq!((count.begun(), count.ended()), (handled, handled));
+        assert_eq!(count.ended(), count.begun());
     }
     // Every place is free again.
     let reply = client.call(QUEUE, b"as in the tutorial", SOON).unwrap();

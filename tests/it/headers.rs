@@ -2,22 +2,17 @@
 //! type that some port of the tutorial cannot read.
 
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::call::assert_answered;
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Delivery, Properties};
-use crate::support::{Broker, Daemon, Fibrpc, SOON, Settings, lacks};
+use crate::support::{Broker, Daemon, Fibrpc, SOON, Settings, lacks, unix_ms};
 
 const QUEUE: &str = "rpc_queue";
 
 /// Types of header values that Perl's library knows; it ends at the sight of any other.
 const READABLE: &str = "VSIDFATt";
-
-fn unix_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(now.as_millis()).unwrap()
-}
 
 fn asked(client: &mut Client, properties: Properties, body: &[u8]) -> Delivery {
     let request = properties.correlation_id("asked");

@@ -1,14 +1,13 @@
 //! Busy servers: large computations beside small requests, callers that stop waiting, replies that are too large,
 //! and a stop with everything in flight.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::support::proxy::Confirms;
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Delivery, Properties};
-use crate::support::{Broker, Daemon, Ledger, Proxy, SOON, Settings, until};
+use crate::support::{Broker, Daemon, Ledger, Proxy, SOON, Settings, unix_ms, until};
 
 const QUEUE: &str = "rpc_queue";
 
@@ -22,25 +21,6 @@ fn large(settings: Settings) -> Settings {
     settings
         .set("server.max_n", 100_000_000)
         .set("server.max_reply_bytes", "15MiB")
-}
-
-/// A daemon, and a function that gives it a new configuration.
-fn reloadable(settings: &Settings) -> (Daemon, impl Fn(&Daemon, &Settings) + use<>) {
-    let mut file = None;
-    let daemon = Daemon::start_with(settings, |command| {
-        file = command.get_args().last().map(PathBuf::from);
-    });
-    let file = file.unwrap();
-    let reload = move |daemon: &Daemon, settings: &Settings| {
-        std::fs::write(&file, settings.text()).unwrap();
-        daemon.signal("HUP");
-    };
-    (daemon, reload)
-}
-
-fn unix_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(now.as_millis()).unwrap()
 }
 
 /// A request whose caller waits until `deadline_ms`, skew not counted.
@@ -117,7 +97,7 @@ fn what_cannot_be_answered_is_refused_before_it_is_computed() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let settings = large(Settings::new(broker, &vhost)).set("server.concurrency", 1);
-    let (daemon, reload) = reloadable(&settings);
+    let daemon = Daemon::start(&settings);
     broker.wait_for_consumers(&vhost, QUEUE, 1);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     client.call(QUEUE, b"30", SOON).unwrap();
@@ -137,7 +117,7 @@ fn what_cannot_be_answered_is_refused_before_it_is_computed() {
     let endless = settings
         .set("server.max_n", 1_000_000_000)
         .set("server.max_reply_bytes", "500MiB");
-    reload(&daemon, &endless);
+    daemon.reload(&endless);
     daemon.wait_for_line("reloaded", SOON);
     let nobody = Properties::request("amq.gen-x", "x");
     client.publish(QUEUE, &nobody, b"1000000000").unwrap();

@@ -16,7 +16,7 @@ use crate::support::proxy::answer::{
 };
 use crate::support::wire::frame::{BODY, HEADER, method};
 use crate::support::wire::{self, Declare, Properties};
-use crate::support::{Broker, Daemon, Fibrpc, Proxy, SOON, Settings, until};
+use crate::support::{Broker, Daemon, Fibrpc, Proxy, SOON, Settings, runtime, until};
 
 const DOWN: &str = "NOT_FOUND - home node 'rabbit@b' of durable queue 'rpc_queue' in vhost '/' is down or inaccessible";
 
@@ -274,10 +274,7 @@ fn what_was_published_before_is_not_called_unavailable() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let mut server = Server::start_on(broker, &vhost, &Declare::exclusive());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let half = Duration::from_millis(500);
     let builder = Client::builder(&broker.url(&vhost)).reconnect(half, half);
     let client = runtime.block_on(builder.timeout(10 * SOON).connect());

@@ -1,7 +1,5 @@
 //! SIGHUP: a valid configuration takes effect at once, an invalid one changes nothing.
 
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::support::wire::{Client, Properties};
@@ -11,31 +9,24 @@ use crate::support::{Broker, Daemon, Notify, Proxy, SOON, Settings, until};
 pub struct Reloadable {
     pub daemon: Daemon,
     pub notify: Notify,
-    file: PathBuf,
     reloads: usize,
 }
 
 impl Reloadable {
     pub fn start(settings: &Settings) -> Self {
         let notify = Notify::new();
-        let mut file = None;
-        let daemon = Daemon::start_with(settings, |command| {
-            command.env("NOTIFY_SOCKET", notify.path());
-            file = command.get_args().last().map(PathBuf::from);
-        });
+        let daemon = Daemon::start_notifying(settings, &notify);
         notify.wait_for_status("consuming", SOON);
         Self {
             daemon,
             notify,
-            file: file.unwrap(),
             reloads: 0,
         }
     }
 
-    /// Writes the file, sends SIGHUP, and waits until systemd was notified of begin and end.
-    pub fn reload(&mut self, text: &str) {
-        fs::write(&self.file, text).unwrap();
-        self.daemon.signal("HUP");
+    /// Replaces the configuration, and waits until systemd was notified of begin and end.
+    pub fn reload(&mut self, settings: &Settings) {
+        self.daemon.reload(settings);
         self.reloads += 1;
         until(SOON, "RELOADING, then READY", || {
             let all = self.notify.all();
@@ -68,7 +59,7 @@ fn a_good_configuration_applies_without_a_new_process() {
         .clone()
         .set("server.max_n", 29)
         .set("log.level", "debug");
-    server.reload(&limited.text());
+    server.reload(&limited);
     let line = server
         .daemon
         .wait_for_line("reloaded the configuration", SOON);
@@ -86,18 +77,13 @@ fn a_good_configuration_applies_without_a_new_process() {
         ("64B", "error: INVALID_ARGUMENT: the body of 102 bytes"),
         ("1KiB", "832040"),
     ] {
-        server.reload(
-            &settings
-                .clone()
-                .set("server.max_request_bytes", limit)
-                .text(),
-        );
+        server.reload(&settings.clone().set("server.max_request_bytes", limit));
         let answer = client.call("rpc_queue", &padded, SOON).unwrap().text();
         assert!(answer.starts_with(expect), "{limit}: {answer}");
     }
     assert_eq!(client.report("rpc_queue", SOON).unwrap()["sessions"], 1);
     // Another queue takes another session, in the same process.
-    server.reload(&settings.clone().set("queue.name", "jobs").text());
+    server.reload(&settings.clone().set("queue.name", "jobs"));
     server.notify.wait_for_status("consuming jobs on ", SOON);
     assert_eq!(client.call("jobs", b"30", SOON).unwrap().text(), "832040");
     assert!(server.daemon.is_running());
@@ -125,7 +111,7 @@ fn more_computations_at_once_are_begun_at_once() {
     server.notify.wait_for_status("2 in flight", SOON);
     let at_once = Duration::from_millis(500);
     assert!(client.next_delivery(at_once).is_err(), "it did not wait");
-    server.reload(&settings.set("server.concurrency", 2).text());
+    server.reload(&settings.set("server.concurrency", 2));
     let answer = client.next_delivery(SOON).unwrap();
     assert_eq!(answer.correlation_id(), "large");
 }
@@ -142,13 +128,16 @@ fn a_bad_configuration_changes_nothing_and_is_said_everywhere() {
         .set("server.max_n", 29)
         .set("server.prefetch", 0)
         .set("queue.type", "stream");
-    server.reload(&bad.text());
+    server.reload(&bad);
     let status = server.notify.wait_for_status("reload refused: ", SOON);
     assert!(status.starts_with("consuming rpc_queue on "), "{status}");
     for key in ["server.prefetch", "queue.type"] {
         let pattern = format!("the old configuration stays in force: {key}");
         let line = server.daemon.wait_for_line(&pattern, SOON);
-        assert!(line.contains(server.file.to_str().unwrap()), "{line}");
+        assert!(
+            line.contains(server.daemon.file().to_str().unwrap()),
+            "{line}"
+        );
     }
     // Not even the part that was good is applied.
     assert_eq!(
@@ -160,7 +149,7 @@ fn a_bad_configuration_changes_nothing_and_is_said_everywhere() {
         .clone()
         .set("server.max_n", 29)
         .set("server.instance", "other");
-    server.reload(&fixed.text());
+    server.reload(&fixed);
     server
         .notify
         .wait_for_status("reload refused: server.instance: cannot change", SOON);
@@ -169,7 +158,7 @@ fn a_bad_configuration_changes_nothing_and_is_said_everywhere() {
         "832040"
     );
     // The next good one wipes it away.
-    server.reload(&settings.text());
+    server.reload(&settings);
     until(SOON, "a STATUS without a refusal", || {
         let status = server.notify.last("STATUS")?;
         (!status.contains("refused")).then_some(())
@@ -193,7 +182,7 @@ fn a_session_that_dies_while_it_is_replaced_affects_nobody() {
     client.publish("rpc_queue", &request, b"400000000").unwrap();
     client.wait_for_confirms(SOON).unwrap();
     server.notify.wait_for_status("1 in flight", SOON);
-    server.reload(&settings.set("broker.url", broker.url(&vhost)).text());
+    server.reload(&settings.set("broker.url", broker.url(&vhost)));
     let address = format!("consuming rpc_queue on 127.0.0.1:{}", broker.port());
     server.notify.wait_for_status(&address, SOON);
     assert!(proxy.reset(None) > 0);
@@ -220,7 +209,7 @@ fn a_stop_during_a_change_of_session_is_said_and_has_its_time() {
         .request("rpc_queue", endless("one"), b"1000000000")
         .unwrap();
     server.notify.wait_for_status("1 in flight", SOON);
-    server.reload(&settings.set("broker.heartbeat", "11s").text());
+    server.reload(&settings.set("broker.heartbeat", "11s"));
     let (line, _) = server.daemon.wait_for_line_from(0, "connected to", SOON);
     server.daemon.wait_for_line_from(line, "connected to", SOON);
     client

@@ -10,7 +10,7 @@ use crate::call::assert_answered;
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Declare, Properties};
 use crate::support::{
-    Broker, Daemon, Fibrpc, SOON, Settings, fibonacci, lacks_pika, python, until,
+    Broker, Daemon, Fibrpc, SOON, Settings, fibonacci, lacks_pika, python, unix_ms, until,
 };
 
 const QUEUE: &str = "rpc_queue";
@@ -310,10 +310,7 @@ fn a_caller_that_stopped_waiting_is_not_computed_for() {
     );
 
     // Two seconds from now, skew included: stopped while computing.
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
-    let soon = value::integer(i64::try_from(now.as_millis()).unwrap() + 1_000);
+    let soon = value::integer(unix_ms() + 1_000);
     let request = Properties::new()
         .correlation_id("stopped")
         .header("fibrpc-deadline", soon);

@@ -1,14 +1,14 @@
 //! Asynchronous services: a router in this process whose handlers wait, fail, panic and never end.
 
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fibrpc::server::{BuildError, Builder, Counters, Handle, Outcome, Stop};
 use fibrpc::{Json, Router, Server, Text, handler};
 
 use crate::support::wire::properties::{Properties, value};
 use crate::support::wire::{Client, Delivery};
-use crate::support::{Broker, SOON, until};
+use crate::support::{Broker, SOON, runtime, unix_ms, until};
 
 /// The queue of [`serve_router`].
 pub const QUEUE: &str = "services";
@@ -54,11 +54,7 @@ pub fn serve_router(
     let builder = Server::builder(broker.url(vhost)).queue(QUEUE);
     let serve = set(builder).serve(router);
     let handle = serve.handle();
-    let thread = std::thread::spawn(|| {
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().build().unwrap();
-        runtime.block_on(serve.into_future())
-    });
+    let thread = std::thread::spawn(|| runtime().block_on(serve.into_future()));
     broker.wait_for_consumers(vhost, QUEUE, 1);
     Serving { handle, thread }
 }
@@ -88,12 +84,6 @@ fn router() -> Router {
         .default_method(handler(async |text: Text| text))
 }
 
-/// A deadline that leaves half a second: it passed half a second ago, and the tolerance is one second.
-fn half_a_second() -> Vec<u8> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    value::integer(i64::try_from(now.as_millis()).unwrap() - 500)
-}
-
 #[test]
 fn a_handler_hurts_only_its_own_request() {
     let broker = Broker::shared();
@@ -102,7 +92,9 @@ fn a_handler_hurts_only_its_own_request() {
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
     // Twice as many as are handled at once, so each frees its place.
     for _ in 0..4 {
-        let request = method("never").header("fibrpc-deadline", half_a_second());
+        // Half a second is left: the tolerance is one second.
+        let deadline = value::integer(unix_ms() - 500);
+        let request = method("never").header("fibrpc-deadline", deadline);
         client.request(QUEUE, request, b"").unwrap();
     }
     for _ in 0..4 {

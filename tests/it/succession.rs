@@ -67,7 +67,7 @@ fn a_hundred_changes_of_session_under_load_are_seen_by_nobody() {
             let began = Instant::now();
             let heartbeat = ["11s", "10s"][index % 2];
             let next = settings.clone().set("broker.heartbeat", heartbeat);
-            server.reload(&next.text());
+            server.reload(&next);
             until(SOON, "the next session", || {
                 let report = watching.report(QUEUE, SOON).unwrap();
                 (report["sessions"] == index + 2).then_some(())
@@ -111,7 +111,7 @@ fn a_long_job_in_hand_delays_nobody_and_is_finished() {
     let long = Properties::new().correlation_id("long");
     asking.request(QUEUE, long, b"50000000").unwrap();
     server.notify.wait_for_status("1 in flight", SOON);
-    server.reload(&settings.set("broker.heartbeat", "11s").text());
+    server.reload(&settings.set("broker.heartbeat", "11s"));
     let (line, _) = server.daemon.wait_for_line_from(0, "connected to", SOON);
     let mut answered = 0;
     for _ in 0..200 {
@@ -139,7 +139,7 @@ fn settings_that_do_not_work_leave_the_old_session_in_service() {
     let wrong = settings.clone().set("broker.url", wrong);
     let mut server = Reloadable::start(&settings);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
-    server.reload(&wrong.clone().set("server.max_n", 29).text());
+    server.reload(&wrong.clone().set("server.max_n", 29));
     let line = server.daemon.wait_for_line("cannot use the new", SOON);
     for words in ["serving goes on", "old ones", "try 2 in", "reload"] {
         assert!(line.contains(words), "{line}");
@@ -153,7 +153,7 @@ fn settings_that_do_not_work_leave_the_old_session_in_service() {
     server.daemon.wait_for_line("try 3 in", SOON);
 
     // Taken back: nothing is left of it.
-    server.reload(&settings.text());
+    server.reload(&settings);
     until(SOON, "a STATUS without the problem", || {
         let status = server.notify.last("STATUS")?;
         (!status.contains("not in use")).then_some(())
@@ -162,7 +162,7 @@ fn settings_that_do_not_work_leave_the_old_session_in_service() {
     assert_eq!(client.report(QUEUE, SOON).unwrap()["sessions"], 1);
 
     // The old session dies and cannot be kept.
-    server.reload(&wrong.text());
+    server.reload(&wrong);
     server.notify.wait_for_status(unused, SOON);
     let seen = server.notify.all().len();
     assert!(broker.close_connections(&vhost) > 0);
@@ -170,7 +170,7 @@ fn settings_that_do_not_work_leave_the_old_session_in_service() {
         .notify
         .wait_for_status_from(seen, "waiting for broker", SOON);
     let mut client = Client::connect(broker.port(), &vhost).unwrap();
-    server.reload(&settings.set("broker.heartbeat", "11s").text());
+    server.reload(&settings.set("broker.heartbeat", "11s"));
     server
         .notify
         .wait_for_status_from(seen, "consuming rpc_queue", SOON);
@@ -186,7 +186,7 @@ fn a_stop_ends_the_attempts_as_well() {
     let settings = Settings::new(broker, &vhost);
     let wrong = broker.url(&vhost).replace("guest:guest", "guest:wrong");
     let mut server = Reloadable::start(&settings);
-    server.reload(&settings.set("broker.url", wrong).text());
+    server.reload(&settings.set("broker.url", wrong));
     server.daemon.wait_for_line("cannot use the new", SOON);
     server.daemon.signal("TERM");
     assert!(server.daemon.wait(SOON).success());

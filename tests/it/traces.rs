@@ -7,7 +7,7 @@ use fibrpc::{Client as RpcClient, Server, Status, Text, TraceContext, handler};
 
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Properties};
-use crate::support::{Broker, Daemon, Fibrpc, SOON, Settings, until};
+use crate::support::{Broker, Daemon, Fibrpc, SOON, Settings, runtime, until};
 
 const QUEUE: &str = "rpc_queue";
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -154,8 +154,7 @@ fn serve(url: &str, queue: &str, service: impl fibrpc::server::IntoMethods) {
 fn a_service_passes_the_trace_on() {
     let broker = Broker::shared();
     let url = broker.url(&broker.vhost());
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_all().build().unwrap().block_on(async {
+    runtime().block_on(async {
         let builder = RpcClient::builder(&url).wait_for_server(true);
         let client = builder.timeout(SOON).connect().await.unwrap();
         let last = async |trace: Option<TraceContext>| Text(trace.unwrap().to_string());

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::Server as Scripted;
 use crate::support::wire::properties::value;
 use crate::support::wire::{self, Declare};
-use crate::support::{Broker, SOON};
+use crate::support::{Broker, SOON, runtime};
 
 #[derive(Serialize, Deserialize)]
 struct Order {
@@ -39,8 +39,7 @@ fn order(item: &str) -> Json<Order> {
 }
 
 fn block_on<T>(test: impl Future<Output = T>) -> T {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_all().build().unwrap().block_on(test)
+    runtime().block_on(test)
 }
 
 /// Serves as long as the runtime lives.

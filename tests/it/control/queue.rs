@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{NOT_LISTENING, as_user, declare, fibrpc, reloadable, status, status_of};
+use super::{NOT_LISTENING, as_user, declare, fibrpc, status, status_of};
 use crate::call::assert_answered;
 use crate::support::wire::{self, Declare, Properties, Publish};
 use crate::support::{Broker, Daemon, SOON, Settings, until};
@@ -47,7 +47,7 @@ fn the_control_queue_can_be_switched_off_and_on() {
     let vhost = broker.vhost();
     let settings = Settings::new(broker, &vhost);
     let off = settings.clone().set("server.control", false);
-    let (daemon, reload) = reloadable(&off);
+    let daemon = Daemon::start(&off);
     broker.wait_for_consumers(&vhost, "rpc_queue", 1);
     assert_eq!(status(&settings)["silent"], 1);
     assert!(
@@ -64,10 +64,10 @@ fn the_control_queue_can_be_switched_off_and_on() {
     };
     assert_eq!(control_queues(), 0);
 
-    reload(&daemon, &settings);
+    daemon.reload(&settings);
     status_of(&settings, 1);
     assert_eq!(control_queues(), 1);
-    reload(&daemon, &off);
+    daemon.reload(&off);
     until(SOON, "the end of the control queue", || {
         (control_queues() == 0).then_some(())
     });
@@ -113,7 +113,7 @@ fn a_reload_tries_the_control_queue_again() {
     let settings = Settings::new(broker, &vhost);
     declare(broker, &vhost, &Declare::quorum());
     let bare = as_user(broker, &vhost, ["", "amq.default", "^rpc_queue$"]);
-    let (daemon, reload) = reloadable(&bare);
+    let daemon = Daemon::start(&bare);
     daemon.wait_for_line(NOT_LISTENING, SOON);
     let url = bare.text();
     let user = url.split("//").nth(1).unwrap().split(':').next().unwrap();
@@ -121,7 +121,7 @@ fn a_reload_tries_the_control_queue_again() {
         r#"rabbit_auth_backend_internal:set_permissions(<<"{user}">>, <<"{vhost}">>,
             <<".*">>, <<".*">>, <<".*">>, <<"tests">>)"#
     ));
-    reload(&daemon, &bare);
+    daemon.reload(&bare);
     status_of(&settings, 1);
     let said = daemon.stderr();
     let said = said.iter().filter(|line| line.contains(NOT_LISTENING));
@@ -178,7 +178,7 @@ fn opening_the_control_queue_during_an_alarm_costs_no_session_and_is_tried_again
     let vhost = broker.vhost();
     let settings = Settings::new(&broker, &vhost);
     let impatient = settings.clone().set("broker.confirm_timeout", "3s");
-    let (daemon, reload) = reloadable(&impatient.clone().set("server.control", false));
+    let daemon = Daemon::start(&impatient.clone().set("server.control", false));
     broker.wait_for_consumers(&vhost, "rpc_queue", 1);
     // A broker blocks a connection when it publishes: the reply must follow the alarm.
     daemon.signal("STOP");
@@ -191,7 +191,7 @@ fn opening_the_control_queue_during_an_alarm_costs_no_session_and_is_tried_again
     broker.memory_alarm(true);
     daemon.signal("CONT");
     daemon.wait_for_line("blocked by the broker", SOON);
-    reload(&daemon, &impatient);
+    daemon.reload(&impatient);
     daemon.wait_for_line(NOT_LISTENING, SOON);
     broker.memory_alarm(false);
     let report = &status_of(&settings, 1)["daemons"][0];

@@ -36,7 +36,7 @@ pub use terminal::Terminal;
 pub use tls_front::TlsFront;
 pub use tools::{lacks, lacks_otlp, lacks_pika};
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Asks `condition` again and again until it yields a value; panics with `what` after `limit`.
 pub fn until<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
@@ -61,6 +61,18 @@ pub fn until_still<T: Default + PartialEq>(count: impl Fn() -> T) {
         before = now;
         (still >= 4).then_some(())
     });
+}
+
+/// Milliseconds since 1970, by this machine's clock.
+pub fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.expect("it is later than 1970").as_millis()).expect("and not too late")
+}
+
+/// A runtime for asynchronous code of a test, on its thread.
+pub fn runtime() -> tokio::runtime::Runtime {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().expect("a runtime")
 }
 
 /// A generous limit for what should happen at once.

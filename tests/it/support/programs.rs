@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -13,6 +13,9 @@ use tempfile::TempDir;
 use super::process::{Output, Process};
 use super::tools::python_with_pika;
 use super::{Broker, Notify, guard};
+
+/// The name of configuration files.
+const FILE: &str = "fibrpc.toml";
 
 /// A configuration file in the making: dotted keys and TOML values.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +48,7 @@ impl Settings {
 /// A running `fibrpcd`, killed when dropped.
 pub struct Daemon {
     process: Process,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Daemon {
@@ -69,8 +72,19 @@ impl Daemon {
         change(&mut command);
         Self {
             process: Process::start(&mut command, b""),
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Its configuration file.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join(FILE)
+    }
+
+    /// Replaces its configuration file, and sends SIGHUP.
+    pub fn reload(&self, settings: &Settings) {
+        write(settings, self.folder.path());
+        self.signal("HUP");
     }
 
     /// Starts the daemon and waits until it consumes from `rpc_queue` or what `queue.name` says.
@@ -198,8 +212,8 @@ fn program(path: &str, home: &Path) -> Command {
     command
 }
 
-fn write(settings: &Settings, folder: &Path) -> std::path::PathBuf {
-    let file = folder.join("fibrpc.toml");
+fn write(settings: &Settings, folder: &Path) -> PathBuf {
+    let file = folder.join(FILE);
     std::fs::write(&file, settings.text()).expect("a file in a temporary folder");
     // There may be a password in it, of which the programs would warn.
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);

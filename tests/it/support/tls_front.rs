@@ -56,11 +56,8 @@ impl TlsFront {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(stopped.run_until_cancelled(accept(listener, acceptor, port)));
+            super::runtime()
+                .block_on(stopped.run_until_cancelled(accept(listener, acceptor, port)));
         });
         Self {
             ports,
