@@ -20,7 +20,7 @@ const PAGE: usize = 4_096;
 /// Bytes between two calls of `keep_going`.
 const STEP: usize = 1 << 18;
 
-/// The memory of so many bytes.
+/// The memory that this many bytes take.
 pub(super) const fn mapped(bytes: u64) -> u64 {
     if bytes < MAPPED as u64 {
         return bytes;
