@@ -242,26 +242,27 @@ fn a_queue_that_refuses_requests_for_a_while_concerns_its_own_calls_alone() {
 }
 
 /// RabbitMQ confirms a request that it returns, which does not mean that the queue has room, and refuses requests for a queue
-/// that was declared a moment ago.
+/// that was declared a moment ago. Here a policy makes it refuse them for longer; deleting the queue instead would lose
+/// requests that are on their way to it, since RabbitMQ confirms those.
 #[test]
 fn a_queue_that_is_missing_and_then_refuses_requests_is_waited_for() {
     let broker = Broker::shared();
     let vhost = broker.vhost();
     let url = broker.url(&vhost);
     let mut keeper = wire::Client::connect(broker.port(), &vhost).unwrap();
-    let closed = (Declare::classic())
-        .argument("x-max-length", value::integer(0))
-        .argument("x-overflow", value::text("reject-publish"));
+    let policy = |arguments: &[&str]| broker.ctl(&[&["-p", &vhost], arguments].concat());
+    let closed = r#"{"max-length": 0, "overflow": "reject-publish"}"#;
+    policy(&["set_policy", "closed", "^late$", closed]);
     block_on(async {
         let client = patient(&url).await;
         let opened = async {
             eventually("returned", || client.stats().returned > 0).await;
-            keeper.declare("late", &closed).unwrap();
+            keeper.declare("late", &Declare::durable()).unwrap();
             let (published, returned) = (client.stats().published, client.stats().returned);
             let refused = || client.stats().published > published + 1;
             eventually("refused and published again", refused).await;
             assert!(client.stats().returned <= returned + 1);
-            keeper.delete("late").unwrap();
+            policy(&["clear_policy", "closed"]);
             serve(&url, "late", handler(async |text: Text| text));
         };
         let (late, ()) = tokio::join!(client.call::<Text>("late", "at last"), opened);
