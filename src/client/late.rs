@@ -66,7 +66,7 @@ impl Late<'_> {
             }
             (ConnectionState::Ready, Stage::Published(_)) => no_reply(
                 "is a server busy or stuck (try a longer timeout), or was the request or its reply dropped (by a \
-                 limit or policy of the queue, or server.reply_to_allow)?",
+                 limit, a policy or the deletion of the queue, or server.reply_to_allow)?",
             ),
             (ConnectionState::Blocked(_), _) => no_reply(&state.to_string()),
         }
@@ -96,7 +96,7 @@ mod tests {
                 Some(true),
                 None,
                 Code::DeadlineExceeded,
-                "no reply from queue \"q\" within 1.5s; is a server busy or stuck (try a longer timeout), or was the request or its reply dropped (by a limit or policy of the queue, or server.reply_to_allow)?",
+                "no reply from queue \"q\" within 1.5s; is a server busy or stuck (try a longer timeout), or was the request or its reply dropped (by a limit, a policy or the deletion of the queue, or server.reply_to_allow)?",
             ),
             (
                 &ConnectionState::Ready,

@@ -17,8 +17,8 @@ fn no_answer_ends_with_the_timeout() {
         &output,
         75,
         "fibrpc: 30: no reply from queue \"rpc_queue\" within 3s; is a server busy or stuck (try \
-         a longer timeout), or was the request or its reply dropped (by a limit or policy of the queue, or \
-         server.reply_to_allow)?",
+         a longer timeout), or was the request or its reply dropped (by a limit, a policy or the deletion of \
+         the queue, or server.reply_to_allow)?",
     );
     assert!(output.elapsed >= Duration::from_secs(3), "{output:?}");
 }
