@@ -26,7 +26,7 @@ pub(in crate::broker) struct Link(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     /// `host:port`, for messages.
     address: String,
-    state: Mutex<State>,
+    state: Mutex<LinkState>,
     /// Cancelled when the connection fails.
     pub(super) failed: CancellationToken,
     pub(super) bytes_in: AtomicU64,
@@ -41,7 +41,7 @@ pub(super) struct Shared {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct LinkState {
     /// Whole frames for the socket.
     pub(super) outbound: Vec<u8>,
     /// An incomplete frame of the library.
@@ -200,7 +200,7 @@ impl Link {
     }
 
     /// From now on, everything that waits on the connection fails with the first ending.
-    fn fail(&self, state: &mut State, ending: Ending) {
+    fn fail(&self, state: &mut LinkState, ending: Ending) {
         if state.ending.is_some() {
             return;
         }
@@ -237,7 +237,7 @@ impl Link {
         }
     }
 
-    fn control(&self, state: &mut State, channel: u16, control: Control) {
+    fn control(&self, state: &mut LinkState, channel: u16, control: Control) {
         match control {
             Control::Start(greeting) => {
                 state.progress.greeting = greeting;
@@ -273,12 +273,12 @@ impl Link {
         }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, LinkState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl LinkState {
     /// Whether the broker has greeted and cannot accept our login.
     fn login_is_futile(&self) -> bool {
         let Self {
