@@ -4,7 +4,7 @@
 //! never older than that. Without `NOTIFY_SOCKET` nothing is sent.
 
 use super::watchdog::Watchdog;
-use crate::server::{Counters, State};
+use crate::server::{Counters, ServerState};
 use crate::telemetry::progress::Beats;
 use crate::telemetry::status::status_line;
 use crate::text::{MAX_LINE, excerpt, safe};
@@ -59,7 +59,7 @@ impl Notify {
     }
 
     /// Sends what has changed, and feeds the watchdog if that is due and justified.
-    pub(super) fn update(&mut self, state: &State, counters: &Counters, now: Instant) {
+    pub(super) fn update(&mut self, state: &ServerState, counters: &Counters, now: Instant) {
         let due = self.due(state, counters, now);
         self.send(&due);
     }
@@ -102,9 +102,12 @@ impl Notify {
     }
 
     /// The notifications that are due.
-    fn due(&mut self, state: &State, counters: &Counters, now: Instant) -> Vec<String> {
+    fn due(&mut self, state: &ServerState, counters: &Counters, now: Instant) -> Vec<String> {
         let mut due = Vec::new();
-        let serving = matches!(state, State::Consuming { .. } | State::Blocked { .. });
+        let serving = matches!(
+            state,
+            ServerState::Consuming { .. } | ServerState::Blocked { .. }
+        );
         let late = now >= self.began + self.ready_timeout;
         if !self.ready && !self.stopping && (serving || late) {
             self.ready = true;
@@ -167,8 +170,8 @@ mod tests {
         }
     }
 
-    fn consuming() -> State {
-        State::Consuming {
+    fn consuming() -> ServerState {
+        ServerState::Consuming {
             endpoint: "mq1:5672".into(),
             queue: "q".into(),
             unopened: None,
@@ -181,10 +184,14 @@ mod tests {
         let counters = Counters::default();
         let mut notify = notify(None, now);
         assert_eq!(
-            notify.due(&State::Starting, &counters, now),
+            notify.due(&ServerState::Starting, &counters, now),
             ["STATUS=starting"]
         );
-        assert!(notify.due(&State::Starting, &counters, now).is_empty());
+        assert!(
+            notify
+                .due(&ServerState::Starting, &counters, now)
+                .is_empty()
+        );
         assert_eq!(
             notify.due(&consuming(), &counters, now),
             ["READY=1", "STATUS=consuming q on mq1:5672, 0 in flight"]
@@ -201,7 +208,7 @@ mod tests {
     fn ready_without_a_broker_after_a_while_but_not_while_stopping() {
         let now = Instant::now();
         let counters = Counters::default();
-        let waiting = State::Connecting {
+        let waiting = ServerState::Connecting {
             endpoint: "mq1:5672".into(),
             attempt: 3,
         };

@@ -6,7 +6,7 @@ use super::memory::Memory;
 use super::metrics::Metrics;
 use super::nodes::GoneNodes;
 use super::report::{Reporter, Serving};
-use super::state::{Counters, State, Stop};
+use super::state::{Counters, ServerState, Stop};
 use crate::config::Config;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 pub(super) struct Context {
     pub(super) config: watch::Receiver<Arc<Config>>,
     pub(super) stop: watch::Receiver<Stop>,
-    pub(super) state: watch::Sender<State>,
+    pub(super) state: watch::Sender<ServerState>,
     /// The broker of the session that began last.
     pub(super) broker: watch::Sender<Option<Arc<BrokerInfo>>>,
     /// What the session serves that consumes; `None` without one. Published once per second.

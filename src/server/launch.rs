@@ -10,7 +10,7 @@ use super::isolation::Isolation;
 use super::memory::Memory;
 use super::nodes::GoneNodes;
 use super::report::{self, Reporter, Serving};
-use super::state::{Counters, Outcome, State, Stop};
+use super::state::{Counters, Outcome, ServerState, Stop};
 use super::supervisor::Supervisor;
 use crate::config::Config;
 use crate::protocol::control::Report;
@@ -24,7 +24,7 @@ use tokio::sync::watch;
 pub struct Handle {
     config: watch::Sender<Arc<Config>>,
     stop: watch::Sender<Stop>,
-    state: watch::Receiver<State>,
+    state: watch::Receiver<ServerState>,
     #[cfg_attr(
         not(feature = "daemon"),
         allow(dead_code, reason = "read by telemetry")
@@ -54,7 +54,7 @@ impl Handle {
     }
 
     /// The server's state, which is published nowhere else.
-    pub fn state(&self) -> watch::Receiver<State> {
+    pub fn state(&self) -> watch::Receiver<ServerState> {
         self.state.clone()
     }
 
@@ -87,7 +87,7 @@ pub(super) fn prepare(config: Config) -> (Context, Handle) {
     let instance = instance(&config.server.instance);
     let (config_sender, config) = watch::channel(Arc::new(config));
     let (stop_sender, stop) = watch::channel(Stop::No);
-    let (state, state_receiver) = watch::channel(State::Starting);
+    let (state, state_receiver) = watch::channel(ServerState::Starting);
     let (broker, broker_receiver) = watch::channel(None);
     let (serving, serving_receiver) = watch::channel(None);
     let counters = Arc::new(Counters::default());
@@ -142,7 +142,7 @@ pub(super) async fn run<B: Backend>(
         abandoned::save(&directory, after);
     }
     context.isolation.ended();
-    context.state.send_replace(State::Stopped);
+    context.state.send_replace(ServerState::Stopped);
     outcome
 }
 

@@ -78,7 +78,7 @@ pub(crate) use service::tests::Nothing;
 pub use service::{Cost, Service};
 #[cfg(feature = "daemon")]
 pub(crate) use state::Settled;
-pub use state::{Counters, Outcome, State, Stop};
+pub use state::{Counters, Outcome, ServerState, Stop};
 
 /// A server: [`Server::builder`] makes one.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 //! nanoseconds per request and never allocates, and counting what is recent takes nothing.
 
 use super::histogram::Histogram;
-use super::state::{Counters, State};
+use super::state::{Counters, ServerState};
 use crate::broker::clock::unix_ms;
 use crate::config::Config;
 use crate::protocol::control::Report;
@@ -172,7 +172,12 @@ impl Reporter {
         }
     }
 
-    pub(super) fn report(&self, serving: &Serving, counters: &Counters, state: &State) -> Report {
+    pub(super) fn report(
+        &self,
+        serving: &Serving,
+        counters: &Counters,
+        state: &ServerState,
+    ) -> Report {
         let Serving {
             settings,
             queue_type,
@@ -224,11 +229,11 @@ pub(super) fn host() -> String {
 }
 
 /// Why the server does not serve, or not with its present settings.
-fn reason(state: &State) -> Option<String> {
+fn reason(state: &ServerState) -> Option<String> {
     match state {
-        State::Blocked { reason, .. } => Some(reason.clone()),
-        State::Waiting { error, .. } => Some(error.clone()),
-        State::Consuming { unopened, .. } => unopened.clone(),
+        ServerState::Blocked { reason, .. } => Some(reason.clone()),
+        ServerState::Waiting { error, .. } => Some(error.clone()),
+        ServerState::Consuming { unopened, .. } => unopened.clone(),
         _ => None,
     }
 }
@@ -328,7 +333,7 @@ mod tests {
         Counters::add(&counters.received);
         Counters::add(&counters.received);
         Counters::add(&counters.failed);
-        let state = State::Draining {
+        let state = ServerState::Draining {
             until: Instant::now(),
         };
         let config = Config::default();
@@ -365,11 +370,11 @@ mod tests {
     #[test]
     fn a_report_says_why_a_server_does_not_serve() {
         let endpoint = || "mq1:5672".to_owned();
-        let blocked = State::Blocked {
+        let blocked = ServerState::Blocked {
             endpoint: endpoint(),
             reason: "low on memory".into(),
         };
-        let consuming = |unopened: Option<&str>| State::Consuming {
+        let consuming = |unopened: Option<&str>| ServerState::Consuming {
             endpoint: endpoint(),
             queue: "q".into(),
             unopened: unopened.map(Into::into),
@@ -378,7 +383,7 @@ mod tests {
             (blocked, Some("low on memory")),
             (consuming(Some("refused")), Some("refused")),
             (consuming(None), None),
-            (State::Starting, None),
+            (ServerState::Starting, None),
         ] {
             assert_eq!(reason(&state).as_deref(), expected, "{state:?}");
         }

@@ -23,7 +23,7 @@ use super::backend::Backend;
 use super::broker_info::BrokerInfo;
 use super::broker_wait::INTERVAL;
 use super::log;
-use super::state::{Counters, Settled, State, Stop};
+use super::state::{Counters, ServerState, Settled, Stop};
 use crate::broker::{ConnectionEvent, Error, Kind};
 use crate::text::duration;
 use futures_util::future::FutureExt as _;
@@ -166,7 +166,7 @@ impl<B: Backend> Session<B> {
             ConnectionEvent::Blocked(reason) => {
                 log::blocked(&self.endpoint, &reason);
                 self.replies.block();
-                self.publish_state(|endpoint| State::Blocked { endpoint, reason });
+                self.publish_state(|endpoint| ServerState::Blocked { endpoint, reason });
             }
             ConnectionEvent::Unblocked => {
                 self.count_block();

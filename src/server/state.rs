@@ -21,7 +21,7 @@ pub enum Stop {
 /// The server's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum State {
+pub enum ServerState {
     /// Not started.
     Starting,
     /// Trying to reach a broker.
@@ -67,7 +67,7 @@ pub enum State {
     Stopped,
 }
 
-impl State {
+impl ServerState {
     /// The names of all states, in the order of their declaration.
     pub(crate) const NAMES: [&str; 7] = [
         "starting",

@@ -12,7 +12,7 @@ use super::brokers::{Brokers, HEALTHY, is_refusal};
 use super::context::Context;
 use super::log;
 use super::session::{End, Failure, Session};
-use super::state::{Counters, Outcome, State, Stop};
+use super::state::{Counters, Outcome, ServerState, Stop};
 use super::undeliverable::Undeliverable;
 use crate::broker::Error;
 use crate::config::Config;
@@ -206,7 +206,7 @@ impl<'a, B: Backend> Supervisor<'a, B> {
         match &self.current {
             None => {
                 log::disconnected(&endpoint, message, delay, attempt, refused);
-                self.context.state.send_replace(State::Waiting {
+                self.context.state.send_replace(ServerState::Waiting {
                     endpoint,
                     attempt,
                     next: Instant::now() + delay,
@@ -320,7 +320,9 @@ impl<'a, B: Backend> Supervisor<'a, B> {
             let now = Instant::now();
             self.draining = Some(now);
             let until = now + limit;
-            self.context.state.send_replace(State::Draining { until });
+            self.context
+                .state
+                .send_replace(ServerState::Draining { until });
         }
     }
 
@@ -338,7 +340,7 @@ impl<'a, B: Backend> Supervisor<'a, B> {
     /// Publishes that a broker is tried, unless a session serves.
     fn publish(&self) {
         if let (None, Next::Opening(info, _)) = (&self.current, &self.next) {
-            self.context.state.send_replace(State::Connecting {
+            self.context.state.send_replace(ServerState::Connecting {
                 endpoint: info.endpoint.clone(),
                 attempt: self.brokers.attempt(),
             });
@@ -349,7 +351,7 @@ impl<'a, B: Backend> Supervisor<'a, B> {
     fn set_unopened(&self, why: Option<String>) {
         self.context.unopened.send_replace(why.clone());
         self.context.state.send_if_modified(|state| match state {
-            State::Consuming { unopened, .. } if *unopened != why => {
+            ServerState::Consuming { unopened, .. } if *unopened != why => {
                 *unopened = why;
                 true
             }

@@ -1,19 +1,19 @@
 //! What the server is doing, in one line, for people: systemd's STATUS, and the endpoint. Pure.
 
 use crate::server::log::cause;
-use crate::server::{Counters, State};
+use crate::server::{Counters, ServerState};
 use crate::text::{duration, safe};
 use std::time::{Duration, Instant};
 
 /// What the server is doing at `now`, in one line.
-pub(crate) fn status_line(state: &State, counters: &Counters, now: Instant) -> String {
+pub(crate) fn status_line(state: &ServerState, counters: &Counters, now: Instant) -> String {
     let in_flight = Counters::get(&counters.in_flight);
     let line = match state {
-        State::Starting => "starting".to_owned(),
-        State::Connecting { endpoint, attempt } => {
+        ServerState::Starting => "starting".to_owned(),
+        ServerState::Connecting { endpoint, attempt } => {
             format!("connecting to broker {endpoint}, try {attempt}")
         }
-        State::Waiting {
+        ServerState::Waiting {
             endpoint,
             attempt,
             next,
@@ -23,7 +23,7 @@ pub(crate) fn status_line(state: &State, counters: &Counters, now: Instant) -> S
             time_until(*next, now),
             cause(error, endpoint)
         ),
-        State::Consuming {
+        ServerState::Consuming {
             endpoint,
             queue,
             unopened,
@@ -34,11 +34,11 @@ pub(crate) fn status_line(state: &State, counters: &Counters, now: Instant) -> S
                 None => line,
             }
         }
-        State::Blocked { reason, .. } => format!("blocked by the broker: {reason}"),
-        State::Draining { until } => {
+        ServerState::Blocked { reason, .. } => format!("blocked by the broker: {reason}"),
+        ServerState::Draining { until } => {
             format!("draining, {in_flight} left, {}", time_until(*until, now))
         }
-        State::Stopped => "stopped".to_owned(),
+        ServerState::Stopped => "stopped".to_owned(),
     };
     safe(&line).into_owned()
 }
@@ -59,16 +59,16 @@ mod tests {
     fn each_state_has_its_text() {
         let now = Instant::now() + Duration::from_secs(60);
         let endpoint = || "mq1:5672".to_owned();
-        let waiting = |next, error: &str| State::Waiting {
+        let waiting = |next, error: &str| ServerState::Waiting {
             endpoint: endpoint(),
             attempt: 7,
             next,
             error: error.into(),
         };
         for (state, in_flight, expect) in [
-            (State::Starting, 0, "starting"),
+            (ServerState::Starting, 0, "starting"),
             (
-                State::Connecting {
+                ServerState::Connecting {
                     endpoint: endpoint(),
                     attempt: 1,
                 },
@@ -89,7 +89,7 @@ mod tests {
                 r"waiting for broker mq1:5672, try 7 in 0s: closed:\nREADY=1",
             ),
             (
-                State::Consuming {
+                ServerState::Consuming {
                     endpoint: endpoint(),
                     queue: "rpc_queue".into(),
                     unopened: None,
@@ -98,7 +98,7 @@ mod tests {
                 "consuming rpc_queue on mq1:5672, 12 in flight",
             ),
             (
-                State::Consuming {
+                ServerState::Consuming {
                     endpoint: endpoint(),
                     queue: "rpc_queue".into(),
                     unopened: Some("refused".into()),
@@ -107,7 +107,7 @@ mod tests {
                 "consuming rpc_queue on mq1:5672, 1 in flight; new settings not in use: refused",
             ),
             (
-                State::Blocked {
+                ServerState::Blocked {
                     endpoint: endpoint(),
                     reason: "low on memory".into(),
                 },
@@ -115,13 +115,13 @@ mod tests {
                 "blocked by the broker: low on memory",
             ),
             (
-                State::Draining {
+                ServerState::Draining {
                     until: now + Duration::from_secs(21),
                 },
                 3,
                 "draining, 3 left, 21s",
             ),
-            (State::Stopped, 0, "stopped"),
+            (ServerState::Stopped, 0, "stopped"),
         ] {
             let counters = Counters::default();
             counters.in_flight.store(in_flight, Ordering::Relaxed);

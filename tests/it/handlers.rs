@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fibrpc::Reply;
 use fibrpc::server::{
-    BuildError, Builder, Cancel, Cost, Counters, Handle, Outcome, Service, State, Stop,
+    BuildError, Builder, Cancel, Cost, Counters, Handle, Outcome, ServerState, Service, Stop,
 };
 use fibrpc::{Json, Router, Server, Status, Text, blocking, handler};
 use tokio::sync::{Barrier, Notify};
@@ -205,7 +205,7 @@ fn a_lost_connection_loses_no_request_and_acks_none_twice() {
     assert_eq!(serving.count(|counters| &counters.sessions), 2);
     assert!(serving.count(|counters| &counters.redelivered) > 0);
     let state = serving.handle.state().borrow().clone();
-    assert!(matches!(state, State::Consuming { .. }), "{state:?}");
+    assert!(matches!(state, ServerState::Consuming { .. }), "{state:?}");
     assert_eq!(serving.drain(), Outcome::default());
     proxy.assert_clean();
 }

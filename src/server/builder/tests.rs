@@ -3,7 +3,7 @@
 use super::*;
 use crate::server::Nothing;
 use crate::server::blocking::blocking;
-use crate::server::state::State;
+use crate::server::state::ServerState;
 use tokio::net::TcpListener;
 
 #[test]
@@ -87,5 +87,5 @@ async fn it_ends_when_the_signal_does() {
     let state = serve.handle().state();
     let ended = tokio::time::timeout(Duration::from_secs(20), serve.into_future());
     assert_eq!(ended.await.unwrap(), Ok(Outcome::default()));
-    assert_eq!(*state.borrow(), State::Stopped);
+    assert_eq!(*state.borrow(), ServerState::Stopped);
 }

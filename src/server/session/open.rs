@@ -13,7 +13,7 @@ use crate::server::context::Context;
 use crate::server::control::Control;
 use crate::server::pool::{self, Pool};
 use crate::server::reachability::{self, Reachability};
-use crate::server::state::{State, Stop};
+use crate::server::state::{ServerState, Stop};
 use crate::server::tally::{Part, Tally};
 use futures_util::future;
 use std::sync::Arc;
@@ -149,7 +149,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// Publishes the server's state, unless that is another session's.
-    pub(super) fn publish_state(&self, state: impl FnOnce(String) -> State) {
+    pub(super) fn publish_state(&self, state: impl FnOnce(String) -> ServerState) {
         if !*self.retired.borrow() && *self.context.stop.borrow() == Stop::No {
             self.context
                 .state
@@ -159,7 +159,7 @@ impl<B: Backend> Session<B> {
 
     /// Publishes that the session consumes.
     pub(super) fn publish_consuming(&self) {
-        self.publish_state(|endpoint| State::Consuming {
+        self.publish_state(|endpoint| ServerState::Consuming {
             endpoint,
             queue: self.settings.queue.name.clone(),
             unopened: self.context.unopened.borrow().clone(),

@@ -3,7 +3,7 @@
 //! Owns what it has seen of the server's progress. It reads counters and a copy of the state, and works if the thread of
 //! the server hangs.
 
-use crate::server::{Counters, State};
+use crate::server::{Counters, ServerState};
 use crate::telemetry::progress::{Beats, Progress};
 use crate::telemetry::source::Source;
 use crate::telemetry::status::status_line;
@@ -44,13 +44,13 @@ impl Health {
         let line = status_line(&state, counters, now);
         match state {
             // Without requests there is nothing to isolate, and the next one is answered at once.
-            State::Consuming { .. }
+            ServerState::Consuming { .. }
                 if Counters::get(&counters.isolated) == 0
                     || Counters::get(&counters.in_flight) == 0 =>
             {
                 Ok(format!("ready: {line}"))
             }
-            State::Consuming { .. } => Err(format!(
+            ServerState::Consuming { .. } => Err(format!(
                 "not ready: requests are taken one by one, because one of them may end sessions; {line}"
             )),
             _ => Err(format!("not ready: {line}")),

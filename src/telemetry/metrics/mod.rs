@@ -21,7 +21,7 @@ mod table;
 mod tests;
 
 use super::source::Source;
-use crate::server::{BrokerInfo, State};
+use crate::server::{BrokerInfo, ServerState};
 use output::Output;
 use process::Process;
 use prometheus_client::collector::Collector;
@@ -56,7 +56,7 @@ pub(crate) fn encode(source: &Source, format: Format) -> String {
 #[derive(Debug)]
 struct Scrape {
     source: Source,
-    state: State,
+    state: ServerState,
     broker: Option<Arc<BrokerInfo>>,
     process: Process,
     now: Instant,
@@ -87,7 +87,9 @@ impl Collector for Scrape {
         if let Some(broker) = &self.broker {
             let has_session = matches!(
                 self.state,
-                State::Consuming { .. } | State::Blocked { .. } | State::Draining { .. }
+                ServerState::Consuming { .. }
+                    | ServerState::Blocked { .. }
+                    | ServerState::Draining { .. }
             );
             server::encode_broker(broker, has_session, self.now, &mut output)?;
         }

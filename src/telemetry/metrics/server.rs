@@ -5,7 +5,7 @@ use super::table;
 use crate::broker::{Kind, LastRead};
 use crate::protocol::Code;
 use crate::server::metrics::{BOUNDS_US, Measured, Metrics};
-use crate::server::{BrokerInfo, Counters, Settled, State};
+use crate::server::{BrokerInfo, Counters, ServerState, Settled};
 use crate::text::excerpt;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -132,12 +132,16 @@ pub(super) fn encode_counters(counters: &Counters, output: &mut Output<'_>) -> f
 }
 
 /// The state, and what belongs to it.
-pub(super) fn encode_state(state: &State, now: Instant, output: &mut Output<'_>) -> fmt::Result {
-    let states = State::NAMES.map(|name| ([name], u64::from(name == state.name())));
+pub(super) fn encode_state(
+    state: &ServerState,
+    now: Instant,
+    output: &mut Output<'_>,
+) -> fmt::Result {
+    let states = ServerState::NAMES.map(|name| ([name], u64::from(name == state.name())));
     output.gauge(&table::STATE, &states)?;
     let (attempt, wait) = match state {
-        State::Connecting { attempt, .. } => (*attempt, 0.0),
-        State::Waiting { attempt, next, .. } => {
+        ServerState::Connecting { attempt, .. } => (*attempt, 0.0),
+        ServerState::Waiting { attempt, next, .. } => {
             let wait = next.saturating_duration_since(now);
             (*attempt, wait.as_secs_f64())
         }

@@ -52,7 +52,7 @@ fn broker(product: &str, version: &str) -> Arc<BrokerInfo> {
     })
 }
 
-fn scrape(source: &Source, state: State) -> Scrape {
+fn scrape(source: &Source, state: ServerState) -> Scrape {
     Scrape {
         source: source.clone(),
         state,
@@ -70,32 +70,32 @@ fn scrape_of(broker: Arc<BrokerInfo>) -> Scrape {
     }
 }
 
-fn all_states() -> [State; 7] {
+fn all_states() -> [ServerState; 7] {
     let endpoint = || "mq1:5672".to_owned();
     let now = Instant::now();
     [
-        State::Starting,
-        State::Connecting {
+        ServerState::Starting,
+        ServerState::Connecting {
             endpoint: endpoint(),
             attempt: 3,
         },
-        State::Waiting {
+        ServerState::Waiting {
             endpoint: endpoint(),
             attempt: 7,
             next: now + Duration::from_secs(3600),
             error: "refused".into(),
         },
-        State::Consuming {
+        ServerState::Consuming {
             endpoint: endpoint(),
             queue: "q".into(),
             unopened: None,
         },
-        State::Blocked {
+        ServerState::Blocked {
             endpoint: endpoint(),
             reason: "memory".into(),
         },
-        State::Draining { until: now },
-        State::Stopped,
+        ServerState::Draining { until: now },
+        ServerState::Stopped,
     ]
 }
 
@@ -112,7 +112,7 @@ fn value<'a>(text: &'a str, series: &str) -> Option<&'a str> {
 
 #[test]
 fn a_process_at_rest() {
-    let text = scrape(&source(), State::Starting).encode(Format::Text);
+    let text = scrape(&source(), ServerState::Starting).encode(Format::Text);
     let text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
     assert_eq!(text, AT_REST);
 }
@@ -252,7 +252,7 @@ fn what_is_counted_is_shown() {
     counters
         .settled(Settled::Poisoned)
         .store(6, Ordering::Relaxed);
-    let text = scrape(&source, State::Starting).encode(Format::Text);
+    let text = scrape(&source, ServerState::Starting).encode(Format::Text);
     let call = |part: &str, code: &str, le: &str| {
         format!(
             "rpc_server_call_duration_seconds_{part}{{rpc_method=\"echo\",rpc_status_code=\"{code}\"{le}}}"
@@ -329,7 +329,7 @@ fn a_state_is_one_for_one() {
     for state in all_states() {
         let name = state.name();
         let text = scrape(&source, state).encode(Format::Text);
-        for other in State::NAMES {
+        for other in ServerState::NAMES {
             let series = format!("fibrpc_state{{state=\"{other}\"}}");
             let expected = if other == name { "1" } else { "0" };
             assert_eq!(value(&text, &series), Some(expected), "{name}: {other}");
