@@ -6,7 +6,7 @@ use super::common::{Common, Setup};
 use super::connect::{Failed, Notice, connect, queue, settings, waiting_for_reply};
 use super::help::examples;
 use super::output::{Closed, Failure, Output, line_of};
-use super::request::{Flags, Request, prepare};
+use super::request::{CallRequest, Flags, prepare};
 use super::times::{Times, times};
 use super::trace;
 use crate::client::{CallError, Client};
@@ -80,7 +80,7 @@ impl Call {
 /// Calls and prints; returns the exit status.
 pub(super) async fn run(flags: &Call, setup: Setup<'_>) -> u8 {
     let (body, file) = (flags.body.as_deref(), flags.file.as_deref());
-    let reading = Request::read(&flags.request, body, file, setup.common);
+    let reading = CallRequest::read(&flags.request, body, file, setup.common);
     let request = match prepare(setup, reading).await {
         Ok(request) => request,
         Err(exit_status) => return exit_status,
@@ -103,7 +103,7 @@ pub(super) async fn run(flags: &Call, setup: Setup<'_>) -> u8 {
 
 async fn call(
     flags: &Call,
-    request: &Request,
+    request: &CallRequest,
     Setup { common, config, .. }: Setup<'_>,
     client: &mut Option<Client>,
 ) -> Result<Result<Reply, CallError>, Failed> {

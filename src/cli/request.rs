@@ -73,13 +73,13 @@ fn checked(name: &str, check: Result<(), Status>) -> Result<String, String> {
 
 /// A request to a service.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
+pub(super) struct CallRequest {
     pub(super) body: Vec<u8>,
     content_type: Cow<'static, str>,
     flags: Flags,
 }
 
-impl Request {
+impl CallRequest {
     /// The request that the flags describe, with this body or the content of this file. Fails with an exit status and an
     /// error in one line.
     pub(super) async fn read(

@@ -22,7 +22,7 @@ use super::exit;
 use super::help::examples;
 use super::output::{Output, complain, line_of};
 use super::progress::{self, Progress};
-use super::request::{Flags, Request, prepare};
+use super::request::{CallRequest, Flags, prepare};
 use crate::client::Client;
 use crate::config::Config;
 use crate::protocol::Status;
@@ -320,7 +320,7 @@ impl Bench {
         if body.is_none() && file.is_none() && self.request == Flags::default() {
             return Ok(Work::Numbers(self.n.clone()));
         }
-        let request = Request::read(&self.request, body, file, common);
+        let request = CallRequest::read(&self.request, body, file, common);
         request.await.map(Work::Any)
     }
 

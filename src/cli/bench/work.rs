@@ -4,7 +4,7 @@
 use super::check::is_fibonacci;
 use super::mix::Mix;
 use super::summary::Requests;
-use crate::cli::request::Request;
+use crate::cli::request::CallRequest;
 use crate::client::{CallError, Client};
 use crate::fibonacci::client::Number;
 use fastrand::Rng;
@@ -15,7 +15,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) enum Work {
     Numbers(Mix),
-    Any(Request),
+    Any(CallRequest),
 }
 
 /// What a reply without an error says.
