@@ -14,7 +14,7 @@ use crate::config::{
 };
 use crate::fibonacci::number;
 use crate::fibonacci::settings::KEYS;
-use crate::protocol::{Message, Properties, Request, TraceContext};
+use crate::protocol::{Message, Properties, RequestMessage, TraceContext};
 
 /// A secret in inputs that must not appear in errors.
 const CANARY: &str = "K4NARY";
@@ -38,7 +38,7 @@ pub fn request_body(input: &[u8]) {
             ..Properties::default()
         },
     };
-    let request = Request::read(message);
+    let request = RequestMessage::read(message);
     let number = (request.body()).and_then(|body| number::read(body, request.format));
     if let Err(status) = number {
         assert_one_line(status.message());

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
     use crate::client::pending::Payload;
     use crate::protocol::control::pong;
-    use crate::protocol::{Properties, Request};
+    use crate::protocol::{Properties, RequestMessage};
 
     #[test]
     fn the_reply_shows_who_replied() {
@@ -60,7 +60,7 @@ mod tests {
             instance: "blue".into(),
             ..Report::default()
         };
-        let answer = pong(&Request::read(ping), &report, 1);
+        let answer = pong(&RequestMessage::read(ping), &report, 1);
         assert_eq!(Answerer::from(answer), Answerer::Server(Box::new(report)));
         for body in ["0", "", "error: UNAVAILABLE: draining"] {
             let plain = Message {

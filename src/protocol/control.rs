@@ -6,7 +6,7 @@
 //! ping as a request for the number of 0; the reply's `type` shows which of the two it is.
 
 use super::message::{HeaderValue, Message, Properties, header};
-use super::request::{self, Request};
+use super::request::{self, RequestMessage};
 use super::status::Code;
 use crate::named::named;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ named! {
 
 impl Question {
     /// The kind of this request; `None` if it is not a control request.
-    pub fn of(request: &Request) -> Option<Self> {
+    pub fn of(request: &RequestMessage) -> Option<Self> {
         let kind = request.kind.as_deref()?;
         let mut all = Self::ALL.iter().copied();
         all.find(|question| question.name() == kind)
@@ -140,7 +140,7 @@ impl Report {
 }
 
 /// The pong to `request`. `message_id` is the server's id for this reply.
-pub fn pong(request: &Request, report: &Report, message_id: u64) -> Message {
+pub fn pong(request: &RequestMessage, report: &Report, message_id: u64) -> Message {
     Message {
         // Cannot fail: text and numbers always serialise.
         body: serde_json::to_vec(report).unwrap_or_default(),
@@ -190,8 +190,8 @@ mod tests {
         }
     }
 
-    fn asked(question: Question) -> Request {
-        Request::read(question.write(b"id", "amq.gen-x", 1_000, 1_700_000_000_000))
+    fn asked(question: Question) -> RequestMessage {
+        RequestMessage::read(question.write(b"id", "amq.gen-x", 1_000, 1_700_000_000_000))
     }
 
     #[test]
@@ -214,7 +214,11 @@ mod tests {
         for kind in [None, Some(""), Some("fibrpc.pong"), Some("fibrpc.ping ")] {
             let mut message = Question::Ping.write(b"id", "amq.gen-x", 1, 1);
             message.properties.kind = kind.map(str::to_owned);
-            assert_eq!(Question::of(&Request::read(message)), None, "{kind:?}");
+            assert_eq!(
+                Question::of(&RequestMessage::read(message)),
+                None,
+                "{kind:?}"
+            );
         }
     }
 

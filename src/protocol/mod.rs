@@ -16,6 +16,6 @@ pub(crate) mod trace_context;
 
 pub(crate) use message::{Defect, HeaderValue, Message, Properties, Unread, header};
 pub use reply_value::Reply;
-pub use request::{Format, Request};
+pub use request::{Format, RequestMessage};
 pub use status::{Code, Status};
 pub use trace_context::TraceContext;

@@ -6,7 +6,7 @@
 
 use super::message::{HeaderValue, Message, Properties, header};
 use super::reply_value::{Reply, Trailer};
-use super::request::{Format, Request};
+use super::request::{Format, RequestMessage};
 use super::status::{Code, Status};
 use crate::text;
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ struct ProblemDetail<'a> {
 /// An error message is sent as one line of at most 500 characters; details only in JSON, if they have at most 64 KiB. An error with code `OK` is a
 /// contradiction and is sent as `INTERNAL`.
 pub fn write(
-    request: &Request,
+    request: &RequestMessage,
     outcome: Result<Reply, Status>,
     trailer: &Trailer,
     message_id: u64,

@@ -1,7 +1,7 @@
 //! Requests: reading a delivery, and writing the message for one.
 //!
 //! Reading cannot fail, so that every request with a reply address can be answered; a body that was not kept is an error of
-//! [`Request::body`]. Pure: the current time is an argument.
+//! [`RequestMessage::body`]. Pure: the current time is an argument.
 
 use super::amqp10;
 use super::message::{Defect, HeaderValue, Message, Properties, header};
@@ -47,7 +47,7 @@ impl Format {
 /// A request as delivered. The service validates the body.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Request {
+pub struct RequestMessage {
     /// The payload.
     pub body: Vec<u8>,
     /// From `content_type`.
@@ -76,7 +76,7 @@ pub struct Request {
     pub(crate) defect: Option<Defect>,
 }
 
-impl Request {
+impl RequestMessage {
     /// Reads a delivery.
     ///
     /// Headers of unexpected types count as missing. A deadline is an integer of any width or decimal text, in

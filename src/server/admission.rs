@@ -30,7 +30,7 @@ impl Accepted {
     /// One that is delivered now.
     pub(super) fn new(
         tag: u64,
-        request: protocol::Request,
+        request: protocol::RequestMessage,
         address: Address,
         span: RequestSpan,
     ) -> Self {
@@ -57,7 +57,7 @@ pub(super) enum Admitted<J> {
 
 /// Checks the reply address; `None`: no reply is expected.
 pub(super) fn address(
-    request: &protocol::Request,
+    request: &protocol::RequestMessage,
     policy: &Policy,
 ) -> Result<Option<Address>, Refused> {
     match (&request.reply_to, &request.defect) {
@@ -124,7 +124,7 @@ pub(super) fn fitting(
 }
 
 /// How long a request that was delivered at `now` (Unix milliseconds) waited in the queue, if its send time is known.
-pub(super) fn queued(request: &protocol::Request, now: i64) -> Option<Duration> {
+pub(super) fn queued(request: &protocol::RequestMessage, now: i64) -> Option<Duration> {
     let waited = now.checked_sub(request.sent_ms?)?;
     u64::try_from(waited).ok().map(Duration::from_millis)
 }

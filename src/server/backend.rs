@@ -40,7 +40,7 @@ pub(super) trait Backend: Send + Sync + 'static {
     fn admit(&self, request: &mut Request) -> Result<Plan<Self::Job>, Status>;
 
     /// The method of a request, for spans: one of a closed set of names; `None`: the default one.
-    fn method<'a>(&'a self, _: &protocol::Request) -> Option<&'a str> {
+    fn method<'a>(&'a self, _: &protocol::RequestMessage) -> Option<&'a str> {
         None
     }
 

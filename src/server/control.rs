@@ -15,7 +15,7 @@ use crate::broker::{
 use crate::config::Config;
 use crate::protocol::control::{EXCHANGE, Question, Report, pong, routing_key};
 use crate::protocol::reply_to::{Policy, Refused};
-use crate::protocol::{Message, Request};
+use crate::protocol::{Message, RequestMessage};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 #[derive(Debug)]
 pub(super) struct StatusRequest {
     tag: u64,
-    request: Request,
+    request: RequestMessage,
 }
 
 /// The control queue of a session.
@@ -210,7 +210,7 @@ impl Listening {
                 Arrival::Delivered(delivery) => {
                     return Ok(StatusRequest {
                         tag: delivery.tag,
-                        request: Request::read(delivery.message),
+                        request: RequestMessage::read(delivery.message),
                     });
                 }
                 Arrival::Confirmed {

@@ -12,7 +12,7 @@
 
 use super::state::Counters;
 use super::strike_file::StrikeFile;
-use crate::protocol::Request;
+use crate::protocol::RequestMessage;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -28,7 +28,7 @@ pub(super) type Fingerprint = u64;
 
 /// The fingerprint of a request. It includes the reply address and the body, because the tutorial's clients do not use
 /// unique ids.
-pub(super) fn fingerprint(request: &Request) -> Fingerprint {
+pub(super) fn fingerprint(request: &RequestMessage) -> Fingerprint {
     let mut hasher = DefaultHasher::new();
     (&request.correlation_id, &request.reply_to, &request.body).hash(&mut hasher);
     hasher.finish()

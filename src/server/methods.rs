@@ -136,7 +136,7 @@ impl Backend for Methods {
         }
     }
 
-    fn method<'a>(&'a self, request: &protocol::Request) -> Option<&'a str> {
+    fn method<'a>(&'a self, request: &protocol::RequestMessage) -> Option<&'a str> {
         let (named, name) = (self.named.as_ref()?, request.method()?);
         let known = named.get_key_value(name);
         Some(known.map_or("_OTHER", |(name, _)| name.as_str()))

@@ -5,7 +5,7 @@
 //! observation costs no atomic operation, and it reads no clock. A server has them only if somebody asked for them
 //! (`Serve::metrics`), so that others pay nothing.
 
-use crate::protocol::{Code, Request};
+use crate::protocol::{Code, RequestMessage};
 use std::array;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -131,7 +131,7 @@ impl Unpublished {
     }
 
     /// Observes a request that was delivered at `now` (Unix milliseconds). Times that clocks make negative are left out.
-    pub(super) fn delivered(&mut self, request: &Request, now: i64) {
+    pub(super) fn delivered(&mut self, request: &RequestMessage, now: i64) {
         for (since, wait) in [
             (request.sent_ms, Measured::QueueWaitCaller),
             (request.arrived_ms, Measured::QueueWaitBroker),
@@ -247,12 +247,12 @@ mod tests {
         let (metrics, mut unpublished) = some();
         let waits = [Measured::QueueWaitCaller, Measured::QueueWaitBroker]
             .map(|measured| metrics.times(measured));
-        let mut delivered = |request: &Request| {
+        let mut delivered = |request: &RequestMessage| {
             unpublished.delivered(request, 5_000);
             unpublished.publish();
             waits.map(TimeBuckets::sum)
         };
-        let mut request = Request::read(Message::default());
+        let mut request = RequestMessage::read(Message::default());
         assert_eq!(delivered(&request), [Duration::ZERO; 2]);
         request.sent_ms = Some(2_000);
         let expected = [Duration::from_secs(3), Duration::ZERO];

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone)]
 pub struct Request {
     /// As it was delivered.
-    pub(super) message: protocol::Request,
+    pub(super) message: protocol::RequestMessage,
     /// Set by its admission.
     pub(super) deadline: Option<Instant>,
     /// Made when somebody asks for it.
@@ -19,13 +19,13 @@ pub struct Request {
 impl Request {
     /// A request with this body and nothing else, as a test of a service calls it.
     pub fn new(body: impl Into<Vec<u8>>) -> Self {
-        let mut message = protocol::Request::read(Message::default());
+        let mut message = protocol::RequestMessage::read(Message::default());
         message.body = body.into();
         Self::of(message)
     }
 
     /// A delivered one, before its admission.
-    pub(super) fn of(message: protocol::Request) -> Self {
+    pub(super) fn of(message: protocol::RequestMessage) -> Self {
         Self {
             message,
             deadline: None,
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_body_is_moved_and_the_rest_copied() {
-        let mut delivered = protocol::Request::read(Message::default());
+        let mut delivered = protocol::RequestMessage::read(Message::default());
         delivered.body = b"30".to_vec();
         delivered.correlation_id = Some(b"7".to_vec());
         delivered.reply_to = Some("amq.gen-1".into());

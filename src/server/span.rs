@@ -10,7 +10,7 @@ use crate::broker::random_id;
 use crate::protocol::trace_context::{
     Hex, ROOT_TARGET, SPAN_TARGET, TraceContext, record_code, rpc_span,
 };
-use crate::protocol::{HeaderValue, Message, Request, header};
+use crate::protocol::{HeaderValue, Message, RequestMessage, header};
 use crate::text::excerpt;
 use tracing::Span;
 use tracing::span::EnteredSpan;
@@ -32,9 +32,9 @@ struct Traced {
 impl RequestSpan {
     /// Begins the span of a request, in which the caller's trace context is replaced by that of the span.
     pub(super) fn begin<'a>(
-        request: &mut Request,
+        request: &mut RequestMessage,
         queue: &str,
-        method: impl FnOnce(&Request) -> Option<&'a str>,
+        method: impl FnOnce(&RequestMessage) -> Option<&'a str>,
     ) -> Self {
         if request.trace.is_none() && !tracing::enabled!(target: ROOT_TARGET, tracing::Level::INFO)
         {
@@ -44,7 +44,7 @@ impl RequestSpan {
     }
 
     #[cold]
-    fn make(request: &mut Request, queue: &str, method: Option<&str>) -> Self {
+    fn make(request: &mut RequestMessage, queue: &str, method: Option<&str>) -> Self {
         let caller = request.trace.take();
         let context = TraceContext::of_span(caller.as_deref(), random_id(), random_id());
         let id = request
@@ -87,7 +87,7 @@ impl RequestSpan {
     }
 
     /// Notes the code of the reply to the request, and adds our trace context to the reply if the caller sent one.
-    pub(super) fn answer(&self, request: &Request, reply: &mut Message) {
+    pub(super) fn answer(&self, request: &RequestMessage, reply: &mut Message) {
         let Some(traced) = self.0.as_deref() else {
             return;
         };

@@ -7,7 +7,7 @@
 
 use super::metrics::{Measured, Metrics, Unpublished};
 use super::state::{Counters, Settled};
-use crate::protocol::Request;
+use crate::protocol::RequestMessage;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -77,7 +77,7 @@ impl Tally {
     }
 
     /// Observes how long a request was in the queue that was delivered at `now` (Unix milliseconds), if times are measured.
-    pub(super) fn delivered(&mut self, request: &Request, now: i64) {
+    pub(super) fn delivered(&mut self, request: &RequestMessage, now: i64) {
         if let Some(times) = &mut self.times {
             times.delivered(request, now);
         }

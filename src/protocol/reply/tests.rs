@@ -6,9 +6,9 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::json;
 
-fn request(format: Format) -> Request {
+fn request(format: Format) -> RequestMessage {
     let content_type = (format == Format::Json).then(|| "application/json".to_owned());
-    Request::read(Message {
+    RequestMessage::read(Message {
         body: b"30".to_vec(),
         properties: Properties {
             content_type,

@@ -3,8 +3,8 @@
 use super::*;
 use crate::protocol::Code;
 
-fn request(properties: Properties) -> Request {
-    Request::read(Message {
+fn request(properties: Properties) -> RequestMessage {
+    RequestMessage::read(Message {
         body: b"30".to_vec(),
         properties,
     })
@@ -12,7 +12,7 @@ fn request(properties: Properties) -> Request {
 
 #[test]
 fn a_message_without_properties_is_a_text_request() {
-    let expected = Request {
+    let expected = RequestMessage {
         body: b"30".to_vec(),
         format: Format::Text,
         kind: None,
@@ -209,7 +209,7 @@ fn deadlines_allow_a_second_of_skew() {
 #[test]
 fn the_time_left_has_a_second_of_skew_and_ends_at_zero() {
     let left = |deadline: Option<i64>, now| {
-        let read = Request {
+        let read = RequestMessage {
             deadline_ms: deadline,
             ..request(Properties::default())
         };
@@ -224,7 +224,7 @@ fn the_time_left_has_a_second_of_skew_and_ends_at_zero() {
 #[test]
 fn the_type_names_the_method() {
     let method = |kind: Option<&str>| {
-        let read = Request {
+        let read = RequestMessage {
             kind: kind.map(str::to_owned),
             ..request(Properties::default())
         };
@@ -299,8 +299,8 @@ fn written_requests_are_read_back() {
     assert_eq!(message.properties.message_id.as_deref(), Some(&b"id-1"[..]));
     assert_eq!(message.properties.expiration.as_deref(), Some("5000"));
     assert!(!message.properties.persistent);
-    let read = Request::read(message);
-    let expected = Request {
+    let read = RequestMessage::read(message);
+    let expected = RequestMessage {
         reply_to: Some("amq.gen-x".into()),
         correlation_id: Some(b"id-1".to_vec()),
         deadline_ms: Some(1_800_000_005_000),
@@ -309,8 +309,8 @@ fn written_requests_are_read_back() {
         ..request(Properties::default())
     };
     assert_eq!(read, expected);
-    let plain = Request::read(write_plain(b"30", b"id-1", "amq.gen-x"));
-    let expected = Request {
+    let plain = RequestMessage::read(write_plain(b"30", b"id-1", "amq.gen-x"));
+    let expected = RequestMessage {
         reply_to: Some("amq.gen-x".into()),
         correlation_id: Some(b"id-1".to_vec()),
         ..request(Properties::default())
@@ -345,7 +345,7 @@ fn queue_addresses_of_amqp_1_0_are_resolved() {
 #[test]
 fn value_sections_of_amqp_1_0_are_read_as_bodies() {
     let read = |kind: &str, body: &[u8], defect| {
-        Request::read(Message {
+        RequestMessage::read(Message {
             body: body.to_vec(),
             properties: Properties {
                 kind: Some(kind.into()),

@@ -156,7 +156,7 @@ fn a_large_request_is_refused_if_it_would_be_begun_too_late() {
 fn the_time_in_the_queue_is_known_if_the_request_says_when_it_was_sent() {
     let now = unix_ms();
     let sent = |ms: Option<i64>| {
-        let request = protocol::Request {
+        let request = protocol::RequestMessage {
             sent_ms: ms.map(|ms| now + ms),
             ..request("30").message
         };
@@ -172,7 +172,7 @@ fn an_address_is_allowed_refused_or_absent() {
     let policy = Policy::new("rpc_queue", &[]);
     let of = |reply_to: Option<&str>, defect| {
         let reply_to = reply_to.map(str::to_owned);
-        let request = protocol::Request {
+        let request = protocol::RequestMessage {
             reply_to,
             defect,
             ..request("30").message

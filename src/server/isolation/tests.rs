@@ -194,7 +194,7 @@ fn a_death_may_narrow_the_suspects_down() {
 #[test]
 fn requests_with_the_same_id_differ_by_their_body() {
     let request = |body: &str| {
-        fingerprint(&Request::read(crate::protocol::Message {
+        fingerprint(&RequestMessage::read(crate::protocol::Message {
             body: body.into(),
             properties: crate::protocol::Properties {
                 correlation_id: Some(b"1".to_vec()),

@@ -44,7 +44,7 @@ impl<B: Backend> Session<B> {
         self.requests
             .window
             .open(tag, generation_of(delivery.consumer));
-        let mut request = protocol::Request::read(delivery.message);
+        let mut request = protocol::RequestMessage::read(delivery.message);
         let span = self.span(&mut request);
         let _entered = span.enter();
         if self.prefetch.is_isolated() && self.context.isolation.active() {
@@ -95,7 +95,7 @@ impl<B: Backend> Session<B> {
     fn condemn(
         &mut self,
         tag: u64,
-        request: protocol::Request,
+        request: protocol::RequestMessage,
         span: RequestSpan,
         poison: Poison,
     ) -> Result<(), Error> {
@@ -121,7 +121,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// The span of a request that has arrived.
-    fn span(&self, request: &mut protocol::Request) -> RequestSpan {
+    fn span(&self, request: &mut protocol::RequestMessage) -> RequestSpan {
         let service = &self.requests.pool.service;
         RequestSpan::begin(
             request,
@@ -137,7 +137,7 @@ impl<B: Backend> Session<B> {
     fn accept(
         &self,
         tag: u64,
-        request: protocol::Request,
+        request: protocol::RequestMessage,
         span: RequestSpan,
     ) -> Result<Accepted, (Settled, RequestSpan)> {
         let counters = &self.context.counters;
@@ -160,7 +160,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// Whether the caller was connected to a cluster node that is down.
-    fn is_gone(&self, address: Address, request: &protocol::Request) -> bool {
+    fn is_gone(&self, address: Address, request: &protocol::RequestMessage) -> bool {
         let nodes = &self.context.nodes;
         let known = |to| nodes.knows(&self.endpoint, to, Instant::now());
         !nodes.is_empty()
@@ -273,7 +273,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// The pong to a ping, which is counted.
-    pub(super) fn pong(&mut self, request: &protocol::Request) -> Message {
+    pub(super) fn pong(&mut self, request: &protocol::RequestMessage) -> Message {
         Counters::add(&self.context.counters.pinged);
         pong(request, &self.report(), self.next_reply())
     }

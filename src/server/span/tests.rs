@@ -108,11 +108,11 @@ fn parent() -> TraceContext {
     TraceContext::parse(PARENT, Some("v=1")).unwrap()
 }
 
-fn with_parent() -> Request {
+fn with_parent() -> RequestMessage {
     let message = Message::default();
-    Request {
+    RequestMessage {
         trace: Some(Box::new(parent())),
-        ..Request::read(message)
+        ..RequestMessage::read(message)
     }
 }
 
@@ -207,7 +207,7 @@ async fn a_request_without_a_context_has_a_span_only_if_asked_for() {
 fn a_reply_has_a_context_only_if_its_request_had_one() {
     let (_, _guard) = see(true);
     for continued in [false, true] {
-        let mut request = Request::read(Message::default());
+        let mut request = RequestMessage::read(Message::default());
         if continued {
             request = with_parent();
         }

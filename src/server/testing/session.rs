@@ -135,7 +135,7 @@ impl Session {
     }
 
     /// The address is one that each server allows.
-    fn accept(&self, tag: u64, mut request: protocol::Request) -> Option<Accepted> {
+    fn accept(&self, tag: u64, mut request: protocol::RequestMessage) -> Option<Accepted> {
         let address = admission::address(&request, &self.policy).ok()??;
         let queue = &self.context.config.borrow().queue.name;
         let span = RequestSpan::begin(&mut request, queue, |request| {
