@@ -37,13 +37,14 @@ impl Late<'_> {
             ))
         };
         match (state, self.stage) {
-            (ConnectionState::Connecting(why), Stage::Held | Stage::Returned | Stage::Refused) => {
+            // Also if the client replaces the connection at this moment, because of the refusal.
+            (_, Stage::Refused) => refused(queue),
+            (ConnectionState::Connecting(why), Stage::Held | Stage::Returned) => {
                 // If this timeout limited connecting, the reason already says so.
                 let within = format!("no connection to the broker within {timeout}: ");
                 let why = why.strip_prefix(&within).unwrap_or(why);
                 NOT_CONNECTED.status(format!("{within}{why}"))
             }
-            (_, Stage::Refused) => refused(queue),
             (ConnectionState::Ready, Stage::Held) | (_, Stage::Returned) => match self.unserved {
                 Some(status) => Status::new(
                     status.code(),
@@ -188,6 +189,7 @@ mod tests {
         for state in [
             ConnectionState::Ready,
             ConnectionState::Blocked("low on memory".into()),
+            ConnectionState::Connecting("refused every request".into()),
         ] {
             let late = Late {
                 queue: "q",
