@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 
 use serde_json::{Value, json};
 
-use crate::support::broker::Depth;
+use crate::support::depth::Depth;
 use crate::support::wire::properties::value;
 use crate::support::wire::{Client, Delivery, Properties};
 use crate::support::{

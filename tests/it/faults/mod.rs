@@ -135,7 +135,7 @@ impl Scene {
 }
 
 /// Whether the broker sends no more: the prefetch, less what the consumer before was sent.
-fn is_full(depth: crate::support::broker::Depth) -> bool {
+fn is_full(depth: crate::support::depth::Depth) -> bool {
     (PREFETCH - 2..=PREFETCH).contains(&depth.unacked)
 }
 

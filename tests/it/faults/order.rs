@@ -250,12 +250,12 @@ fn a_drain_hands_back_what_it_does_not_begin_soon() {
         client.wait_for_confirms(SOON).unwrap();
         if name == "lasting" {
             // All of them are small enough to be taken.
-            let all = |depth: crate::support::broker::Depth| depth.unacked == REQUESTS;
+            let all = |depth: crate::support::depth::Depth| depth.unacked == REQUESTS;
             broker.wait_for_depth(&vhost, QUEUE, SOON, all);
         }
         daemon.signal("TERM");
         if name == "lasting" {
-            let behind = |depth: crate::support::broker::Depth| depth.ready == REQUESTS - 1;
+            let behind = |depth: crate::support::depth::Depth| depth.ready == REQUESTS - 1;
             broker.wait_for_depth(&vhost, QUEUE, SOON, behind);
             assert!(daemon.is_running(), "the first one is not done");
         }

@@ -11,6 +11,7 @@
 
 pub mod broker;
 pub mod certificates;
+pub mod depth;
 pub mod generation;
 pub mod guard;
 pub mod ledger;
