@@ -204,8 +204,9 @@ impl<B: Backend> Session<B> {
     /// Whether to acknowledge what is settled, or to collect more: up to a quarter of the window while confirms are on their
     /// way. That saves work in the broker.
     fn acks_are_due(&self) -> bool {
-        let more_is_coming = self.replies.expects_confirms() && self.phase.is_serving();
-        !more_is_coming || self.requests.window.settled() * 4 >= usize::from(self.prefetch.window())
+        let more_are_coming = self.replies.expects_confirms();
+        !more_are_coming
+            || self.requests.window.settled() * 4 >= usize::from(self.prefetch.window())
     }
 
     /// Once per second: progress, the prefetch, what counts as recent, the queue's reachability, the deadline of confirms, and

@@ -7,8 +7,7 @@ use crate::server::credit::MAX_LINE;
 use std::time::{Duration, Instant};
 
 /// How long requests that will not be begun are kept. Many drains are over by then, and one frame hands back all that is
-/// left. While others are in flight they are handed back one by one, which costs the broker a command each. A quorum queue
-/// with too many of these to process when the channel ends forgets the acks among them (seen with RabbitMQ 3.10).
+/// left. While others are in flight they are handed back one by one, which costs the broker a command each.
 const HAND_BACK_DELAY: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
