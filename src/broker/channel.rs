@@ -5,6 +5,7 @@ use super::codec::method;
 use super::error::{Error, Kind};
 use super::link::Link;
 use super::mailbox::Mailbox;
+use super::settlements::Settlements;
 use crate::config::QueueKind;
 use crate::protocol::{Message, Properties};
 use lapin::options::{
@@ -27,6 +28,7 @@ pub struct Channel {
     frame_max: usize,
     /// How many messages were published; the broker's confirms use the same numbers.
     published: Arc<AtomicU64>,
+    settlements: Settlements,
     /// Whether a passed deadline cuts the connection; else the operation fails and the connection stays.
     vital: bool,
     timeout: Duration,
@@ -64,6 +66,7 @@ impl Channel {
             id,
             frame_max,
             published: Arc::default(),
+            settlements: Settlements::default(),
             vital,
             timeout,
         };
@@ -188,9 +191,11 @@ impl Channel {
             options,
             FieldTable::default(),
         );
-        self.bounded(&format!("cannot consume from queue {queue:?}"), consume)
-            .await
-            .map(|consumer| Subscription { _library: consumer })
+        let sent = self.settlements.count();
+        let what = format!("cannot consume from queue {queue:?}");
+        let consumer = self.bounded(&what, consume).await?;
+        self.settlements.taken(sent);
+        Ok(Subscription { _library: consumer })
     }
 
     /// Whether the user may consume from the queue: if not, an error of [`Kind::Denied`].
@@ -221,7 +226,10 @@ impl Channel {
         let cancel = self
             .library
             .basic_cancel(tag, BasicCancelOptions::default());
-        self.bounded("cannot cancel the consumer", cancel).await
+        let sent = self.settlements.count();
+        self.bounded("cannot cancel the consumer", cancel).await?;
+        self.settlements.taken(sent);
+        Ok(())
     }
 
     /// Publishes to a queue through the default exchange; see [`Channel::publish_to`].
@@ -276,11 +284,36 @@ impl Channel {
     }
 
     fn settle(&self, method: u16, tag: u64, bits: u8) {
+        self.settlements.add();
         self.link
             .write(|out| method::append_settlement(out, self.id, method, tag, bits));
     }
 
-    /// Closes the channel within `limit`; everything sent on it before has then reached the broker.
+    /// Waits until the queue is certain to get all acks and requeues before, also if the channel closes then; at most three times
+    /// `limit`.
+    ///
+    /// If they are few, it is. Otherwise a consumer with this tag is started and cancelled: once its start is answered, the
+    /// broker passes on what it has kept, and once its end is answered, that is done. It may get one delivery.
+    pub async fn await_settlements(
+        &self,
+        queue: &str,
+        tag: &str,
+        limit: Duration,
+    ) -> Result<(), Error> {
+        if self.settlements.are_certain() {
+            return Ok(());
+        }
+        let channel = Self {
+            timeout: limit,
+            ..self.clone()
+        };
+        channel.qos(1).await?;
+        let _consumer = channel.consume(queue, tag, false).await?;
+        channel.cancel(tag).await
+    }
+
+    /// Closes the channel within `limit`; everything sent on it before has then reached the broker, but see
+    /// [`Channel::await_settlements`].
     pub async fn close(&self, limit: Duration) -> Result<(), Error> {
         let closing = self.library.close(200, "bye".into());
         let (what, id) = ("cannot close the channel", self.id);

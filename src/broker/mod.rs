@@ -27,6 +27,7 @@ mod link;
 mod mailbox;
 mod progress;
 mod reader;
+mod settlements;
 pub mod stages;
 mod tls;
 pub mod topology;

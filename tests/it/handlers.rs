@@ -210,6 +210,56 @@ fn a_lost_connection_loses_no_request_and_acks_none_twice() {
     proxy.assert_clean();
 }
 
+/// A quorum queue takes 33 commands from a channel before it has carried out the first, and leaves the others in the channel.
+#[test]
+fn acks_that_a_busy_queue_has_not_taken_are_not_forgotten() {
+    const OTHERS: usize = 99;
+    let broker = Broker::shared();
+    let vhost = broker.vhost();
+    let (open, gate) = tokio::sync::watch::channel(0);
+    let through = move |Json(least): Json<usize>| {
+        let mut gate = gate.clone();
+        async move {
+            gate.wait_for(|open| *open >= least).await.unwrap();
+            Text(String::new())
+        }
+    };
+    let builder = Server::builder(broker.url(&vhost)).prefetch(200);
+    let router = Router::new().default_method(handler(through));
+    let serving = Serving::start(broker, &vhost, builder, router);
+    let mut client = Client::connect(broker.port(), &vhost).unwrap();
+    let mut least = vec!["2"; OTHERS];
+    least[0] = "3";
+    least.push("1");
+    for least in least {
+        client.request(QUEUE, method(""), least.as_bytes()).unwrap();
+    }
+    let wait_for_in_flight = |count| {
+        until(SOON, "what is in flight", || {
+            (serving.count(|counters| &counters.in_flight) == count).then_some(())
+        });
+    };
+    wait_for_in_flight(100);
+    serving.handle.stop(Stop::Drain);
+    // It answers one once it has stopped consuming, and has no need of the queue any more.
+    open.send_replace(1);
+    assert_eq!(status(&client.next_delivery(SOON).unwrap()), "OK");
+    wait_for_in_flight(99);
+    let busy = Duration::from_secs(1);
+    broker.keep_leader_busy(&vhost, QUEUE, [busy, Duration::ZERO], 1);
+    open.send_replace(2);
+    for _ in 1..OTHERS {
+        assert_eq!(status(&client.next_delivery(SOON).unwrap()), "OK");
+    }
+    // Each takes a frame of its own, since the first request is in progress.
+    wait_for_in_flight(1);
+    open.send_replace(3);
+    assert_eq!(serving.drain(), Outcome::default());
+    broker.wait_for_depth(&vhost, QUEUE, SOON, |depth| {
+        (depth.ready, depth.unacked) == (0, 0)
+    });
+}
+
 #[test]
 fn as_many_are_in_progress_as_the_prefetch_allows() {
     let broker = Broker::shared();

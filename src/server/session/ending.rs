@@ -1,7 +1,7 @@
 //! How a session ends, and why.
 //!
-//! In order, it stops consuming, finishes what it has begun, hands back the rest, and closes the channel that acks first,
-//! because its close-ok confirms that every ack has arrived. As little as possible is handed back: for RabbitMQ 4.0 that is a
+//! In order, it stops consuming, finishes what it has begun, hands back the rest, waits until the queue has taken all acks, and
+//! closes the channel that acks first, because its close-ok confirms that every ack has arrived. As little as possible is handed back: for RabbitMQ 4.0 that is a
 //! delivery, of which a request has 20 by default before it is deleted. Small requests that have arrived are answered. Large
 //! ones are begun for as long as the line that a session keeps ([`MAX_LINE`]). So each session finishes at least one of those
 //! delivered to it, and hands back less than a narrow prefetch.
@@ -9,6 +9,7 @@
 //! After a fault, it finds out whether a request may be the cause.
 
 use super::open::Session;
+use super::prefetch::fresh_tag;
 use super::replies::Replies;
 use crate::broker::Error;
 use crate::protocol::direct_reply_to::Node;
@@ -22,6 +23,9 @@ use std::time::{Duration, Instant};
 
 /// How long closing in order may take once everything is settled or the drain time is over.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(900);
+
+/// How long the broker may take for each of three operations before that, which show that the queue has taken the last acks.
+const ACKS_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(in crate::server) enum End {
@@ -96,12 +100,19 @@ impl<B: Backend> Session<B> {
         let abandoned = self.requests.in_flight();
         self.requests.pool.cancel();
         self.requests.futures.clear();
-        if abandoned == 0 {
-            // All that is left of the channel's deliveries was not begun.
-            self.requests.channel.requeue_all();
-        }
         let closing_incoming = async {
-            if let Err(error) = self.requests.channel.close(CLOSE_TIMEOUT).await {
+            let channel = &self.requests.channel;
+            let (queue, tag) = (&self.settings.queue.name, fresh_tag(0));
+            let closing = async {
+                let waiting = channel.await_settlements(queue, &tag, ACKS_TIMEOUT);
+                waiting.await?;
+                if abandoned == 0 {
+                    // All that is left of the channel's deliveries was not begun.
+                    channel.requeue_all();
+                }
+                channel.close(CLOSE_TIMEOUT).await
+            };
+            if let Err(error) = closing.await {
                 tracing::warn!(
                     "the last acks may be lost, and their requests answered again: {error}"
                 );

@@ -251,7 +251,7 @@ impl Consumer {
 }
 
 /// A tag that ends in the generation.
-fn fresh_tag(generation: u8) -> String {
+pub(super) fn fresh_tag(generation: u8) -> String {
     format!("fibrpc-{}-{generation:x}", random_id().simple())
 }
 
