@@ -3,7 +3,7 @@
 //! Runs on the thread of the request. A span that is not sampled is not copied.
 
 use super::queue::Queue;
-use super::record::{Message, Record};
+use super::span_data::{MessageVisitor, SpanData};
 use crate::config::Share;
 use crate::protocol::trace_context::{ROOT_TARGET, SPAN_TARGET};
 use std::fmt::Debug;
@@ -86,9 +86,9 @@ where
             return;
         }
         if let Some(span) = context.span(id) {
-            let mut record = Record::begin(attributes.metadata().name());
-            attributes.record(&mut record);
-            span.extensions_mut().insert(record);
+            let mut data = SpanData::begin(attributes.metadata().name());
+            attributes.record(&mut data);
+            span.extensions_mut().insert(data);
         }
     }
 
@@ -97,10 +97,10 @@ where
             return;
         };
         let mut extensions = span.extensions_mut();
-        if let Some(record) = extensions.get_mut::<Record>() {
-            values.record(record);
-            if record.sampled == Some(false) {
-                extensions.remove::<Record>();
+        if let Some(data) = extensions.get_mut::<SpanData>() {
+            values.record(data);
+            if data.sampled == Some(false) {
+                extensions.remove::<SpanData>();
             }
         }
     }
@@ -110,20 +110,20 @@ where
             return;
         };
         let mut extensions = span.extensions_mut();
-        if let Some(record) = extensions.get_mut::<Record>() {
-            let mut message = Message::default();
+        if let Some(data) = extensions.get_mut::<SpanData>() {
+            let mut message = MessageVisitor::default();
             event.record(&mut message);
-            record.event(message.0);
+            data.event(message.0);
         }
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        let record = context
+        let data = context
             .span(&id)
-            .and_then(|span| span.extensions_mut().remove::<Record>());
-        if let Some(mut record) = record.filter(Record::is_wanted) {
-            record.end();
-            self.queue.push(record);
+            .and_then(|span| span.extensions_mut().remove::<SpanData>());
+        if let Some(mut data) = data.filter(SpanData::is_wanted) {
+            data.end();
+            self.queue.push(data);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Spans as OTLP messages.
 
-use super::record::{Kind, Record, Value};
+use super::span_data::{Kind, SpanData, Value};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
@@ -18,7 +18,7 @@ const SCHEMA: &str = "https://opentelemetry.io/schemas/1.44.0";
 const SAMPLED: u32 = 1;
 
 /// The body of an export request.
-pub(super) fn request(resource: &[(String, String)], records: &[Record]) -> Vec<u8> {
+pub(super) fn request(resource: &[(String, String)], spans: &[SpanData]) -> Vec<u8> {
     let attributes = resource.iter();
     let attributes = attributes.map(|(key, value)| attribute(key, Any::StringValue(value.clone())));
     let scope = InstrumentationScope {
@@ -28,7 +28,7 @@ pub(super) fn request(resource: &[(String, String)], records: &[Record]) -> Vec<
     };
     let spans = ScopeSpans {
         scope: Some(scope),
-        spans: records.iter().map(span).collect(),
+        spans: spans.iter().map(span).collect(),
         schema_url: SCHEMA.to_owned(),
     };
     let of_resource = ResourceSpans {
@@ -45,20 +45,20 @@ pub(super) fn request(resource: &[(String, String)], records: &[Record]) -> Vec<
     request.encode_to_vec()
 }
 
-fn span(record: &Record) -> Span {
+fn span(data: &SpanData) -> Span {
     let bytes = |id: Option<&[u8]>| id.unwrap_or_default().to_vec();
-    let parent = record.parent_id;
+    let parent = data.parent_id;
     // A parent is always in another process: the caller's, or the one that started ours.
     let remote = match parent {
         Some(_) => SpanFlags::ContextIsRemoteMask as u32,
         None => 0,
     };
     let event = |(after, name): &(_, String)| Event {
-        time_unix_nano: nanoseconds(record.start + *after),
+        time_unix_nano: nanoseconds(data.start + *after),
         name: name.clone(),
         ..Event::default()
     };
-    let attributes = record.attributes.iter();
+    let attributes = data.attributes.iter();
     let attributes = attributes.map(|(key, value)| {
         let value = match value {
             Value::Text(text) => Any::StringValue(text.clone()),
@@ -68,21 +68,21 @@ fn span(record: &Record) -> Span {
         attribute(key, value)
     });
     Span {
-        trace_id: bytes(record.trace_id.as_ref().map(|id| &id[..])),
-        span_id: bytes(record.span_id.as_ref().map(|id| &id[..])),
+        trace_id: bytes(data.trace_id.as_ref().map(|id| &id[..])),
+        span_id: bytes(data.span_id.as_ref().map(|id| &id[..])),
         parent_span_id: bytes(parent.as_ref().map(|id| &id[..])),
-        trace_state: record.state.clone(),
+        trace_state: data.state.clone(),
         flags: SAMPLED | SpanFlags::ContextHasIsRemoteMask as u32 | remote,
-        name: record.name.clone(),
-        kind: match record.kind {
+        name: data.name.clone(),
+        kind: match data.kind {
             Kind::Server => SpanKind::Server.into(),
             Kind::Client => SpanKind::Client.into(),
         },
-        start_time_unix_nano: nanoseconds(record.start),
-        end_time_unix_nano: nanoseconds(record.start + record.took),
+        start_time_unix_nano: nanoseconds(data.start),
+        end_time_unix_nano: nanoseconds(data.start + data.took),
         attributes: attributes.collect(),
-        events: record.events.iter().map(event).collect(),
-        status: record.failed().then(|| Status {
+        events: data.events.iter().map(event).collect(),
+        status: data.failed().then(|| Status {
             code: StatusCode::Error.into(),
             message: String::new(),
         }),

@@ -6,8 +6,8 @@
 use super::message;
 use super::post::{Failure, Post};
 use super::queue::Queued;
-use super::record::Record;
 use super::settings::Settings;
+use super::span_data::SpanData;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +33,7 @@ pub(super) struct Worker {
     dropped: Arc<AtomicU64>,
     stop: Stop,
     /// Taken from the queue, and not yet accepted.
-    batch: Vec<Record>,
+    batch: Vec<SpanData>,
     /// Whether the last batch failed.
     failing: bool,
 }
@@ -69,9 +69,9 @@ impl Worker {
             () = self.serve() => {}
             () = time_is_up => {}
         }
-        self.queued.records.close();
-        while let Ok(record) = self.queued.records.try_recv() {
-            self.batch.push(record);
+        self.queued.spans.close();
+        while let Ok(data) = self.queued.spans.try_recv() {
+            self.batch.push(data);
         }
         self.count_dropped(self.batch.len());
     }
@@ -79,10 +79,10 @@ impl Worker {
     async fn serve(&mut self) {
         loop {
             if self.is_stopping() {
-                self.queued.records.close();
+                self.queued.spans.close();
             }
             let first = tokio::select! {
-                first = self.queued.records.recv() => first,
+                first = self.queued.spans.recv() => first,
                 _ = self.stop.changed() => continue,
             };
             let Some(first) = first else {
@@ -90,8 +90,8 @@ impl Worker {
             };
             self.batch.push(first);
             self.wait_for_more().await;
-            while let Ok(record) = self.queued.records.try_recv() {
-                self.batch.push(record);
+            while let Ok(data) = self.queued.spans.try_recv() {
+                self.batch.push(data);
                 if self.batch.len() == self.settings.max_batch {
                     self.export().await;
                 }
@@ -110,7 +110,7 @@ impl Worker {
             return;
         }
         let mut delay = pin!(sleep(self.settings.delay));
-        while self.batch.len() + self.queued.records.len() < self.settings.max_batch {
+        while self.batch.len() + self.queued.spans.len() < self.settings.max_batch {
             tokio::select! {
                 () = &mut delay => return,
                 () = self.queued.full_batch.notified() => {}

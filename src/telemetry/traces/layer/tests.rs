@@ -2,7 +2,7 @@
 
 use super::super::message::request;
 use super::super::queue::{Queued, queue};
-use super::super::record::{Kind, Value};
+use super::super::span_data::{Kind, Value};
 use super::*;
 use crate::protocol::trace_context::Hex;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -20,17 +20,17 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN: &str = "b7ad6b7169203331";
 
 /// A queue, what is in it and how many were dropped after something has happened under the layer.
-fn seen(capacity: usize, act: impl FnOnce()) -> (Vec<Record>, u64) {
+fn seen(capacity: usize, act: impl FnOnce()) -> (Vec<SpanData>, u64) {
     let dropped = Arc::new(AtomicU64::new(0));
-    let (queue, Queued { mut records, .. }) = queue(capacity, capacity, dropped.clone());
+    let (queue, Queued { mut spans, .. }) = queue(capacity, capacity, dropped.clone());
     with_default(registry().with(layer(queue)), act);
-    let seen = std::iter::from_fn(|| records.try_recv().ok());
+    let seen = std::iter::from_fn(|| spans.try_recv().ok());
     (seen.collect(), dropped.load(Ordering::Relaxed))
 }
 
 #[test]
 fn a_sampled_span_is_queued_with_what_is_known_when_it_closes() {
-    let (records, dropped) = seen(9, || {
+    let (spans, dropped) = seen(9, || {
         let span = span!(
             target: SPAN_TARGET, Level::INFO, "rpc.client",
             otel.name = "fib", otel.kind = "client", rpc.method = "fib", rpc.status_code = Empty, error.type = Empty,
@@ -48,13 +48,13 @@ fn a_sampled_span_is_queued_with_what_is_known_when_it_closes() {
         span.record("error.type", "UNAVAILABLE");
     });
     assert_eq!(dropped, 0);
-    let [record] = &records[..] else {
-        panic!("{records:?}");
+    let [data] = &spans[..] else {
+        panic!("{spans:?}");
     };
-    assert_eq!((record.name.as_str(), record.kind), ("fib", Kind::Client));
+    assert_eq!((data.name.as_str(), data.kind), ("fib", Kind::Client));
     let text = |text: &str| Value::Text(text.to_owned());
     assert_eq!(
-        record.attributes,
+        data.attributes,
         [
             ("rpc.method", text("fib")),
             ("size", Value::Number(7)),
@@ -63,16 +63,12 @@ fn a_sampled_span_is_queued_with_what_is_known_when_it_closes() {
             ("error.type", text("UNAVAILABLE")),
         ]
     );
-    let events: Vec<_> = record
-        .events
-        .iter()
-        .map(|(_, what)| what.as_str())
-        .collect();
+    let events: Vec<_> = data.events.iter().map(|(_, what)| what.as_str()).collect();
     assert_eq!(events, ["sent", "answered"]);
-    assert!(record.events[1].0 <= record.took);
+    assert!(data.events[1].0 <= data.took);
 
     let resource = [("service.name".to_owned(), "test".to_owned())];
-    let sent = ExportTraceServiceRequest::decode(&request(&resource, &records)[..]).unwrap();
+    let sent = ExportTraceServiceRequest::decode(&request(&resource, &spans)[..]).unwrap();
     let of_resource = &sent.resource_spans[0];
     let attribute = &of_resource.resource.as_ref().unwrap().attributes[0];
     assert_eq!(attribute.key, "service.name");
@@ -114,14 +110,14 @@ fn a_sampled_span_is_queued_with_what_is_known_when_it_closes() {
 
 #[test]
 fn a_root_span_without_an_error_has_no_parent_and_no_status() {
-    let (records, _) = seen(9, || {
+    let (spans, _) = seen(9, || {
         let fields = span!(
             target: SPAN_TARGET, Level::INFO, "rpc.server", otel.kind = "server",
             fibrpc_trace_id = TRACE, fibrpc_span_id = SPAN, fibrpc_sampled = true,
         );
         drop(fields);
     });
-    let sent = ExportTraceServiceRequest::decode(&request(&[], &records)[..]).unwrap();
+    let sent = ExportTraceServiceRequest::decode(&request(&[], &spans)[..]).unwrap();
     let span = &sent.resource_spans[0].scope_spans[0].spans[0];
     assert_eq!(
         (span.name.as_str(), span.kind, span.flags),
@@ -135,7 +131,7 @@ fn a_root_span_without_an_error_has_no_parent_and_no_status() {
 
 #[test]
 fn nothing_else_is_queued() {
-    let (records, dropped) = seen(9, || {
+    let (spans, dropped) = seen(9, || {
         let unsampled = span!(
             target: SPAN_TARGET, Level::INFO, "rpc.server",
             fibrpc_trace_id = TRACE, fibrpc_span_id = SPAN, fibrpc_sampled = false,
@@ -159,13 +155,13 @@ fn nothing_else_is_queued() {
             fibrpc_trace_id = TRACE, fibrpc_span_id = SPAN, fibrpc_sampled = true,
         );
     });
-    assert!(records.is_empty(), "{records:?}");
+    assert!(spans.is_empty(), "{spans:?}");
     assert_eq!(dropped, 0);
 }
 
 #[test]
 fn what_the_queue_cannot_hold_is_dropped_and_counted() {
-    let (records, dropped) = seen(3, || {
+    let (spans, dropped) = seen(3, || {
         for _ in 0..10 {
             drop(span!(
                 target: SPAN_TARGET, Level::INFO, "rpc.server",
@@ -173,7 +169,7 @@ fn what_the_queue_cannot_hold_is_dropped_and_counted() {
             ));
         }
     });
-    assert_eq!((records.len(), dropped), (3, 7));
+    assert_eq!((spans.len(), dropped), (3, 7));
 }
 
 #[test]
@@ -191,7 +187,7 @@ fn a_share_of_traces_begins_here() {
 #[test]
 fn a_span_after_the_question_is_seen() {
     let dropped = Arc::new(AtomicU64::new(0));
-    let (queue, Queued { mut records, .. }) = queue(9, 9, dropped);
+    let (queue, Queued { mut spans, .. }) = queue(9, 9, dropped);
     let subscriber = registry().with(layer(queue)).with(Roots::new(Share::ALL));
     with_default(subscriber, || {
         for _ in 0..3 {
@@ -202,5 +198,5 @@ fn a_span_after_the_question_is_seen() {
             ));
         }
     });
-    assert_eq!(std::iter::from_fn(|| records.try_recv().ok()).count(), 3);
+    assert_eq!(std::iter::from_fn(|| spans.try_recv().ok()).count(), 3);
 }

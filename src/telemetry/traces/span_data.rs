@@ -25,7 +25,7 @@ pub(super) enum Kind {
 
 /// One span.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(super) struct SpanData {
     began: Instant,
     /// When it began.
     pub(super) start: SystemTime,
@@ -44,7 +44,7 @@ pub(super) struct Record {
     pub(super) events: Vec<(Duration, String)>,
 }
 
-impl Record {
+impl SpanData {
     /// A span that begins.
     pub(super) fn begin(name: &str) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl Record {
     }
 }
 
-impl Visit for Record {
+impl Visit for SpanData {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "otel.name" => value.clone_into(&mut self.name),
@@ -133,9 +133,9 @@ impl Visit for Record {
 
 /// The message of an event.
 #[derive(Debug, Default)]
-pub(super) struct Message(pub(super) String);
+pub(super) struct MessageVisitor(pub(super) String);
 
-impl Visit for Message {
+impl Visit for MessageVisitor {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
             value.clone_into(&mut self.0);
