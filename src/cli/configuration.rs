@@ -126,8 +126,8 @@ fn report(found: &Found, common: &Common) -> u8 {
         for warning in found.warnings.iter().filter(|_| !common.quiet) {
             warn(warning);
         }
-        let verdict = found.loaded.as_ref().map(Loaded::verdict);
-        verdict.map_or(0, |verdict| print(&format!("{verdict}\n")))
+        let summary = found.loaded.as_ref().map(Loaded::summary);
+        summary.map_or(0, |summary| print(&format!("{summary}\n")))
     };
     if found.status == 0 {
         written
@@ -152,7 +152,7 @@ fn json(found: &Found) -> String {
     let warnings = found.warnings.iter();
     let warnings = warnings.map(|text| finding("warning", text, None));
     let good = found.loaded.as_ref();
-    let good = good.map(|loaded| finding("ok", &loaded.verdict(), Some(&loaded.files)));
+    let good = good.map(|loaded| finding("ok", &loaded.summary(), Some(&loaded.files)));
     problems.chain(warnings).chain(good).collect()
 }
 

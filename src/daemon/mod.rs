@@ -17,7 +17,7 @@ use crate::config::{self, Listen, Loaded, Overrides, Problem, Program};
 use crate::server::log;
 use crate::stdio;
 use crate::telemetry::endpoint::Passed;
-use crate::telemetry::endpoint::probe::{Question, probe};
+use crate::telemetry::endpoint::probe::{ProbeKind, probe};
 use crate::telemetry::source::ProcessCounters;
 use crate::telemetry::{self, traces::Traces};
 use crate::text::{MAX_LINE, excerpt};
@@ -84,7 +84,7 @@ fn approve(loaded: &Loaded, warnings: &[String]) -> Exit {
     for warning in warnings {
         say(&format!("warning: {warning}"));
     }
-    say(&loaded.verdict());
+    say(&loaded.summary());
     Exit::Done
 }
 
@@ -96,17 +96,17 @@ fn ask(at: &Listen, what: Probe) -> Exit {
         );
         return Exit::Config;
     }
-    let question = match what {
-        Probe::Live => Question::Live,
-        Probe::Ready => Question::Ready,
+    let kind = match what {
+        Probe::Live => ProbeKind::Live,
+        Probe::Ready => ProbeKind::Ready,
     };
-    match probe(at, question) {
-        Ok(verdict) => {
-            say(&verdict);
+    match probe(at, kind) {
+        Ok(line) => {
+            say(&line);
             Exit::Done
         }
-        Err(verdict) => {
-            say(&verdict);
+        Err(line) => {
+            say(&line);
             Exit::Unhealthy
         }
     }

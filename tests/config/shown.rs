@@ -157,7 +157,7 @@ fn control_and_invisible_characters_are_escaped_and_load_to_the_same() {
     assert!(!shown.contains(marks), "{shown:?}");
     let again = load_text(&shown).unwrap_or_else(|problems| panic!("{problems:?}\n{shown}"));
     assert_eq!(again.config, loaded.config);
-    assert!(!loaded.verdict().contains(marks), "{}", loaded.verdict());
+    assert!(!loaded.summary().contains(marks), "{}", loaded.summary());
 }
 
 #[test]

@@ -226,13 +226,13 @@ mod tests {
             ("error-ratio<0.2", false, "measured 20%"),
         ] {
             let assertion: Assertion = text.parse().unwrap();
-            let verdict = assertion.check(&summary);
+            let checked = assertion.check(&summary);
             assert_eq!(
-                (verdict.holds, verdict.shown.as_str()),
+                (checked.holds, checked.shown.as_str()),
                 (holds, shown),
                 "{text}"
             );
-            assert_eq!(verdict.assertion, text);
+            assert_eq!(checked.assertion, text);
         }
     }
 
@@ -246,8 +246,8 @@ mod tests {
         }
         for (text, word) in [("errors==0", "holds"), ("rate>0", "failed")] {
             let assertion: Assertion = text.parse().unwrap();
-            let verdict = assertion.check(&summary).to_string();
-            assert!(verdict.starts_with(&format!("assertion {word}: {text}: measured 0")));
+            let checked = assertion.check(&summary).to_string();
+            assert!(checked.starts_with(&format!("assertion {word}: {text}: measured 0")));
         }
     }
 

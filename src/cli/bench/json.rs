@@ -56,11 +56,11 @@ struct Asserted<'a> {
 }
 
 impl<'a> JsonReport<'a> {
-    pub(super) fn new(summary: &'a Summary, verdicts: &[Checked<'a>], interrupted: bool) -> Self {
-        let asserted = |verdict: &Checked<'a>| Asserted {
-            assertion: verdict.assertion,
-            measured: verdict.measured,
-            holds: verdict.holds,
+    pub(super) fn new(summary: &'a Summary, checks: &[Checked<'a>], interrupted: bool) -> Self {
+        let asserted = |check: &Checked<'a>| Asserted {
+            assertion: check.assertion,
+            measured: check.measured,
+            holds: check.holds,
         };
         let latency = summary.latency.as_ref();
         let Punctuality {
@@ -95,7 +95,7 @@ impl<'a> JsonReport<'a> {
             unexpected_replies: unexpected,
             processor_us: summary.processor.map(tenths),
             interrupted,
-            assertions: verdicts.iter().map(asserted).collect(),
+            assertions: checks.iter().map(asserted).collect(),
         }
     }
 }
@@ -112,8 +112,8 @@ mod tests {
     use crate::cli::bench::summary::tests::summary;
     use serde_json::json;
 
-    fn object(summary: &Summary, verdicts: &[Checked<'_>]) -> serde_json::Value {
-        let value = serde_json::to_value(JsonReport::new(summary, verdicts, true)).unwrap();
+    fn object(summary: &Summary, checks: &[Checked<'_>]) -> serde_json::Value {
+        let value = serde_json::to_value(JsonReport::new(summary, checks, true)).unwrap();
         let manual = include_str!("../../../man/fibrpc.1");
         for name in value.as_object().unwrap().keys() {
             let documented = [

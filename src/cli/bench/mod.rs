@@ -267,15 +267,15 @@ async fn print_report(
     interrupted: bool,
     output: &mut Output,
 ) -> bool {
-    let verdicts: Vec<_> = flags
+    let checks: Vec<_> = flags
         .assertions
         .iter()
         .map(|assertion| assertion.check(summary))
         .collect();
     let lines = if common.json {
-        vec![line_of(&JsonReport::new(summary, &verdicts, interrupted))]
+        vec![line_of(&JsonReport::new(summary, &checks, interrupted))]
     } else {
-        report::lines(summary, &verdicts)
+        report::lines(summary, &checks)
     };
     for line in lines {
         if output.line(line).await.is_err() {
@@ -287,9 +287,9 @@ async fn print_report(
     {
         output.failed(code);
     }
-    let failed = verdicts.iter().filter(|verdict| !verdict.holds);
-    for verdict in failed.clone() {
-        let _ = output.complaint(&verdict.to_string()).await;
+    let failed = checks.iter().filter(|check| !check.holds);
+    for check in failed.clone() {
+        let _ = output.complaint(&check.to_string()).await;
     }
     failed.count() > 0
 }

@@ -9,7 +9,7 @@ use crate::text::{count, safe};
 const WIDTH: u64 = 40;
 
 /// The lines of the report. Failed assertions are not included: they are errors.
-pub(super) fn lines(summary: &Summary, verdicts: &[Checked<'_>]) -> Vec<String> {
+pub(super) fn lines(summary: &Summary, checks: &[Checked<'_>]) -> Vec<String> {
     let mut lines = vec![head(summary), String::new()];
     lines.extend(totals(summary));
     if let Some(latency) = &summary.latency {
@@ -29,7 +29,7 @@ pub(super) fn lines(summary: &Summary, verdicts: &[Checked<'_>]) -> Vec<String> 
         lines.push(String::new());
         lines.extend(notes);
     }
-    let mut holding = verdicts.iter().filter(|verdict| verdict.holds).peekable();
+    let mut holding = checks.iter().filter(|check| check.holds).peekable();
     if holding.peek().is_some() {
         lines.push(String::new());
         lines.extend(holding.map(ToString::to_string));
@@ -166,10 +166,10 @@ mod tests {
     fn a_report_of_a_closed_loop() {
         let summary = summary(1000, 0);
         let assertions = ["p99<20ms", "errors>0"].map(|text| text.parse().unwrap());
-        let verdicts = assertions
+        let checks = assertions
             .each_ref()
             .map(|one: &Assertion| one.check(&summary));
-        let lines = lines(&summary, &verdicts);
+        let lines = lines(&summary, &checks);
         let expected = "\
 queue q, n = 30: closed loop, 100 in flight, 1 connection
 

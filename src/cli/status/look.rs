@@ -44,14 +44,14 @@ pub(super) fn judge(
         output.exit_with(exit);
         status
     });
-    if let Some(code) = verdict(&looked) {
+    if let Some(code) = failure(&looked) {
         output.failed(code);
     }
     looked
 }
 
 /// The failure, if any.
-pub(super) fn verdict(looked: &Result<Overview, Status>) -> Option<Code> {
+pub(super) fn failure(looked: &Result<Overview, Status>) -> Option<Code> {
     let view = match looked {
         Ok(view) => view,
         Err(status) => return Some(status.code()),

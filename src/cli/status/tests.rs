@@ -1,6 +1,6 @@
 //! Tests of what is shown of the queue and its daemons.
 
-use super::look::verdict;
+use super::look::failure;
 use super::table::Paper;
 use super::*;
 use crate::broker::QueueStatus;
@@ -85,7 +85,7 @@ fn all_daemons_answer() {
             r"old            0.1.0    mq1     1h2m  consuming     3      -     -  12µs      -  1.23ms   12345       6",
         ]
     );
-    assert_eq!(verdict(&Ok(view)), None);
+    assert_eq!(failure(&Ok(view)), None);
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn messages_about_silent_consumers() {
                 .unwrap(),
             last
         );
-        assert_eq!(verdict(&Ok(view)), code, "{last}");
+        assert_eq!(failure(&Ok(view)), code, "{last}");
     }
 }
 

@@ -60,7 +60,7 @@ impl Loaded {
     }
 
     /// What a check says if nothing is wrong.
-    pub fn verdict(&self) -> String {
+    pub fn summary(&self) -> String {
         format!("configuration is good: {}", self.sources())
     }
 

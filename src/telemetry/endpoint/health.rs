@@ -10,8 +10,8 @@ use crate::telemetry::status::status_line;
 use std::cell::RefCell;
 use std::time::Instant;
 
-/// A verdict, and the reason in one line.
-pub(super) type Verdict = Result<String, String>;
+/// Whether it is good, with the reason in one line.
+pub(super) type Condition = Result<String, String>;
 
 #[derive(Debug)]
 pub(super) struct Health {
@@ -26,7 +26,7 @@ impl Health {
     }
 
     /// Whether the server lives: while it does, systemd's watchdog is fed. To be called at least once per second.
-    pub(super) fn live(&self, source: &Source, now: Instant) -> Verdict {
+    pub(super) fn live(&self, source: &Source, now: Instant) -> Condition {
         let beats = Beats::of(source.handle.counters());
         // It is borrowed nowhere else.
         let mut progress = self.progress.borrow_mut();
@@ -37,7 +37,7 @@ impl Health {
     }
 
     /// Whether requests are answered as usual.
-    pub(super) fn ready(&self, source: &Source, now: Instant) -> Verdict {
+    pub(super) fn ready(&self, source: &Source, now: Instant) -> Condition {
         self.live(source, now)?;
         let counters = source.handle.counters();
         let state = source.handle.state().borrow().clone();

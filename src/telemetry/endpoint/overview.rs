@@ -1,17 +1,17 @@
 //! The status as people read it. Pure.
 
-use super::health::Verdict;
+use super::health::Condition;
 use crate::protocol::control::Report;
 use crate::text::{count, duration, safe};
 use std::time::Duration;
 
 /// Everything about the server on a page of short lines.
-pub(super) fn overview(report: &Report, ready: &Verdict) -> String {
-    let (Ok(verdict) | Err(verdict)) = ready;
+pub(super) fn overview(report: &Report, ready: &Condition) -> String {
+    let (Ok(line) | Err(line)) = ready;
     let up = duration(Duration::from_secs(report.uptime_s));
     let instance = safe(&report.instance);
     let mut lines = vec![
-        verdict.clone(),
+        line.clone(),
         format!(
             "instance    {instance}, version {}, pid {} on {}, up {up}",
             report.version, report.pid, report.host

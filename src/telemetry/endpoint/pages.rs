@@ -1,6 +1,6 @@
 //! The pages of the endpoint: which path shows what.
 
-use super::health::{Health, Verdict};
+use super::health::{Condition, Health};
 use super::negotiation;
 use super::overview::overview;
 use crate::protocol::control::Report;
@@ -59,8 +59,8 @@ impl Pages {
         let now = Instant::now();
         match request.uri().path() {
             "/metrics" => self.metrics(request.headers()),
-            "/healthz" => verdict(self.health.live(&self.source, now)),
-            "/readyz" => verdict(self.health.ready(&self.source, now)),
+            "/healthz" => condition(self.health.live(&self.source, now)),
+            "/readyz" => condition(self.health.ready(&self.source, now)),
             "/status" => {
                 let ready = self.health.ready(&self.source, now);
                 let report = self.report.borrow().clone();
@@ -92,8 +92,8 @@ impl Pages {
     }
 }
 
-fn verdict(verdict: Verdict) -> Page {
-    let (status, line) = match verdict {
+fn condition(condition: Condition) -> Page {
+    let (status, line) = match condition {
         Ok(line) => (StatusCode::OK, line),
         Err(line) => (StatusCode::SERVICE_UNAVAILABLE, line),
     };

@@ -20,14 +20,14 @@ const MAX_ANSWER: u64 = 16 << 10;
 
 /// What to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Question {
+pub(crate) enum ProbeKind {
     /// Whether the server makes progress.
     Live,
     /// Whether it answers requests.
     Ready,
 }
 
-impl Question {
+impl ProbeKind {
     fn path(self) -> &'static str {
         match self {
             Self::Live => "/healthz",
@@ -36,25 +36,25 @@ impl Question {
     }
 }
 
-/// The verdict of the daemon whose endpoint listens here, in one line; an error if it is bad, or if there is none.
-pub(crate) fn probe(at: &Listen, question: Question) -> Result<String, String> {
+/// What the daemon whose endpoint listens here says of its condition, in one line; an error if it is bad, or if there is none.
+pub(crate) fn probe(at: &Listen, kind: ProbeKind) -> Result<String, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let answer = runtime.block_on(async { timeout(LIMIT, ask(at, question)).await });
+    let answer = runtime.block_on(async { timeout(LIMIT, ask(at, kind)).await });
     match answer {
-        Ok(verdict) => verdict,
+        Ok(answer) => answer,
         Err(_) => Err(format!("no answer from {at} within {}", duration(LIMIT))),
     }
 }
 
 /// Asks until there is an answer, or an error that stays.
-async fn ask(at: &Listen, question: Question) -> Result<String, String> {
+async fn ask(at: &Listen, kind: ProbeKind) -> Result<String, String> {
     loop {
-        match ask_once(at, question).await {
+        match ask_once(at, kind).await {
             Ok(answer) if answer.is_empty() => {}
-            Ok(answer) => return verdict(&answer),
+            Ok(answer) => return read_answer(&answer),
             Err(error) if is_passing(&error) => {}
             Err(error) => {
                 return Err(format!(
@@ -83,13 +83,13 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionReset | WouldBlock)
 }
 
-async fn ask_once(at: &Listen, question: Question) -> io::Result<String> {
+async fn ask_once(at: &Listen, kind: ProbeKind) -> io::Result<String> {
     match at {
         Listen::Off => Err(io::ErrorKind::AddrNotAvailable.into()),
         Listen::Tcp(address) => {
-            exchange(TcpStream::connect(reachable(*address)).await?, question).await
+            exchange(TcpStream::connect(reachable(*address)).await?, kind).await
         }
-        Listen::Unix(path) => exchange(UnixStream::connect(path).await?, question).await,
+        Listen::Unix(path) => exchange(UnixStream::connect(path).await?, kind).await,
     }
 }
 
@@ -105,11 +105,11 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 async fn exchange(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    question: Question,
+    kind: ProbeKind,
 ) -> io::Result<String> {
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-        question.path()
+        kind.path()
     );
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
@@ -118,7 +118,7 @@ async fn exchange(
 }
 
 /// The first line of the body, by the status of the answer.
-fn verdict(answer: &str) -> Result<String, String> {
+fn read_answer(answer: &str) -> Result<String, String> {
     let status = answer
         .strip_prefix("HTTP/1.1 ")
         .and_then(|rest| rest.get(..3));
@@ -149,7 +149,7 @@ mod tests {
             ("SSH-2.0-OpenSSH\r\n", Err("something else")),
             ("HTTP/1.1 20", Err("something else")),
         ] {
-            let found = verdict(answer);
+            let found = read_answer(answer);
             assert_eq!(found.is_ok(), expected.is_ok(), "{answer}");
             let (Ok(found) | Err(found)) = found;
             let (Ok(expected) | Err(expected)) = expected;
