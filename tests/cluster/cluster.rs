@@ -13,6 +13,10 @@ pub const REQUESTS: &str = "rpc_queue";
 /// The queue of the durable requests' replies.
 pub const REPLIES: &str = "replies";
 
+/// The most requests that a daemon's consumer may have checked out. Enough for the load, and less than the default, so that the
+/// bounds that follow from it are narrow.
+pub const PREFETCH: usize = 8;
+
 /// What a cluster may take to agree, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 

@@ -3,11 +3,9 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::cluster::PREFETCH;
 use crate::durable;
 use crate::load::{self, Call};
-
-/// The window of a daemon, by default.
-const PREFETCH: u64 = 64;
 
 /// What came of it.
 #[derive(Debug, Clone)]
@@ -16,6 +14,8 @@ pub struct Row {
     pub name: &'static str,
     /// When it began.
     pub struck: Instant,
+    /// When the cut ended, if it was one.
+    pub healed: Option<Instant>,
     /// Of both streams.
     pub streams: [Vec<Call>; 2],
     /// Of the processes.
@@ -93,7 +93,7 @@ impl Row {
         });
         let lost = durable.lost;
         self.require(lost == 0, || format!("{lost} confirmed and never answered"));
-        let few = durable.most <= 1 + faults && durable.twice <= 2 * PREFETCH * faults;
+        let few = durable.most <= 1 + faults && durable.twice <= 2 * PREFETCH as u64 * faults;
         self.require(few, || {
             format!(
                 "{} answers beyond the first, {} to one request",
@@ -104,16 +104,44 @@ impl Row {
 
     /// Every call made this long after the fault, or later, was answered.
     pub fn require_served(&mut self, from: Duration) {
-        let failed = self.calls().filter_map(|call| {
-            let at = call.asked.checked_duration_since(self.struck)?;
-            let said = call.outcome.as_ref().err()?;
-            (at >= from).then(|| format!("at {at:.1?}: {said}"))
-        });
-        let failed: Vec<String> = failed.collect();
-        self.require(failed.is_empty(), || {
-            let some = failed.iter().take(5).collect::<Vec<_>>();
+        let failed = self.failed(|asked| asked >= self.struck + from);
+        self.require_at_most(0, &failed, &format!("{from:?} after the fault or later"));
+    }
+
+    /// Every call made this long after the cut, or later, was answered, except those made just before the end of the cut or
+    /// after it.
+    pub fn require_served_until_healed(&mut self, from: Duration, just_before: Duration) {
+        let end = self.healed.expect("there was a cut");
+        let failed = self.failed(|asked| asked >= self.struck + from && asked + just_before < end);
+        let made = format!("{from:?} after the cut and before its end");
+        self.require_at_most(0, &failed, &made);
+    }
+
+    /// At most so many of the calls failed that were made just before the end of the cut or after it.
+    pub fn require_few_failed_since_healed(&mut self, most: usize, just_before: Duration) {
+        let end = self.healed.expect("there was a cut");
+        let failed = self.failed(|asked| asked + just_before >= end);
+        self.require_at_most(most, &failed, "when the cut ended or later");
+    }
+
+    /// Of the calls made at certain times those that were not answered: when, since the fault, and why.
+    fn failed(&self, made: impl Fn(Instant) -> bool) -> Vec<String> {
+        let failed = self
+            .calls()
+            .filter(|call| made(call.asked))
+            .filter_map(|call| {
+                let said = call.outcome.as_ref().err()?;
+                let at = call.asked.saturating_duration_since(self.struck);
+                Some(format!("at {at:.1?}: {said}"))
+            });
+        failed.collect()
+    }
+
+    fn require_at_most(&mut self, most: usize, failed: &[String], made: &str) {
+        self.require(failed.len() <= most, || {
+            let some = &failed[..failed.len().min(5)];
             format!(
-                "{} calls failed that were made {from:?} after the fault or later: {some:#?}",
+                "{} calls failed that were made {made}, {most} may: {some:#?}",
                 failed.len()
             )
         });

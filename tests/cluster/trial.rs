@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::cluster::{self, Cluster, REPLIES, REQUESTS};
+use crate::cluster::{self, Cluster, PREFETCH, REPLIES, REQUESTS};
 use crate::durable::Durable;
 use crate::load::{OneShots, Stream};
 use crate::network::Only;
@@ -38,6 +38,7 @@ pub struct Trial<'a> {
     one_shots: OneShots,
     durable: Durable,
     struck: Option<(Instant, SystemTime)>,
+    healed: Option<Instant>,
     faults: u64,
     /// How many lines each daemon had logged before the fault.
     logged: [usize; 2],
@@ -50,7 +51,8 @@ impl<'a> Trial<'a> {
         let settings = cluster::settings();
         let daemon = settings
             .clone()
-            .set("server.reply_to_allow", vec![REPLIES.to_owned()]);
+            .set("server.reply_to_allow", vec![REPLIES.to_owned()])
+            .set("server.prefetch", i64::try_from(PREFETCH).unwrap());
         let daemons = places.daemons.map(|node| {
             let _only = Only::node(node);
             let daemon = Daemon::start(&daemon);
@@ -79,6 +81,7 @@ impl<'a> Trial<'a> {
             one_shots,
             durable,
             struck: None,
+            healed: None,
             faults: 0,
             logged: [0; 2],
         }
@@ -91,6 +94,11 @@ impl<'a> Trial<'a> {
             self.logged = self.daemons.each_ref().map(|daemon| daemon.stderr().len());
         }
         self.faults += 1;
+    }
+
+    /// To be called just before the end of a cut.
+    pub fn heal(&mut self) {
+        self.healed = Some(Instant::now());
     }
 
     /// Ends the load, and waits for what is owed.
@@ -111,6 +119,7 @@ impl<'a> Trial<'a> {
         Row {
             name: self.name,
             struck,
+            healed: self.healed,
             streams,
             one_shots,
             durable,
