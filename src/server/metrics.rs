@@ -1,13 +1,10 @@
 //! Histograms of a server's times, to be exported.
 //!
-//! Each is a fixed array of counters. [`Metrics`] has the sums of all sessions; a session counts in plain numbers
-//! ([`Unpublished`]), which its [`Tally`](super::tally::Tally) publishes once per turn of the session's loop: so an
-//! observation costs no atomic operation, and it reads no clock. A server has them only if somebody asked for them
-//! (`Serve::metrics`), so that others pay nothing.
+//! Each is a fixed array of counters, shared by all sessions. An observation adds to two of them and reads no clock. A server
+//! has them only if somebody asked for them (`Serve::metrics`), so that others pay nothing.
 
 use crate::protocol::{Code, RequestMessage};
 use std::array;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -54,11 +51,12 @@ impl Measured {
     }
 }
 
-/// How many times are in each bucket, and their sum.
+/// How many times are in each bucket, and their sum; this and the first seven, up to 10 ms, in one line of the cache.
 #[derive(Debug, Default)]
+#[repr(C, align(64))]
 pub(crate) struct TimeBuckets {
-    counts: [AtomicU64; BUCKETS],
     sum_ns: AtomicU64,
+    counts: [AtomicU64; BUCKETS],
 }
 
 impl TimeBuckets {
@@ -82,56 +80,16 @@ impl Metrics {
         Self(array::from_fn(|_| TimeBuckets::default()))
     }
 
-    /// The histogram of these times.
-    pub(crate) fn times(&self, measured: Measured) -> &TimeBuckets {
-        &self.0[measured.index()]
-    }
-}
-
-/// What a session has observed and not published yet.
-#[derive(Debug)]
-pub(crate) struct Unpublished {
-    metrics: Arc<Metrics>,
-    times: [UnpublishedTimes; Measured::COUNT],
-    /// The histograms with observations, one bit each.
-    changed: u32,
-}
-
-/// The same for one histogram.
-#[derive(Debug, Default)]
-struct UnpublishedTimes {
-    counts: [u64; BUCKETS],
-    sum_ns: u64,
-    /// The buckets with observations, one bit each.
-    changed: u32,
-}
-
-const _: () = assert!(Measured::COUNT <= 32 && BUCKETS <= 32, "a bit for each");
-
-impl Unpublished {
-    /// Nothing was observed.
-    pub(crate) fn new(metrics: &Arc<Metrics>) -> Self {
-        Self {
-            metrics: metrics.clone(),
-            times: array::from_fn(|_| UnpublishedTimes::default()),
-            changed: 0,
-        }
-    }
-
     /// Counts a time.
-    pub(crate) fn observe(&mut self, measured: Measured, time: Duration) {
+    pub(crate) fn observe(&self, measured: Measured, time: Duration) {
         let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = bucket(ns);
-        let index = measured.index();
-        let times = &mut self.times[index];
-        times.counts[bucket] += 1;
-        times.sum_ns = times.sum_ns.wrapping_add(ns);
-        times.changed |= 1 << bucket;
-        self.changed |= 1 << index;
+        let times = self.times(measured);
+        times.counts[bucket(ns)].fetch_add(1, Ordering::Relaxed);
+        times.sum_ns.fetch_add(ns, Ordering::Relaxed);
     }
 
     /// Observes a request that was delivered at `now` (Unix milliseconds). Times that clocks make negative are left out.
-    pub(super) fn delivered(&mut self, request: &RequestMessage, now: i64) {
+    pub(super) fn delivered(&self, request: &RequestMessage, now: i64) {
         for (since, wait) in [
             (request.sent_ms, Measured::QueueWaitCaller),
             (request.arrived_ms, Measured::QueueWaitBroker),
@@ -143,17 +101,9 @@ impl Unpublished {
         }
     }
 
-    /// Publishes all this.
-    pub(crate) fn publish(&mut self) {
-        for index in bits(std::mem::take(&mut self.changed)) {
-            let (from, to) = (&mut self.times[index], &self.metrics.0[index]);
-            for bucket in bits(std::mem::take(&mut from.changed)) {
-                let count = std::mem::take(&mut from.counts[bucket]);
-                to.counts[bucket].fetch_add(count, Ordering::Relaxed);
-            }
-            let sum = std::mem::take(&mut from.sum_ns);
-            to.sum_ns.fetch_add(sum, Ordering::Relaxed);
-        }
+    /// The histogram of these times.
+    pub(crate) fn times(&self, measured: Measured) -> &TimeBuckets {
+        &self.0[measured.index()]
     }
 }
 
@@ -172,25 +122,10 @@ fn bucket(ns: u64) -> usize {
     bounds.take_while(|bound| ns > **bound).count()
 }
 
-/// The positions of the bits that are set.
-fn bits(mut of: u32) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let bit = (of != 0).then(|| of.trailing_zeros() as usize);
-        of &= of.wrapping_sub(1);
-        bit
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::protocol::Message;
-
-    fn some() -> (Arc<Metrics>, Unpublished) {
-        let metrics = Arc::new(Metrics::new());
-        let unpublished = Unpublished::new(&metrics);
-        (metrics, unpublished)
-    }
 
     fn count(times: &TimeBuckets) -> u64 {
         times.counts().iter().sum()
@@ -198,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_time_is_in_the_bucket_of_the_next_bound() {
-        let (metrics, mut unpublished) = some();
+        let metrics = Metrics::new();
         let times = metrics.times(Measured::Confirm);
         for (us, bucket) in [
             (0, 0),
@@ -208,8 +143,7 @@ mod tests {
             (30_000_001, 17),
         ] {
             let before = times.counts()[bucket];
-            unpublished.observe(Measured::Confirm, Duration::from_micros(us));
-            unpublished.publish();
+            metrics.observe(Measured::Confirm, Duration::from_micros(us));
             assert_eq!(times.counts()[bucket], before + 1, "{us}");
         }
         assert_eq!(times.sum(), Duration::from_micros(60_000_202));
@@ -217,39 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_published_once() {
-        let (metrics, mut first) = some();
-        let mut second = Unpublished::new(&metrics);
-        for (ms, times) in [(1, 3), (20, 2)] {
-            for session in [&mut first, &mut second] {
-                for _ in 0..times {
-                    session.observe(Measured::ComputePool, Duration::from_millis(ms));
-                }
-            }
-        }
-        second.observe(Measured::Confirm, Duration::ZERO);
-        let [pool, confirm] =
-            [Measured::ComputePool, Measured::Confirm].map(|measured| metrics.times(measured));
-        assert_eq!((count(pool), pool.sum()), (0, Duration::ZERO));
-        for _ in 0..2 {
-            first.publish();
-            assert_eq!((count(pool), pool.sum()), (5, Duration::from_millis(43)));
-        }
-        assert_eq!(count(confirm), 0);
-        second.publish();
-        assert_eq!((count(pool), pool.sum()), (10, Duration::from_millis(86)));
-        assert_eq!((pool.counts()[3], pool.counts()[7]), (6, 4));
-        assert_eq!(count(confirm), 1);
-    }
-
-    #[test]
     fn the_wait_in_the_queue_is_known_from_the_caller_or_the_broker() {
-        let (metrics, mut unpublished) = some();
+        let metrics = Metrics::new();
         let waits = [Measured::QueueWaitCaller, Measured::QueueWaitBroker]
             .map(|measured| metrics.times(measured));
-        let mut delivered = |request: &RequestMessage| {
-            unpublished.delivered(request, 5_000);
-            unpublished.publish();
+        let delivered = |request: &RequestMessage| {
+            metrics.delivered(request, 5_000);
             waits.map(TimeBuckets::sum)
         };
         let mut request = RequestMessage::read(Message::default());
@@ -269,7 +176,7 @@ mod tests {
 
     #[test]
     fn each_has_its_own() {
-        let (metrics, mut unpublished) = some();
+        let metrics = Metrics::new();
         let codes = Code::ALL.iter().map(|code| Measured::Call(*code));
         let others = [
             Measured::QueueWaitCaller,
@@ -281,9 +188,8 @@ mod tests {
         let all: Vec<_> = codes.chain(others).collect();
         assert_eq!(all.len(), Measured::COUNT);
         for measured in &all {
-            unpublished.observe(*measured, Duration::ZERO);
+            metrics.observe(*measured, Duration::ZERO);
         }
-        unpublished.publish();
         for measured in all {
             assert_eq!(metrics.times(measured).counts()[0], 1, "{measured:?}");
         }

@@ -1,11 +1,10 @@
 //! A session's part of the server's counters.
 //!
 //! Owns plain numbers, which the session publishes once per turn of its loop: so a request costs no atomic operation for each,
-//! and in the counters those received are always those in flight and those settled. Histograms are published
-//! with them, if the server has any. Dropping the tally settles what is left as lost, and dropping a part of a gauge takes it
-//! away.
+//! and in the counters those received are always those in flight and those settled. Histograms, if the server has any, are
+//! shared. Dropping the tally settles what is left as lost, and dropping a part of a gauge takes it away.
 
-use super::metrics::{Measured, Metrics, Unpublished};
+use super::metrics::{Measured, Metrics};
 use super::state::{Counters, Settled};
 use crate::protocol::RequestMessage;
 use std::sync::Arc;
@@ -25,7 +24,7 @@ pub(super) struct Tally {
     /// By [`Settled`].
     settled: [u64; Settled::ALL.len()],
     /// If the server measures times.
-    times: Option<Box<Unpublished>>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Tally {
@@ -39,7 +38,7 @@ impl Tally {
             reply_bytes: 0,
             confirmed: 0,
             settled: Default::default(),
-            times: metrics.map(|metrics| Box::new(Unpublished::new(metrics))),
+            metrics: metrics.cloned(),
         }
     }
 
@@ -66,20 +65,20 @@ impl Tally {
 
     /// Whether times are measured.
     pub(super) fn measures(&self) -> bool {
-        self.times.is_some()
+        self.metrics.is_some()
     }
 
     /// Observes a time, if times are measured.
-    pub(super) fn observe(&mut self, measured: Measured, time: Duration) {
-        if let Some(times) = &mut self.times {
-            times.observe(measured, time);
+    pub(super) fn observe(&self, measured: Measured, time: Duration) {
+        if let Some(metrics) = &self.metrics {
+            metrics.observe(measured, time);
         }
     }
 
     /// Observes how long a request was in the queue that was delivered at `now` (Unix milliseconds), if times are measured.
-    pub(super) fn delivered(&mut self, request: &RequestMessage, now: i64) {
-        if let Some(times) = &mut self.times {
-            times.delivered(request, now);
+    pub(super) fn delivered(&self, request: &RequestMessage, now: i64) {
+        if let Some(metrics) = &self.metrics {
+            metrics.delivered(request, now);
         }
     }
 
@@ -94,9 +93,6 @@ impl Tally {
             take(&mut self.settled[*how as usize], counters.settled(*how));
         }
         move_gauge(&counters.in_flight, &mut self.in_flight, in_flight);
-        if let Some(times) = &mut self.times {
-            times.publish();
-        }
     }
 
     /// Settles everything in flight, and publishes that.
