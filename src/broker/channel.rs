@@ -289,11 +289,11 @@ impl Channel {
             .write(|out| method::append_settlement(out, self.id, method, tag, bits));
     }
 
-    /// Waits until the queue is certain to get all acks and requeues before, also if the channel closes then; at most three times
-    /// `limit`.
+    /// Waits until the queue is certain to get all acks and requeues sent so far, even if the channel closes next; for at most
+    /// three times `limit`.
     ///
-    /// If they are few, it is. Otherwise a consumer with this tag is started and cancelled: once its start is answered, the
-    /// broker passes on what it has kept, and once its end is answered, that is done. It may get one delivery.
+    /// If there are few, it is certain already. Otherwise a consumer with this tag is started and cancelled: when its start is
+    /// answered, the broker passes on what it has kept, and when its end is answered, that is done. It may get one delivery.
     pub async fn await_settlements(
         &self,
         queue: &str,

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// As many frames are certain to be taken. One frame is several commands if it settles the deliveries of several consumers, and
-/// of two there often are some.
+/// The queue is certain to take this many frames. The limit is 33 commands, and a frame that settles deliveries of two
+/// consumers, as after a change of the prefetch, is two of them.
 const CERTAIN: u64 = 16;
 
 /// The frames with acks or requeues that the broker may still keep in a channel. All clones are the same one.
@@ -27,7 +27,7 @@ impl Settlements {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The queue has got so many, the first ones.
+    /// The queue has taken this many, those sent first.
     pub(super) fn taken(&self, count: u64) {
         self.0.fetch_sub(count, Ordering::Relaxed);
     }
