@@ -155,9 +155,9 @@ fn many_numbers_have_a_bar_on_a_terminal_and_nowhere_else() {
         assert_eq!(output.code(), 0, "{output:?}");
         let screen = &output.stdout;
         if !bar {
-            // A first reply that takes a second is waited for aloud, unless that is not wanted.
+            // What takes a second is waited for aloud, unless that is not wanted.
             let is_quiet = arguments.contains(&"-q");
-            let waits = |line: &&str| !is_quiet && line.contains("waiting for a reply");
+            let waits = |line: &&str| !is_quiet && line.starts_with("fibrpc: waiting for ");
             assert_eq!(screen.lines().find(|line| !waits(line)), None, "{screen}");
             continue;
         }
