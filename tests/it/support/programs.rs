@@ -87,12 +87,14 @@ impl Daemon {
         self.signal("HUP");
     }
 
-    /// Starts the daemon and waits until it consumes from `rpc_queue` or what `queue.name` says.
+    /// Starts the daemon and waits until it consumes from `rpc_queue` or what `queue.name` says, and knows and says so. The
+    /// broker knows it a moment earlier.
     pub fn start_consuming(broker: &Broker, vhost: &str, settings: &Settings) -> Self {
         let daemon = Self::start(settings);
         let queue = settings.0.get("queue.name").and_then(toml::Value::as_str);
         let queue = queue.unwrap_or("rpc_queue");
         broker.wait_for_depth(vhost, queue, super::SOON, |depth| depth.consumers > 0);
+        daemon.wait_for_line(&format!("consuming {queue}"), super::SOON);
         daemon
     }
 }
