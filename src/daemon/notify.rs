@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 /// `TimeoutStopSec=` of the unit that is shipped.
 pub(super) const UNIT_STOP_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// Maximum time from the end of the drain to the exit: acks, closes, the last log lines.
-const AFTER_DRAIN: Duration = Duration::from_secs(5);
+/// Maximum time from the end of the drain to the exit: acks that the queue has to take (up to 6 s), closes, the last log lines.
+const AFTER_DRAIN: Duration = Duration::from_secs(10);
 
 /// What systemd knows about this process.
 pub(super) struct Notify {
@@ -272,9 +272,9 @@ mod tests {
         for (drain, expect) in [
             (0, &["STOPPING=1"][..]),
             (30, &["STOPPING=1"]),
-            (40, &["STOPPING=1"]),
-            (41, &["STOPPING=1", "EXTEND_TIMEOUT_USEC=46000000"]),
-            (7200, &["STOPPING=1", "EXTEND_TIMEOUT_USEC=7205000000"]),
+            (35, &["STOPPING=1"]),
+            (36, &["STOPPING=1", "EXTEND_TIMEOUT_USEC=46000000"]),
+            (7200, &["STOPPING=1", "EXTEND_TIMEOUT_USEC=7210000000"]),
         ] {
             assert_eq!(stopping(Duration::from_secs(drain)), expect);
         }

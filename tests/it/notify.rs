@@ -113,7 +113,7 @@ fn a_long_drain_asks_for_more_time() {
     notify.wait_for_status("waiting for broker", SOON);
     daemon.signal("TERM");
     assert_eq!(daemon.wait(SOON).code(), Some(0));
-    let expect = "STOPPING=1\nEXTEND_TIMEOUT_USEC=65000000\n";
+    let expect = "STOPPING=1\nEXTEND_TIMEOUT_USEC=70000000\n";
     assert!(notify.all().iter().any(|datagram| datagram == expect));
 }
 

@@ -104,8 +104,9 @@ impl<B: Backend> Session<B> {
             let channel = &self.requests.channel;
             let (queue, tag) = (&self.settings.queue.name, fresh_tag(0));
             let closing = async {
-                let waiting = channel.await_settlements(queue, &tag, ACKS_TIMEOUT);
-                waiting.await?;
+                let waiting = BrokerWait::begin(&self.context.counters, 3 * ACKS_TIMEOUT);
+                let taken = channel.await_settlements(queue, &tag, ACKS_TIMEOUT);
+                waiting.during(taken).await?;
                 if abandoned == 0 {
                     // All that is left of the channel's deliveries was not begun.
                     channel.requeue_all();
